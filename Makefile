@@ -1,0 +1,39 @@
+# Every target builds .venv itself when it is missing: Python >= 3.11, gcc and make are enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check format clean venv
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Replicante needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Choose one: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable '.[uvloop]'
+	touch $(STAMP)
+
+# The main job, live in this terminal. DEMO_SECONDS=N ends it by itself.
+demo: $(STAMP)
+	$(BIN)/python -m replicante demo
+
+# All tests. ARGS passes options on: make test ARGS='-k session'
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# The whole ritual before a commit: format, lint, types, room contracts.
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dev-data demo-report.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

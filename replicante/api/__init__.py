@@ -1,0 +1,1 @@
+"""HTTP over aiohttp: wire requests become commands and queries, outcomes become wire answers."""

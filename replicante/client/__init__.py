@@ -1,0 +1,1 @@
+"""The SDK: async first; imports only `wire` and the leaves."""

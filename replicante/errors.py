@@ -1,0 +1,234 @@
+"""Every error a caller can meet, as one tree.
+
+The class docstring is the default message. `code` is stable and appears in problem+json;
+`http_status` is
+what the API answers; `definite` says whether the refused operation certainly did not happen. A
+user mistake
+inside apply is never raised: it is a `Rejected` value (design sentence 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class ReplicanteError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+    definite: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str | None = None, *, hints: Sequence[str] = (), **details: Any
+    ) -> None:
+        """details: JSON-compatible values that a program may want, copied into the problem
+        body."""
+        self.message = message or " ".join((type(self).__doc__ or "").split())
+        self.hints = tuple(hints)
+        self.details = details
+        super().__init__(self.message)
+
+
+# --- consensus: the write or read could not be ordered
+# -----------------------------------------------
+
+
+class ConsensusError(ReplicanteError):
+    """The peers could not order this request."""
+
+
+class NoLeader(ConsensusError):
+    """No leader is known, so nothing was done. Retry in a moment, or check that a majority of
+    peers runs."""
+
+    code, http_status, definite = "no_leader", 503, True
+
+
+class OutcomeUnknown(ConsensusError):
+    """No answer before the deadline; the write may still happen. Repeat with the same
+    Idempotency-Key."""
+
+    code, http_status, definite = "outcome_unknown", 504, False
+
+
+class ReadTimeout(ConsensusError):
+    """The read could not be confirmed before its deadline; nothing was changed by it."""
+
+    code, http_status, definite = "read_timeout", 503, True
+
+
+class QueueFull(ConsensusError):
+    """Too many proposals are waiting on this peer; this one was refused before it was sent."""
+
+    code, http_status, definite = "queue_full", 429, True
+
+
+class TooLarge(ConsensusError):
+    """The proposal is larger than one log entry may be."""
+
+    code, http_status, definite = "too_large", 413, True
+
+
+class SessionEnded(ConsensusError):
+    """The forwarding session of this peer ended before the proposal was applied; it was not
+    applied."""
+
+    code, http_status, definite = "session_ended", 503, True
+
+
+class PeerStopping(ConsensusError):
+    """This peer is stopping and takes no new work. Ask another peer."""
+
+    code, http_status, definite = "stopping", 503, True
+
+
+class StaleRead(ConsensusError):
+    """This peer cannot prove that its copy is as fresh as asked. Ask another peer or accept
+    older data."""
+
+    code, http_status, definite = "too_stale", 503, True
+
+
+# --- a peer that refuses to start or to go on
+# ---------------------------------------------------------
+
+
+class StartRefused(ReplicanteError):
+    """This peer refuses to start."""
+
+    code, http_status, definite = "start_refused", 500, True
+
+
+class DataDirInUse(StartRefused):
+    """Another process uses this data directory."""
+
+    code = "data_dir_in_use"
+
+
+class WrongIdentity(StartRefused):
+    """The data directory belongs to another peer or to another cluster."""
+
+    code = "wrong_identity"
+
+
+class CorruptData(StartRefused):
+    """Stored data does not match its checksum; it is never replayed."""
+
+    code = "corrupt_data"
+
+
+class UnsupportedFormat(StartRefused):
+    """The data was written by another version of the format."""
+
+    code = "unsupported_format"
+
+
+class AddressInUse(StartRefused):
+    """The address is taken by another process."""
+
+    code = "address_in_use"
+
+
+class InvalidConfig(StartRefused):
+    """The configuration is not valid."""
+
+    code = "invalid_config"
+
+
+class UnsupportedEngine(StartRefused):
+    """The installed PySyncObj is not the version that this engine was verified against."""
+
+    code = "unsupported_engine"
+
+
+class DiskFull(ReplicanteError):
+    """The disk is full: writes stand still, reads go on. Make room; writes resume by
+    themselves."""
+
+    code, http_status, definite = "disk_full", 507, True
+
+
+class StorageFull(ReplicanteError):
+    """The storage bound is reached: writes are refused, reads go on. Delete data or raise the
+    bound."""
+
+    code, http_status, definite = "storage_full", 507, True
+
+
+class FatalError(ReplicanteError):
+    """A promise cannot be kept any more; the process must end. This is our bug or a broken
+    disk."""
+
+    code = "fatal"
+
+
+# --- requests: the caller's mistake
+# -------------------------------------------------------------------
+
+
+class RequestError(ReplicanteError):
+    """The request cannot be carried out."""
+
+    code, http_status, definite = "invalid", 400, True
+
+
+class Invalid(RequestError):
+    """The request is not valid."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        path: str = "",
+        hints: Sequence[str] = (),
+        **details: Any,
+    ) -> None:
+        """path: where in the body the fault is, as `spec.nodes[0].name`; empty for the whole
+        body."""
+        super().__init__(message, hints=hints, path=path, **details)
+        self.path = path
+
+
+class NotFound(RequestError):
+    """There is no such thing."""
+
+    code, http_status = "not_found", 404
+
+
+class Conflict(RequestError):
+    """The request conflicts with the present state."""
+
+    code, http_status = "conflict", 409
+
+
+class RevisionMismatch(RequestError):
+    """The thing changed since the revision that the request names."""
+
+    code, http_status = "revision_mismatch", 412
+
+
+class OutcomeExpired(RequestError):
+    """This Idempotency-Key is older than the window in which outcomes are kept; it is not
+    applied again."""
+
+    code, http_status = "outcome_expired", 409
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than the limit."""
+
+    code, http_status = "body_too_large", 413
+
+
+class HistoryGone(RequestError):
+    """Events this old are no longer kept."""
+
+    code, http_status = "history_gone", 410
+
+
+class Forbidden(RequestError):
+    """The request is not allowed from here."""
+
+    code, http_status = "forbidden", 403

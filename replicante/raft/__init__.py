@@ -1,0 +1,1 @@
+"""Replicate anything: implement three functions, call propose on any peer."""

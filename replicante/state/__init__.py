@@ -1,0 +1,1 @@
+"""The replicated state machine: commands in, rows, events and outcomes out. Pure."""

@@ -1,0 +1,1 @@
+"""Ordered key/value stores: the protocol (kv), an implementation in memory, one in LMDB."""

@@ -1,0 +1,107 @@
+"""What a state store promises: ordered keys, one writer, consistent views, lagging durability.
+Pure.
+
+Implemented by `memory.MemoryStore` and `lmdb_store.LmdbStore`; both pass
+tests/contract/test_store.py. Used by
+`state.machine` (writes) and `state.queries` (views); created by `server`.
+
+Threads: every method is called on the event loop's thread. Only the LMDB store owns a thread,
+for flushing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class Reader(Protocol):
+    """Rows in byte order of their keys. Keys: 1 to ROW_KEY_BYTES_MAX bytes. Values: any bytes,
+    never memoryviews."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def scan(
+        self, start: bytes, end: bytes, *, is_reversed: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < end; from the end when reversed.
+
+        The caller may stop early. Rows put or deleted by the caller while it iterates may or
+        may not be seen;
+        so callers that write collect first.
+        """
+        ...
+
+
+class View(Reader, Protocol):
+    """A consistent picture at `applied_index`: taken, read and closed without an await, within
+    50 ms (design R2)."""
+
+    @property
+    def applied_index(self) -> int: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> View: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Store(Reader, Protocol):
+    """Reads here see every put and delete so far, also those of an entry that has not ended
+    yet."""
+
+    @property
+    def applied_index(self) -> int:
+        """Index of the last ended entry; 0 when there is none."""
+        ...
+
+    @property
+    def durable_index(self) -> int:
+        """Everything up to and including this index survives a power cut; ≤ applied_index."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """True while unflushed rows exceed MEMTABLE_BYTES_MAX: the driver applies nothing
+        until it is False."""
+        ...
+
+    def put(self, key: bytes, value: bytes) -> None: ...
+
+    def delete(self, key: bytes) -> None:
+        """Deleting an absent key does nothing."""
+        ...
+
+    def end_entry(self, index: int) -> None:
+        """Everything put and deleted since the last end belongs to this index and becomes
+        visible to new views.
+
+        index: greater than applied_index.
+        """
+        ...
+
+    def view(self) -> View: ...
+
+    def request_flush(self) -> None:
+        """Starts making all ended entries durable, in one transaction with their index;
+        returns at once.
+
+        Never called inside an entry. A flush in progress absorbs the request. A failed flush
+        raises FatalError
+        from the next call of any method; ENOSPC is retried each second and shows as
+        `is_disk_full`.
+        """
+        ...
+
+    def flush(self) -> None:
+        """As request_flush, but returns when all ended entries are durable. Blocks: start,
+        stop, tests, tools."""
+        ...
+
+    @property
+    def is_disk_full(self) -> bool: ...
+
+    def close(self) -> None:
+        """Flushes nothing; a second close does nothing."""
+        ...

@@ -1,0 +1,1 @@
+"""Diagnostics: every log event name and every metric is declared here, once."""

@@ -1,0 +1,1 @@
+"""Shipped fakes: manual clock, seeded entropy, builders, simulated network and disk."""
