@@ -1,0 +1,1 @@
+"""Settings of one peer, frozen; config_load.py reads them. Pure."""
