@@ -1,0 +1,81 @@
+"""POST /batch: many operations, one log entry, one answer each; every operation stands alone."""
+
+from __future__ import annotations
+
+import msgspec
+
+from replicante.wire.problems import Problem
+from replicante.wire.values import Answer, Json, Request
+
+
+class BatchKvPut(Request, frozen=True, kw_only=True, tag_field="op", tag="kv.put"):
+    """if_match: revision that the key must have; is_new: only when there is no such key."""
+
+    key: str
+    value: Json
+    lease: str | None = None
+    if_match: str | None = None
+    is_new: bool = False
+
+
+class BatchKvDelete(Request, frozen=True, kw_only=True, tag_field="op", tag="kv.delete"):
+    key: str
+    if_match: str | None = None
+
+
+class BatchObjectApply(Request, frozen=True, kw_only=True, tag_field="op", tag="object.apply"):
+    """object: as the body of POST /apply."""
+
+    object: dict[str, Json]
+    if_match: str | None = None
+    is_new: bool = False
+
+
+class BatchObjectDelete(Request, frozen=True, kw_only=True, tag_field="op", tag="object.delete"):
+    """scope: as in the path, namespace first."""
+
+    kind: str
+    scope: tuple[str, ...]
+    if_match: str | None = None
+
+
+BatchOperation = BatchKvPut | BatchKvDelete | BatchObjectApply | BatchObjectDelete
+
+
+class BatchBody(Request, frozen=True, kw_only=True):
+    """operations: 1 to REQUEST_OPERATIONS_MAX, applied in order."""
+
+    operations: tuple[BatchOperation, ...]
+
+
+class BatchItem(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """What one operation did. status: the HTTP status that it would have had alone; problem:
+    exactly when status ≥ 400; revision: the stamp of the change."""
+
+    status: int
+    key: str | None = None
+    kind: str | None = None
+    id: str | None = None
+    revision: str | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(Answer, frozen=True, kw_only=True):
+    """items: one each, in the order of the operations. index: the entry that holds them all."""
+
+    items: tuple[BatchItem, ...]
+    index: int
+
+
+class RequestOutcome(Answer, frozen=True, kw_only=True):
+    """GET /requests/{idempotency key}: what became of a write whose answer was lost.
+
+    status: the HTTP status that the write had. index: its log entry. items: one for each
+    operation of the request.
+    """
+
+    idempotency_key: str
+    status: int
+    index: int
+    items: tuple[BatchItem, ...] = ()
+    body: Json = msgspec.field(default=None)

@@ -1,0 +1,68 @@
+"""Answers of GET /events: a page, a line of NDJSON, a server-sent event."""
+
+from __future__ import annotations
+
+import enum
+
+from replicante.wire.values import Answer, Json
+
+
+class Event(Answer, frozen=True, kw_only=True):
+    """One fact. id: stamp, the cursor of the stream. seq: counts every event without gaps. chain:
+    running hash (hex), equal on all peers. time: RFC 3339 UTC by the leader's wall clock."""
+
+    id: str
+    seq: int
+    chain: str
+    index: int
+    code: str
+    time: str
+    ns: str | None
+    cluster: str | None
+    key: str | None
+    payload: Json
+    cause: Json
+
+
+class EventsPage(Answer, frozen=True, kw_only=True):
+    """next: what to send as `after` to go on; it advances over events that the filter left out.
+    floor: oldest event that is kept. head: newest event that this peer has applied."""
+
+    items: tuple[Event, ...]
+    next: str
+    floor: str
+    head: str
+
+
+class StreamEvent(enum.Enum):
+    """Names of server-sent events, and `type` of NDJSON control lines. Facts have no `event:`
+    field in SSE (so `onmessage` sees them) and no `type` in NDJSON."""
+
+    HEARTBEAT = "heartbeat"
+    """data: Heartbeat."""
+    STALE = "stale"
+    """data: StreamEnd. This peer lost touch with the others: resume on another peer."""
+    END = "end"
+    """data: StreamEnd. The peer stops or the reader is too slow: resume from the last id."""
+    GONE = "gone"
+    """data: StreamEnd. Events after the last id are no longer kept: read the state, then follow
+    from its index."""
+
+
+class Heartbeat(Answer, frozen=True, kw_only=True):
+    """type: `heartbeat`. after: nothing that passes the filter exists up to this id: a cursor."""
+
+    type: str
+    index: int
+    staleness_ms: int | None
+    after: str
+
+
+class StreamEnd(Answer, frozen=True, kw_only=True):
+    """type: `stale`, `end` or `gone`. reason: a word for programs; after: where to resume."""
+
+    type: str
+    reason: str
+    detail: str
+    after: str
+    floor: str | None = None

@@ -1,0 +1,66 @@
+"""Requests and answers of /apply, /object and /list. The original's paths and fields stay."""
+
+from __future__ import annotations
+
+import msgspec
+
+from replicante.wire.values import Answer, Json, Request
+
+
+class ApplyBody(Request, frozen=True, kw_only=True):
+    """POST /apply. kind: in any case. metadata and spec: as the kind asks for."""
+
+    api_version: str = msgspec.field(name="apiVersion")
+    kind: str
+    metadata: dict[str, Json] = msgspec.field(default_factory=dict)
+    spec: dict[str, Json] = msgspec.field(default_factory=dict)
+
+
+class ObjectAnswer(Answer, frozen=True, kw_only=True):
+    """One stored object: the answer to GET /object/… and to POST /apply."""
+
+    api_version: str = msgspec.field(name="apiVersion")
+    kind: str
+    metadata: dict[str, Json]
+    spec: dict[str, Json]
+    status: Json
+    revision: str
+
+
+class NamespaceAnswer(ObjectAnswer, frozen=True, kw_only=True):
+    """A Namespace; with the fields that the original put at the top level."""
+
+    id: str
+    tls: dict[str, Json] = msgspec.field(default_factory=dict)
+    settings: dict[str, Json] = msgspec.field(default_factory=dict)
+
+
+class ApplyAnswer(ObjectAnswer, frozen=True, kw_only=True):
+    """POST /apply. is_dry_run: nothing was written; the answer is what would have been."""
+
+    is_created: bool = False
+    is_changed: bool = True
+    is_dry_run: bool = False
+
+
+class ObjectDeleted(Answer, frozen=True, kw_only=True):
+    """DELETE /object/…: accepted. status: what the object is now, as `Deleting`; null when it is
+    gone."""
+
+    kind: str
+    id: str
+    status: Json = None
+    revision: str
+
+
+class ObjectSummary(Answer, frozen=True, kw_only=True):
+    """One row of /list/…"""
+
+    id: str
+    status: Json
+    revision: str
+
+
+class ObjectPage(Answer, frozen=True, kw_only=True):
+    items: tuple[ObjectSummary, ...]
+    next: str | None = None
