@@ -56,8 +56,29 @@ PROPOSALS_PENDING_MAX = 4_096
 PROPOSALS_PENDING_BYTES_MAX = 64 * MIB
 INBOX_MESSAGES_MAX = 4_096
 LINK_OUTBOX_BYTES_MAX = 16 * MIB
+"""Frames that wait for one slow peer on one channel; above it they are dropped, Raft re-sends."""
+HANDSHAKE_BYTES_MAX = 16 * KIB
+"""Greatest frame that a connection may bring before it has named itself."""
+HELLO_BIRTH_BYTES_MAX = 8 * KIB
+ADDRESS_BYTES_MAX = 260
+"""A DNS name (253), a colon, a port."""
+REFUSAL_MESSAGE_BYTES_MAX = 512
+LINK_LOOKUP_MS_MAX = 30_000
+"""A name lookup may outlive the attempt that asked, so it gets longer than the resolver's own."""
+LINK_DIAL_MS_MAX = 3_000
+LINK_HANDSHAKE_MS_MAX = 3_000
+LINK_SILENCE_MS_MAX = 10_000
+"""TCP gives a link up when what was sent stays unacknowledged for so long."""
+LINK_CLOSE_MS_MAX = 250
+"""What a stopping peer waits for its last frames to leave."""
+REDIAL_MS_MIN = 20
+REDIAL_MS_MAX = 1_000
 SESSION_OUTCOMES_MAX = 4_096
 PEERS_MAX = 15
+INBOUND_LINKS_MAX = 4 * PEERS_MAX
+"""Two channels a peer, and as many again while new connections replace old ones."""
+STRANGERS_MAX = 2 * PEERS_MAX
+"""Inbound connections that have not named themselves yet."""
 HEARTBEAT_MS = 100
 ELECTION_MS_MIN = 600
 ELECTION_MS_MAX = 1_200
