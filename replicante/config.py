@@ -171,14 +171,17 @@ class PeerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One broken rule: the setting (`raft.listen`), its value as text, the rule as a sentence."""
+    """One broken rule: the setting (`raft.listen`), its value as text, the rule as a sentence, and
+    where the value came from when that is known."""
 
     setting: str
     value: str
     rule: str
+    origin: str = ""
 
     def __str__(self) -> str:
-        return f"{self.setting} = {self.value}: {self.rule}"
+        origin = f" ({self.origin})" if self.origin else ""
+        return f"{self.setting} = {self.value}{origin}: {self.rule}"
 
 
 def parse_address(text: str, *, port_min: int = 0) -> Address:
