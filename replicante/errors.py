@@ -218,6 +218,31 @@ class OutcomeExpired(RequestError):
     code, http_status = "outcome_expired", 409
 
 
+class IdempotencyKeyReused(RequestError):
+    """This Idempotency-Key came with another request before; nothing was done. Use a new key."""
+
+    code, http_status = "idempotency_key_reused", 422
+
+
+class FirstAttemptInFuture(RequestError):
+    """The first attempt of this Idempotency-Key is said to be later than the cluster clock; it is
+    not applied."""
+
+    code, http_status = "first_attempt_in_future", 400
+
+
+class BeingDeleted(Conflict):
+    """The object is being deleted: only its finalisers may still change."""
+
+    code = "being_deleted"
+
+
+class FeatureLevelNotAbove(Conflict):
+    """The feature level only rises."""
+
+    code = "feature_level_not_above"
+
+
 class BodyTooLarge(RequestError):
     """The body is larger than the limit."""
 
@@ -238,6 +263,18 @@ class Forbidden(RequestError):
 
 # --- HTTP: the request never reached an operation
 # ---------------------------------------------------
+
+
+class MalformedHttp(RequestError):
+    """The bytes received are no HTTP request."""
+
+    code, http_status = "malformed_http", 400
+
+
+class BodyTimeout(RequestError):
+    """The body did not arrive in time."""
+
+    code, http_status = "body_timeout", 408
 
 
 class NoSuchPath(RequestError):
@@ -274,3 +311,21 @@ class TooManyStreams(RequestError):
     """Too many event streams are open on this peer. Ask another peer."""
 
     code, http_status = "too_many_streams", 503
+
+
+# --- the client's side: no peer said this
+# -----------------------------------------------------------
+
+
+class Unreachable(ConsensusError):
+    """No endpoint could be reached, so nothing was done. Check the addresses, and that the peers
+    run."""
+
+    code, http_status, definite = "unreachable", 503, True
+
+
+class BadAnswer(ReplicanteError):
+    """What answered does not speak as a peer does. Check that the endpoint is one, and that
+    nothing between changes its answers."""
+
+    code, http_status, definite = "bad_answer", 502, False

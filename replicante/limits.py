@@ -27,6 +27,9 @@ REQUEST_BYTES_MAX = 1 * MIB
 REQUEST_OPERATIONS_MAX = 1_000
 COMMAND_BYTES_MAX = REQUEST_BYTES_MAX + 64 * KIB
 """A command is the request's canonical bytes plus its envelope (tag, key, request id)."""
+REQUEST_ID_BYTES_MAX = 128
+ACTOR_BYTES_MAX = 256
+FINALISERS_MAX = 16
 PAGE_ITEMS_MAX = 1_000
 PAGE_ITEMS_DEFAULT = 100
 PAGE_BYTES_MAX = 4 * MIB
@@ -100,11 +103,38 @@ EXPIRE_BATCH_MAX = 500
 REQUESTS_KEPT_MAX = 100_000
 
 # --- HTTP ------------------------------------------------------------
-EVENT_STREAMS_MAX = 2_000
-EVENT_STREAM_BUFFER_BYTES_MAX = 1 * MIB
-EVENT_HEARTBEAT_MS = 5_000
-STALE_STREAM_MS = 15_000
+HTTP_CONNECTIONS_MAX = 8_192
+"""More are closed at once: half of a usual limit of open files stays for data and peers."""
 REQUESTS_INFLIGHT_MAX = 4_096
+"""Requests being worked on by one peer; more are answered 429."""
+HTTP_BODY_BYTES_INFLIGHT_MAX = 64 * MIB
+"""Request bodies held in memory at once, over all connections; more are answered 429."""
+HTTP_BODY_READ_MS_MAX = 30_000
+"""A body that takes longer to arrive is answered 408: a slow sender holds memory."""
+HTTP_BODY_INLINE_BYTES_MAX = 32 * KIB
+"""Larger bodies are parsed and checked on a thread, so that no slice of the loop exceeds 20 ms."""
+HTTP_WRITE_MS_MAX = 10_000
+"""A stream whose reader takes nothing for this long is cut off."""
+HTTP_STOP_MS_MAX = 5_000
+"""Requests in flight get this long to finish when the server stops."""
+EVENT_STREAMS_MAX = 2_000
+"""Streams and long polls of one peer; more are answered 503 and go to another peer."""
+EVENT_CHUNK_BYTES_MAX = 64 * KIB
+"""One write of a stream; between two the loop serves others, and no more than this is buffered."""
+EVENT_SCAN_ITEMS_MAX = 500
+"""Events looked at in one view, filtered ones too: a slice of the loop."""
+EVENT_TAIL_BYTES_MAX = 16 * MIB
+"""Newest events kept decoded for streams, with their encodings; older ones are read again."""
+EVENT_HEARTBEAT_MS = 5_000
+"""Silence on a stream: short enough for proxies that close idle connections."""
+STALE_STREAM_MS = 15_000
+"""A stream of a peer that lost touch for this long ends, so that its reader goes elsewhere."""
+
+# --- diagnostics ------------------------------------------------------------
+LOG_LINES_QUEUED_MAX = 10_000
+"""Lines that wait for stderr; more are dropped and counted, because the loop never waits for it."""
+LOOP_LAG_SAMPLE_MS = 50
+"""Period of the timer whose lateness is the loop's lag: finds every slice that is longer."""
 
 assert ENTRY_BYTES_MAX >= COMMAND_BYTES_MAX + 16 * KIB, "the largest command fits an entry"
 assert ENTRY_COMMANDS_MAX * 15 < 1 << 16, "ordinals of an entry fit into a stamp"
