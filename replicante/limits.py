@@ -97,10 +97,39 @@ LOG_RESERVE_BYTES = 64 * MIB
 FLUSH_INTERVAL_MS = 250
 FLUSH_SLICE_ROWS_MAX = 2_000
 MEMTABLE_BYTES_MAX = 64 * MIB
+MEMTABLE_ROW_OVERHEAD_BYTES = 160
+"""What an unflushed row costs beside its key and value: two object headers, a dictionary slot,
+a place in a sorted run."""
+MEMTABLE_RUN_KEYS_MAX = 2_048
+"""Keys sorted in one go (0.3 ms): neither the loop nor the flusher holds the other up longer."""
+FLUSH_RETRY_MS = 1_000
+"""Pause before a flush that found no room is repeated."""
+STATE_USED_FRACTION_MAX = 0.9
+"""Admission refuses writes (507) above this share of the map bound: copy-on-write of the rows
+already accepted, and the deletes that make room, need the rest."""
 DIGEST_INTERVAL_ENTRIES = 1_024
 DIGESTS_KEPT = 8
 EXPIRE_BATCH_MAX = 500
 REQUESTS_KEPT_MAX = 100_000
+
+STAMPS_FREE_PER_COMMAND = 4
+"""Ordinals that any command may use, however small it is."""
+COMMAND_BYTES_PER_STAMP = 48
+"""A command that may use more ordinals is padded to this many bytes for each of them."""
+STAMPS_PER_EXPIRY_MAX = 4
+"""Ordinals that the sweep may use for one due record."""
+STAMPS_RESERVED = 16
+"""Ordinals for events of the entry itself, as a new term."""
+EVENT_VALUE_BYTES_MAX = 4 * KIB
+"""A larger kv value is named in its event by size, not repeated."""
+EVENTS_KEPT_COUNT_DEFAULT = 10_000_000
+EVENTS_KEPT_BYTES_DEFAULT = 8 * GIB
+EVENTS_KEPT_MS_DEFAULT = 30 * 24 * 3_600 * 1_000
+EVENTS_TRIM_SLACK = 256
+"""Trimming begins this many events beyond the count bound, so that it works in batches."""
+EVENTS_SCANNED_MAX = 10_000
+"""Events looked at for one page, also when the filter leaves most of them out."""
+EVENT_FILTER_CODES_MAX = 32
 
 # --- HTTP ------------------------------------------------------------
 HTTP_CONNECTIONS_MAX = 8_192
@@ -139,3 +168,10 @@ LOOP_LAG_SAMPLE_MS = 50
 assert ENTRY_BYTES_MAX >= COMMAND_BYTES_MAX + 16 * KIB, "the largest command fits an entry"
 assert ENTRY_COMMANDS_MAX * 15 < 1 << 16, "ordinals of an entry fit into a stamp"
 assert HEARTBEAT_MS * 3 < ELECTION_MS_MIN < ELECTION_MS_MAX
+assert (
+    ENTRY_COMMANDS_MAX * STAMPS_FREE_PER_COMMAND
+    + ENTRY_BYTES_MAX // COMMAND_BYTES_PER_STAMP
+    + EXPIRE_BATCH_MAX * STAMPS_PER_EXPIRY_MAX
+    + STAMPS_RESERVED
+    < 1 << 16
+), "ordinals of an entry fit into a stamp, whatever its commands are"

@@ -2,17 +2,28 @@
 Pure.
 
 Implemented by `memory.MemoryStore` and `lmdb_store.LmdbStore`; both pass
-tests/contract/test_store.py. Used by
-`state.machine` (writes) and `state.queries` (views); created by `server`.
+tests/contract/test_store.py. Used by `state.machine` (writes) and `state.queries` (views);
+created by `server`.
 
 Threads: every method is called on the event loop's thread. Only the LMDB store owns a thread,
 for flushing.
+
+Failures: when the store cannot keep its promise any more (a failed commit or fsync, a page that
+cannot be read), every later call of any method but `close` raises FatalError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
+
+RowHash = Callable[[bytes, bytes], int]
+"""(key, value) → a number. Pure, equal on every peer and Python version; called on the flusher's
+thread."""
+
+DIGEST_BITS = 128
+"""A digest is the sum of the hashes of all rows modulo 2^DIGEST_BITS: it needs no order, so it
+is kept up to date row by row."""
 
 
 class Reader(Protocol):
@@ -27,15 +38,19 @@ class Reader(Protocol):
         """Rows with start ≤ key < end; from the end when reversed.
 
         The caller may stop early. Rows put or deleted by the caller while it iterates may or
-        may not be seen;
-        so callers that write collect first.
+        may not be seen; so callers that write collect first.
         """
         ...
 
 
 class View(Reader, Protocol):
     """A consistent picture at `applied_index`: taken, read and closed without an await, within
-    50 ms (design R2)."""
+    50 ms.
+
+    Isolation is by refusal: no later write is ever seen, because reading a view after a later
+    put, delete or `end_entry`, or after its close, may raise AssertionError, and after a later
+    put or delete always does.
+    """
 
     @property
     def applied_index(self) -> int: ...
@@ -67,6 +82,25 @@ class Store(Reader, Protocol):
         until it is False."""
         ...
 
+    @property
+    def is_disk_full(self) -> bool:
+        """True while the last attempt to flush found no room, on the disk or in the map. The
+        same write is repeated every FLUSH_RETRY_MS; nothing is lost, the log holds it."""
+        ...
+
+    @property
+    def used_fraction(self) -> float:
+        """Share of the storage bound that is in use, flushed or not; admission refuses writes
+        above STATE_USED_FRACTION_MAX. Cheap."""
+        ...
+
+    @property
+    def digests(self) -> tuple[tuple[int, int], ...]:
+        """(index, digest of all rows at it), oldest first, at most DIGESTS_KEPT, for indexes at
+        multiples of DIGEST_INTERVAL_ENTRIES; each appears when its index is durable. Empty
+        after a restart, and always when the store was opened without a RowHash."""
+        ...
+
     def put(self, key: bytes, value: bytes) -> None: ...
 
     def delete(self, key: bytes) -> None:
@@ -81,27 +115,28 @@ class Store(Reader, Protocol):
         """
         ...
 
-    def view(self) -> View: ...
+    def view(self) -> View:
+        """Never called inside an entry."""
+        ...
 
     def request_flush(self) -> None:
         """Starts making all ended entries durable, in one transaction with their index;
         returns at once.
 
         Never called inside an entry. A flush in progress absorbs the request. A failed flush
-        raises FatalError
-        from the next call of any method; ENOSPC is retried each second and shows as
-        `is_disk_full`.
+        raises FatalError from the next call of any method; no room (ENOSPC, EDQUOT, a full map)
+        is repeated and shows as `is_disk_full`.
         """
         ...
 
     def flush(self) -> None:
         """As request_flush, but returns when all ended entries are durable. Blocks: start,
-        stop, tests, tools."""
+        stop, tests, tools.
+
+        Raises DiskFull, and does not wait for room: nothing is lost, the log holds it.
+        """
         ...
 
-    @property
-    def is_disk_full(self) -> bool: ...
-
     def close(self) -> None:
-        """Flushes nothing; a second close does nothing."""
+        """Flushes nothing; a second close does nothing; any other call after it is a bug."""
         ...
