@@ -165,6 +165,22 @@ LOG_LINES_QUEUED_MAX = 10_000
 LOOP_LAG_SAMPLE_MS = 50
 """Period of the timer whose lateness is the loop's lag: finds every slice that is longer."""
 
+# --- client ------------------------------------------------------------
+CLIENT_ENDPOINTS_MAX = 64
+CLIENT_CONNECTIONS_MAX = 512
+"""Connections of one client; more concurrent calls wait for a free one."""
+CLIENT_CONNECT_MS_MAX = 1_000
+CLIENT_ATTEMPT_MS_MAX = 3_000
+"""One attempt of a call: a peer that is silent for longer is left for another one."""
+CLIENT_PAUSE_MS_MIN = 20
+CLIENT_PAUSE_MS_MAX = 500
+"""Pause after every endpoint was tried in vain; it doubles from the least to the most."""
+CLIENT_ANSWER_BYTES_MAX = 16 * MIB
+CLIENT_EVENT_BYTES_MAX = 4 * MIB
+"""One line of an event stream."""
+CLIENT_STREAM_SILENCE_MS_MAX = 2 * EVENT_HEARTBEAT_MS + 2_500
+"""A stream without event or heartbeat for this long is dead: two heartbeats were missed."""
+
 assert ENTRY_BYTES_MAX >= COMMAND_BYTES_MAX + 16 * KIB, "the largest command fits an entry"
 assert ENTRY_COMMANDS_MAX * 15 < 1 << 16, "ordinals of an entry fit into a stamp"
 assert HEARTBEAT_MS * 3 < ELECTION_MS_MIN < ELECTION_MS_MAX
