@@ -68,6 +68,8 @@ ADDRESS_BYTES_MAX = 260
 REFUSAL_MESSAGE_BYTES_MAX = 512
 LINK_LOOKUP_MS_MAX = 30_000
 """A name lookup may outlive the attempt that asked, so it gets longer than the resolver's own."""
+DIAL_ADDRESSES_MAX = 8
+"""Addresses of one name that one attempt tries."""
 LINK_DIAL_MS_MAX = 3_000
 LINK_HANDSHAKE_MS_MAX = 3_000
 LINK_SILENCE_MS_MAX = 10_000
@@ -127,8 +129,6 @@ EVENTS_KEPT_BYTES_DEFAULT = 8 * GIB
 EVENTS_KEPT_MS_DEFAULT = 30 * 24 * 3_600 * 1_000
 EVENTS_TRIM_SLACK = 256
 """Trimming begins this many events beyond the count bound, so that it works in batches."""
-EVENTS_SCANNED_MAX = 10_000
-"""Events looked at for one page, also when the filter leaves most of them out."""
 EVENT_FILTER_CODES_MAX = 32
 
 # --- HTTP ------------------------------------------------------------

@@ -1,0 +1,178 @@
+"""The envelope that every declared object wears: apiVersion, kind, metadata, spec, status,
+revision. Pure.
+
+Called by `api` (a user's document → Declaration → PutObject; a stored object → document) and by
+`state` (kinds and scopes).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from replicante.errors import Invalid
+from replicante.ids import Stamp, format_stamp, parse_stamp
+from replicante.limits import FINALISERS_MAX
+from replicante.model.codec import Value
+from replicante.model.namespace import NamespaceStatus, read_namespace
+from replicante.model.violations import Violations, describe
+
+API_VERSION = "replicante.io/v0"
+
+
+class ObjectKind(enum.IntEnum):
+    """Stored in commands: a number is never reused."""
+
+    NAMESPACE = 1
+
+    @property
+    def title(self) -> str:
+        """As documents spell it."""
+        return _TITLES[self]
+
+    @classmethod
+    def named(cls, text: str) -> ObjectKind | None:
+        """The kind that `text` names in any case; None when there is none."""
+        return _BY_NAME.get(text.lower()) if text.isascii() else None
+
+
+_TITLES = {ObjectKind.NAMESPACE: "Namespace"}
+_BY_NAME = {title.lower(): kind for kind, title in _TITLES.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """A user's object after validation, with every default filled in."""
+
+    kind: ObjectKind
+    scope: tuple[str, ...]
+    finalisers: tuple[str, ...]
+    """Sorted, without duplicates."""
+    spec: dict[str, Value]
+    revision: Stamp | None
+    """What the document said: the declaration is meant for exactly this revision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object as the tables hold it."""
+
+    kind: ObjectKind
+    scope: tuple[str, ...]
+    revision: Stamp
+    created: Stamp
+    """The revision that it was born with."""
+    is_deleting: bool
+    finalisers: tuple[str, ...]
+    spec: dict[str, Value]
+
+    @property
+    def status(self) -> str:
+        """For a Namespace its NamespaceStatus."""
+        return str(NamespaceStatus.DELETING) if self.is_deleting else str(self.spec["status"])
+
+
+def read_declaration(document: Mapping[str, Value]) -> Declaration:
+    """What a user's document declares.
+
+    `status` is accepted and ignored (it belongs to the control plane), `revision` is the revision
+    that the author saw: so a document that was read can be edited and applied again.
+    Raises Invalid that lists every violation with its path.
+    """
+    violations = Violations()
+    violations.mapping(
+        document, (), fields=("apiVersion", "kind", "metadata", "spec", "status", "revision")
+    )
+    if document.get("apiVersion") != API_VERSION:
+        violations.add(("apiVersion",), f"must be {API_VERSION}")
+    kind = _read_kind(document, violations)
+    fields = ("name", "finalisers")
+    metadata = violations.mapping(document.get("metadata") or {}, ("metadata",), fields=fields)
+    name = metadata.get("name")
+    if name is not None:
+        name = violations.name(name, ("metadata", "name"))
+    finalisers = _read_finalisers(metadata.get("finalisers"), violations)
+    revision = _read_revision(document.get("revision"), violations)
+    spec = document.get("spec")
+    if spec is None:
+        spec = {}
+    if not isinstance(spec, dict):
+        violations.add(("spec",), f"must be a map, not {describe(spec)}")
+        spec = {}
+    # One kind so far; a kind of its own file each, dispatched here.
+    namespace = read_namespace(spec, metadata_name=name, violations=violations)
+    violations.raise_if_any()
+    return Declaration(
+        kind=kind,
+        scope=(namespace.name,),
+        finalisers=finalisers,
+        spec=namespace.to_spec(),
+        revision=revision,
+    )
+
+
+def read_scope(kind: ObjectKind, scope: tuple[str, ...]) -> tuple[str, ...]:
+    """A scope from outside (a path), checked name by name.  Raises Invalid."""
+    names = SCOPE_NAMES[kind]
+    if len(scope) != len(names):
+        raise Invalid(f"a {kind.title} is found by {' / '.join(names)}", path="scope")
+    violations = Violations()
+    for i, name in enumerate(scope):
+        violations.name(name, ("scope", i))
+    violations.raise_if_any()
+    return scope
+
+
+SCOPE_NAMES: dict[ObjectKind, tuple[str, ...]] = {ObjectKind.NAMESPACE: ("namespace",)}
+"""What the names of a scope stand for, from the namespace downwards."""
+
+
+def render_object(stored: StoredObject) -> dict[str, Value]:
+    """The document of an object, in the shape that `read_declaration` takes back."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": stored.kind.title,
+        "metadata": {"name": stored.scope[-1], "finalisers": list(stored.finalisers)},
+        "spec": stored.spec,
+        "status": stored.status,
+        "revision": format_stamp(stored.revision),
+    }
+
+
+def _read_kind(document: Mapping[str, Value], violations: Violations) -> ObjectKind:
+    text = document.get("kind")
+    kind = ObjectKind.named(text) if isinstance(text, str) else None
+    if kind is None:
+        known = ", ".join(_TITLES.values())
+        violations.add(("kind",), f"unknown kind; known: {known}")
+        # Without a kind nothing else can be judged.
+        violations.raise_if_any()
+        raise AssertionError("a violation was just added")
+    return kind
+
+
+def _read_finalisers(value: Value, violations: Violations) -> tuple[str, ...]:
+    path = ("metadata", "finalisers")
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        violations.add(path, f"must be a list of names, not {describe(value)}")
+        return ()
+    if len(value) > FINALISERS_MAX:
+        violations.add(path, f"must be at most {FINALISERS_MAX} names")
+        return ()
+    names = [violations.name(name, (*path, i)) for i, name in enumerate(value)]
+    if len(set(names)) < len(names) and "" not in names:
+        violations.add(path, "names one finaliser twice")
+    return tuple(sorted(names))
+
+
+def _read_revision(value: Value, violations: Violations) -> Stamp | None:
+    if value is None:
+        return None
+    stamp = parse_stamp(value) if isinstance(value, str) else None
+    if not stamp:
+        violations.add(("revision",), "must be a revision: a decimal text of 19 digits")
+        return None
+    return stamp

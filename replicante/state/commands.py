@@ -1,0 +1,276 @@
+"""Everything that can change the replicated state, as values, and their bytes. Pure.
+
+Built by `api` and workers, packed by `envelope.admit`, unpacked by `machine` on every peer.
+
+A command on the wire is a msgpack array [tag, field, …] in the order of the fields below.
+Rules: a tag is never reused; fields are only ever added at the end, with a default, and only
+under a new feature level. Whatever an older peer cannot read stops it loudly.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from replicante.errors import FatalError
+from replicante.model.objects import ObjectKind
+
+
+class Tag(enum.IntEnum):
+    """First element of a packed command. Stored in logs: never reused, never renumbered."""
+
+    KV_PUT = 1
+    KV_DELETE = 2
+    PUT_OBJECT = 3
+    DELETE_OBJECT = 4
+    BATCH = 5
+    SET_FEATURE_LEVEL = 6
+    SET_EVENT_RETENTION = 7
+
+
+class Expect(msgspec.Struct, frozen=True):
+    """What must be true of the thing for the command to happen: compare-and-set.
+
+    Made by `absent()`, `present()`, `at(revision)`; a command without expectation has None.
+    """
+
+    code: int
+    """A revision when positive, else _ABSENT or _PRESENT: its form in a packed command."""
+
+    @classmethod
+    def absent(cls) -> Expect:
+        """There is no such thing (If-None-Match: *)."""
+        return _EXPECT_ABSENT
+
+    @classmethod
+    def present(cls) -> Expect:
+        """There is such a thing, at whatever revision."""
+        return _EXPECT_PRESENT
+
+    @classmethod
+    def at(cls, revision: int) -> Expect:
+        """The thing is there with exactly this revision, a stamp (If-Match: "<revision>")."""
+        assert revision > 0, "a revision is a stamp, and stamps are positive"
+        return cls(revision)
+
+
+_ABSENT: Final = 0
+_PRESENT: Final = -1
+_EXPECT_ABSENT = Expect(_ABSENT)
+_EXPECT_PRESENT = Expect(_PRESENT)
+
+
+class KvPut(msgspec.Struct, frozen=True):
+    """Writes one record; always a new revision, also when the value is the same."""
+
+    key: bytes
+    """1 to KV_KEY_BYTES_MAX bytes of valid UTF-8."""
+    value: bytes
+    """Canonical bytes of `model.codec.encode_value`, at most VALUE_BYTES_MAX."""
+    expect: Expect | None = None
+
+
+class KvDelete(msgspec.Struct, frozen=True):
+    """Removes one record; Rejected not_found when there is none."""
+
+    key: bytes
+    expect: Expect | None = None
+
+
+class PutObject(msgspec.Struct, frozen=True):
+    """Creates or replaces one object. A replacement by the same content changes nothing: no
+    revision, no event, Applied with is_changed False."""
+
+    kind: ObjectKind
+    scope: tuple[str, ...]
+    """Names from the namespace downwards; for a Namespace just its own name."""
+    spec: bytes
+    """Canonical bytes of the normalised spec (`model.objects.Declaration.spec`)."""
+    finalisers: tuple[str, ...] = ()
+    """Sorted names. While one is left, a deletion stays in Deleting."""
+    expect: Expect | None = None
+
+
+class DeleteObject(msgspec.Struct, frozen=True):
+    """Asks for the end of one object: it moves to Deleting, and in the same write it is removed
+    when nothing holds it. On an object that is Deleting already it changes nothing."""
+
+    kind: ObjectKind
+    scope: tuple[str, ...]
+    expect: Expect | None = None
+
+
+class SetFeatureLevel(msgspec.Struct, frozen=True):
+    """Raises the feature level of all peers. Proposed only after every voter and learner said
+    that it supports the level: a peer that does not stops."""
+
+    level: int
+
+
+class SetEventRetention(msgspec.Struct, frozen=True):
+    """How much of the event log is kept; the oldest events beyond any bound are removed, a
+    bounded number with each entry."""
+
+    count_max: int
+    bytes_max: int
+    age_ms_max: int
+    """By the cluster clock, which stands still while no leader serves."""
+
+
+Operation = KvPut | KvDelete | PutObject | DeleteObject
+"""What a batch may hold."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Operations applied in order in one entry; each stands alone and has its own outcome."""
+
+    operations: tuple[Operation, ...]
+    """1 to REQUEST_OPERATIONS_MAX."""
+
+
+Command = Operation | Batch | SetFeatureLevel | SetEventRetention
+
+STAMPS_PER_OPERATION_MAX: Final = 4
+"""A deletion that completes at once: two writes (Deleting, gone) and their two events."""
+
+
+def stamps_max(command: Command) -> int:
+    """How many ordinals of its entry the command can use at most."""
+    if isinstance(command, Batch):
+        return STAMPS_PER_OPERATION_MAX * len(command.operations)
+    return STAMPS_PER_OPERATION_MAX
+
+
+def pack_command(command: Command) -> list[Any]:
+    """The array of plain values that stands for the command in an envelope."""
+    match command:
+        case KvPut(key, value, expect):
+            return [int(Tag.KV_PUT), key, value, _pack_expect(expect)]
+        case KvDelete(key, expect):
+            return [int(Tag.KV_DELETE), key, _pack_expect(expect)]
+        case PutObject(kind, scope, spec, finalisers, expect):
+            packed = [int(kind), list(scope), spec, list(finalisers), _pack_expect(expect)]
+            return [int(Tag.PUT_OBJECT), *packed]
+        case DeleteObject(kind, scope, expect):
+            return [int(Tag.DELETE_OBJECT), int(kind), list(scope), _pack_expect(expect)]
+        case Batch(operations):
+            return [int(Tag.BATCH), [pack_command(operation) for operation in operations]]
+        case SetFeatureLevel(level):
+            return [int(Tag.SET_FEATURE_LEVEL), level]
+        case SetEventRetention(count_max, bytes_max, age_ms_max):
+            return [int(Tag.SET_EVENT_RETENTION), count_max, bytes_max, age_ms_max]
+
+
+def unpack_command(packed: list[Any]) -> Command:
+    """The command of an array; apply's own decoder.
+
+    Raises FatalError for anything that `pack_command` never makes: an unknown tag, a wrong number
+    or type of fields. This peer is then too old, or the bytes are broken; it must stop.
+    """
+    try:
+        command = _UNPACKERS[packed[0]](packed)
+    except (TypeError, ValueError, LookupError, AttributeError) as exc:
+        raise FatalError(f"cannot read a command: {_shape(packed)}") from exc
+    return command
+
+
+def _unpack_kv_put(packed: list[Any]) -> KvPut:
+    _, key, value, expect = packed
+    if type(key) is not bytes or type(value) is not bytes:
+        raise TypeError("key and value are bytes")
+    return KvPut(key, value, None if expect is None else _unpack_expect(expect))
+
+
+def _unpack_kv_delete(packed: list[Any]) -> KvDelete:
+    _, key, expect = packed
+    if type(key) is not bytes:
+        raise TypeError("a key is bytes")
+    return KvDelete(key, None if expect is None else _unpack_expect(expect))
+
+
+def _unpack_put_object(packed: list[Any]) -> PutObject:
+    _, kind, scope, spec, finalisers, expect = packed
+    if type(spec) is not bytes:
+        raise TypeError("a spec is bytes")
+    return PutObject(
+        ObjectKind(kind),
+        _unpack_names(scope),
+        spec,
+        _unpack_names(finalisers),
+        None if expect is None else _unpack_expect(expect),
+    )
+
+
+def _unpack_delete_object(packed: list[Any]) -> DeleteObject:
+    _, kind, scope, expect = packed
+    expectation = None if expect is None else _unpack_expect(expect)
+    return DeleteObject(ObjectKind(kind), _unpack_names(scope), expectation)
+
+
+def _unpack_batch(packed: list[Any]) -> Batch:
+    _, operations = packed
+    return Batch(tuple(_unpack_operation(operation) for operation in operations))
+
+
+def _unpack_operation(packed: list[Any]) -> Operation:
+    if packed[0] not in _OPERATION_TAGS:
+        raise ValueError("a batch holds operations only")
+    operation = unpack_command(packed)
+    assert isinstance(operation, Operation)
+    return operation
+
+
+def _unpack_set_feature_level(packed: list[Any]) -> SetFeatureLevel:
+    _, level = packed
+    return SetFeatureLevel(_unpack_count(level))
+
+
+def _unpack_set_event_retention(packed: list[Any]) -> SetEventRetention:
+    _, count_max, bytes_max, age_ms_max = packed
+    return SetEventRetention(
+        _unpack_count(count_max), _unpack_count(bytes_max), _unpack_count(age_ms_max)
+    )
+
+
+_UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
+    Tag.KV_PUT: _unpack_kv_put,
+    Tag.KV_DELETE: _unpack_kv_delete,
+    Tag.PUT_OBJECT: _unpack_put_object,
+    Tag.DELETE_OBJECT: _unpack_delete_object,
+    Tag.BATCH: _unpack_batch,
+    Tag.SET_FEATURE_LEVEL: _unpack_set_feature_level,
+    Tag.SET_EVENT_RETENTION: _unpack_set_event_retention,
+}
+_OPERATION_TAGS: Final = frozenset((Tag.KV_PUT, Tag.KV_DELETE, Tag.PUT_OBJECT, Tag.DELETE_OBJECT))
+
+
+def _pack_expect(expect: Expect | None) -> int | None:
+    return None if expect is None else expect.code
+
+
+def _unpack_expect(code: Any) -> Expect:
+    if type(code) is not int or code < _PRESENT:
+        raise ValueError("an expectation is a revision, 0 or -1")
+    return Expect(code)
+
+
+def _unpack_names(names: Any) -> tuple[str, ...]:
+    if type(names) is not list or not all(type(name) is str for name in names):
+        raise TypeError("names are a list of text")
+    return tuple(names)
+
+
+def _unpack_count(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError("a count is an integer from 0")
+    return number
+
+
+def _shape(packed: object) -> str:
+    """What a broken command looks like, without its (possibly secret, possibly huge) content."""
+    if isinstance(packed, list) and packed and type(packed[0]) is int:
+        return f"tag {packed[0]} with {len(packed) - 1} fields"
+    return f"a {type(packed).__name__} instead of [tag, field, …]"

@@ -1,0 +1,268 @@
+"""What travels around a command, and the gate that it passes before it is proposed. Pure.
+
+`admit` is called by `api` and workers on the accepting peer; `unpack_envelope` by `machine`
+on every peer and by `admit` itself: what apply cannot read is never proposed. ADR 0004.
+
+Bytes: msgpack array [version, request_id, actor, idempotency, command, padding]; idempotency is nil
+or [key, first_attempt_ms or nil, fingerprint]; padding is nil or zeros that nobody reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import msgpack
+import msgspec
+
+from replicante.errors import BodyTooLarge, FatalError, Invalid
+from replicante.limits import (
+    ACTOR_BYTES_MAX,
+    COMMAND_BYTES_MAX,
+    COMMAND_BYTES_PER_STAMP,
+    FINALISERS_MAX,
+    IDEMPOTENCY_KEY_BYTES_MAX,
+    INTEGER_MAX,
+    KV_KEY_BYTES_MAX,
+    NAME_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    REQUEST_ID_BYTES_MAX,
+    REQUEST_OPERATIONS_MAX,
+    ROW_KEY_BYTES_MAX,
+    STAMPS_FREE_PER_COMMAND,
+    VALUE_BYTES_MAX,
+)
+from replicante.model.codec import is_canonical
+from replicante.model.objects import SCOPE_NAMES
+from replicante.state.commands import (
+    Batch,
+    Command,
+    DeleteObject,
+    Expect,
+    KvDelete,
+    KvPut,
+    Operation,
+    PutObject,
+    SetEventRetention,
+    SetFeatureLevel,
+    pack_command,
+    stamps_max,
+    unpack_command,
+)
+from replicante.state.levels import LEVEL_MAX
+from replicante.storage.keys import encoded_key_bytes
+
+VERSION: Final = 1
+FINGERPRINT_BYTES: Final = 16
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A command with what is to be known about its request."""
+
+    request_id: str
+    """Appears as the cause of the events; "" when nobody asked. At most REQUEST_ID_BYTES_MAX."""
+    command: Command
+    actor: str = ""
+    """Who asked, as authentication knows it; "" when nobody is known. At most ACTOR_BYTES_MAX."""
+    idempotency_key: str | None = None
+    """What the client sent to make repeats harmless; None: the outcome is not recorded."""
+    first_attempt_ms: int | None = None
+    """Cluster time of the first attempt with this key, never later than it was; None: this is the
+    first attempt. With it, a repeat that comes too late is refused instead of applied again."""
+
+
+class Unpacked(msgspec.Struct, frozen=True):
+    """An envelope as apply sees it."""
+
+    request_id: str
+    actor: str
+    idempotency: tuple[str, int | None, bytes] | None
+    """Key, cluster time of the first attempt, fingerprint of the command."""
+    command: Command
+
+
+def admit(envelope: Envelope) -> bytes:
+    """The canonical bytes of the envelope, after every bound was checked and the bytes were read
+    back with apply's own decoder.
+
+    Raises Invalid (with the path of the fault and the limit) or BodyTooLarge.
+    """
+    _check_text(envelope.request_id, "request_id", bytes_max=REQUEST_ID_BYTES_MAX)
+    _check_text(envelope.actor, "actor", bytes_max=ACTOR_BYTES_MAX)
+    _check_command(envelope.command)
+    packed_command = pack_command(envelope.command)
+    command_bytes: bytes = msgpack.packb(packed_command)
+    if len(command_bytes) > REQUEST_BYTES_MAX:
+        raise BodyTooLarge(
+            f"the request is {len(command_bytes)} bytes; the limit is {REQUEST_BYTES_MAX}",
+            limit=REQUEST_BYTES_MAX,
+        )
+    fields = [
+        VERSION,
+        envelope.request_id,
+        envelope.actor,
+        _idempotency(envelope, command_bytes),
+        packed_command,
+    ]
+    encoded: bytes = msgpack.packb([*fields, None])
+    missing = bytes_least(envelope.command) - len(encoded)
+    if missing > 0:
+        encoded = msgpack.packb([*fields, bytes(missing)])
+    assert len(encoded) <= COMMAND_BYTES_MAX, "the envelope adds less than its allowance"
+    unpacked = unpack_envelope(encoded)
+    assert unpacked.command == envelope.command, "apply reads what was asked"
+    return encoded
+
+
+def unpack_envelope(encoded: bytes) -> Unpacked:
+    """Apply's own decoder.  Raises FatalError for bytes that `admit` never makes."""
+    try:
+        version, request_id, actor, idempotency, command, _ = msgpack.unpackb(encoded)
+        if version != VERSION:
+            raise ValueError(f"envelope version {version}")
+        if idempotency is not None:
+            key, first_attempt_ms, fingerprint = idempotency
+            idempotency = (key, first_attempt_ms, fingerprint)
+    except (ValueError, TypeError, msgpack.UnpackException) as exc:
+        raise FatalError(f"cannot read a command envelope of {len(encoded)} bytes") from exc
+    return Unpacked(request_id, actor, idempotency, unpack_command(command))
+
+
+def bytes_least(command: Command) -> int:
+    """Size below which an envelope is padded: the ordinals that an entry's commands can use are
+    bounded by its size in bytes, which `raft` bounds without knowing what an ordinal is."""
+    beyond = stamps_max(command) - STAMPS_FREE_PER_COMMAND
+    return max(0, beyond * COMMAND_BYTES_PER_STAMP)
+
+
+def fingerprint_of(command_bytes: bytes) -> bytes:
+    """Tells two commands apart that came with one Idempotency-Key."""
+    return hashlib.blake2b(command_bytes, digest_size=FINGERPRINT_BYTES).digest()
+
+
+def _idempotency(envelope: Envelope, command_bytes: bytes) -> list[Any] | None:
+    key, first_ms = envelope.idempotency_key, envelope.first_attempt_ms
+    if key is None:
+        if first_ms is not None:
+            raise Invalid("only an Idempotency-Key has a first attempt", path="first_attempt_ms")
+        return None
+    if not key:
+        raise Invalid("an Idempotency-Key is not empty", path="idempotency_key")
+    _check_text(key, "idempotency_key", bytes_max=IDEMPOTENCY_KEY_BYTES_MAX)
+    if first_ms is not None:
+        _check_count(first_ms, "first_attempt_ms")
+    return [key, first_ms, fingerprint_of(command_bytes)]
+
+
+def _check_command(command: Command) -> None:
+    match command:
+        case Batch(operations):
+            count = len(operations)
+            if not 1 <= count <= REQUEST_OPERATIONS_MAX:
+                raise Invalid(
+                    f"a batch holds 1 to {REQUEST_OPERATIONS_MAX} operations, not {count}",
+                    path="operations",
+                    limit=REQUEST_OPERATIONS_MAX,
+                )
+            for i, operation in enumerate(operations):
+                _check_operation(operation, f"operations[{i}].")
+        case SetFeatureLevel(level):
+            if not 1 <= level <= LEVEL_MAX:
+                raise Invalid(f"this peer supports feature levels 1 to {LEVEL_MAX}", path="level")
+        case SetEventRetention(count_max, bytes_max, age_ms_max):
+            _check_count(count_max, "count_max")
+            _check_count(bytes_max, "bytes_max")
+            _check_count(age_ms_max, "age_ms_max")
+        case _:
+            _check_operation(command, "")
+
+
+def _check_operation(operation: Operation, where: str) -> None:
+    """where: beginning of the path of a fault, as `operations[3].`"""
+    if operation.expect is not None:
+        _check_expect(operation.expect, f"{where}expect")
+    match operation:
+        case KvPut(key, value):
+            _check_kv_key(key, f"{where}key")
+            _check_size(value, f"{where}value", bytes_max=VALUE_BYTES_MAX)
+            _check_canonical(value, f"{where}value")
+        case KvDelete(key):
+            _check_kv_key(key, f"{where}key")
+        case PutObject(kind, scope, spec, finalisers):
+            _check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
+            _check_size(spec, f"{where}spec", bytes_max=VALUE_BYTES_MAX)
+            _check_canonical(spec, f"{where}spec")
+            _check_finalisers(finalisers, f"{where}metadata.finalisers")
+        case DeleteObject(kind, scope):
+            _check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
+
+
+def _check_kv_key(key: bytes, path: str) -> None:
+    if not 1 <= len(key) <= KV_KEY_BYTES_MAX:
+        raise Invalid(
+            f"a key is 1 to {KV_KEY_BYTES_MAX} bytes, not {len(key)}",
+            path=path,
+            limit=KV_KEY_BYTES_MAX,
+        )
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        raise Invalid("a key is valid UTF-8", path=path) from None
+
+
+def _check_scope(scope: tuple[str, ...], path: str, *, count: int) -> None:
+    if len(scope) != count:
+        raise Invalid(f"a scope of {count} names is needed, not {len(scope)}", path=path)
+    for i, name in enumerate(scope):
+        if not name:
+            raise Invalid("a name is not empty", path=f"{path}[{i}]")
+        _check_text(name, f"{path}[{i}]", bytes_max=NAME_BYTES_MAX)
+    size = encoded_key_bytes(*scope)
+    if size > ROW_KEY_BYTES_MAX:
+        raise Invalid(
+            f"the names are {size} bytes as a row key; the limit is {ROW_KEY_BYTES_MAX}",
+            path=path,
+            limit=ROW_KEY_BYTES_MAX,
+        )
+
+
+def _check_finalisers(names: tuple[str, ...], path: str) -> None:
+    if len(names) > FINALISERS_MAX:
+        raise Invalid(f"at most {FINALISERS_MAX} finalisers", path=path, limit=FINALISERS_MAX)
+    if list(names) != sorted(set(names)):
+        raise Invalid("finalisers are sorted and each is named once", path=path)
+    for i, name in enumerate(names):
+        if not name:
+            raise Invalid("a name is not empty", path=f"{path}[{i}]")
+        _check_text(name, f"{path}[{i}]", bytes_max=NAME_BYTES_MAX)
+
+
+def _check_expect(expect: Expect, path: str) -> None:
+    if expect.code > INTEGER_MAX:
+        raise Invalid("a revision fits into 63 bits", path=path)
+
+
+def _check_canonical(encoded: bytes, path: str) -> None:
+    if not is_canonical(encoded):
+        raise Invalid("not the canonical bytes of a value", path=path)
+
+
+def _check_size(encoded: bytes, path: str, *, bytes_max: int) -> None:
+    if len(encoded) > bytes_max:
+        raise BodyTooLarge(
+            f"{path} is {len(encoded)} bytes; the limit is {bytes_max}", path=path, limit=bytes_max
+        )
+
+
+def _check_text(text: str, path: str, *, bytes_max: int) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise Invalid("not valid UTF-8: a lone surrogate", path=path) from None
+    if size > bytes_max:
+        raise Invalid(f"{size} bytes; the limit is {bytes_max}", path=path, limit=bytes_max)
+
+
+def _check_count(number: int, path: str) -> None:
+    if not 0 <= number <= INTEGER_MAX:
+        raise Invalid("must be 0 to 2^63 − 1", path=path)

@@ -1,0 +1,155 @@
+"""What a command did, as values and as the small bytes that are remembered. Pure.
+
+Made by `machine` on every peer; decoded by `api` on the peer that was asked. Outcomes hold stamps,
+never bodies: who needs the body reads it again.
+
+Rule: a tag and a RejectCode are stored in request rows: never reused, never renamed.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+import msgpack
+import msgspec
+
+from replicante import errors
+from replicante.ids import Stamp, format_stamp
+
+_pack = msgpack.Packer(use_bin_type=True).pack
+
+
+class RejectCode(enum.StrEnum):
+    """Why a command changed nothing; each is the `code` of an error in errors.py."""
+
+    NOT_FOUND = "not_found"
+    REVISION_MISMATCH = "revision_mismatch"
+    """details: revision (what the thing has now, None when there is no such thing)."""
+    BEING_DELETED = "being_deleted"
+    """Only finalisers of an object that is Deleting may change. details: revision."""
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    """The key came with another command before."""
+    OUTCOME_EXPIRED = "outcome_expired"
+    """The key's first attempt is older than what is remembered. details: horizon_ms."""
+    FIRST_ATTEMPT_IN_FUTURE = "first_attempt_in_future"
+    """The first attempt is said to be later than now. details: clock_ms."""
+    FEATURE_LEVEL_NOT_ABOVE = "feature_level_not_above"
+    """The feature level never falls. details: level (the present one)."""
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The command was carried out."""
+
+    revision: Stamp
+    """Of the thing after the command: of this write, of the removal, or, when nothing changed, of
+    the write before."""
+    is_created: bool = False
+    is_changed: bool = True
+    """False: the thing already was as asked; nothing was written and no event was emitted."""
+    is_removed: bool = False
+    """The thing is gone. False after a DeleteObject: it is Deleting."""
+    is_replayed: bool = False
+    """The outcome of an earlier attempt with the same Idempotency-Key; nothing was done now."""
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Nothing was changed."""
+
+    code: RejectCode
+    details: dict[str, Any] = {}
+    is_replayed: bool = False
+
+
+class BatchApplied(msgspec.Struct, frozen=True):
+    """One outcome for each operation of a batch, in order."""
+
+    outcomes: tuple[Applied | Rejected, ...]
+    is_replayed: bool = False
+
+
+Outcome = Applied | Rejected | BatchApplied
+
+_APPLIED: Final = 1
+_REJECTED: Final = 2
+_BATCH: Final = 3
+_REPLAYED: Final = 4
+
+_CREATED: Final = 1
+_CHANGED: Final = 2
+_REMOVED: Final = 4
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    packed: bytes = _pack(_packed(outcome))
+    return packed
+
+
+def decode_outcome(encoded: bytes) -> Outcome:
+    """Raises FatalError when the bytes are no outcome."""
+    try:
+        packed = msgpack.unpackb(encoded)
+        if packed[0] == _REPLAYED:
+            return msgspec.structs.replace(decode_outcome(packed[1]), is_replayed=True)
+        return _unpacked(packed)
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as exc:
+        raise errors.FatalError("bytes that are no outcome") from exc
+
+
+def encode_replayed(recorded: bytes) -> bytes:
+    """The outcome of an earlier attempt, marked as such. recorded: as encode_outcome made it."""
+    packed: bytes = _pack((_REPLAYED, recorded))
+    return packed
+
+
+def rejected_error(rejected: Rejected) -> errors.ReplicanteError:
+    """What a caller is told. Stamps among the details become text of 19 digits."""
+    details = {
+        name: format_stamp(value) if name == "revision" and value is not None else value
+        for name, value in rejected.details.items()
+    }
+    return _ERRORS[rejected.code](**details)
+
+
+_ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
+    RejectCode.NOT_FOUND: errors.NotFound,
+    RejectCode.REVISION_MISMATCH: errors.RevisionMismatch,
+    RejectCode.BEING_DELETED: errors.BeingDeleted,
+    RejectCode.IDEMPOTENCY_KEY_REUSED: errors.IdempotencyKeyReused,
+    RejectCode.OUTCOME_EXPIRED: errors.OutcomeExpired,
+    RejectCode.FIRST_ATTEMPT_IN_FUTURE: errors.FirstAttemptInFuture,
+    RejectCode.FEATURE_LEVEL_NOT_ABOVE: errors.FeatureLevelNotAbove,
+}
+
+
+def _packed(outcome: Outcome) -> tuple[Any, ...]:
+    if isinstance(outcome, Applied):
+        flags = (
+            (_CREATED if outcome.is_created else 0)
+            | (_CHANGED if outcome.is_changed else 0)
+            | (_REMOVED if outcome.is_removed else 0)
+        )
+        return (_APPLIED, outcome.revision, flags)
+    if isinstance(outcome, Rejected):
+        return (_REJECTED, str(outcome.code), outcome.details)
+    return (_BATCH, [_packed(one) for one in outcome.outcomes])
+
+
+def _unpacked(packed: list[Any]) -> Outcome:
+    if packed[0] == _BATCH:
+        return BatchApplied(tuple(_unpacked_one(one) for one in packed[1]))
+    return _unpacked_one(packed)
+
+
+def _unpacked_one(packed: list[Any]) -> Applied | Rejected:
+    tag, first, second = packed
+    if tag == _APPLIED:
+        return Applied(
+            Stamp(first),
+            is_created=bool(second & _CREATED),
+            is_changed=bool(second & _CHANGED),
+            is_removed=bool(second & _REMOVED),
+        )
+    if tag == _REJECTED:
+        return Rejected(RejectCode(first), second)
+    raise ValueError(f"unknown outcome tag {tag}")

@@ -1,0 +1,241 @@
+"""What can be read from the replicated state. Pure functions over a View; nothing is changed.
+
+Called by `api` and workers between two awaits: take a view, ask, close it. Every function reads a
+bounded number of rows. Values come as canonical bytes: `model.codec.load_value` makes them values.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from replicante.errors import HistoryGone
+from replicante.ids import Stamp, format_stamp
+from replicante.limits import (
+    EVENT_SCAN_ITEMS_MAX,
+    PAGE_BYTES_MAX,
+    PAGE_ITEMS_DEFAULT,
+    PAGE_ITEMS_MAX,
+)
+from replicante.model.objects import SCOPE_NAMES, ObjectKind, StoredObject
+from replicante.state import tables
+from replicante.state.eventlog import Event, EventFilter, read_event
+from replicante.state.tables import Counters, RequestRecord, Retention
+from replicante.storage.keys import decode_key, encode_prefix, prefix_range
+from replicante.storage.kv import Reader
+
+
+class KvRecord(msgspec.Struct, frozen=True, kw_only=True):
+    key: bytes
+    value: bytes
+    """Canonical bytes."""
+    revision: Stamp
+
+
+class KvPage(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[KvRecord, ...]
+    """In byte order of their keys."""
+    next: bytes | None
+    """`after` of the next page; None when this was the last."""
+
+
+class ObjectPage(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[StoredObject, ...]
+    next: tuple[str, ...] | None
+    """`after` of the next page; None when this was the last."""
+
+
+class EventsEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the event log begins and ends."""
+
+    floor: Stamp
+    """Everything after this id is kept: the lowest `after` that is answered; 0: nothing was ever
+    removed."""
+    head: Stamp
+    """id of the last event; 0 when there is none."""
+    seq: int
+    chain: bytes
+    """Of the last event."""
+    count: int
+    bytes: int
+
+
+class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[Event, ...]
+    next: Stamp
+    """`after` of the next page; it passes over events that the filter left out."""
+    is_more: bool
+    """True: the page ended at one of its bounds, ask again at once. False: that was all."""
+    floor: Stamp
+    head: Stamp
+
+
+class StateSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The state in numbers, for status answers and metrics."""
+
+    applied_index: int
+    feature_level: int
+    clock_ms: int
+    events: EventsEdge
+    retention: Retention
+    kv_count: int
+    kv_bytes: int
+    objects_count: int
+    requests_count: int
+    requests_horizon_ms: int
+    """Outcomes recorded up to this cluster time may be forgotten; −1: none is."""
+
+
+def kv_get(reader: Reader, key: bytes) -> KvRecord | None:
+    """key: any bytes; one that admission would refuse is simply not there."""
+    if not 0 < len(key) <= tables.ROW_KEY_ROOM:
+        return None
+    row = reader.get(tables.kv_key(key))
+    return None if row is None else _kv_record(key, row)
+
+
+def kv_range(
+    reader: Reader,
+    *,
+    prefix: bytes = b"",
+    after: bytes | None = None,
+    limit: int = PAGE_ITEMS_DEFAULT,
+    bytes_max: int = PAGE_BYTES_MAX,
+) -> KvPage:
+    """Records whose key begins with `prefix` and is greater than `after`.
+
+    limit: 1 to PAGE_ITEMS_MAX.  A page ends before the record that would take its rows beyond
+    bytes_max, but always holds one record when there is one.
+    """
+    assert 1 <= limit <= PAGE_ITEMS_MAX
+    start, end = prefix_range(tables.kv_key(prefix))
+    if after is not None:
+        start = max(start, tables.kv_key(after) + b"\x00")
+    items: list[KvRecord] = []
+    size = 0
+    if start < end:
+        for key, row in reader.scan(start, end):
+            size += len(key) + len(row)
+            if len(items) == limit or (items and size > bytes_max):
+                return KvPage(items=tuple(items), next=items[-1].key)
+            items.append(_kv_record(key[1:], row))
+    return KvPage(items=tuple(items), next=None)
+
+
+def object_get(reader: Reader, kind: ObjectKind, scope: tuple[str, ...]) -> StoredObject | None:
+    """scope: as `model.objects.read_scope` accepts it."""
+    row = reader.get(tables.object_key(kind, scope))
+    return None if row is None else tables.stored_object(kind, scope, row)
+
+
+def object_list(
+    reader: Reader,
+    kind: ObjectKind,
+    *,
+    within: tuple[str, ...] = (),
+    after: tuple[str, ...] | None = None,
+    limit: int = PAGE_ITEMS_DEFAULT,
+    bytes_max: int = PAGE_BYTES_MAX,
+) -> ObjectPage:
+    """Objects of one kind in the order of their scopes, those whose scope begins with the names
+    `within` and is greater than `after`. Bounds as kv_range."""
+    assert 1 <= limit <= PAGE_ITEMS_MAX
+    shape = (str,) * len(SCOPE_NAMES[kind])
+    start, end = prefix_range(encode_prefix(tables.OBJECT_TABLES[kind], *within))
+    if after is not None:
+        start = max(start, tables.object_key(kind, after) + b"\x00")
+    items: list[StoredObject] = []
+    size = 0
+    if start < end:
+        for key, row in reader.scan(start, end):
+            size += len(key) + len(row)
+            if len(items) == limit or (items and size > bytes_max):
+                return ObjectPage(items=tuple(items), next=items[-1].scope)
+            scope = tuple(str(name) for name in decode_key(key, *shape))
+            items.append(tables.stored_object(kind, scope, row))
+    return ObjectPage(items=tuple(items), next=None)
+
+
+def events_after(
+    reader: Reader,
+    after: int,
+    *,
+    limit: int = PAGE_ITEMS_DEFAULT,
+    where: EventFilter | None = None,
+    scan_max: int = EVENT_SCAN_ITEMS_MAX,
+    bytes_max: int = PAGE_BYTES_MAX,
+) -> EventsPage:
+    """Events with an id greater than `after`, oldest first, that pass the filter.
+
+    after: any stamp; 0 begins at the first event ever; beyond the head: an empty page whose `next`
+    is `after`.  At most scan_max events are looked at.
+    Raises HistoryGone, with the floor, when events after `after` were removed: never silence.
+    """
+    assert 1 <= limit <= PAGE_ITEMS_MAX and scan_max > 0
+    edge = events_edge(reader)
+    if after < edge.floor:
+        raise HistoryGone(floor=format_stamp(edge.floor), head=format_stamp(edge.head))
+    items: list[Event] = []
+    place, size, is_more = after, 0, False
+    start, end = tables.event_key(after + 1), prefix_range(tables.EVENTS)[1]
+    for scanned, (_, row) in enumerate(reader.scan(start, end)):
+        size += len(row)
+        if len(items) == limit or scanned == scan_max or (items and size > bytes_max):
+            is_more = True
+            break
+        event = read_event(row)
+        place = event.id
+        if where is None or where.passes(event):
+            items.append(event)
+    return EventsPage(
+        items=tuple(items), next=Stamp(place), is_more=is_more, floor=edge.floor, head=edge.head
+    )
+
+
+def event_get(reader: Reader, event_id: int) -> Event | None:
+    row = reader.get(tables.event_key(event_id))
+    return None if row is None else read_event(row)
+
+
+def events_edge(reader: Reader) -> EventsEdge:
+    return _edge(counters(reader))
+
+
+def request_outcome(reader: Reader, idempotency_key: str) -> RequestRecord | None:
+    """What became of a request; None: it was never applied, or its outcome is forgotten."""
+    row = reader.get(tables.request_key(idempotency_key))
+    return None if row is None else tables.read_request_row(row)
+
+
+def summary(reader: Reader) -> StateSummary:
+    now = counters(reader)
+    return StateSummary(
+        applied_index=now.index,
+        feature_level=now.feature_level,
+        clock_ms=now.clock_ms,
+        events=_edge(now),
+        retention=Retention.from_row(reader.get(tables.RETENTION_KEY)),
+        kv_count=now.kv_count,
+        kv_bytes=now.kv_bytes,
+        objects_count=now.objects_count,
+        requests_count=now.requests_count,
+        requests_horizon_ms=now.requests_horizon_ms,
+    )
+
+
+def counters(reader: Reader) -> Counters:
+    return Counters.from_row(reader.get(tables.COUNTERS_KEY))
+
+
+def _edge(now: Counters) -> EventsEdge:
+    return EventsEdge(
+        floor=Stamp(now.events_floor),
+        head=Stamp(now.events_head),
+        seq=now.events_seq,
+        chain=now.events_chain,
+        count=now.events_count,
+        bytes=now.events_bytes,
+    )
+
+
+def _kv_record(key: bytes, row: bytes) -> KvRecord:
+    return KvRecord(key=key, value=tables.kv_value(row), revision=Stamp(tables.kv_revision(row)))
