@@ -49,8 +49,8 @@ class Source:
         yield from _functions(self.tree, "")
 
     def imported(self) -> Iterator[tuple[int, str]]:
-        """(line, dotted module) of every import, also inside functions and TYPE_CHECKING."""
-        for node in ast.walk(self.tree):
+        """(line, dotted module) of every import that can run, also inside functions."""
+        for node in _walk_what_runs(self.tree):
             if isinstance(node, ast.Import):
                 for name in node.names:
                     yield node.lineno, name.name
@@ -158,6 +158,15 @@ def is_text(statement: ast.stmt) -> bool:
     )
 
 
+def _walk_what_runs(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node outside of `if TYPE_CHECKING:`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and _dotted(child.test).endswith("TYPE_CHECKING"):
+            continue
+        yield child
+        yield from _walk_what_runs(child)
+
+
 def _functions(node: ast.AST, prefix: str) -> Iterator[Function]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -171,7 +180,7 @@ def _functions(node: ast.AST, prefix: str) -> Iterator[Function]:
             yield from _functions(child, prefix)
 
 
-def _dotted(node: ast.expr) -> str:
+def _dotted(node: ast.AST) -> str:
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

@@ -126,7 +126,7 @@ def runs_foreign_bytes(source: Source) -> Iterator[str]:
 def broad_excepts(source: Source, allowed: Collection[str]) -> Iterator[str]:
     """`except Exception` swallows our own bugs; supervisors may, by name."""
     for owner, handler in _handlers(source.tree, ""):
-        if not _is_broad(handler.type) or _only_cleans_up(handler):
+        if not _is_broad(handler.type) or _ends_in_raise(handler):
             continue
         if f"{source.path}:{owner}" not in allowed:
             yield f"{source.path}:{handler.lineno} catches everything in {owner or 'the module'}"
@@ -186,6 +186,7 @@ def _imports(source: Source, banned: Iterable[str], reason: str) -> Iterator[str
 
 
 def _modules(source: Source) -> Iterator[tuple[int, str]]:
+    """What is imported when the program runs: names for the type checker alone do no harm."""
     yield from source.imported()
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ImportFrom) and node.module == "replicante":
@@ -211,7 +212,6 @@ def _is_broad(caught: ast.expr | None) -> bool:
     return isinstance(caught, ast.Name) and caught.id in {"Exception", "BaseException"}
 
 
-def _only_cleans_up(handler: ast.ExceptHandler) -> bool:
-    """A handler that always ends in a bare `raise` swallows nothing."""
-    last = handler.body[-1]
-    return isinstance(last, ast.Raise) and last.exc is None
+def _ends_in_raise(handler: ast.ExceptHandler) -> bool:
+    """A handler that cleans up or translates, and then raises, swallows nothing."""
+    return isinstance(handler.body[-1], ast.Raise)

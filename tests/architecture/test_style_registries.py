@@ -9,7 +9,7 @@ from source_tree import ROOT, allowed, is_text, project, python_files
 
 from replicante import errors
 
-UNITS = {"BYTES", "MS", "PATTERN", "INTEGER", "DEPTH"}
+UNITS = {"BYTES", "MS", "PATTERN", "INTEGER", "DEPTH", "FRACTION"}
 SINGULAR = {"ADDRESS", "ACCESS", "PROCESS", "STATUS"}
 BASES = {"KIB", "MIB", "GIB"}
 
@@ -62,9 +62,9 @@ def test_every_error_explains_itself_and_says_whether_it_is_definite():
         assert 400 <= error.http_status <= 599
 
 
-def test_only_an_unknown_outcome_or_our_bug_is_indefinite():
+def test_only_an_unknown_outcome_an_unreadable_answer_or_our_bug_is_indefinite():
     indefinite = {error.code for error in _error_classes() if not error.definite}
-    assert indefinite <= {"internal", "fatal", "outcome_unknown"}
+    assert indefinite <= {"internal", "fatal", "outcome_unknown", "bad_answer"}
 
 
 def test_every_room_is_named_by_a_contract():

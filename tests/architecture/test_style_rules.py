@@ -42,6 +42,11 @@ GOOD = [
     (rules.prints, PLAIN, "stream.print(1)\n"),
     (rules.impure_imports, PLAIN, '"""Impure: touches the disk."""\nimport os\n'),
     (rules.impure_imports, "replicante/state/x.py", "import operator\n"),
+    (
+        rules.impure_imports,
+        "replicante/state/x.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import asyncio\n",
+    ),
     (rules.machine_dependence, "replicante/state/x.py", "x = 1 // 2\n"),
     (rules.machine_dependence, PLAIN, "x = 1 / 2\n"),
 ]
@@ -96,5 +101,7 @@ def test_a_broad_except_fails_until_its_function_is_listed(caught):
 
 def test_a_narrow_except_and_a_clean_up_that_raises_again_pass():
     assert not list(rules.broad_excepts(parse(PLAIN, SWALLOWS.format("OSError")), ()))
+    translated = "try: f()\nexcept BaseException as e:\n  g()\n  raise h(e) from e\n"
+    assert not list(rules.broad_excepts(parse(PLAIN, translated), ()))
     again = "try: f()\nexcept BaseException:\n  g()\n  raise\n"
     assert not list(rules.broad_excepts(parse(PLAIN, again), ()))
