@@ -12,93 +12,138 @@ GIB = 1024 * MIB
 
 # --- names ------------------------------------------------------------
 NAME_BYTES_MAX = 128
+"""Long enough for any host name in use, short enough for keys made of several names."""
 PEER_ID_PATTERN = r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?"
+"""Lower case, fit for file names, DNS labels and metric labels; at most 64."""
 NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
+"""Names of clusters, namespaces and objects: fit for paths and file names as they are."""
 
 # --- values and requests
 # -------------------------------------------------------------------------------
 KV_KEY_BYTES_MAX = 384
+"""Leaves room for table, namespace and escapes within ROW_KEY_BYTES_MAX."""
 VALUE_BYTES_MAX = 1 * MIB
+"""A value is coordination data, not a file: it is replicated, logged and held in memory."""
 VALUE_DEPTH_MAX = 32
+"""Far below any recursion limit, so that every peer can decode what one peer accepted."""
 INTEGER_MIN = -(1 << 63)
+"""64 bits: what msgpack, JSON readers of most languages and databases agree on."""
 INTEGER_MAX = (1 << 63) - 1
+"""As INTEGER_MIN; unsigned values above it are refused."""
 REQUEST_BYTES_MAX = 1 * MIB
 """Size of one HTTP body and of one command's payload, before the envelope."""
 REQUEST_OPERATIONS_MAX = 1_000
+"""Operations of one batch; applied without a pause, so that a batch stays one slice."""
 COMMAND_BYTES_MAX = REQUEST_BYTES_MAX + 64 * KIB
 """A command is the request's canonical bytes plus its envelope (tag, key, request id)."""
 REQUEST_ID_BYTES_MAX = 128
+"""A caller's request id is repeated in every log line of the request."""
 ACTOR_BYTES_MAX = 256
+"""Who asked, kept with the event: a name, a certificate subject, a path of roles."""
 FINALISERS_MAX = 16
+"""Each is a party that must agree before an object goes; more are a mistake."""
 PAGE_ITEMS_MAX = 1_000
+"""Rows of one page: a page is read in one view, within one slice of the loop."""
 PAGE_ITEMS_DEFAULT = 100
+"""Rows of a page when the caller names no limit."""
 PAGE_BYTES_MAX = 4 * MIB
 """A page ends early, with `next`, when its rows would exceed this."""
 IDEMPOTENCY_KEY_BYTES_MAX = 128
+"""A UUID, a ULID or a hash with a prefix fits."""
 IDEMPOTENCY_WINDOW_MS = 24 * 3_600 * 1_000
+"""Outcomes are kept for a day of cluster time: longer than any sane retry."""
 BLOCKING_WAIT_MS_MAX = 10 * 60 * 1_000
+"""Longest wait of a blocking read; proxies seldom allow more."""
 REQUEST_DEADLINE_MS_DEFAULT = 10_000
+"""Several elections fit into it, so that a write outlives the loss of a leader."""
 REQUEST_DEADLINE_MS_MAX = 60_000
+"""A caller who waits longer holds a place in the queue that others need."""
 
 # --- rows ------------------------------------------------------------
 ROW_KEY_BYTES_MAX = 511
-"""LMDB's compiled-in key bound; an encoded row key includes table and namespace (design R9)."""
+"""LMDB's compiled-in key bound; an encoded row key includes table and namespace."""
 
 # --- Raft ------------------------------------------------------------
 ENTRY_BYTES_MAX = 2 * MIB
+"""One entry a tick: large enough for throughput, small enough to decode in one slice."""
 ENTRY_COMMANDS_MAX = 4_096
+"""Equals the proposals of one peer; bounds the time that one apply takes."""
 FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB
+"""An entry of full size and the message around it."""
 APPEND_BYTES_MAX = 512 * KIB
 """Soft size of one append message: it ends after the entry that crosses this, so one entry
 always fits."""
 APPEND_ENTRIES_MAX = 256
+"""Entries of one append message, however small they are."""
 APPEND_INFLIGHT_MAX = 8
+"""Append messages to one follower that no answer has come for: hides the round trip."""
 PROPOSALS_PENDING_MAX = 4_096
 """In-flight proposals of one peer; equals the outcomes a session remembers above its floor
-(design R4)."""
+(ADR 0014)."""
 PROPOSALS_PENDING_BYTES_MAX = 64 * MIB
+"""Commands waiting on one peer; above it proposals are refused with 429."""
 INBOX_MESSAGES_MAX = 4_096
+"""Messages and proposals that one step of the driver has not taken yet."""
 LINK_OUTBOX_BYTES_MAX = 16 * MIB
 """Frames that wait for one slow peer on one channel; above it they are dropped, Raft re-sends."""
 HANDSHAKE_BYTES_MAX = 16 * KIB
 """Greatest frame that a connection may bring before it has named itself."""
 HELLO_BIRTH_BYTES_MAX = 8 * KIB
+"""The part of a greeting that tells of genesis: PEERS_MAX voters and the cluster's name."""
 ADDRESS_BYTES_MAX = 260
 """A DNS name (253), a colon, a port."""
 REFUSAL_MESSAGE_BYTES_MAX = 512
+"""A sentence that says why a peer is refused, shown to its operator."""
 LINK_LOOKUP_MS_MAX = 30_000
 """A name lookup may outlive the attempt that asked, so it gets longer than the resolver's own."""
 DIAL_ADDRESSES_MAX = 8
 """Addresses of one name that one attempt tries."""
 LINK_DIAL_MS_MAX = 3_000
+"""A connection that is not made by then is tried again; resends of SYN come at 1 and 3 s."""
 LINK_HANDSHAKE_MS_MAX = 3_000
+"""A connection that has not named itself by then is closed."""
 LINK_SILENCE_MS_MAX = 10_000
 """TCP gives a link up when what was sent stays unacknowledged for so long."""
 LINK_CLOSE_MS_MAX = 250
 """What a stopping peer waits for its last frames to leave."""
 REDIAL_MS_MIN = 20
+"""First pause after a broken link: a restarted peer is found at once."""
 REDIAL_MS_MAX = 1_000
+"""Longest pause: a peer that comes back is found within a second."""
 SESSION_OUTCOMES_MAX = 4_096
+"""Outcomes remembered above the floor of one session (ADR 0014)."""
 PEERS_MAX = 15
+"""More voters make writes slower, not safer; five survive two failures."""
 INBOUND_LINKS_MAX = 4 * PEERS_MAX
 """Two channels a peer, and as many again while new connections replace old ones."""
 STRANGERS_MAX = 2 * PEERS_MAX
 """Inbound connections that have not named themselves yet."""
 HEARTBEAT_MS = 100
+"""Six fit into the shortest election timeout: a pause of a busy machine makes no election."""
 ELECTION_MS_MIN = 600
+"""Shortest silence of a leader that starts an election."""
 ELECTION_MS_MAX = 1_200
+"""Each peer draws between the two, so that two candidates seldom meet."""
 CLOCK_STEP_MS_MAX = ELECTION_MS_MIN
+"""Most that one tick may advance the cluster clock: a pause does not count (ADR 0013)."""
 CLOCK_TICK_MS = 10_000
+"""While any deadline exists the clock is replicated at least this often."""
 LOG_TAIL_BYTES_MAX = 16 * MIB
 """Newest log entries kept in memory for followers and apply; older ones are read from disk."""
 
 # --- state ------------------------------------------------------------
 STATE_MAP_BYTES_DEFAULT = 64 * GIB
+"""Sparse: takes room as it fills. Far above what one peer should hold."""
 LOG_MAP_BYTES_DEFAULT = 64 * GIB
+"""Sparse, as the state is."""
 LOG_RESERVE_BYTES = 64 * MIB
+"""Preallocated, released on a full disk, so that term and trim always succeed."""
 FLUSH_INTERVAL_MS = 250
+"""State lags the durable log by this; a restart replays it."""
 FLUSH_SLICE_ROWS_MAX = 2_000
+"""Rows written before the flusher lets the loop run."""
 MEMTABLE_BYTES_MAX = 64 * MIB
+"""Unflushed rows in memory; above it the driver waits for the disk."""
 MEMTABLE_ROW_OVERHEAD_BYTES = 160
 """What an unflushed row costs beside its key and value: two object headers, a dictionary slot,
 a place in a sorted run."""
@@ -110,9 +155,13 @@ STATE_USED_FRACTION_MAX = 0.9
 """Admission refuses writes (507) above this share of the map bound: copy-on-write of the rows
 already accepted, and the deletes that make room, need the rest."""
 DIGEST_INTERVAL_ENTRIES = 1_024
+"""Digests are taken at multiples of this index, so that peers have common ones."""
 DIGESTS_KEPT = 8
+"""Last ones in status: peers that differ in progress still share some."""
 EXPIRE_BATCH_MAX = 500
+"""Due records that one entry sweeps; the leader ticks again while more are due."""
 REQUESTS_KEPT_MAX = 100_000
+"""Remembered outcomes of idempotency keys; the oldest go first."""
 
 STAMPS_FREE_PER_COMMAND = 4
 """Ordinals that any command may use, however small it is."""
@@ -125,11 +174,15 @@ STAMPS_RESERVED = 16
 EVENT_VALUE_BYTES_MAX = 4 * KIB
 """A larger kv value is named in its event by size, not repeated."""
 EVENTS_KEPT_COUNT_DEFAULT = 10_000_000
+"""Older events are trimmed; a reader below the floor is told so with 410."""
 EVENTS_KEPT_BYTES_DEFAULT = 8 * GIB
+"""As the count, by encoded size."""
 EVENTS_KEPT_MS_DEFAULT = 30 * 24 * 3_600 * 1_000
+"""As the count, by age: thirty days."""
 EVENTS_TRIM_SLACK = 256
 """Trimming begins this many events beyond the count bound, so that it works in batches."""
 EVENT_FILTER_CODES_MAX = 32
+"""Code prefixes of one reader: each event is compared with all of them."""
 
 # --- HTTP ------------------------------------------------------------
 HTTP_CONNECTIONS_MAX = 8_192
@@ -167,15 +220,19 @@ LOOP_LAG_SAMPLE_MS = 50
 
 # --- client ------------------------------------------------------------
 CLIENT_ENDPOINTS_MAX = 64
+"""Far above PEERS_MAX; names may resolve to several addresses."""
 CLIENT_CONNECTIONS_MAX = 512
 """Connections of one client; more concurrent calls wait for a free one."""
 CLIENT_CONNECT_MS_MAX = 1_000
+"""A peer that does not accept by then is left for another one."""
 CLIENT_ATTEMPT_MS_MAX = 3_000
 """One attempt of a call: a peer that is silent for longer is left for another one."""
 CLIENT_PAUSE_MS_MIN = 20
+"""Pause after every endpoint was tried in vain; it doubles up to the most."""
 CLIENT_PAUSE_MS_MAX = 500
 """Pause after every endpoint was tried in vain; it doubles from the least to the most."""
 CLIENT_ANSWER_BYTES_MAX = 16 * MIB
+"""Largest body that a client reads: above any page."""
 CLIENT_EVENT_BYTES_MAX = 4 * MIB
 """One line of an event stream."""
 CLIENT_STREAM_SILENCE_MS_MAX = 2 * EVENT_HEARTBEAT_MS + 2_500
