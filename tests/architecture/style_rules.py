@@ -150,6 +150,11 @@ def impure_imports(source: Source) -> Iterator[str]:
         yield from _imports(source, IMPURE, "this room is pure")
 
 
+def foreign_imports(source: Source, library: str, rooms: tuple[str, ...]) -> Iterator[str]:
+    if not source.path.startswith(rooms):
+        yield from _imports(source, {library}, f"only {', '.join(rooms)} know it")
+
+
 def is_pure(source: Source) -> bool:
     if source.path in PURE_FILES or source.path.startswith(PURE_FOLDERS):
         return True

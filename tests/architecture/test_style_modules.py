@@ -11,6 +11,25 @@ ONLY_HERE = {
     rules.reads_time: "replicante/clock.py",
     rules.reads_chance: "replicante/entropy.py",
 }
+FOREIGN = {
+    "lmdb": (
+        "replicante/raft/log_store.py",
+        "replicante/raft/snapshots.py",
+        "replicante/storage/lmdb_",
+    ),
+    "pysyncobj": ("replicante/raft/engine",),
+    "click": ("replicante/cli/",),
+    "aiohttp": ("replicante/api/", "replicante/client/", "replicante/server.py"),
+    "structlog": (
+        "replicante/telemetry/",
+        "replicante/server.py",
+        "replicante/api/",
+        "replicante/cli/",
+    ),
+    "prometheus_client": ("replicante/telemetry/",),
+    "uvloop": ("replicante/server.py", "replicante/cli/"),
+}
+"""A library is known where it is adapted; elsewhere its types and errors would leak."""
 
 
 def test_files_hold_one_idea_and_stay_short():
@@ -62,6 +81,14 @@ def test_nothing_is_marked_as_unfinished():
 
 def test_pure_rooms_touch_nothing():
     _expect_none(rules.impure_imports(source) for source in python_files(*CODE))
+
+
+def test_a_foreign_library_stays_in_its_room():
+    _expect_none(
+        rules.foreign_imports(source, library, rooms)
+        for source in python_files(*CODE)
+        for library, rooms in FOREIGN.items()
+    )
 
 
 def test_apply_computes_the_same_on_every_machine():

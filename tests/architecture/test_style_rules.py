@@ -62,6 +62,12 @@ def test_a_rule_leaves_good_code_alone(rule, path, text):
     assert not list(rule(parse(path, text)))
 
 
+def test_a_library_is_seen_outside_of_its_room():
+    source = parse(PLAIN, "import lmdb\n")
+    assert list(rules.foreign_imports(source, "lmdb", ("replicante/storage/",)))
+    assert not list(rules.foreign_imports(source, "lmdb", ("replicante/x",)))
+
+
 LONG = "def f():\n" + "    x = 1\n" * 80
 
 
