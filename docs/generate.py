@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from replicante import config, errors, limits
+from replicante.telemetry.diagnostics import Diagnostic
+from replicante.telemetry.metrics import METRICS
 from replicante.wire.problems import problem_kinds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +49,19 @@ SETTINGS_INTRO = """# Settings
 Of `replicante server`: a TOML file (`--config FILE`), then the environment
 (`REPLICANTE_SECTION__KEY`), then flags; the later one wins. A name that is not in this list is an
 error that proposes the nearest one."""
+LOGS_INTRO = """# Log lines
+
+A line is an event name and keys, never a sentence; `peer`, `level` and `time` are on every line.
+Log lines are for operators. Facts that programs follow are in the event log.
+
+| name | keys | written when |
+|---|---|---|"""
+METRICS_INTRO = """# Metrics
+
+At `/metrics`, in the Prometheus text format. `process_*` and `python_*` come on top.
+
+| name | type | labels | meaning |
+|---|---|---|---|"""
 BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -56,6 +71,8 @@ def pages() -> dict[Path, str]:
     whole = {
         reference / "errors.md": errors_page(),
         reference / "limits.md": limits_page(),
+        reference / "logs.md": logs_page(),
+        reference / "metrics.md": metrics_page(),
         reference / "settings.md": settings_page(),
     }
     blocks = {"contracts": contracts_block(), "decisions": decisions_block()}
@@ -102,6 +119,21 @@ def settings_page() -> str:
             value = _setting(getattr(values, field.name))
             parts.append(f"| `{field.name}` | {value} | {texts.get(field.name, '')} |")
     return "\n".join([*parts, ""])
+
+
+def logs_page() -> str:
+    rows = [
+        f"| `{line.value}` | {_names(line.keys)} | {_flat(line.meaning)} |" for line in Diagnostic
+    ]
+    return "\n".join([LOGS_INTRO, *rows, ""])
+
+
+def metrics_page() -> str:
+    rows = [
+        f"| `{spec.name}` | {spec.type.value} | {_names(spec.labels)} | {_flat(spec.help)} |"
+        for spec in METRICS
+    ]
+    return "\n".join([METRICS_INTRO, *rows, ""])
 
 
 def contracts_block() -> str:
@@ -177,6 +209,10 @@ def _text_of(statement: ast.stmt | None) -> str:
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         return _flat(str(statement.value.value))
     return ""
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "–"
 
 
 def _flat(text: str | None) -> str:
