@@ -1,1 +1,52 @@
-"""The SDK: async first; imports only `wire` and the leaves."""
+"""The SDK: async first, a thin sync skin in `sync`; imports only `wire` and the leaves.
+
+    async with Client(["http://127.0.0.1:16016", "http://127.0.0.1:16017"]) as client:
+        item = await client.kv.put("greeting", "hello")
+        async for event in client.events.follow(after=item.revision):
+            ...
+
+Errors are those of `replicante.errors`.
+"""
+
+from __future__ import annotations
+
+from replicante.client.call import Call, Reply
+from replicante.client.client import DEFAULT_ENDPOINTS, Client
+from replicante.client.notes import Note, NoteKind
+from replicante.client.options import (
+    ALL_EVENTS,
+    DEFAULT_WRITE,
+    LINEARIZABLE,
+    STALE,
+    EventFilter,
+    Read,
+    Write,
+)
+from replicante.wire.batch import (
+    BatchKvDelete,
+    BatchKvPut,
+    BatchObjectApply,
+    BatchObjectDelete,
+)
+from replicante.wire.headers import Consistency
+
+__all__ = [
+    "ALL_EVENTS",
+    "DEFAULT_ENDPOINTS",
+    "DEFAULT_WRITE",
+    "LINEARIZABLE",
+    "STALE",
+    "BatchKvDelete",
+    "BatchKvPut",
+    "BatchObjectApply",
+    "BatchObjectDelete",
+    "Call",
+    "Client",
+    "Consistency",
+    "EventFilter",
+    "Note",
+    "NoteKind",
+    "Read",
+    "Reply",
+    "Write",
+]

@@ -1,0 +1,131 @@
+"""The asynchronous client: one object that speaks to a whole cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from replicante.client.call import Call, Reply
+from replicante.client.calls import Calls, Observer
+from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
+from replicante.client.endpoints import Endpoints
+from replicante.client.events import Events
+from replicante.client.kv import Kv
+from replicante.client.objects import Objects
+from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.client.transport import Transport
+from replicante.clock import Clock, SystemClock
+from replicante.entropy import Entropy, SystemEntropy
+from replicante.wire import paths
+from replicante.wire.batch import BatchAnswer, BatchBody, BatchOperation, RequestOutcome
+from replicante.wire.status import RaftStatus, StatusAnswer
+
+DEFAULT_ENDPOINTS = (
+    "http://127.0.0.1:16016",
+    "http://127.0.0.1:16017",
+    "http://127.0.0.1:16018",
+)
+"""Where `replicante dev` puts its peers."""
+
+
+class Client:
+    """Use as `async with Client(["http://127.0.0.1:16016", …]) as client:` on one event loop.
+
+    Any peer serves any call; the client stays with one that answers and leaves one that does not.
+    A write carries an Idempotency-Key, so it may be repeated and still happens once; it is
+    repeated until its deadline, after which `OutcomeUnknown` says so. Reads of one client never go
+    back in time, whichever peer answers.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str] = DEFAULT_ENDPOINTS,
+        *,
+        observe: Observer | None = None,
+        mints_keys: bool = True,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        """endpoints: tried in this order; shuffle them to spread many clients. observe: told about
+        failed attempts and resumed streams. mints_keys: False leaves writes without a key of yours
+        unrepeated once they were sent, and spares the peers to remember them.
+        Raises `Invalid` for an endpoint that is none."""
+        self._transport = Transport()
+        self._calls = Calls(
+            endpoints=Endpoints(endpoints),
+            transport=self._transport,
+            clock=clock or SystemClock(),
+            entropy=entropy or SystemEntropy(),
+            observe=observe or (lambda _: None),
+            mints_keys=mints_keys,
+        )
+        self.kv = Kv(self._calls)
+        self.objects = Objects(self._calls)
+        self.events = Events(self._calls)
+
+    async def __aenter__(self) -> Self:
+        await self._transport.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._transport.close()
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return self._calls.endpoints.urls
+
+    @property
+    def seen_index(self) -> int:
+        """Newest index that any answer showed."""
+        return self._calls.seen_index
+
+    async def status(self, *, read: Read = LINEARIZABLE) -> StatusAnswer:
+        """The short picture of one peer, as itself sees it now. Of `read` only the deadline and
+        the endpoint count. Raises `Unreachable`."""
+        return await self._calls.run_as(StatusAnswer, _local_call(paths.STATUS, read))
+
+    async def raft_status(self, endpoint: str, *, timeout_ms: int = 2_000) -> RaftStatus:
+        """What one peer knows about its group, as itself sees it now. Raises `Unreachable`."""
+        read = Read(endpoint=endpoint, timeout_ms=timeout_ms)
+        return await self._calls.run_as(RaftStatus, _local_call(paths.RAFT_STATUS, read))
+
+    async def batch(
+        self, operations: Sequence[BatchOperation], *, write: Write = DEFAULT_WRITE
+    ) -> BatchAnswer:
+        """Many operations in one log entry, in order, each on its own: one may be refused while
+        others happen, as the items of the answer say. One key covers all. Raises as `kv.put`."""
+        for number, operation in enumerate(operations):
+            for name in ("value", "object"):
+                if hasattr(operation, name):
+                    path = f"operations[{number}].{name}"
+                    check_value(getattr(operation, name), path=path)
+        body = encode_body(BatchBody(operations=tuple(operations)), path="operations")
+        call = write_call("POST", paths.BATCH, body, headers={}, write=write)
+        return await self._calls.write_as(BatchAnswer, call)
+
+    async def outcome(self, idempotency_key: str, *, read: Read = LINEARIZABLE) -> RequestOutcome:
+        """What became of a write whose answer was lost. Raises `NotFound` when nothing is known
+        under this key: it did not happen, did not happen yet, or long ago."""
+        path = path_text(paths.request_path, idempotency_key)
+        return await self._calls.run_as(RequestOutcome, read_call(path, read))
+
+    async def call(self, call: Call) -> Reply:
+        """Any request, with the fail-over and the retries of all others; the answer as it came,
+        with its headers. Raises as `kv.get` and `kv.put`."""
+        return await self._calls.run(call)
+
+
+def _local_call(path: str, read: Read) -> Call:
+    return Call(
+        method="GET",
+        path=path,
+        timeout_ms=read.timeout_ms,
+        endpoint=read.endpoint,
+        sees_index=False,
+    )

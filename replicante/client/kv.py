@@ -1,0 +1,106 @@
+"""Keys and values. Reached as `client.kv`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from replicante import limits
+from replicante.client.calls import Calls
+from replicante.client.encoding import encode_value, path_text, precondition, read_call, write_call
+from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.errors import NotFound
+from replicante.wire import headers, paths
+from replicante.wire.kv import KvDeleted, KvItem, KvPage
+from replicante.wire.values import Json
+
+
+class Kv:
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def get(self, key: str, *, read: Read = LINEARIZABLE) -> KvItem:
+        """The record of a key.
+
+        Consistency: as `read` says; linearizable by default, and never older than what this
+        client has seen. Raises `NotFound`, `Invalid` for a key that cannot be one, and when no
+        peer could answer in time `Unreachable`, `NoLeader`, `ReadTimeout` or `StaleRead`.
+        """
+        return await self._calls.run_as(KvItem, read_call(path_text(paths.kv_path, key), read))
+
+    async def find(self, key: str, *, read: Read = LINEARIZABLE) -> KvItem | None:
+        """As `get`, None when there is no such key."""
+        try:
+            return await self.get(key, read=read)
+        except NotFound as exc:
+            if exc.code != NotFound.code:
+                raise
+            return None
+
+    async def put(
+        self,
+        key: str,
+        value: Json,
+        *,
+        expect_revision: str | None = None,
+        must_not_exist: bool = False,
+        write: Write = DEFAULT_WRITE,
+    ) -> KvItem:
+        """Sets a key, whatever it held, or only under a condition.
+
+        expect_revision: only when the key has this revision now. must_not_exist: only when there
+        is no such key. Durable on a majority of the peers when it returns, and seen by every
+        linearizable read that begins afterwards.
+        Raises `RevisionMismatch` when the condition does not hold (`details["revision"]` is the
+        present one), `Invalid`, `BodyTooLarge`, `StorageFull`, `OutcomeUnknown` when the deadline
+        ended before an answer (repeat with its `details["idempotency_key"]`), and when it certainly
+        did not happen `Unreachable`, `NoLeader`, `QueueFull` or `DiskFull`.
+        """
+        body = b'{"value":' + encode_value(value) + b"}"
+        condition = precondition(expect_revision=expect_revision, must_not_exist=must_not_exist)
+        call = write_call(
+            "PUT", path_text(paths.kv_path, key), body, headers=condition, write=write
+        )
+        return await self._calls.write_as(KvItem, call)
+
+    async def delete(
+        self, key: str, *, expect_revision: str | None = None, write: Write = DEFAULT_WRITE
+    ) -> KvDeleted:
+        """Removes a key. Raises `NotFound` when there is none, else as `put`."""
+        condition = precondition(expect_revision=expect_revision, must_not_exist=False)
+        call = write_call(
+            "DELETE", path_text(paths.kv_path, key), None, headers=condition, write=write
+        )
+        return await self._calls.write_as(KvDeleted, call)
+
+    async def page(
+        self,
+        prefix: str = "",
+        *,
+        limit: int = limits.PAGE_ITEMS_DEFAULT,
+        cursor: str | None = None,
+        read: Read = LINEARIZABLE,
+    ) -> KvPage:
+        """Records whose keys start with a prefix, in byte order; `next` is the cursor of the rest,
+        None at the end. A page shows one instant, two pages may show two. Raises as `get`."""
+        query = [(headers.Q_PREFIX, prefix), (headers.Q_LIMIT, str(limit))]
+        if cursor is not None:
+            query.append((headers.Q_CURSOR, cursor))
+        return await self._calls.run_as(KvPage, read_call(paths.KV, read, query=query))
+
+    async def list(
+        self,
+        prefix: str = "",
+        *,
+        page_items: int = limits.PAGE_ITEMS_DEFAULT,
+        read: Read = LINEARIZABLE,
+    ) -> AsyncIterator[KvItem]:
+        """All records whose keys start with a prefix, page by page. Each page is at least as new
+        as the one before. Raises as `get`."""
+        cursor: str | None = None
+        while True:
+            page = await self.page(prefix, limit=page_items, cursor=cursor, read=read)
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            cursor = page.next
