@@ -21,6 +21,7 @@ RecursionError: depth is checked before going down.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgpack
@@ -62,6 +63,20 @@ def decode_value(encoded: bytes, *, path: Path = ()) -> Value:
 def load_value(encoded: bytes) -> Value:
     """The value of canonical bytes that this room made: no checks, for rows and events."""
     return msgpack.unpackb(encoded)
+
+
+def join_map(fields: Mapping[str, bytes]) -> bytes:
+    """The canonical bytes of a map whose values are canonical bytes already.
+
+    fields: sorted by their (ASCII) names. For maps that this room builds around users' values:
+    the map may be one level deeper than a user could ask for.
+    """
+    assert list(fields) == sorted(fields), "canonical maps are sorted"
+    parts: list[bytes] = [msgpack.Packer().pack_map_header(len(fields))]
+    for name, encoded in fields.items():
+        parts.append(msgpack.packb(name))
+        parts.append(encoded)
+    return b"".join(parts)
 
 
 def is_canonical(encoded: bytes) -> bool:

@@ -30,15 +30,13 @@ from replicante.storage.keys import encode_key
 
 META: Final = b"\x01"
 """str name → COUNTERS_KEY and RETENTION_KEY only."""
-DIGESTS: Final = b"\x02"
-"""int index → digest of all other tables there; index 0: the running one. ADR in DESIGN.md."""
-SESSIONS: Final = b"\x03"
+SESSIONS: Final = b"\x02"
 """bytes → bytes, owned by the forwarding sessions of `raft`."""
-REQUESTS: Final = b"\x04"
+REQUESTS: Final = b"\x03"
 """str Idempotency-Key → RequestRecord."""
-REQUESTS_BY_CLOCK: Final = b"\x05"
+REQUESTS_BY_CLOCK: Final = b"\x04"
 """(int recorded_ms, str key) → empty: the order in which requests are forgotten."""
-EVENTS: Final = b"\x06"
+EVENTS: Final = b"\x05"
 """int stamp → chain, then body (`eventlog`)."""
 KV: Final = b"\x10"
 """bytes key → KvRecord."""
@@ -48,7 +46,6 @@ NAMESPACES: Final = b"\x11"
 OBJECT_TABLES: Final[dict[ObjectKind, bytes]] = {ObjectKind.NAMESPACE: NAMESPACES}
 ALL_TABLES: Final = (
     META,
-    DIGESTS,
     SESSIONS,
     REQUESTS,
     REQUESTS_BY_CLOCK,
@@ -62,7 +59,6 @@ ROW_KEY_ROOM: Final = ROW_KEY_BYTES_MAX - 1
 
 COUNTERS_KEY: Final = encode_key(META, "counters")
 RETENTION_KEY: Final = encode_key(META, "retention")
-RUNNING_DIGEST_KEY: Final = encode_key(DIGESTS, 0)
 
 CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
@@ -258,10 +254,6 @@ def read_request_row(row: bytes) -> RequestRecord:
 
 def event_key(stamp: int) -> bytes:
     return EVENTS + stamp.to_bytes(8, "big")
-
-
-def digest_key(index: int) -> bytes:
-    return encode_key(DIGESTS, index)
 
 
 def _fields(row: bytes, *, count: int) -> list[Any]:

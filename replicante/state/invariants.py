@@ -1,0 +1,174 @@
+"""What is true of every state, checked over all rows. Pure; reads everything.
+
+Called by tests after commands, by the simulation, and by `replicante check DATA_DIR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from replicante.errors import FatalError
+from replicante.ids import stamp_index
+from replicante.limits import KV_KEY_BYTES_MAX, REQUESTS_KEPT_MAX
+from replicante.model.codec import is_canonical, load_value
+from replicante.model.namespace import Namespace
+from replicante.state import levels, tables
+from replicante.state.eventlog import read_event
+from replicante.state.outcome import decode_outcome
+from replicante.state.queries import counters
+from replicante.state.tables import CHAIN_BYTES, CHAIN_START, Counters
+from replicante.storage.keys import ABOVE_ALL_KEYS, decode_key, prefix_range
+from replicante.storage.kv import Reader
+
+
+def assert_holds(reader: Reader) -> None:
+    """AssertionError with every violation."""
+    found = list(violations(reader))
+    assert not found, "; ".join(found)
+
+
+def violations(reader: Reader) -> Iterator[str]:
+    """One sentence for each thing that is not as it must be; nothing when all is well.
+
+    A row that cannot be decoded ends the check of its table.
+    """
+    try:
+        now = counters(reader)
+    except (FatalError, ValueError, TypeError) as exc:
+        yield f"the counters cannot be read: {exc}"
+        return
+    yield from _check_tables(reader)
+    yield from _check_counters(now)
+    for check in (_check_events, _check_kv, _check_namespaces, _check_requests):
+        try:
+            yield from check(reader, now)
+        except (FatalError, ValueError, TypeError, LookupError) as exc:
+            yield f"{check.__name__.removeprefix('_check_')}: a row cannot be read: {exc!r}"
+
+
+def _check_tables(reader: Reader) -> Iterator[str]:
+    known = {table[0] for table in tables.ALL_TABLES}
+    start = b"\x00"
+    # Leaps from table to table, so that a foreign row is found without reading all others.
+    while (first := next(reader.scan(start, ABOVE_ALL_KEYS), None)) is not None:
+        table = first[0][:1]
+        if table[0] not in known:
+            yield f"a row of the unknown table {table.hex()}"
+        start = prefix_range(table)[1]
+    for key, _ in reader.scan(*prefix_range(tables.META)):
+        if key not in (tables.COUNTERS_KEY, tables.RETENTION_KEY):
+            yield f"an unknown row {key!r} of the state itself"
+
+
+def _check_counters(now: Counters) -> Iterator[str]:
+    if not levels.LEVEL_FIRST <= now.feature_level <= levels.LEVEL_MAX:
+        yield f"feature level {now.feature_level} is unknown"
+    if now.events_floor > now.events_head:
+        yield "the event floor is above the head"
+    if now.requests_count > REQUESTS_KEPT_MAX:
+        yield f"{now.requests_count} requests are remembered, more than {REQUESTS_KEPT_MAX}"
+    if now.requests_horizon_ms > now.clock_ms:
+        yield "the request horizon lies in the future"
+
+
+def _check_events(reader: Reader, now: Counters) -> Iterator[str]:
+    chain, seq, last_id, size, count = (
+        now.events_floor_chain,
+        now.events_seq - now.events_count,
+        now.events_floor,
+        0,
+        0,
+    )
+    if seq == 0 and chain != CHAIN_START:
+        yield "nothing was trimmed, yet the chain does not begin at its start"
+    clock_ms = 0
+    for key, row in reader.scan(*prefix_range(tables.EVENTS)):
+        event = read_event(row)
+        seq, count, size = seq + 1, count + 1, size + len(key) + len(row)
+        chain = blake2b(chain + row[CHAIN_BYTES:], digest_size=CHAIN_BYTES).digest()
+        where = f"event {event.id}"
+        if key != tables.event_key(event.id):
+            yield f"{where} is stored under another id"
+        if event.seq != seq:
+            yield f"{where} has seq {event.seq}, not {seq}"
+        if event.chain != chain:
+            yield f"{where}: its chain does not follow from the event before"
+        if event.id <= last_id:
+            yield f"{where} is not above the event before or the floor"
+        if not clock_ms <= event.clock_ms <= now.clock_ms:
+            yield f"{where}: its cluster time goes back or lies in the future"
+        if event.index > now.index:
+            yield f"{where} is of an entry that was not applied"
+        if type(load_value(event.payload)) is not dict:
+            yield f"{where}: its payload is no map"
+        last_id, clock_ms = event.id, event.clock_ms
+    if last_id != now.events_head or chain != now.events_chain or seq != now.events_seq:
+        yield "the last event is not the head that the counters name"
+    if (count, size) != (now.events_count, now.events_bytes):
+        yield f"{count} events of {size} bytes; counted {now.events_count}, {now.events_bytes}"
+
+
+def _check_kv(reader: Reader, now: Counters) -> Iterator[str]:
+    count, size = 0, 0
+    revisions: set[int] = set()
+    for key, row in reader.scan(*prefix_range(tables.KV)):
+        count, size = count + 1, size + len(key) + len(row)
+        revision = tables.kv_revision(row)
+        where = f"kv {key[1:]!r}"
+        yield from _check_revision(where, revision, revisions, now)
+        if not 1 <= len(key) - 1 <= KV_KEY_BYTES_MAX:
+            yield f"{where}: the key is too long"
+        if not is_canonical(tables.kv_value(row)):
+            yield f"{where}: the value is not canonical"
+    if (count, size) != (now.kv_count, now.kv_bytes):
+        yield f"{count} kv rows of {size} bytes; counted {now.kv_count}, {now.kv_bytes}"
+
+
+def _check_namespaces(reader: Reader, now: Counters) -> Iterator[str]:
+    count = 0
+    revisions: set[int] = set()
+    for key, raw in reader.scan(*prefix_range(tables.NAMESPACES)):
+        count += 1
+        (name,) = decode_key(key, str)
+        row = tables.read_object_row(raw)
+        where = f"namespace {name}"
+        yield from _check_revision(where, row.revision, revisions, now)
+        if not 0 < row.created <= row.revision:
+            yield f"{where} was created after its revision"
+        if row.is_deleting and not row.finalisers:
+            yield f"{where} is Deleting, yet nothing holds it"
+        if not is_canonical(row.spec):
+            yield f"{where}: the spec is not canonical"
+        elif Namespace.from_spec(load_value(row.spec)).name != name:
+            yield f"{where}: the spec names another"
+    if count != now.objects_count:
+        yield f"{count} objects; counted {now.objects_count}"
+
+
+def _check_requests(reader: Reader, now: Counters) -> Iterator[str]:
+    count = 0
+    for key, row in reader.scan(*prefix_range(tables.REQUESTS)):
+        count += 1
+        (name,) = decode_key(key, str)
+        record = tables.read_request_row(row)
+        decode_outcome(record.outcome)
+        where = f"request {name!r}"
+        if not now.requests_horizon_ms <= record.recorded_ms <= now.clock_ms:
+            yield f"{where} was recorded outside of horizon and clock"
+        if record.index > now.index:
+            yield f"{where} is of an entry that was not applied"
+        if reader.get(tables.request_clock_key(record.recorded_ms, name)) is None:
+            yield f"{where} will never be forgotten: its clock row is missing"
+    clock_rows = sum(1 for _ in reader.scan(*prefix_range(tables.REQUESTS_BY_CLOCK)))
+    if not count == clock_rows == now.requests_count:
+        yield f"{count} requests, {clock_rows} clock rows; counted {now.requests_count}"
+
+
+def _check_revision(where: str, revision: int, seen: set[int], now: Counters) -> Iterator[str]:
+    """A revision is the stamp of one write of an applied entry: no two things share one."""
+    if revision in seen:
+        yield f"{where} shares its revision {revision} with another"
+    if not revision > 0 or stamp_index(revision) > now.index:
+        yield f"{where}: revision {revision} is not of an applied entry"
+    seen.add(revision)

@@ -1,0 +1,227 @@
+"""The replicated state machine: entries of the log change the tables here, nowhere else. Pure.
+
+Fits `raft.state_machine.DurableStateMachine` by shape; created by `server`, driven by `raft`.
+ADR 0004 to 0007; DESIGN.md beside this file.
+
+Rules: the result of `apply` is a function of the tables and the entry alone. A user's mistake is a
+Rejected value. Any exception is our bug or a broken disk: the entry is not ended, the peer stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, Final
+
+from replicante.errors import CorruptData, FatalError, UnsupportedFormat
+from replicante.state import apply_kv, apply_objects, apply_settings, dedupe, levels
+from replicante.state.apply_entry import Header, announce
+from replicante.state.commands import (
+    Batch,
+    DeleteObject,
+    KvDelete,
+    KvPut,
+    PutObject,
+    SetEventRetention,
+    SetFeatureLevel,
+)
+from replicante.state.digest import digest_rows, format_digest
+from replicante.state.envelope import unpack_envelope
+from replicante.state.outcome import Applied, BatchApplied, Outcome, Rejected, encode_outcome
+from replicante.state.sweeps import Sweeps
+from replicante.state.tables import (
+    COUNTERS_KEY,
+    RETENTION_KEY,
+    SESSIONS,
+    Counters,
+    Retention,
+)
+from replicante.state.writer import Writer
+from replicante.storage.keys import prefix_range
+from replicante.storage.kv import Store, View
+
+
+class ReplicatedState:
+    """One instance owns its store: nothing else writes to it."""
+
+    def __init__(self, store: Store) -> None:
+        """store: opened with `digest.row_hash`, empty or as this class left it.
+
+        Raises UnsupportedFormat when its feature level is above ours, CorruptData when its rows
+        belong to another entry than it says.
+        """
+        self._store = store
+        counters = Counters.from_row(store.get(COUNTERS_KEY))
+        if counters.feature_level > levels.LEVEL_MAX:
+            raise UnsupportedFormat(
+                f"The state is at feature level {counters.feature_level}; this version knows"
+                f" {levels.LEVEL_MAX}.",
+                hints=("Install the version that wrote it, or a newer one.",),
+            )
+        if counters.index != store.applied_index:
+            raise CorruptData(
+                f"The state's rows belong to entry {counters.index}, its store says"
+                f" {store.applied_index}."
+            )
+        self._counters = counters
+        self._writer = Writer(store, counters, Retention.from_row(store.get(RETENTION_KEY)))
+        self._sweeps = Sweeps(self._writer)
+        self._sessions = SessionRows(store)
+        self._entry_index: int | None = None
+        """Of the entry between begin and end."""
+
+    @property
+    def applied_index(self) -> int:
+        return self._store.applied_index
+
+    @property
+    def durable_index(self) -> int:
+        return self._store.durable_index
+
+    @property
+    def is_full(self) -> bool:
+        return self._store.is_full
+
+    @property
+    def is_disk_full(self) -> bool:
+        return self._store.is_disk_full
+
+    @property
+    def sessions(self) -> MutableMapping[bytes, bytes]:
+        return self._sessions
+
+    @property
+    def clock_ms(self) -> int:
+        """The cluster clock as of the last entry."""
+        return self._counters.clock_ms
+
+    @property
+    def feature_level(self) -> int:
+        return self._counters.feature_level
+
+    def begin(self, header: Header) -> None:
+        if self._entry_index is not None:
+            raise FatalError(f"entry {header.index} begins inside entry {self._entry_index}")
+        if header.index <= self._store.applied_index:
+            raise FatalError(f"entry {header.index} comes after entry {self.applied_index}")
+        self._entry_index = header.index
+        counters = self._counters
+        counters.clock_ms = max(counters.clock_ms, header.clock_ms)
+        self._writer.begin_entry(index=header.index, wall_ms=header.wall_ms)
+        self._sweeps.before_commands()
+        announce(self._writer, header)
+
+    def apply(self, command: bytes) -> bytes:
+        """command: what `envelope.admit` made. The result is for `outcome.decode_outcome`.
+
+        Raises FatalError for bytes that admission never makes.
+        """
+        index = self._entry_index
+        if index is None:
+            raise FatalError("a command outside an entry")
+        unpacked = unpack_envelope(command)
+        writer = self._writer
+        writer.begin_command(request_id=unpacked.request_id, actor=unpacked.actor)
+        idempotency = unpacked.idempotency
+        if idempotency is None:
+            return encode_outcome(_carry_out(writer, unpacked.command))
+        repeat = dedupe.answer_repeat(writer, idempotency)
+        if repeat is not None:
+            return repeat
+        outcome = encode_outcome(_carry_out(writer, unpacked.command))
+        dedupe.record(writer, idempotency, index=index, outcome=outcome)
+        self._sweeps.note_request()
+        return outcome
+
+    def end(self) -> None:
+        index = self._entry_index
+        if index is None:
+            raise FatalError("an end without a begin")
+        self._sweeps.after_commands()
+        self._writer.check_stamps()
+        self._counters.index = index
+        self._store.put(COUNTERS_KEY, self._counters.to_row())
+        self._store.end_entry(index)
+        self._entry_index = None
+
+    def deadline_ms(self) -> int | None:
+        """Now, while a sweep is behind; nothing else has a deadline that anybody could see."""
+        return self._counters.clock_ms if self._sweeps.is_behind else None
+
+    def view(self) -> View:
+        """For `queries`; not inside an entry."""
+        return self._store.view()
+
+    def digests(self) -> list[tuple[int, str]]:
+        """(index, digest) at multiples of DIGEST_INTERVAL_ENTRIES, oldest first, at most
+        DIGESTS_KEPT, computed by the store while it flushes. Empty after a restart."""
+        return [(index, format_digest(value)) for index, value in self._store.digests]
+
+    def digest_at_applied(self) -> tuple[int, str]:
+        """(applied index, digest of all rows now). Reads every row, 1 µs each and more from
+        disk: for tests, tools and small states; never where a loop must not be held up."""
+        with self._store.view() as view:
+            return view.applied_index, format_digest(digest_rows(view))
+
+    def request_flush(self) -> None:
+        self._store.request_flush()
+
+    def flush(self) -> None:
+        self._store.flush()
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class SessionRows(MutableMapping[bytes, bytes]):
+    """The rows that forwarding sessions keep, inside the state's own transaction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self._store.get(SESSIONS + key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def get(self, key: bytes, default: Any = None) -> Any:
+        value = self._store.get(SESSIONS + key)
+        return default if value is None else value
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, bytes) and self._store.get(SESSIONS + key) is not None
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._store.put(SESSIONS + key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        if self._store.get(SESSIONS + key) is None:
+            raise KeyError(key)
+        self._store.delete(SESSIONS + key)
+
+    def __iter__(self) -> Iterator[bytes]:
+        start, end = prefix_range(SESSIONS)
+        return iter([key[1:] for key, _ in self._store.scan(start, end)])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+_One = Callable[[Writer, Any], Applied | Rejected]
+
+_OPERATIONS: Final[dict[type, _One]] = {
+    KvPut: apply_kv.put,
+    KvDelete: apply_kv.delete,
+    PutObject: apply_objects.put,
+    DeleteObject: apply_objects.delete,
+    SetFeatureLevel: apply_settings.set_feature_level,
+    SetEventRetention: apply_settings.set_event_retention,
+}
+
+
+def _carry_out(writer: Writer, command: Any) -> Outcome:
+    if type(command) is Batch:
+        return BatchApplied(
+            tuple(_OPERATIONS[type(one)](writer, one) for one in command.operations)
+        )
+    return _OPERATIONS[type(command)](writer, command)

@@ -1,0 +1,106 @@
+"""Removes what is due, a bounded number with each entry: remembered requests, old events. Pure.
+
+Called by `machine` before and after the commands of every entry. Nothing that a command can see
+depends on how far a sweep has come: an expired record is expired for every command, swept or not.
+So these records are no deadlines: an idle cluster writes nothing for them.
+
+Records whose expiry is a fact in itself (an ended lease) are swept in `before_commands`, with an
+event each, and do count as deadlines.
+"""
+
+from __future__ import annotations
+
+from replicante.limits import EXPIRE_BATCH_MAX, IDEMPOTENCY_WINDOW_MS
+from replicante.state import dedupe
+from replicante.state.eventlog import read_event
+from replicante.state.tables import CHAIN_BYTES, event_key
+from replicante.state.writer import Writer
+
+
+class Sweeps:
+    """Keeps in memory when the oldest record of each kind is due, so that an entry with nothing
+    due reads no rows. These figures are read off the rows at start: no state of their own."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._oldest_request_ms = dedupe.oldest_recorded_ms(writer)
+        self._oldest_event_ms = _oldest_event_ms(writer)
+        self._is_behind_requests = False
+        self._is_behind_events = False
+
+    @property
+    def is_behind(self) -> bool:
+        """More was due than one entry may sweep: the leader ticks again at once."""
+        return self._is_behind_requests or self._is_behind_events
+
+    def before_commands(self) -> None:
+        oldest_ms = self._oldest_request_ms
+        clock_ms = self._writer.counters.clock_ms
+        self._is_behind_requests = False
+        if oldest_ms is not None and oldest_ms + IDEMPOTENCY_WINDOW_MS <= clock_ms:
+            self._is_behind_requests = dedupe.forget_due(self._writer)
+            self._oldest_request_ms = dedupe.oldest_recorded_ms(self._writer)
+
+    def note_request(self) -> None:
+        """A request was recorded."""
+        if self._oldest_request_ms is None:
+            self._oldest_request_ms = self._writer.counters.clock_ms
+
+    def after_commands(self) -> None:
+        if dedupe.forget_beyond_bound(self._writer):
+            self._oldest_request_ms = dedupe.oldest_recorded_ms(self._writer)
+        if self._oldest_event_ms is None and self._writer.entry_events_count:
+            self._oldest_event_ms = self._writer.counters.clock_ms
+        self._is_behind_events = False
+        if self._has_surplus_events():
+            self._trim_events()
+            self._oldest_event_ms = _oldest_event_ms(self._writer)
+            self._is_behind_events = self._has_surplus_events()
+
+    def _has_surplus_events(self) -> bool:
+        counters, retention = self._writer.counters, self._writer.retention
+        oldest_ms = self._oldest_event_ms
+        return oldest_ms is not None and (
+            counters.events_count > retention.count_max
+            or counters.events_bytes > retention.bytes_max
+            or oldest_ms + retention.age_ms_max <= counters.clock_ms
+        )
+
+    def _trim_events(self) -> None:
+        """Removes the oldest events, at most EXPIRE_BATCH_MAX more than this entry has added, so
+        that the log shrinks under any load. Events of this entry stay: their readers have not
+        been woken yet."""
+        writer = self._writer
+        counters, retention = writer.counters, writer.retention
+        start, end = event_key(counters.events_floor + 1), event_key(writer.entry_first_stamp)
+        count_max = EXPIRE_BATCH_MAX + writer.entry_events_count
+        removed: list[bytes] = []
+        count, size = counters.events_count, counters.events_bytes
+        for key, row in writer.scan(start, end):
+            event = read_event(row)
+            is_surplus = (
+                count > retention.count_max
+                or size > retention.bytes_max
+                or event.clock_ms + retention.age_ms_max <= counters.clock_ms
+            )
+            if not is_surplus or len(removed) == count_max:
+                break
+            removed.append(key)
+            count -= 1
+            size -= len(key) + len(row)
+            counters.events_floor = event.id
+            counters.events_floor_chain = row[:CHAIN_BYTES]
+        counters.events_count, counters.events_bytes = count, size
+        for key in removed:
+            writer.delete(key)
+
+
+def _oldest_event_ms(writer: Writer) -> int | None:
+    """Cluster time of the oldest kept event; None when none is kept."""
+    counters = writer.counters
+    if counters.events_count == 0:
+        return None
+    start, end = event_key(counters.events_floor + 1), event_key(counters.events_head + 1)
+    for _, row in writer.scan(start, end):
+        return read_event(row).clock_ms
+    raise AssertionError("the counter says that there are events, the table has none")

@@ -1,0 +1,129 @@
+"""The hands of apply: rows, stamps and events of the entry that is being applied. Pure.
+
+Owned by `machine`; given to every apply function. One writer lives as long as the machine; what
+belongs to one entry or one command is reset by `begin_entry` and `begin_command`.
+
+Rule: an event is emitted right after the write that it tells of and before the function returns, so
+a command that is rejected has done neither.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+import msgpack
+
+from replicante.errors import FatalError
+from replicante.ids import ORDINAL_BITS, ORDINAL_MAX
+from replicante.state.eventlog import LAYOUT, EventCode
+from replicante.state.tables import CHAIN_BYTES, EVENTS, Counters, Retention
+from replicante.storage.kv import Store
+
+_pack = msgpack.Packer(use_bin_type=True).pack
+_EVENT_KEY_BYTES: Final = 9
+
+
+class Writer:
+    """`counters` and `retention` are the working copies of their rows."""
+
+    __slots__ = (
+        "_first_seq",
+        "_first_stamp",
+        "_next_stamp",
+        "actor",
+        "counters",
+        "delete",
+        "get",
+        "put",
+        "request_id",
+        "retention",
+        "scan",
+        "wall_ms",
+    )
+
+    def __init__(self, store: Store, counters: Counters, retention: Retention) -> None:
+        self.get = store.get
+        self.put = store.put
+        self.delete = store.delete
+        self.scan = store.scan
+        self.counters = counters
+        self.retention = retention
+        self.request_id = ""
+        self.actor = ""
+        self.wall_ms = 0
+        self._first_seq = 0
+        self._first_stamp = 0
+        self._next_stamp = 0
+
+    @property
+    def entry_first_stamp(self) -> int:
+        """Everything of the present entry has at least this stamp."""
+        return self._first_stamp
+
+    @property
+    def entry_events_count(self) -> int:
+        """Events that the present entry has emitted so far."""
+        return self.counters.events_seq - self._first_seq
+
+    def begin_entry(self, *, index: int, wall_ms: int) -> None:
+        self.wall_ms = wall_ms
+        self._first_seq = self.counters.events_seq
+        self._first_stamp = self._next_stamp = index << ORDINAL_BITS
+        self.begin_command(request_id="", actor="")
+
+    def begin_command(self, *, request_id: str, actor: str) -> None:
+        """Whose events come next."""
+        self.request_id = request_id
+        self.actor = actor
+
+    def stamp(self) -> int:
+        """The next of this entry: every write, grant and event takes its own. ADR 0006."""
+        stamp = self._next_stamp
+        self._next_stamp = stamp + 1
+        return stamp
+
+    def emit(
+        self,
+        code: EventCode,
+        payload: bytes,
+        *,
+        ns: str | None = None,
+        cluster: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Appends one event. payload: canonical bytes of a map."""
+        counters = self.counters
+        event_id = self._next_stamp
+        self._next_stamp = event_id + 1
+        seq = counters.events_seq + 1
+        body: bytes = _pack(
+            (
+                LAYOUT,
+                event_id,
+                seq,
+                code,
+                self.wall_ms,
+                counters.clock_ms,
+                ns,
+                cluster,
+                key,
+                self.request_id,
+                self.actor,
+                payload,
+            )
+        )
+        chain = blake2b(counters.events_chain + body, digest_size=CHAIN_BYTES).digest()
+        self.put(EVENTS + event_id.to_bytes(8, "big"), chain + body)
+        counters.events_seq = seq
+        counters.events_chain = chain
+        counters.events_head = event_id
+        counters.events_count += 1
+        counters.events_bytes += _EVENT_KEY_BYTES + CHAIN_BYTES + len(body)
+
+    def check_stamps(self) -> None:
+        """Called at the end of the entry. The bounds of limits.py make this impossible; were it
+        to happen, the last stamps would belong to another index."""
+        used = self._next_stamp - self._first_stamp
+        if used > ORDINAL_MAX + 1:
+            raise FatalError(f"an entry used {used} stamps; a stamp has room for {ORDINAL_MAX + 1}")
