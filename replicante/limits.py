@@ -66,7 +66,10 @@ ROW_KEY_BYTES_MAX = 511
 # --- Raft ------------------------------------------------------------
 ENTRY_BYTES_MAX = 2 * MIB
 """One entry a tick: large enough for throughput, small enough to decode in one slice."""
-ENTRY_COMMANDS_MAX = 4_096
+ENTRY_COMMANDS_MAX = 1_024
+"""Applying one entry stays below a 20 ms slice of the event loop at 12 µs a command (design R3)."""
+APPLY_COMMANDS_MAX = 1_024
+"""Commands applied in one step before the loop gets a turn."""
 """Equals the proposals of one peer; bounds the time that one apply takes."""
 FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB
 """An entry of full size and the message around it."""
@@ -112,6 +115,11 @@ REDIAL_MS_MAX = 1_000
 """Longest pause: a peer that comes back is found within a second."""
 SESSION_OUTCOMES_MAX = 4_096
 """Outcomes remembered above the floor of one session (ADR 0014)."""
+SESSION_OUTCOME_BYTES_MAX = 1 * KIB
+"""Longer outcomes are not remembered: after a jump over their entry they count as unknown."""
+ROUNDS_KEPT_MAX = 256
+"""Heartbeat rounds whose sending time a peer remembers: 25 s at the default heartbeat."""
+"""Outcomes remembered above the floor of one session (ADR 0014)."""
 PEERS_MAX = 15
 """More voters make writes slower, not safer; five survive two failures."""
 INBOUND_LINKS_MAX = 4 * PEERS_MAX
@@ -151,6 +159,9 @@ MEMTABLE_RUN_KEYS_MAX = 2_048
 """Keys sorted in one go (0.3 ms): neither the loop nor the flusher holds the other up longer."""
 FLUSH_RETRY_MS = 1_000
 """Pause before a flush that found no room is repeated."""
+DISK_ROOM_BYTES_MIN = 64 * MIB
+"""With less room than this on its file system, a commit that ends in EIO met a full disk: LMDB
+reports a write that was cut short as EIO."""
 STATE_USED_FRACTION_MAX = 0.9
 """Admission refuses writes (507) above this share of the map bound: copy-on-write of the rows
 already accepted, and the deletes that make room, need the rest."""
