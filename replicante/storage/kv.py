@@ -47,9 +47,9 @@ class View(Reader, Protocol):
     """A consistent picture at `applied_index`: taken, read and closed without an await, within
     50 ms.
 
-    Isolation is by refusal: no later write is ever seen, because reading a view after a later
-    put, delete or `end_entry`, or after its close, may raise AssertionError, and after a later
-    put or delete always does.
+    Isolation is by refusal: no later write is ever seen, because reading a view or going on
+    with its scan raises AssertionError after its close and after a later put or delete, and may
+    do so after a later `end_entry` or flush.
     """
 
     @property

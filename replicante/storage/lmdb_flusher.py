@@ -1,0 +1,212 @@
+"""The one thread that makes frozen memtables durable. IO; owned by lmdb_store.
+
+The loop hands over a batch and polls `has_news`; the thread never calls back into the loop. One
+batch is one durable transaction: rows in key order, digest, applied index. Without room the
+same batch is repeated every FLUSH_RETRY_MS after the loop has reopened the environment (only
+the loop may close it: its read transaction lives there). Any other failure is final: after a
+failed fsync nobody knows what is on disk, so it is never tried again.
+
+GIL: LMDB's binding releases it around each row, so the loop is never held up longer than one
+sorted run takes to merge, and a busy loop slows the flush instead (15,000 to 30,000 rows/s).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from replicante.limits import DIGEST_INTERVAL_ENTRIES, FLUSH_RETRY_MS, FLUSH_SLICE_ROWS_MAX
+from replicante.storage.kv import DIGEST_BITS, RowHash
+from replicante.storage.lmdb_environment import LmdbEnvironment, NoRoom, RowWriter
+from replicante.storage.memtable import TOMBSTONE, Memtable
+
+THREAD_NAME = "storage-flusher"
+
+
+class Stopped(Exception):
+    """The store is closing: the transaction is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    index: int
+    value: int
+
+
+class LmdbFlusher:
+    """Public attributes are written by the thread and read by the loop; `has_news` is written
+    last, and cleared by the loop before it reads the others."""
+
+    def __init__(
+        self,
+        environment: LmdbEnvironment,
+        *,
+        durable_index: int,
+        row_hash: RowHash | None,
+        digest: int | None,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """digest: of the rows at durable_index; None exactly when row_hash is.
+        on_failure: called on the thread, before it ends; sets one attribute and returns."""
+        self._environment = environment
+        self._on_failure = on_failure
+        self._row_hash = row_hash
+        self._digest = digest
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._batch: Sequence[Memtable] = ()
+        self._is_stopping = False
+
+        self.durable_index = durable_index
+        self.new_digests: list[Digest] = []
+        self.no_room: NoRoom | None = None
+        """Why the last attempt found no room; None after a success."""
+        self.wants_reopen = False
+        self.has_news = False
+
+    def start(self, batch: Sequence[Memtable]) -> None:
+        """Oldest first, all frozen; the batch before is durable. Called on the loop."""
+        assert batch
+        with self._condition:
+            assert not self._batch
+            self._batch = tuple(batch)
+            self._condition.notify_all()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+            self._thread.start()
+
+    def wait_for_news(self) -> None:
+        """Blocks the caller until the batch is durable, failed, or wants the environment
+        reopened."""
+        with self._condition:
+            self._condition.wait_for(lambda: self.has_news)
+
+    def confirm_reopened(self) -> None:
+        """The environment was reopened: the batch may be tried again. Called on the loop."""
+        with self._condition:
+            self.wants_reopen = False
+            self._condition.notify_all()
+
+    def stop(self) -> None:
+        """Returns when the thread has ended. A commit that has begun is waited for."""
+        with self._condition:
+            self._is_stopping = True
+            self._condition.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_batch():
+                while not self._attempt():
+                    self._wait_to_repeat()
+        except Stopped:
+            pass
+        except BaseException as exc:  # noqa: BLE001 - supervisor: from now the store refuses
+            self._on_failure(exc)
+            self._tell()
+
+    def _wait_for_batch(self) -> bool:
+        with self._condition:
+            self._condition.wait_for(lambda: self._batch or self._is_stopping)
+            return not self._is_stopping
+
+    def _wait_to_repeat(self) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: not self.wants_reopen or self._is_stopping)
+            self._condition.wait_for(lambda: self._is_stopping, timeout=FLUSH_RETRY_MS / 1_000)
+            if self._is_stopping:
+                raise Stopped
+
+    def _attempt(self) -> bool:
+        """True when the batch is durable, False when there was no room for it."""
+        batch = self._batch
+        written = _Writing(self._row_hash, self._digest)
+        try:
+            self._environment.write(
+                lambda writer: self._write_batch(writer, batch, written),
+                applied_index=batch[-1].index,
+            )
+        except NoRoom as exc:
+            self._tell(no_room=exc)
+            return False
+        self._digest = written.digest
+        self._tell(durable_index=batch[-1].index, digests=written.digests)
+        return True
+
+    def _write_batch(self, writer: RowWriter, batch: Sequence[Memtable], written: _Writing) -> None:
+        for memtable in batch:
+            keys = memtable.sorted_keys()
+            while slice_keys := list(islice(keys, FLUSH_SLICE_ROWS_MAX)):
+                if self._is_stopping:
+                    raise Stopped
+                written.write_slice(writer, memtable.rows, slice_keys)
+            written.end_memtable(memtable.index)
+        writer.set_digest(written.digest)
+
+    def _tell(
+        self,
+        *,
+        durable_index: int | None = None,
+        digests: Sequence[Digest] = (),
+        no_room: NoRoom | None = None,
+    ) -> None:
+        with self._condition:
+            self.no_room = no_room
+            self.wants_reopen = no_room is not None
+            self.new_digests.extend(digests)
+            if durable_index is not None:
+                self._batch = ()
+                self.durable_index = durable_index
+            self.has_news = True
+            self._condition.notify_all()
+
+
+class _Writing:
+    """One attempt: the digest it reaches is the flusher's only when the commit succeeds."""
+
+    def __init__(self, row_hash: RowHash | None, digest: int | None) -> None:
+        self._row_hash = row_hash
+        self.digest = digest
+        self.digests: list[Digest] = []
+
+    def write_slice(
+        self, writer: RowWriter, rows: dict[bytes, bytes], keys: Sequence[bytes]
+    ) -> None:
+        if self._row_hash is not None and self.digest is not None:
+            self.digest = _write_hashed(writer, rows, keys, self._row_hash, self.digest)
+            return
+        put = [(key, value) for key in keys if (value := rows[key]) is not TOMBSTONE]
+        writer.put_many(put)
+        if len(put) < len(keys):
+            for key in keys:
+                if rows[key] is TOMBSTONE:
+                    writer.remove(key)
+
+    def end_memtable(self, index: int) -> None:
+        if self.digest is not None:
+            self.digest %= 1 << DIGEST_BITS
+            if index % DIGEST_INTERVAL_ENTRIES == 0:
+                self.digests.append(Digest(index=index, value=self.digest))
+
+
+def _write_hashed(
+    writer: RowWriter,
+    rows: dict[bytes, bytes],
+    keys: Sequence[bytes],
+    row_hash: RowHash,
+    digest: int,
+) -> int:
+    """The digest after the rows of `keys` have replaced what was there."""
+    for key in keys:
+        value = rows[key]
+        if value is TOMBSTONE:
+            old = writer.remove(key)
+        else:
+            old = writer.replace(key, value)
+            digest += row_hash(key, value)
+        if old is not None:
+            digest -= row_hash(key, old)
+    return digest

@@ -1,0 +1,172 @@
+"""Rows that are not on disk yet, and how scans merge them with those that are. Pure; called by
+lmdb_store on the loop and, once frozen, by lmdb_flusher on its thread.
+
+A memtable is a dictionary beside sorted runs of its keys, at most MEMTABLE_RUN_KEYS_MAX long,
+one list of runs per table byte. Measured on 300,000 random keys: a sorted dictionary costs
+1.7 µs a new key, this 0.15 µs to put and 0.2 µs to sort, and no step takes longer than sorting
+one run (0.3 ms). Scans take the part of each run that is in range and merge lazily; runs are
+never merged with each other, since a flush ends them all within the second.
+
+Rule: a frozen memtable never changes again, so two threads may read it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+
+from replicante.limits import (
+    MEMTABLE_ROW_OVERHEAD_BYTES,
+    MEMTABLE_RUN_KEYS_MAX,
+    ROW_KEY_BYTES_MAX,
+)
+
+TOMBSTONE = bytes(bytearray(b"deleted"))
+"""Stands for a deleted row. Compared by identity: a user's equal bytes are another object."""
+
+INSORT_KEYS_MAX = 16
+"""So few new keys are inserted one by one; more are sorted into the run together."""
+
+
+class Memtable:
+    """Keys and values as put; `index` is the last entry whose rows are all in it."""
+
+    __slots__ = ("_fresh", "_runs", "index", "rows", "written_bytes")
+
+    def __init__(self, *, index: int) -> None:
+        self.index = index
+        self.rows: dict[bytes, bytes] = {}
+        self.written_bytes = 0
+        """Grows with every put and delete, so it tells whether anything was written since; it
+        counts an overwritten row again, so it is an upper bound of the memory in use."""
+        self._fresh: list[bytes] = []
+        self._runs: dict[int, list[list[bytes]]] = {}
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """The hot path of every write: 0.2 µs."""
+        assert 0 < len(key) <= ROW_KEY_BYTES_MAX, f"row key of {len(key)} bytes"
+        rows = self.rows
+        if key not in rows:
+            self._fresh.append(key)
+        rows[key] = value
+        self.written_bytes += len(key) + len(value) + MEMTABLE_ROW_OVERHEAD_BYTES
+
+    def sort_some(self) -> None:
+        """Called at the end of each entry, so that no scan has more than one entry to sort."""
+        if len(self._fresh) >= MEMTABLE_RUN_KEYS_MAX:
+            self.sort()
+
+    def sort(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        by_table: dict[int, list[bytes]] = {}
+        for key in fresh:
+            keys = by_table.get(key[0])
+            if keys is None:
+                by_table[key[0]] = [key]
+            else:
+                keys.append(key)
+        for table, keys in by_table.items():
+            _add(self._runs.setdefault(table, []), keys)
+
+    def slices(self, start: bytes, end: bytes) -> list[list[bytes]]:
+        """Sorted, disjoint lists of the keys with start ≤ key < end."""
+        if self._fresh:
+            self.sort()
+        found: list[list[bytes]] = []
+        first, last = start[:1], end[:1]
+        for table, runs in self._runs.items():
+            if not first <= bytes((table,)) <= last:
+                continue
+            for run in runs:
+                low = bisect_left(run, start)
+                high = bisect_left(run, end, low)
+                if low < high:
+                    found.append(run[low:high])
+        return found
+
+    def sorted_keys(self) -> Iterator[bytes]:
+        """All keys in order. Sorted before it is handed to another thread."""
+        assert not self._fresh, "a memtable is sorted when it is frozen"
+        for table in sorted(self._runs):
+            yield from heapq.merge(*self._runs[table])
+
+
+def _add(runs: list[list[bytes]], keys: list[bytes]) -> None:
+    if runs and len(runs[-1]) + len(keys) <= MEMTABLE_RUN_KEYS_MAX:
+        last = runs[-1]
+        if len(keys) <= INSORT_KEYS_MAX:
+            for key in keys:
+                insort(last, key)
+        else:
+            last += keys
+            last.sort()
+        return
+    for place in range(0, len(keys), MEMTABLE_RUN_KEYS_MAX):
+        runs.append(sorted(keys[place : place + MEMTABLE_RUN_KEYS_MAX]))
+
+
+def newest(layers: Sequence[Memtable], key: bytes) -> bytes | None:
+    """The value in the first memtable that holds the key: a TOMBSTONE when it is deleted there,
+    None when none holds it."""
+    for layer in layers:
+        value = layer.rows.get(key)
+        if value is not None:
+            return value
+    return None
+
+
+def scan_layers(
+    layers: Sequence[Memtable],
+    disk: Iterator[tuple[bytes, bytes]],
+    *,
+    start: bytes,
+    end: bytes,
+    is_reversed: bool,
+) -> Iterator[tuple[bytes, bytes]]:
+    """Rows of `layers` (newest first) over the rows of `disk`.
+
+    disk: the rows on disk within the same bounds and in the same direction.
+    """
+    slices = [keys for layer in layers for keys in layer.slices(start, end)]
+    if not slices:
+        yield from disk
+        return
+    keys = _distinct(_merged(slices, is_reversed=is_reversed))
+    key = next(keys, None)
+    for row in disk:
+        while key is not None and (key > row[0] if is_reversed else key < row[0]):
+            value = newest(layers, key)
+            if value is not None and value is not TOMBSTONE:
+                yield key, value
+            key = next(keys, None)
+        if key != row[0]:
+            yield row
+            continue
+        value = newest(layers, key)
+        if value is not None and value is not TOMBSTONE:
+            yield key, value
+        key = next(keys, None)
+    while key is not None:
+        value = newest(layers, key)
+        if value is not None and value is not TOMBSTONE:
+            yield key, value
+        key = next(keys, None)
+
+
+def _merged(slices: list[list[bytes]], *, is_reversed: bool) -> Iterator[bytes]:
+    if sum(map(len, slices)) <= MEMTABLE_RUN_KEYS_MAX:
+        flat = slices[0] if len(slices) == 1 else sorted(key for keys in slices for key in keys)
+        return reversed(flat) if is_reversed else iter(flat)
+    if is_reversed:
+        return iter(heapq.merge(*map(reversed, slices), reverse=True))
+    return iter(heapq.merge(*slices))
+
+
+def _distinct(keys: Iterable[bytes]) -> Iterator[bytes]:
+    """A key that several layers hold comes once."""
+    previous = None
+    for key in keys:
+        if key != previous:
+            yield key
+        previous = key
