@@ -46,6 +46,9 @@ IMPURE = {
     ),
     *("lmdb", "aiohttp", "structlog", "pysyncobj", "replicante.clock", "replicante.entropy"),
 }
+TOLD = {"replicante.clock", "replicante.entropy"}
+"""Pure rooms may name the protocols of these, never what fulfils them."""
+UNTOLD = {"replicante.clock.SystemClock", "replicante.entropy.SystemEntropy"}
 PURE_FOLDERS = (
     "replicante/model/",
     "replicante/state/",
@@ -147,7 +150,8 @@ def unfinished_marks(source: Source) -> Iterator[str]:
 
 def impure_imports(source: Source) -> Iterator[str]:
     if is_pure(source):
-        yield from _imports(source, IMPURE, "this room is pure")
+        yield from _imports(source, IMPURE - TOLD, "this room is pure")
+        yield from _named(source, UNTOLD, "a pure room is given its clock and entropy")
 
 
 def foreign_imports(source: Source, library: str, rooms: tuple[str, ...]) -> Iterator[str]:

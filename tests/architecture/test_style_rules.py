@@ -25,7 +25,16 @@ BAD = [
     (rules.unfinished_marks, PLAIN, "x = 1  # TO" + "DO: later\n"),
     (rules.impure_imports, "replicante/state/x.py", "import asyncio\n"),
     (rules.impure_imports, "replicante/model/x.py", "def f():\n    from os import path\n"),
-    (rules.impure_imports, "replicante/state/x.py", "from replicante import clock\n"),
+    (
+        rules.impure_imports,
+        "replicante/raft/driver.py",
+        "from replicante.clock import SystemClock\nSystemClock()\n",
+    ),
+    (
+        rules.impure_imports,
+        "replicante/raft/driver.py",
+        "from replicante import entropy\nentropy.SystemEntropy()\n",
+    ),
     (rules.impure_imports, PLAIN, '"""Decides. Pure; called by y."""\nimport threading\n'),
     (rules.impure_imports, PLAIN, '"""Pure: decides."""\nimport threading\n'),
     (rules.machine_dependence, "replicante/state/x.py", "hash('a')\n"),
@@ -42,6 +51,7 @@ GOOD = [
     (rules.prints, PLAIN, "stream.print(1)\n"),
     (rules.impure_imports, PLAIN, '"""Impure: touches the disk."""\nimport os\n'),
     (rules.impure_imports, "replicante/state/x.py", "import operator\n"),
+    (rules.impure_imports, "replicante/state/x.py", "from replicante.entropy import Entropy\n"),
     (
         rules.impure_imports,
         "replicante/state/x.py",
