@@ -71,6 +71,11 @@ class Diagnostic(enum.StrEnum):
         ("request_id", "format", "reason", "sent_count", "duration_ms"),
         "An event stream ended; `reason` says who ended it.",
     )
+    EVENT_FEED_FAILED = (
+        "event_feed_failed",
+        ("exception",),
+        "A defect of ours stopped the feed of new events; it starts again.",
+    )
 
     # --- diagnostics about diagnostics ---
     LOG_LINES_DROPPED = ("log_lines_dropped", ("dropped_count",), "stderr was too slow.")

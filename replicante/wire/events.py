@@ -26,7 +26,8 @@ class Event(Answer, frozen=True, kw_only=True):
 
 class EventsPage(Answer, frozen=True, kw_only=True):
     """next: what to send as `after` to go on; it advances over events that the filter left out.
-    floor: oldest event that is kept. head: newest event that this peer has applied."""
+    floor: the lowest `after` that is answered: everything later is kept. head: newest event that
+    this peer has applied."""
 
     items: tuple[Event, ...]
     next: str

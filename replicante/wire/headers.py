@@ -20,11 +20,18 @@ STALENESS_UNKNOWN = "unknown"
 REQUEST_ID = "Replicante-Request-Id"
 """Accepted from the caller (REQUEST_ID_PATTERN), else minted; on every answer and log line."""
 REQUEST_ID_PATTERN = r"[A-Za-z0-9._:-]{1,64}"
+CLOCK_MS = "Replicante-Clock-Ms"
+"""Cluster clock that this peer knows: what a client sends as FIRST_ATTEMPT_MS when it repeats."""
+REPLAYED = "Replicante-Replayed"
+"""`true`: the outcome of an earlier attempt with the same Idempotency-Key; nothing was done now."""
 
 # --- on requests ------------------------------------------------------------------------------
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """1 to IDEMPOTENCY_KEY_BYTES_MAX visible ASCII characters, no space."""
 IDEMPOTENCY_KEY_PATTERN = r"[!-~]{1,128}"
+FIRST_ATTEMPT_MS = "Replicante-First-Attempt-Ms"
+"""With an Idempotency-Key, on a repeat: a cluster clock not later than the first attempt. A repeat
+that comes after the window in which outcomes are kept is then refused instead of applied again."""
 IF_MATCH = "If-Match"
 """`"<revision>"`: only when the thing has exactly this revision."""
 IF_NONE_MATCH = "If-None-Match"

@@ -8,12 +8,16 @@ from replicante.wire.values import Answer, Json, Request
 
 
 class ApplyBody(Request, frozen=True, kw_only=True):
-    """POST /apply. kind: in any case. metadata and spec: as the kind asks for."""
+    """POST /apply. kind: in any case. metadata and spec: as the kind asks for. revision: the
+    document is meant for exactly this revision. status is ignored, so that a document that was read
+    can be edited and sent back."""
 
     api_version: str = msgspec.field(name="apiVersion")
     kind: str
     metadata: dict[str, Json] = msgspec.field(default_factory=dict)
     spec: dict[str, Json] = msgspec.field(default_factory=dict)
+    status: Json = None
+    revision: str | None = None
 
 
 class ObjectAnswer(Answer, frozen=True, kw_only=True):

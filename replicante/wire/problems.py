@@ -102,6 +102,7 @@ def _details(problem: Problem) -> dict[str, Json]:
         "outcome": problem.outcome,
         "path": problem.path,
         "blocked_by": list(problem.blocked_by) or None,
+        "violations": None if problem.violations is None else list(problem.violations),
     }
     present = {name: value for name, value in known.items() if value is not None}
     reserved = ("self", "message", "hints")

@@ -113,6 +113,7 @@ class VersionAnswer(Answer, frozen=True, kw_only=True):
 class TaskAnswer(Answer, frozen=True, kw_only=True):
     name: str
     activity: str
+    count: int = 1
 
 
 class TasksAnswer(Answer, frozen=True, kw_only=True):

@@ -1,0 +1,81 @@
+"""Puts the API together: routes, dispatch, and the rooms behind them. Called by `server`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+
+import replicante
+from replicante.api.backend import PeerDoor, RoomDoor, StateDoor
+from replicante.api.context import ApiSettings, Context, PeerIdentity, Presence
+from replicante.api.dispatch import Dispatcher
+from replicante.api.event_feed import EventFeed
+from replicante.api.openapi import openapi_document
+from replicante.api.routes import ROUTES
+from replicante.api.routing import Router
+from replicante.clock import Clock
+from replicante.entropy import Entropy
+from replicante.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+
+class Api:
+    """The API of one peer. `handle` is what an HTTP server calls for each request."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self._dispatcher = Dispatcher(ctx, Router(ROUTES))
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._dispatcher.handle(request)
+
+    def stop(self) -> None:
+        """Streams end with a last word, long polls answer; new ones are refused."""
+        self.ctx.feed.stop()
+
+    def close(self) -> None:
+        """After the last request."""
+        self.ctx.bodies.close()
+
+
+def create_app(
+    *,
+    peer: PeerDoor,
+    state: StateDoor,
+    room: RoomDoor,
+    clock: Clock,
+    entropy: Entropy,
+    metrics: Metrics,
+    log: FilteringBoundLogger,
+    settings: ApiSettings | None = None,
+) -> Api:
+    """state: the `ReplicatedState` that the peer replicates; room: its store."""
+    chosen = settings or ApiSettings()
+    metrics.sample_status(peer.status)
+    ctx = Context(
+        peer=peer,
+        state=state,
+        room=room,
+        identity=PeerIdentity(
+            version=replicante.__version__,
+            python=platform.python_version(),
+            pid=os.getpid(),
+            started_wall_ms=clock.wall_ms(),
+            started_monotonic_ms=clock.monotonic_ms(),
+        ),
+        settings=chosen,
+        clock=clock,
+        entropy=entropy,
+        metrics=metrics,
+        log=log,
+        presence=Presence(peer=peer, clock=clock),
+        feed=EventFeed(peer=peer, state=state, log=log, streams_max=chosen.streams_max),
+        openapi_json=msgspec.json.encode(openapi_document(ROUTES, version=replicante.__version__)),
+    )
+    return Api(ctx)

@@ -1,0 +1,120 @@
+"""Operations of a batch: wire → commands, outcomes → wire. Pure; called by routes_batch and
+routes_requests."""
+
+from __future__ import annotations
+
+from replicante import errors
+from replicante.api.answers import problem_of
+from replicante.api.routes_objects import object_kind, put_command, read_document
+from replicante.api.writes import expect_revision
+from replicante.ids import format_stamp
+from replicante.model.codec import encode_value
+from replicante.model.objects import read_scope
+from replicante.state.commands import (
+    DeleteObject,
+    Expect,
+    KvDelete,
+    KvPut,
+    Operation,
+    PutObject,
+)
+from replicante.state.outcome import Applied, BatchApplied, Outcome, Rejected, rejected_error
+from replicante.wire.batch import (
+    BatchItem,
+    BatchKvDelete,
+    BatchKvPut,
+    BatchObjectApply,
+    BatchObjectDelete,
+    BatchOperation,
+)
+
+
+def operation_command(operation: BatchOperation, *, where: str) -> Operation:
+    """where: path of the operation in the body, as `operations[3]`. Raises Invalid, NotFound."""
+    try:
+        return _command(operation)
+    except errors.Invalid as exc:
+        raise _moved(exc, where) from None
+
+
+def outcome_item(outcome: Applied | Rejected, operation: Operation | None) -> BatchItem:
+    """operation: what was asked; None when only the outcome is remembered."""
+    key: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    match operation:
+        case KvPut(raw_key) | KvDelete(raw_key):
+            key = raw_key.decode()
+        case PutObject(object_kind_, scope) | DeleteObject(object_kind_, scope):
+            kind, name = object_kind_.title, scope[-1]
+        case None:
+            pass
+    if isinstance(outcome, Rejected):
+        problem = problem_of(rejected_error(outcome))
+        return BatchItem(status=problem.status, key=key, kind=kind, id=name, problem=problem)
+    return BatchItem(
+        status=201 if outcome.is_created else 200,
+        key=key,
+        kind=kind,
+        id=name,
+        revision=format_stamp(outcome.revision),
+    )
+
+
+def outcome_items(outcome: Outcome) -> tuple[BatchItem, ...]:
+    """Of an outcome that is remembered without its command."""
+    outcomes = outcome.outcomes if isinstance(outcome, BatchApplied) else (outcome,)
+    return tuple(outcome_item(one, None) for one in outcomes)
+
+
+def _command(operation: BatchOperation) -> Operation:
+    match operation:
+        case BatchKvPut():
+            if operation.lease is not None:
+                raise errors.Invalid("Keys cannot be bound to leases yet.", path="lease")
+            value = encode_value(operation.value, path=("value",))
+            expect = _expect(operation.if_match, is_new=operation.is_new)
+            return KvPut(operation.key.encode(), value, expect)
+        case BatchKvDelete():
+            return KvDelete(operation.key.encode(), _expect(operation.if_match))
+        case BatchObjectApply():
+            expect = _expect(operation.if_match, is_new=operation.is_new)
+            return _apply_command(operation, expect)
+        case BatchObjectDelete():
+            kind = object_kind(operation.kind)
+            scope = read_scope(kind, operation.scope)
+            return DeleteObject(kind, scope, _expect(operation.if_match))
+
+
+def _apply_command(operation: BatchObjectApply, expect: Expect | None) -> PutObject:
+    try:
+        return put_command(read_document(operation.object), expect)
+    except errors.Invalid as exc:
+        raise _moved(exc, "object") from None
+
+
+def _expect(if_match: str | None, *, is_new: bool = False) -> Expect | None:
+    if is_new and if_match is not None:
+        raise errors.Invalid("if_match and is_new exclude each other.", path="if_match")
+    if is_new:
+        return Expect.absent()
+    return None if if_match is None else expect_revision(if_match, path="if_match")
+
+
+def _moved(error: errors.Invalid, where: str) -> errors.Invalid:
+    """The same fault, seen from further out."""
+    details = {name: value for name, value in error.details.items() if name != "path"}
+    if "violations" in details:
+        details["violations"] = [
+            {**one, "path": _joined(where, str(one.get("path", "")))}
+            for one in details["violations"]
+        ]
+    return errors.Invalid(
+        error.message, path=_joined(where, error.path), hints=error.hints, **details
+    )
+
+
+def _joined(where: str, path: str) -> str:
+    if not path:
+        return where
+    return f"{where}{path}" if path.startswith("[") else f"{where}.{path}"

@@ -1,0 +1,168 @@
+"""Tells streams and long polls of new events, and keeps the newest ones decoded and encoded.
+
+One task a server looks at what this peer applied; each reader then takes from the tail that is
+kept here, or, when it is further behind, from the tables. So an event is decoded once, encoded
+once in each format, and a thousand readers cost a thousand writes, not a thousand queries.
+The task rests while nobody reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from replicante import errors, limits
+from replicante.api.backend import PeerDoor, StateDoor
+from replicante.api.event_lines import EncodedEvent
+from replicante.state import queries
+from replicante.storage.kv import View
+from replicante.telemetry.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+IDLE_WAIT_MS = 5_000
+"""How long one look waits for an entry; nothing depends on it."""
+DROPPED_AT_ONCE = 4
+"""A full tail drops this fraction of its bytes, so that dropping is rare."""
+
+
+class EventFeed:
+    def __init__(
+        self, *, peer: PeerDoor, state: StateDoor, log: FilteringBoundLogger, streams_max: int
+    ) -> None:
+        self._peer = peer
+        self._state = state
+        self._log = log
+        self._streams_max = streams_max
+        self._readers_count = 0
+        self._events: list[EncodedEvent] = []
+        self._ids: list[int] = []
+        self._bytes = 0
+        self._tail_start = 0
+        """The tail holds every event with an id above this, up to `head`."""
+        self.head = 0
+        self._task: asyncio.Task[None] | None = None
+        self._changed: asyncio.Future[None] | None = None
+        self.is_stopping = False
+
+    @contextmanager
+    def reader(self) -> Iterator[None]:
+        """While it lasts, the feed looks for events. Raises TooManyStreams, PeerStopping."""
+        if self.is_stopping:
+            raise errors.PeerStopping()
+        if self._readers_count >= self._streams_max:
+            raise errors.TooManyStreams(
+                f"{self._streams_max} event streams are open on this peer. Ask another peer."
+            )
+        self._readers_count += 1
+        if self._task is None:
+            self._begin()
+        try:
+            yield
+        finally:
+            self._readers_count -= 1
+            if self._readers_count == 0:
+                self._rest()
+
+    def tail_after(self, after: int) -> list[EncodedEvent] | None:
+        """Events with an id above `after`, oldest first; None when the tail does not reach back so
+        far. A bounded slice: ask again with the last id."""
+        if after < self._tail_start:
+            return None
+        start = bisect_right(self._ids, after)
+        return self._events[start : start + limits.EVENT_SCAN_ITEMS_MAX]
+
+    async def wait_beyond(self, after: int, *, timeout_ms: int) -> None:
+        """Returns when there is an event with an id above `after`, when the feed stops, or when
+        the time is over. May return early."""
+        if self.head > after or self.is_stopping:
+            return
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        changed = self._changed
+        await asyncio.wait((changed,), timeout=timeout_ms / 1_000)
+
+    def stop(self) -> None:
+        """Streams end with a word; new ones are refused."""
+        self.is_stopping = True
+        self._rest()
+        self._wake()
+
+    def _begin(self) -> None:
+        """The tail starts empty at the present head: older events come from the tables."""
+        with self._state.view() as view:
+            self.head = queries.events_edge(view).head
+        self._tail_start = self.head
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="event-feed")
+
+    def _rest(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._events.clear()
+        self._ids.clear()
+        self._bytes = 0
+
+    async def _run(self) -> None:
+        """Supervised: a defect here must not end the server; readers wait until it goes on."""
+        while True:
+            try:
+                await self._follow()
+            except Exception:  # noqa: BLE001 - see above
+                self._log.error(Diagnostic.EVENT_FEED_FAILED, exc_info=True)
+                await asyncio.sleep(1)
+
+    async def _follow(self) -> None:
+        seen_index = 0
+        while True:
+            await self._peer.wait_applied(seen_index + 1, timeout_ms=IDLE_WAIT_MS)
+            with self._state.view() as view:
+                seen_index = view.applied_index
+                page = self._page(view)
+            if page is not None and page.items:
+                self._append([EncodedEvent(event) for event in page.items])
+                self.head = page.next
+                self._wake()
+            if page is None or page.is_more:
+                seen_index = 0
+                # Others get the loop between two pages.
+                await asyncio.sleep(0)
+
+    def _page(self, view: View) -> queries.EventsPage | None:
+        """None when events were removed faster than the feed took them: it goes on from the
+        head, and readers find out from the tables."""
+        try:
+            return queries.events_after(view, self.head, limit=limits.EVENT_SCAN_ITEMS_MAX)
+        except errors.HistoryGone:
+            self._clear()
+            self.head = self._tail_start = queries.events_edge(view).head
+            self._wake()
+            return None
+
+    def _append(self, events: list[EncodedEvent]) -> None:
+        self._events.extend(events)
+        self._ids.extend(event.id for event in events)
+        self._bytes += sum(event.bytes_estimate for event in events)
+        if self._bytes <= limits.EVENT_TAIL_BYTES_MAX:
+            return
+        target = limits.EVENT_TAIL_BYTES_MAX * (DROPPED_AT_ONCE - 1) // DROPPED_AT_ONCE
+        dropped = 0
+        while self._bytes > target:
+            self._bytes -= self._events[dropped].bytes_estimate
+            dropped += 1
+        self._tail_start = self._ids[dropped - 1]
+        del self._events[:dropped]
+        del self._ids[:dropped]
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            if not self._changed.done():
+                self._changed.set_result(None)
+            self._changed = None

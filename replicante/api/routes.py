@@ -1,0 +1,24 @@
+"""The table of every path of the API, in the order of the reference page."""
+
+from __future__ import annotations
+
+from replicante.api import (
+    routes_batch,
+    routes_events,
+    routes_introspect,
+    routes_kv,
+    routes_objects,
+    routes_requests,
+    routes_status,
+)
+from replicante.api.routing import Route
+
+ROUTES: tuple[Route, ...] = (
+    *routes_kv.ROUTES,
+    *routes_batch.ROUTES,
+    *routes_objects.ROUTES,
+    *routes_events.ROUTES,
+    *routes_requests.ROUTES,
+    *routes_status.ROUTES,
+    *routes_introspect.ROUTES,
+)

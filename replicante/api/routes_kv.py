@@ -1,0 +1,153 @@
+"""The kv paths: one record, and ranges by prefix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from replicante import errors, limits
+from replicante.api import query as q
+from replicante.api.bodies import to_request
+from replicante.api.call import Call, Reply
+from replicante.api.cursors import read_key_cursor, write_cursor
+from replicante.api.reads import read
+from replicante.api.routing import Access, Method, Parameter, Route
+from replicante.api.writes import expectation, write
+from replicante.ids import format_stamp
+from replicante.model.codec import Value, encode_value, load_value
+from replicante.state import queries
+from replicante.state.commands import KvDelete, KvPut
+from replicante.wire import headers, paths
+from replicante.wire.kv import KvDeleted, KvItem, KvPage, KvPutBody
+from replicante.wire.values import Json
+
+if TYPE_CHECKING:
+    from replicante.api.context import Context
+
+_CURSOR = "kv"
+
+
+async def get_record(ctx: Context, call: Call) -> Reply:
+    key = _key(call)
+    seen = await read(ctx, call, lambda view: queries.kv_get(view, key.encode()))
+    record = seen.value
+    if record is None:
+        raise errors.NotFound(f"There is no key {key!r}.", index=seen.index)
+    item = _item(record)
+    return seen.reply(item, revision=item.revision)
+
+
+async def put_record(ctx: Context, call: Call) -> Reply:
+    key = _key(call)
+    expect = expectation(call)
+
+    def build(body: Json) -> tuple[KvPut, Value]:
+        request = to_request(body, KvPutBody)
+        if request.lease is not None:
+            raise errors.Invalid(
+                "Keys cannot be bound to leases yet; only null is taken.", path="lease"
+            )
+        encoded = encode_value(request.value, path=("value",))
+        return KvPut(key.encode(), encoded, expect), request.value
+
+    written = await write(ctx, call, build)
+    revision = format_stamp(written.applied.revision)
+    return written.reply(
+        KvItem(key=key, value=written.built, revision=revision),
+        status=201 if written.applied.is_created else 200,
+        revision=revision,
+    )
+
+
+async def delete_record(ctx: Context, call: Call) -> Reply:
+    key = _key(call)
+    command = KvDelete(key.encode(), expectation(call))
+    written = await write(ctx, call, lambda _body: (command, None))
+    return written.reply(KvDeleted(key=key, revision=format_stamp(written.applied.revision)))
+
+
+async def list_records(ctx: Context, call: Call) -> Reply:
+    prefix = call.query.get(headers.Q_PREFIX, "").encode()
+    if len(prefix) > limits.KV_KEY_BYTES_MAX:
+        raise errors.Invalid(
+            f"A key has at most {limits.KV_KEY_BYTES_MAX} bytes.", path=f"?{headers.Q_PREFIX}"
+        )
+    after = read_key_cursor(_CURSOR, call.query.get(headers.Q_CURSOR))
+    limit = q.page_limit(call.query, headers.Q_LIMIT)
+    seen = await read(
+        ctx,
+        call,
+        lambda view: queries.kv_range(view, prefix=prefix, after=after, limit=limit),
+    )
+    page = seen.value
+    body = KvPage(
+        items=tuple(_item(record) for record in page.items),
+        next=None if page.next is None else write_cursor(_CURSOR, page.next),
+    )
+    return seen.reply(body)
+
+
+def _key(call: Call) -> str:
+    key = call.arguments["key"]
+    size = len(key.encode())
+    if not 1 <= size <= limits.KV_KEY_BYTES_MAX:
+        raise errors.Invalid(
+            f"A key is 1 to {limits.KV_KEY_BYTES_MAX} bytes, not {size}.",
+            path="key",
+            limit=limits.KV_KEY_BYTES_MAX,
+        )
+    return key
+
+
+def _item(record: queries.KvRecord) -> KvItem:
+    return KvItem(
+        key=record.key.decode(),
+        value=load_value(record.value),
+        revision=format_stamp(record.revision),
+    )
+
+
+_RECORD = f"{paths.KV}/{{key...}}"
+
+ROUTES = (
+    Route(
+        method=Method.GET,
+        path=_RECORD,
+        access=Access.READ,
+        handler=get_record,
+        summary="Reads one record.",
+        answer=KvItem,
+    ),
+    Route(
+        method=Method.PUT,
+        path=_RECORD,
+        access=Access.WRITE,
+        handler=put_record,
+        summary="Writes one record; 201 when it is new.",
+        body=KvPutBody,
+        answer=KvItem,
+        statuses=(200, 201),
+        takes_match=True,
+    ),
+    Route(
+        method=Method.DELETE,
+        path=_RECORD,
+        access=Access.WRITE,
+        handler=delete_record,
+        summary="Removes one record; 404 when there is none.",
+        answer=KvDeleted,
+        takes_match=True,
+    ),
+    Route(
+        method=Method.GET,
+        path=paths.KV,
+        access=Access.READ,
+        handler=list_records,
+        summary="Lists records in byte order of their keys.",
+        answer=KvPage,
+        parameters=(
+            Parameter(name=headers.Q_PREFIX, meaning="Only keys that begin with this."),
+            Parameter(name=headers.Q_LIMIT, meaning="Items of a page, 1 to 1000. Default 100."),
+            Parameter(name=headers.Q_CURSOR, meaning="`next` of the page before."),
+        ),
+    ),
+)

@@ -1,0 +1,221 @@
+"""Finds the handler of a raw request target. Pure; built once by `app`, used by `dispatch`.
+
+The table of routes is data: OpenAPI and the reference page are made from it. Paths are matched as
+they arrived, never normalised: `..` and `//` are ordinary characters of a kv key.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from replicante import errors
+from replicante.api.negotiate import PLAIN, Media
+from replicante.wire import headers
+from replicante.wire.paths import unquote_once
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from replicante.api.call import Call, Reply
+    from replicante.api.context import Context
+
+Handler: TypeAlias = "Callable[[Context, Call], Awaitable[Reply | web.StreamResponse]]"
+
+
+class Method(enum.Enum):
+    GET = "GET"
+    PUT = "PUT"
+    POST = "POST"
+    DELETE = "DELETE"
+
+
+class Access(enum.Enum):
+    """What a request does; decides the parameters and headers that every such route takes."""
+
+    READ = "read"
+    """A query over the tables; takes the consistency parameters."""
+    WRITE = "write"
+    """Goes through the log; takes `timeout`, Idempotency-Key."""
+    LOCAL = "local"
+    """What this peer knows by itself: answered always, also without a leader."""
+    STREAM = "stream"
+    """Events: a page, a long poll or a stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A query parameter. meaning: one sentence."""
+
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """path: `{name}` stands for one segment, a last `{name...}` for the raw rest. body, answer:
+    wire structs. statuses: successful answers."""
+
+    method: Method
+    path: str
+    access: Access
+    handler: Handler
+    summary: str
+    body: type | None = None
+    answer: type | None = None
+    answer_text: str | None = None
+    """Content type of an answer that is no struct."""
+    statuses: tuple[int, ...] = (200,)
+    parameters: tuple[Parameter, ...] = ()
+    offered: tuple[Media, ...] = PLAIN
+    """Formats to choose from by Accept; empty: there is one, whatever is asked."""
+    is_original: bool = False
+    """A path of the original: its problems also carry `error`, `error_msg`, `violations`."""
+    takes_match: bool = False
+    """If-Match and If-None-Match."""
+    aliases: tuple[str, ...] = ()
+    known_parameters: frozenset[str] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        names = {
+            parameter.name for parameter in (*self.parameters, *ACCESS_PARAMETERS[self.access])
+        }
+        object.__setattr__(self, "known_parameters", frozenset(names))
+
+
+ACCESS_PARAMETERS: Mapping[Access, tuple[Parameter, ...]] = {
+    Access.READ: (
+        Parameter(
+            name=headers.Q_CONSISTENCY,
+            meaning="linearizable (default), bounded or stale.",
+        ),
+        Parameter(
+            name=headers.Q_MAX_STALE_MS,
+            meaning="With bounded: refuse rather than answer with older data. Default 5000.",
+        ),
+        Parameter(
+            name=headers.Q_AFTER_INDEX,
+            meaning="Answer only when this peer has applied at least this index.",
+        ),
+        Parameter(
+            name=headers.Q_WAIT,
+            meaning="How long to wait for after_index, at most 10m. Default: the timeout.",
+        ),
+        Parameter(
+            name=headers.Q_TIMEOUT,
+            meaning="Give up confirming the read after this. Default 10s, at most 60s.",
+        ),
+    ),
+    Access.WRITE: (
+        Parameter(
+            name=headers.Q_TIMEOUT,
+            meaning="Answer 504 when the outcome is not known by then. Default 10s, at most 60s.",
+        ),
+    ),
+    Access.LOCAL: (),
+    Access.STREAM: (),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    route: Route
+    arguments: dict[str, str]
+    """Percent-decoded once, valid UTF-8."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A node of the tree of segments."""
+
+    literals: dict[str, _Place] = field(default_factory=dict)
+    argument: tuple[str, _Place] | None = None
+    rest: tuple[str, dict[str, Route]] | None = None
+    routes: dict[str, Route] = field(default_factory=dict)
+
+
+class Router:
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._exact: dict[str, dict[str, Route]] = {}
+        self._root = _Place()
+        for route in self.routes:
+            for path in (route.path, *route.aliases):
+                self._add(path, route)
+
+    def match(self, *, method: str, raw_path: str) -> Match:
+        """raw_path: the request target without its query.
+
+        Raises NoSuchPath, MethodNotAllowed (details: allow), Invalid for a broken escape.
+        """
+        exact = self._exact.get(raw_path)
+        if exact is not None:
+            return Match(route=_by_method(exact, method), arguments={})
+        routes, raw_arguments = self._find(raw_path)
+        if routes is None:
+            raise errors.NoSuchPath()
+        route = _by_method(routes, method)
+        arguments = {name: _decoded(name, raw) for name, raw in raw_arguments.items()}
+        return Match(route=route, arguments=arguments)
+
+    def _add(self, path: str, route: Route) -> None:
+        if "{" not in path:
+            self._exact.setdefault(path, {})[route.method.value] = route
+            return
+        place = self._root
+        for segment in path.split("/")[1:]:
+            if segment.endswith("...}"):
+                if place.rest is None:
+                    place.rest = (segment[1:-4], {})
+                place.rest[1][route.method.value] = route
+                return
+            if segment.startswith("{"):
+                if place.argument is None:
+                    place.argument = (segment[1:-1], _Place())
+                place = place.argument[1]
+            else:
+                place = place.literals.setdefault(segment, _Place())
+        place.routes[route.method.value] = route
+
+    def _find(self, raw_path: str) -> tuple[dict[str, Route] | None, dict[str, str]]:
+        place = self._root
+        arguments: dict[str, str] = {}
+        position = 1
+        while True:
+            end = raw_path.find("/", position)
+            segment = raw_path[position : end if end >= 0 else None]
+            if place.rest is not None:
+                name, routes = place.rest
+                return routes, {**arguments, name: raw_path[position:]}
+            following = place.literals.get(segment)
+            if following is None:
+                if place.argument is None:
+                    return None, {}
+                name, following = place.argument
+                arguments[name] = segment
+            place = following
+            if end < 0:
+                return place.routes or None, arguments
+            position = end + 1
+
+
+def _by_method(routes: Mapping[str, Route], method: str) -> Route:
+    route = routes.get("GET" if method == "HEAD" else method)
+    if route is None:
+        allow = sorted({*routes, *(["HEAD"] if "GET" in routes else [])})
+        raise errors.MethodNotAllowed(
+            f"This path takes {', '.join(allow)}, not {method[:20]}.", allow=allow
+        )
+    return route
+
+
+def _decoded(name: str, raw: str) -> str:
+    data = unquote_once(raw)
+    if data is None:
+        raise errors.Invalid("A % in the path is not followed by two hex digits.", path=name)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise errors.Invalid("The path is not valid UTF-8.", path=name) from None
