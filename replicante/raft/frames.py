@@ -66,7 +66,7 @@ class RefusalCode(enum.Enum):
     SELF = "self"
     """The connection leads back to the peer that opened it."""
     IDENTITY_CLASH = "identity_clash"
-    """Both ends claim one peer id with different data directories."""
+    """Both ends claim one peer id, with another data directory or with a copy of it."""
     WRONG_PEER = "wrong_peer"
     """Another peer than the one expected answers at this address."""
     REPLACED = "replaced"
@@ -100,6 +100,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="he
     generation: Annotated[int, Meta(ge=0, le=GENERATION_MAX)]
     peer_id: Annotated[PeerId, Meta(pattern=rf"\A{limits.PEER_ID_PATTERN}\Z")]
     incarnation: Annotated[Incarnation, _Hex32]
+    process: Annotated[str, _Hex32]
+    """Minted by each start of a process: tells a connection to oneself, or a restart, from a copy
+    of one's data directory."""
     channel: Channel
     raft_address: Annotated[str, _Address]
     http_address: Annotated[str, Meta(pattern=rf"\A[!-~]{{0,{limits.ADDRESS_BYTES_MAX}}}\Z")]
