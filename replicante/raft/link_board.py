@@ -149,7 +149,13 @@ class LinkBoard:
 
     def _judge(self, hello: Hello, *, dialled: PeerId | None, remote: str) -> Refusal | None:
         local = self.local
-        if hello.peer_id == local.peer_id and hello.cluster_name == local.cluster_name:
+        is_namesake = hello.peer_id == local.peer_id
+        # A namesake in another cluster is the judge's to refuse: it is no double of this peer.
+        if not is_namesake or hello.cluster_name != local.cluster_name:
+            refusal = self._callbacks.judge(hello, is_inbound=dialled is None)
+            if refusal is not None:
+                return refusal
+        if is_namesake:
             self.observe(
                 IdentityClash(peer_id=hello.peer_id, incarnation=hello.incarnation, remote=remote)
             )
@@ -158,13 +164,12 @@ class LinkBoard:
                 message=f"another process calls itself {local.peer_id}"
                 f" in cluster {local.cluster_name} too",
             )
-        refusal = self._callbacks.judge(hello, is_inbound=dialled is None)
-        if refusal is None and dialled is not None and hello.peer_id != dialled:
+        if dialled is not None and hello.peer_id != dialled:
             return Refusal(
                 code=RefusalCode.WRONG_PEER,
                 message=f"{hello.peer_id} answers at the address of {dialled}",
             )
-        return refusal
+        return None
 
     def arrives(self, link: InboundLink) -> bool:
         if self.ending.done():

@@ -148,6 +148,15 @@ async def test_a_namesake_in_another_cluster_is_no_clash():
         assert not namesake.reports(IdentityClash)
 
 
+async def test_nobody_may_use_this_peers_name_whatever_the_judge_says():
+    async with Stage() as stage:
+        first = await stage.station("p1")
+        namesake = await stage.station("p1", local=identity("p1", cluster_name="other"))
+        first.transport.set_peers({PeerId("p2"): namesake.address})
+        await stage.until(lambda: namesake.reports(IdentityClash))
+        assert not namesake.reports(LinkUp)
+
+
 async def test_two_incarnations_of_one_peer_may_both_be_heard():
     async with Stage() as stage:
         station = await stage.station("p1")
