@@ -1,1 +1,33 @@
-"""Replicate anything: implement three functions, call propose on any peer."""
+"""Replicate anything: implement three functions, call `propose` on any peer.
+
+A library of its own: nothing else of Replicante is needed. `StateMachine` says which three
+functions; `Peer` takes one
+together with `PeerSettings`. Errors are in `replicante.errors`.
+"""
+
+from __future__ import annotations
+
+from replicante.raft.peer import Peer, Proposed
+from replicante.raft.settings import PeerSettings
+from replicante.raft.state_machine import (
+    DurableStateMachine,
+    Entry,
+    EntryHeader,
+    EntryKind,
+    StateMachine,
+)
+from replicante.raft.status import PeerInfo, Role, Status
+
+__all__ = [
+    "DurableStateMachine",
+    "Entry",
+    "EntryHeader",
+    "EntryKind",
+    "Peer",
+    "PeerInfo",
+    "PeerSettings",
+    "Proposed",
+    "Role",
+    "StateMachine",
+    "Status",
+]

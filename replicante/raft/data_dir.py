@@ -1,0 +1,89 @@
+"""Opens the log of a data directory and proves that it is this peer's (ADR 0012, ADR 0015).
+IO; called by peer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from replicante.clock import Clock
+from replicante.entropy import Entropy
+from replicante.errors import WrongIdentity
+from replicante.ids import make_index
+from replicante.raft.log import HardState, LoadedLog, WriteSet
+from replicante.raft.log_store import LmdbLog, LogHeader
+from replicante.raft.membership import cluster_id_of
+from replicante.raft.records import CHAIN_ZERO, encode_record, make_record
+from replicante.raft.settings import PeerSettings
+from replicante.raft.state_machine import EntryKind
+
+
+def open_log(
+    settings: PeerSettings, *, clock: Clock, entropy: Entropy
+) -> tuple[LmdbLog, LogHeader]:
+    """Mints the incarnation in a new directory. Raises WrongIdentity, CorruptData,
+    UnsupportedFormat, DiskFull."""
+    store = LmdbLog(settings.data_dir / "log", map_bytes=settings.log_map_bytes)
+    try:
+        header = store.header()
+        if header is None:
+            header = LogHeader(
+                cluster_name=settings.cluster_name,
+                cluster_id="",
+                peer_id=settings.peer_id,
+                incarnation=entropy.token(),
+                generation=0,
+                created_wall_ms=clock.wall_ms(),
+            )
+            store.write_header(header)
+        _check_owner(header, settings)
+    except BaseException:
+        store.close()
+        raise
+    return store, header
+
+
+def _check_owner(header: LogHeader, settings: PeerSettings) -> None:
+    if header.peer_id != settings.peer_id:
+        raise WrongIdentity(
+            f"{settings.data_dir} belongs to peer {header.peer_id}, not to {settings.peer_id}",
+            hints=("give each peer its own data directory", "or set [peer] id back"),
+        )
+    if header.cluster_name != settings.cluster_name:
+        raise WrongIdentity(
+            f"{settings.data_dir} belongs to cluster {header.cluster_name},"
+            f" not to {settings.cluster_name}",
+            hints=("give this cluster another data directory", "or set [peer] cluster back"),
+        )
+
+
+def write_lock(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeader:
+    """The first configuration that this directory agreed on is durable when this returns."""
+    locked = replace(header, birth_lock=payload)
+    store.write_header(locked)
+    return locked
+
+
+def write_genesis(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeader:
+    """Entry 1 and the cluster id, in one transaction. The same bytes on every peer: term,
+    clock and time are 0."""
+    record = make_record(
+        index=make_index(header.generation, 1),
+        term=0,
+        kind=EntryKind.GENESIS,
+        clock_ms=0,
+        wall_ms=0,
+        payload=payload,
+        chain_before=CHAIN_ZERO,
+    )
+    born = replace(header, cluster_id=cluster_id_of(payload), birth_lock=payload)
+    store.write_header(born, records=((record.index, encode_record(record)),))
+    return born
+
+
+def count_boot(store: LmdbLog, loaded: LoadedLog) -> HardState:
+    """One more start of this directory; durable before this process asks for a session under
+    it."""
+    hard = replace(loaded.hard, boot=loaded.hard.boot + 1)
+    store.write(WriteSet(truncate_from=None, records=(), hard=hard))
+    loaded.hard = hard
+    return hard

@@ -1,0 +1,518 @@
+"""One peer's Raft as a pure step: inputs and time in, staged writes, messages and answers out.
+No I/O, no threads.
+
+`peer` drives it with asyncio and a disk, the simulator with a virtual clock and a simulated
+disk. One step:
+messages → own proposals → engine tick (elections, commit, heartbeats, append) → apply → reads
+and answers.
+
+Order that the caller must keep (design sentence 3): send `early`; make `log.take_writes()`
+durable; call
+`persisted`; send `late`. The engine never runs while a write is in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from replicante import limits
+from replicante.entropy import Entropy
+from replicante.errors import PeerStopping, TooLarge
+from replicante.raft import messages as m
+from replicante.raft.engine import Engine
+from replicante.raft.freshness import Freshness
+from replicante.raft.host import CommandApplied, CommandRefused, MachineHost, SessionOpened
+from replicante.raft.log import Log
+from replicante.raft.membership import Configuration
+from replicante.raft.observations import LeaderChanged, Observation, RoleChanged
+from replicante.raft.proposals import ProposalDone, Proposals
+from replicante.raft.reads import Confirmation, ReadDone, Reads
+from replicante.raft.records import CommandItem, Item, OpenItem, encode_detail, encode_items
+from replicante.raft.state_machine import EntryKind
+from replicante.raft.status import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    key: str
+    message: m.Message
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    key: str
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """Nobody listens where this member was: evidence that its process is gone."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeInput:
+    ticket: int
+    data: bytes
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInput:
+    ticket: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferInput:
+    """Hand leadership over if this peer has it; give up at the deadline."""
+
+    deadline_ms: int
+
+
+Input = Received | LinkChanged | LinkRefused | ProposeInput | ReadInput | TransferInput
+
+
+@dataclass(slots=True)
+class Effects:
+    early: list[tuple[str, m.Message]] = field(default_factory=list)
+    """A leader's appends: they may leave before the own write, because no answer is read
+    before it is done."""
+    late: list[tuple[str, m.Message]] = field(default_factory=list)
+    proposals: list[ProposalDone] = field(default_factory=list)
+    reads: list[ReadDone] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    has_more: bool = False
+    """Another step has work at once, without new input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    peer_id: str
+    key: str
+    incarnation: str
+    boot: int
+
+
+class Driver:
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        configuration: Configuration,
+        log: Log,
+        host: MachineHost,
+        entropy: Entropy,
+        now_ms: int,
+        heartbeat_ms: int = limits.HEARTBEAT_MS,
+        election_ms_min: int = limits.ELECTION_MS_MIN,
+        election_ms_max: int = limits.ELECTION_MS_MAX,
+    ) -> None:
+        self.identity = identity
+        self.log = log
+        self.host = host
+        self.engine = Engine(
+            own_key=identity.key,
+            configuration=configuration,
+            log=log,
+            applied_index=host.machine.applied_index,
+            entropy=entropy,
+            now_ms=now_ms,
+            heartbeat_ms=heartbeat_ms,
+            election_ms_min=election_ms_min,
+            election_ms_max=election_ms_max,
+        )
+        self.engine.own_key_payload = encode_detail({"leader": identity.peer_id})
+        self._heartbeat_ms = heartbeat_ms
+        self._resend_ms = election_ms_min
+        self._proposals = Proposals()
+        self._reads = Reads()
+        self._freshness = Freshness()
+        self._forwarded: list[Item] = []
+        self._last_step_ms = now_ms
+        self._last_tick_entry_ms = now_ms
+        self._opened_ms: int | None = None
+        self._opened_term = 0
+        self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
+        self._transfer_until_ms: int | None = None
+        self._now_ms = now_ms
+
+    # --- the step ----------------------------------------------------------------------------
+
+    def step(self, inputs: Sequence[Input], *, now_ms: int, wall_ms: int) -> Effects:
+        effects = Effects()
+        self._now_ms = now_ms
+        self.engine.begin_step(now_ms)
+        self.engine.entry_wall_ms = wall_ms
+        self._keep_clock_above_log()
+        for given in inputs:
+            self._take(given, effects)
+        self._notice_leadership(effects)
+        self._send_own(effects)
+        self._propose_block(effects)
+        if self.engine.is_leader and self._reads_to_confirm():
+            self.engine.broadcast()
+        self.engine.tick()
+        self._notice_leadership(effects)
+        self._apply(effects)
+        self._confirm_reads()
+        self._answer_reads(effects)
+        effects.proposals += self._proposals.expire(now_ms)
+        self._advance_clock(now_ms)
+        self._hand_over(now_ms)
+        self._sort_outbox(effects)
+        return effects
+
+    def persisted(self) -> None:
+        self.log.persisted()
+
+    @property
+    def wants_step(self) -> bool:
+        """A write that just became durable made work: something to apply, or a commit by this
+        peer alone."""
+        engine = self.engine
+        is_sole = engine.is_leader and len(engine.configuration.voters) == 1
+        return self.has_committed_work or (is_sole and engine.commit_index < self.log.durable_index)
+
+    @property
+    def has_committed_work(self) -> bool:
+        """Entries are committed and durable here and not applied yet."""
+        committed = min(self.engine.commit_index, self.log.durable_index)
+        return committed > self.applied_index and not self.host.machine.is_full
+
+    @property
+    def applied_index(self) -> int:
+        return self.host.machine.applied_index
+
+    def next_wake_ms(self) -> int:
+        """Without input, the next step is due then."""
+        engine = self.engine
+        wakes = [
+            engine.next_heartbeat_ms + 1 if engine.is_leader else engine.election_deadline_ms + 1
+        ]
+        for deadline_ms in (
+            self._proposals.earliest_deadline_ms,
+            self._reads.next_deadline_ms(),
+        ):
+            if deadline_ms is not None:
+                wakes.append(deadline_ms)
+        wakes.append(self._now_ms + self._heartbeat_ms)
+        return min(wakes)
+
+    def staleness_ms(self, now_ms: int) -> int | None:
+        if self.engine.is_leader:
+            if (
+                not self.engine.is_own_term_committed
+                or self.applied_index < self.engine.commit_index
+            ):
+                return None
+            age_ms = self.engine.quorum_age_ms()
+            return None if age_ms is None else age_ms + max(now_ms - self._now_ms, 0)
+        return self._freshness.staleness_ms(applied_index=self.applied_index, now_ms=now_ms)
+
+    @property
+    def clock_ms(self) -> int:
+        """The cluster clock as far as this peer knows it."""
+        return max(
+            self.engine.entry_clock_ms, self.log.last_record.clock_ms, self.engine.heard_clock_ms
+        )
+
+    @property
+    def pending_count(self) -> int:
+        return self._proposals.count
+
+    @property
+    def has_session(self) -> bool:
+        return self._proposals.session != 0
+
+    def stop(self) -> Effects:
+        """Answers everybody who still waits; nothing else is done after it."""
+        effects = Effects()
+        effects.proposals = self._proposals.fail_all(PeerStopping)
+        effects.reads = self._reads.fail_all(PeerStopping)
+        return effects
+
+    # --- inputs ------------------------------------------------------------------------------
+
+    def _take(self, given: Input, effects: Effects) -> None:
+        match given:
+            case Received():
+                self._receive(given.key, given.message)
+            case LinkChanged():
+                self.engine.link_changed(given.key, is_up=given.is_up)
+            case LinkRefused():
+                if given.key == self.engine.leader_key:
+                    self.engine.leader_is_gone()
+            case ProposeInput():
+                self._take_proposal(given, effects)
+            case ReadInput():
+                self._reads.add(given.ticket, deadline_ms=given.deadline_ms)
+            case TransferInput():
+                self._transfer_until_ms = given.deadline_ms
+
+    def _take_proposal(self, given: ProposeInput, effects: Effects) -> None:
+        if len(given.data) > limits.COMMAND_BYTES_MAX:
+            error = TooLarge(
+                f"the proposal has {len(given.data)} bytes; at most {limits.COMMAND_BYTES_MAX} fit",
+                bytes=len(given.data),
+                bytes_max=limits.COMMAND_BYTES_MAX,
+            )
+            effects.proposals.append(ProposalDone(given.ticket, None, 0, error))
+            return
+        refusal = self._proposals.add(given.ticket, given.data, deadline_ms=given.deadline_ms)
+        if refusal is not None:
+            effects.proposals.append(refusal)
+
+    def _receive(self, key: str, message: m.Message) -> None:
+        match message:
+            case m.Propose():
+                self._receive_proposals(key, message)
+            case m.ReadIndexRequest():
+                self._reads.requests.append((key, message.number))
+            case m.ReadIndexReply():
+                self._reads.known(message.number, message.index)
+            case m.BirthNotice():
+                pass  # this peer was born; `birth` listens to these before
+            case m.Append():
+                self.engine.receive(key, message)
+                if message.term == self.engine.term and key == self.engine.leader_key:
+                    self._freshness.heard(message, now_ms=self._now_ms)
+            case _:
+                self.engine.receive(key, message)
+
+    def _receive_proposals(self, key: str, message: m.Propose) -> None:
+        """Proposals of a follower. A peer that does not lead drops them: their owner sends
+        them again."""
+        member = self.engine.configuration.find(key)
+        if not self.engine.is_leader or member is None:
+            return
+        if len(self._forwarded) >= limits.PROPOSALS_PENDING_MAX:
+            return
+        if message.boot:
+            self._forwarded.append(OpenItem(member.peer_id, member.incarnation, message.boot))
+        for command in message.commands:
+            self._forwarded.append(
+                CommandItem(command.session, command.sequence, command.floor, command.data)
+            )
+
+    # --- proposing ---------------------------------------------------------------------------
+
+    def _notice_leadership(self, effects: Effects) -> None:
+        engine = self.engine
+        now = (engine.role, engine.leader_key, engine.term)
+        if now == self._seen:
+            return
+        role_before, leader_before, _ = self._seen
+        self._seen = now
+        if engine.role is not role_before:
+            effects.observations.append(
+                RoleChanged(before=role_before, after=engine.role, term=engine.term)
+            )
+            if engine.role is Role.LEADER:
+                self._last_step_ms = self._now_ms
+                self._keep_clock_above_log()
+        if engine.leader_key != leader_before:
+            effects.observations.append(
+                LeaderChanged(leader_key=engine.leader_key, term=engine.term)
+            )
+        self._reads.ask_again()
+        if not engine.is_leader:
+            self._forwarded.clear()
+            self._reads.confirmations.clear()
+
+    def _send_own(self, effects: Effects) -> None:
+        """A follower forwards; the leader's own wait for `_propose_block`."""
+        engine = self.engine
+        if (
+            engine.leader_key is None
+            or engine.is_leader
+            or engine.leader_key not in engine.connected
+        ):
+            return
+        boot = self._boot_to_ask()
+        commands = self._take_own()
+        if commands or boot:
+            engine.outbox.append((engine.leader_key, m.Propose(commands=commands, boot=boot)))
+        effects.has_more = len(commands) == limits.ENTRY_COMMANDS_MAX
+
+    def _boot_to_ask(self) -> int:
+        """The boot counter when a session has to be asked for, else 0; asked again when the
+        answer is overdue."""
+        if self.has_session:
+            return 0
+        is_overdue = self._opened_ms is None or self._now_ms - self._opened_ms > self._resend_ms
+        if not is_overdue and self._opened_term == self.engine.term:
+            return 0
+        self._opened_ms, self._opened_term = self._now_ms, self.engine.term
+        return self.identity.boot
+
+    def _take_own(self) -> list[m.WireCommand]:
+        return self._proposals.take(
+            term=self.engine.term,
+            now_ms=self._now_ms,
+            resend_after_ms=self._resend_ms,
+            count_max=limits.ENTRY_COMMANDS_MAX,
+            bytes_max=limits.COMMAND_BYTES_MAX,
+        )
+
+    def _propose_block(self, effects: Effects) -> None:
+        """One entry a step: everything that arrived since the last one (design R3)."""
+        if not self.engine.is_leader or self._transfer_until_ms is not None:
+            return
+        items: list[Item] = []
+        boot = self._boot_to_ask()
+        if boot:
+            items.append(OpenItem(self.identity.peer_id, self.identity.incarnation, boot))
+        items += self._fill_block()
+        if items or self._tick_is_due():
+            self._last_tick_entry_ms = self._now_ms
+            self.engine.propose(EntryKind.COMMANDS, encode_items(items))
+        effects.has_more = bool(self._forwarded) or len(items) >= limits.ENTRY_COMMANDS_MAX
+
+    def _fill_block(self) -> list[Item]:
+        items: list[Item] = []
+        size = 0
+        taken = 0
+        for item in self._forwarded:
+            item_bytes = len(item.data) if isinstance(item, CommandItem) else 0
+            is_full = size + item_bytes > limits.COMMAND_BYTES_MAX
+            if items and (is_full or len(items) >= limits.ENTRY_COMMANDS_MAX):
+                break
+            items.append(item)
+            size += item_bytes
+            taken += 1
+        del self._forwarded[:taken]
+        if self._forwarded or size > limits.COMMAND_BYTES_MAX // 2:
+            return items
+        for command in self._proposals.take(
+            term=self.engine.term,
+            now_ms=self._now_ms,
+            resend_after_ms=self._resend_ms,
+            count_max=limits.ENTRY_COMMANDS_MAX - len(items),
+            bytes_max=limits.ENTRY_BYTES_MAX // 2,
+        ):
+            items.append(
+                CommandItem(command.session, command.sequence, command.floor, command.data)
+            )
+        return items
+
+    def _tick_is_due(self) -> bool:
+        deadline_ms = self.host.machine.deadline_ms()
+        if deadline_ms is None or not self.engine.is_own_term_committed:
+            return False
+        if self.applied_index < self.log.last_index:
+            return False  # what is on its way carries the clock too
+        if self.engine.entry_clock_ms >= deadline_ms:
+            return True
+        return self._now_ms - self._last_tick_entry_ms >= limits.CLOCK_TICK_MS
+
+    # --- applying ----------------------------------------------------------------------------
+
+    def _apply(self, effects: Effects) -> None:
+        """Applies a bounded slice."""
+        commands_count = 0
+        while self.has_committed_work:
+            if commands_count >= limits.APPLY_COMMANDS_MAX:
+                effects.has_more = True
+                return
+            record = self.log.get(self.applied_index + 1)
+            for fate in self.host.apply(record):
+                commands_count += 1
+                match fate:
+                    case CommandApplied():
+                        if fate.session == self._proposals.session:
+                            done = self._proposals.applied(fate.sequence, fate.outcome, fate.index)
+                            if done is not None:
+                                effects.proposals.append(done)
+                    case CommandRefused():
+                        if fate.session == self._proposals.session:
+                            self._proposals.session_opened(0)
+                    case SessionOpened():
+                        self._session_opened(fate)
+            commands_count += 1
+
+    def _session_opened(self, opened: SessionOpened) -> None:
+        own = (self.identity.peer_id, self.identity.incarnation, self.identity.boot)
+        if (opened.peer_id, opened.incarnation, opened.boot) == own:
+            self._proposals.session_opened(opened.session)
+
+    # --- reads -------------------------------------------------------------------------------
+
+    def _reads_to_confirm(self) -> bool:
+        """As leader: turns waiting reads into confirmations that need the next round; True if
+        there are any."""
+        if not self.engine.is_own_term_committed:
+            return False
+        requests: list[tuple[str | None, int]] = list(self._reads.requests)
+        self._reads.requests.clear()
+        if self._reads.has_unasked():
+            requests.append((None, self._reads.ask(self._now_ms)))
+        for requester, number in requests:
+            self._reads.confirmations.append(
+                Confirmation(self.engine.round + 1, self.engine.commit_index, requester, number)
+            )
+        return bool(requests)
+
+    def _confirm_reads(self) -> None:
+        engine = self.engine
+        if engine.is_leader:
+            for confirmed in self._reads.confirmed(engine.quorum_round()):
+                if confirmed.requester is None:
+                    self._reads.known(confirmed.number, confirmed.index)
+                else:
+                    reply = m.ReadIndexReply(number=confirmed.number, index=confirmed.index)
+                    engine.outbox.append((confirmed.requester, reply))
+            return
+        self._reads.requests.clear()  # their owners ask again, or ask another leader
+        if engine.leader_key is None or engine.leader_key not in engine.connected:
+            return
+        self._reads.ask_again(asked_before_ms=self._now_ms - self._resend_ms)
+        if self._reads.has_unasked():
+            request = m.ReadIndexRequest(number=self._reads.ask(self._now_ms))
+            engine.outbox.append((engine.leader_key, request))
+
+    def _answer_reads(self, effects: Effects) -> None:
+        effects.reads += self._reads.finish(
+            applied_index=self.applied_index,
+            now_ms=self._now_ms,
+            has_leader=self.engine.leader_key is not None,
+        )
+
+    # --- clock, transfer, outbox -------------------------------------------------------------
+
+    def _keep_clock_above_log(self) -> None:
+        """A new leader starts from the greatest clock that it has in its log or heard (ADR
+        0013)."""
+        self.engine.entry_clock_ms = max(
+            self.engine.entry_clock_ms, self.log.last_record.clock_ms, self.engine.heard_clock_ms
+        )
+
+    def _advance_clock(self, now_ms: int) -> None:
+        """After the step: what had arrived was proposed with the older clock, so no deadline
+        passes it by."""
+        if self.engine.is_leader:
+            served_ms = min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)
+            self.engine.entry_clock_ms += max(served_ms, 0)
+        self._last_step_ms = now_ms
+
+    def _hand_over(self, now_ms: int) -> None:
+        if self._transfer_until_ms is None:
+            return
+        if now_ms >= self._transfer_until_ms or not self.engine.is_leader:
+            self._transfer_until_ms = None
+            return
+        candidates = sorted(
+            ((progress.match_index, key) for key, progress in self.engine.progress.items()),
+            reverse=True,
+        )
+        for _, key in candidates:
+            if self.engine.hand_over(key):
+                return
+
+    def _sort_outbox(self, effects: Effects) -> None:
+        for key, message in self.engine.outbox:
+            is_early = isinstance(message, m.Append)
+            (effects.early if is_early else effects.late).append((key, message))
+        self.engine.outbox.clear()

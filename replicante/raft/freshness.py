@@ -1,0 +1,47 @@
+"""How old this peer's applied state can be at most, proved by echo, without comparing clocks
+(ADR 0009). Pure.
+
+A follower notes when it acknowledged each round. When the leader echoes that round in a later
+append, the leader
+certainly sent that append after the acknowledgement left; the leader adds how long ago a
+majority last followed it.
+So everything committed before (acknowledged − that age) is covered by the append's commit
+index. Called by driver.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from replicante import limits
+from replicante.raft.messages import Append
+
+
+class Freshness:
+    def __init__(self) -> None:
+        self._term = 0
+        self._acknowledged_ms: dict[int, int] = {}
+        self._proofs: deque[tuple[int, int]] = deque(maxlen=limits.ROUNDS_KEPT_MAX)
+        """(commit index, instant until which it covers everything), not yet applied."""
+        self._proven_ms: int | None = None
+
+    def heard(self, append: Append, *, now_ms: int) -> None:
+        """append: accepted from the leader of the present term; its acknowledgement leaves
+        later than now_ms."""
+        if append.term != self._term:
+            self._term = append.term
+            self._acknowledged_ms.clear()
+        acknowledged_ms = self._acknowledged_ms.get(append.echoed_round)
+        if acknowledged_ms is not None and append.quorum_age_ms >= 0:
+            self._proofs.append((append.commit_index, acknowledged_ms - append.quorum_age_ms))
+        self._acknowledged_ms.setdefault(append.round, now_ms)
+        while len(self._acknowledged_ms) > limits.ROUNDS_KEPT_MAX:
+            del self._acknowledged_ms[next(iter(self._acknowledged_ms))]
+
+    def staleness_ms(self, *, applied_index: int, now_ms: int) -> int | None:
+        """None: unknown, to be treated as infinite."""
+        while self._proofs and self._proofs[0][0] <= applied_index:
+            proven_ms = self._proofs.popleft()[1]
+            if self._proven_ms is None or proven_ms > self._proven_ms:
+                self._proven_ms = proven_ms
+        return None if self._proven_ms is None else max(now_ms - self._proven_ms, 0)

@@ -1,0 +1,254 @@
+"""The log of one peer as the engine sees it: entries, term and vote, and what of it is on
+disk. No I/O of its own.
+
+Writes are staged and leave as one `WriteSet` per step; `persisted` says that the set is
+durable. Reads see staged
+writes. The newest entries are kept in memory (LOG_TAIL_BYTES_MAX), older ones come from the
+backend.
+
+Invariants: indexes are dense; terms and clocks never decrease along the log; nothing at or
+below `commit_floor`
+is ever truncated; `durable_index` ≤ `last_index`, and never counts an entry whose commit is
+still in flight.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from replicante import limits
+from replicante.errors import FatalError
+from replicante.raft.records import CHAIN_ZERO, Record, encode_record
+
+
+@dataclass(frozen=True, slots=True)
+class HardState:
+    """What must be durable before a vote or a term leaves this peer."""
+
+    term: int = 0
+    voted_for: str | None = None
+    """Member.key of the candidate that got this term's vote."""
+    boot: int = 0
+    """Number of starts of this data directory; names the forwarding session (ADR 0014)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSet:
+    """One durable transaction: first drop every entry from `truncate_from` on, then add
+    `records`."""
+
+    truncate_from: int | None
+    records: tuple[tuple[int, bytes], ...]
+    hard: HardState | None
+
+
+class LogBackend(Protocol):
+    """Where the log lives. `write` runs on the commit thread, everything else on the loop
+    before or between writes."""
+
+    def write(self, writes: WriteSet) -> None:
+        """Durable when it returns. DiskFull: nothing was written, the same call may be
+        repeated. Any other
+        failure: FatalError, and the process must end (a failed fsync is never retried).
+        """
+        ...
+
+    def read(self, low: int, high: int) -> list[Record]:
+        """Entries low ≤ index < high, all of which exist. Checksums are verified; CorruptData
+        otherwise."""
+        ...
+
+
+@dataclass(slots=True)
+class LoadedLog:
+    """What a backend found at start, after verifying every checksum and the chain."""
+
+    hard: HardState
+    first_index: int
+    last: Record
+    term_runs: list[tuple[int, int]]
+    """(first index of the run, term), ascending."""
+    tail: list[Record] = field(default_factory=list)
+    """The newest entries, ending with `last`; at least `last` itself."""
+
+
+class Log:
+    def __init__(self, backend: LogBackend, loaded: LoadedLog) -> None:
+        self._backend = backend
+        self._hard = loaded.hard
+        self._first_index = loaded.first_index
+        self._tail: deque[Record] = deque(loaded.tail)
+        self._tail_bytes = sum(record.size_bytes for record in loaded.tail)
+        self._runs = list(loaded.term_runs)
+        self._durable_index = loaded.last.index
+        self._truncate_from: int | None = None
+        self._staged: list[Record] = []
+        self._is_hard_staged = False
+        self._in_flight: WriteSet | None = None
+        self.commit_floor = 0
+        """Entries up to here were committed or applied: truncating them is a broken promise."""
+
+    # --- reading ---------------------------------------------------------------------------
+
+    @property
+    def hard(self) -> HardState:
+        return self._hard
+
+    @property
+    def first_index(self) -> int:
+        return self._first_index
+
+    @property
+    def last_index(self) -> int:
+        return self._tail[-1].index
+
+    @property
+    def last_record(self) -> Record:
+        return self._tail[-1]
+
+    @property
+    def last_term(self) -> int:
+        return self._tail[-1].term
+
+    @property
+    def durable_index(self) -> int:
+        return self._durable_index
+
+    @property
+    def has_writes(self) -> bool:
+        return bool(self._staged) or self._truncate_from is not None or self._is_hard_staged
+
+    def term_at(self, index: int) -> int | None:
+        """None outside the log; 0 at index 0, the place before the first entry of generation
+        0."""
+        if index == 0:
+            return 0
+        if not self._first_index <= index <= self.last_index:
+            return None
+        place = bisect.bisect_right(self._runs, index, key=lambda run: run[0]) - 1
+        return self._runs[place][1]
+
+    def newest_at_most(self, *, index: int, term: int) -> int:
+        """The newest place ≤ index whose term is ≤ term; 0 when there is none. Used by
+        back-off by term runs."""
+        index = min(index, self.last_index)
+        place = bisect.bisect_right(self._runs, index, key=lambda run: run[0]) - 1
+        while place >= 0:
+            first, run_term = self._runs[place]
+            if run_term <= term:
+                return index
+            index = first - 1
+            place -= 1
+        return 0
+
+    def get(self, index: int) -> Record:
+        tail_first = self._tail[0].index
+        if index >= tail_first:
+            return self._tail[index - tail_first]
+        return self._backend.read(index, index + 1)[0]
+
+    def read(self, low: int, *, count_max: int, bytes_max: int) -> list[Record]:
+        """Entries from `low` on: at least one when it exists, then until a bound is crossed."""
+        records: list[Record] = []
+        size = 0
+        for record in self._iterate(low, min(self.last_index + 1, low + count_max)):
+            records.append(record)
+            size += record.size_bytes
+            if size >= bytes_max:
+                break
+        return records
+
+    def _iterate(self, low: int, high: int) -> Iterator[Record]:
+        tail_first = self._tail[0].index
+        while low < min(high, tail_first):
+            batch = self._backend.read(low, min(high, tail_first, low + limits.APPEND_ENTRIES_MAX))
+            yield from batch
+            low += len(batch)
+        for index in range(low, high):
+            yield self._tail[index - tail_first]
+
+    # --- staging writes --------------------------------------------------------------------
+
+    def set_hard(self, hard: HardState) -> None:
+        assert hard.term >= self._hard.term, "a term never goes back"
+        if hard != self._hard:
+            assert (
+                hard.term > self._hard.term
+                or self._hard.voted_for in (None, hard.voted_for)
+                or hard.voted_for == self._hard.voted_for
+            ), "one vote per term"
+            self._hard = hard
+            self._is_hard_staged = True
+
+    def append(self, record: Record) -> None:
+        last = self._tail[-1]
+        assert record.index == last.index + 1, "indexes are dense"
+        assert record.term >= last.term, "terms never decrease along the log"
+        assert record.clock_ms >= last.clock_ms, "the cluster clock never goes back"
+        if record.term != last.term:
+            self._runs.append((record.index, record.term))
+        self._tail.append(record)
+        self._tail_bytes += record.size_bytes
+        self._staged.append(record)
+
+    def truncate_from(self, index: int) -> None:
+        """Drops the entry at `index` and all after it. Only a conflict with the leader's log
+        asks for this."""
+        if index <= max(self.commit_floor, self._first_index):
+            raise FatalError(
+                f"asked to drop the committed entry {index} (committed up to {self.commit_floor})"
+            )
+        if self._tail[0].index >= index:
+            self._reload_tail_before(index)
+        while self._tail[-1].index >= index:
+            self._tail_bytes -= self._tail.pop().size_bytes
+        while self._runs[-1][0] >= index:
+            self._runs.pop()
+        self._staged = [record for record in self._staged if record.index < index]
+        if index <= self._durable_index or self._in_flight is not None:
+            self._truncate_from = min(index, self._truncate_from or index)
+        self._durable_index = min(self._durable_index, index - 1)
+
+    def _reload_tail_before(self, index: int) -> None:
+        self._tail = deque(self._backend.read(index - 1, index))
+        self._tail_bytes = self._tail[0].size_bytes
+
+    @property
+    def chain(self) -> bytes:
+        return self._tail[-1].chain if self._tail else CHAIN_ZERO
+
+    # --- handing writes to the disk ----------------------------------------------------------
+
+    def take_writes(self) -> WriteSet:
+        assert self._in_flight is None, "one commit at a time: the engine never runs meanwhile"
+        writes = WriteSet(
+            truncate_from=self._truncate_from,
+            records=tuple((record.index, encode_record(record)) for record in self._staged),
+            hard=self._hard if self._is_hard_staged else None,
+        )
+        self._in_flight = writes
+        self._truncate_from, self._staged, self._is_hard_staged = None, [], False
+        return writes
+
+    def persisted(self) -> None:
+        """The set that was taken last is durable."""
+        assert self._in_flight is not None
+        self._in_flight = None
+        self._durable_index = self.last_index
+        self._shrink_tail()
+
+    def _shrink_tail(self) -> None:
+        while self._tail_bytes > limits.LOG_TAIL_BYTES_MAX and len(self._tail) > 1:
+            self._tail_bytes -= self._tail.popleft().size_bytes
+
+
+def runs_of(records: Sequence[Record]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for record in records:
+        if not runs or runs[-1][1] != record.term:
+            runs.append((record.index, record.term))
+    return runs

@@ -1,0 +1,234 @@
+"""The log on disk: one LMDB environment, written durably once per step (ADR 0002, ADR 0015). IO.
+
+`peer` opens it, `log.Log` calls `read` on the loop and `write` on the commit thread, never
+both at once for one
+transaction. Rule: every record is verified when it is read; what does not match is never
+replayed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import msgpack
+
+from replicante.errors import CorruptData, DiskFull, FatalError, UnsupportedFormat
+from replicante.raft.log import HardState, LoadedLog, WriteSet
+from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record
+
+FORMAT_VERSION = 1
+MAGIC = "replicante-log"
+
+_KEY = struct.Struct(">Q")
+_CRC = struct.Struct(">I")
+_HEADER_ROW = b"header"
+_HARD_ROW = b"hard"
+_TAIL_RECORDS = 4_096
+_WAY_OUT = (
+    "this copy is damaged: move the directory away and let the peer join again, empty",
+    "if every peer is damaged, keep all directories and restore from a backup",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHeader:
+    """Who this log belongs to; checked at every start."""
+
+    cluster_name: str
+    cluster_id: str
+    """Empty until genesis."""
+    peer_id: str
+    incarnation: str
+    generation: int
+    created_wall_ms: int
+    birth_lock: bytes = b""
+    """The genesis payload that this directory agreed on before the cluster was born; never
+    changed."""
+
+
+class LmdbLog:
+    """A `LogBackend`; also holds the header, which exists before the first entry does."""
+
+    def __init__(self, path: Path, *, map_bytes: int) -> None:
+        """Raises CorruptData, UnsupportedFormat, DiskFull."""
+        self._path = path
+        self._map_bytes = map_bytes
+        path.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._env = lmdb.open(
+                str(self._path),
+                map_size=self._map_bytes,
+                max_dbs=2,
+                max_readers=8,
+                readahead=False,
+                sync=True,
+                metasync=True,
+                writemap=False,
+                mode=0o600,
+            )
+            self._meta = self._env.open_db(b"meta")
+            self._entries = self._env.open_db(b"entries")
+        except lmdb.Error as error:
+            if is_disk_full(error):
+                raise DiskFull(f"no room to open {self._path}: {error}") from error
+            raise CorruptData(f"{self._path} cannot be opened: {error}", hints=_WAY_OUT) from error
+
+    def close(self) -> None:
+        self._env.close()
+
+    # --- header ------------------------------------------------------------------------------
+
+    def header(self) -> LogHeader | None:
+        """None in a directory that was never used."""
+        fields = self._read_row(_HEADER_ROW)
+        if fields is None:
+            return None
+        if fields.pop("magic", None) != MAGIC:
+            raise CorruptData(f"{self._path} is not a log of Replicante", hints=_WAY_OUT)
+        version = fields.pop("format", None)
+        if version != FORMAT_VERSION:
+            raise UnsupportedFormat(
+                f"{self._path} has log format {version}; this program reads {FORMAT_VERSION}",
+                hints=("run the version of Replicante that wrote it",),
+            )
+        try:
+            return LogHeader(**fields)
+        except TypeError as error:
+            raise CorruptData(f"the header of {self._path} is incomplete: {error}") from error
+
+    def write_header(
+        self, header: LogHeader, *, records: tuple[tuple[int, bytes], ...] = ()
+    ) -> None:
+        """Durable when it returns; with `records` in the same transaction (genesis)."""
+        row = {"magic": MAGIC, "format": FORMAT_VERSION, **asdict(header)}
+        self._transact({_HEADER_ROW: row}, None, records)
+
+    # --- LogBackend --------------------------------------------------------------------------
+
+    def write(self, writes: WriteSet) -> None:
+        rows = {} if writes.hard is None else {_HARD_ROW: asdict(writes.hard)}
+        self._transact(rows, writes.truncate_from, writes.records)
+
+    def read(self, low: int, high: int) -> list[Record]:
+        records: list[Record] = []
+        with self._env.begin(db=self._entries) as txn:
+            for index in range(low, high):
+                stored = txn.get(_KEY.pack(index))
+                if stored is None:
+                    raise CorruptData(f"entry {index} is missing in {self._path}", hints=_WAY_OUT)
+                records.append(self._decode(index, stored, None))
+        return records
+
+    def load(self) -> LoadedLog | None:
+        """Verifies every record and the chain; None before genesis. Raises CorruptData with
+        the way out."""
+        hard_row = self._read_row(_HARD_ROW)
+        try:
+            hard = HardState(**hard_row) if hard_row is not None else HardState()
+        except TypeError as error:
+            raise CorruptData(f"the hard state in {self._path} is incomplete: {error}") from error
+        runs: list[tuple[int, int]] = []
+        tail: list[Record] = []
+        first_index = 0
+        chain: bytes | None = CHAIN_ZERO
+        with self._env.begin(db=self._entries) as txn:
+            for key, stored in txn.cursor():
+                (index,) = _KEY.unpack(key)
+                if tail and index != tail[-1].index + 1:
+                    raise CorruptData(
+                        f"entry {tail[-1].index + 1} is missing in {self._path}", hints=_WAY_OUT
+                    )
+                record = self._decode(index, stored, chain)
+                chain = record.chain
+                first_index = first_index or index
+                if not runs or runs[-1][1] != record.term:
+                    runs.append((index, record.term))
+                tail.append(record)
+                if len(tail) > 2 * _TAIL_RECORDS:
+                    del tail[:-_TAIL_RECORDS]
+        if not tail:
+            return None
+        return LoadedLog(
+            hard=hard, first_index=first_index, last=tail[-1], term_runs=runs, tail=tail
+        )
+
+    # --- below -------------------------------------------------------------------------------
+
+    def _decode(self, index: int, stored: bytes, chain_before: bytes | None) -> Record:
+        try:
+            return decode_record(index, stored, chain_before=chain_before)
+        except BadRecord as error:
+            raise CorruptData(
+                f"entry {index} in {self._path}: {error}", hints=_WAY_OUT, index=index
+            ) from error
+
+    def _read_row(self, name: bytes) -> dict[str, Any] | None:
+        try:
+            with self._env.begin(db=self._meta) as txn:
+                stored = txn.get(name)
+        except lmdb.Error as error:
+            raise CorruptData(f"{self._path} cannot be read: {error}", hints=_WAY_OUT) from error
+        if stored is None:
+            return None
+        (crc,) = _CRC.unpack_from(stored)
+        if zlib.crc32(stored[_CRC.size :], zlib.crc32(name)) != crc:
+            raise CorruptData(
+                f"row {name.decode()} in {self._path} does not match its checksum", hints=_WAY_OUT
+            )
+        fields = msgpack.unpackb(stored[_CRC.size :])
+        assert isinstance(fields, dict)
+        return fields
+
+    def _transact(
+        self,
+        rows: dict[bytes, dict[str, Any]],
+        truncate_from: int | None,
+        records: tuple[tuple[int, bytes], ...],
+    ) -> None:
+        try:
+            with self._env.begin(write=True) as txn:
+                for name, fields in rows.items():
+                    body = msgpack.packb(fields)
+                    crc = zlib.crc32(body, zlib.crc32(name))
+                    txn.put(name, _CRC.pack(crc) + body, db=self._meta)
+                if truncate_from is not None:
+                    self._truncate(txn, truncate_from)
+                for index, stored in records:
+                    txn.put(_KEY.pack(index), stored, db=self._entries)
+        except lmdb.Error as error:
+            self._fail(error)
+
+    def _truncate(self, txn: lmdb.Transaction, index: int) -> None:
+        with txn.cursor(db=self._entries) as cursor:
+            found = cursor.set_range(_KEY.pack(index))
+            while found:
+                found = cursor.delete()
+
+    def _fail(self, error: lmdb.Error) -> None:
+        """An aborted transaction for want of room may be repeated in a reopened environment;
+        nothing else may."""
+        if not is_disk_full(error):
+            raise FatalError(f"the log in {self._path} cannot be written: {error}") from error
+        self._env.close()
+        self._open()
+        raise DiskFull(
+            f"no room to write the log in {self._path}: {error}",
+            hints=("make room on this disk; writing resumes by itself",),
+        ) from error
+
+
+def is_disk_full(error: lmdb.Error) -> bool:
+    """LMDB names the errno only by its text."""
+    if isinstance(error, lmdb.MapFullError):
+        return True
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))

@@ -1,0 +1,170 @@
+"""Every message between peers, its fields, its encoding (ADR 0011). Pure.
+
+A message is a msgpack array whose first element is its tag; a tag is never reused, fields are
+only added at the end
+with a default. Decoding accepts exactly these types and shapes: anything else is a FrameError,
+and the connection
+that carried it is dropped. Terms, indexes and rounds are unsigned 63-bit integers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from replicante import limits
+from replicante.raft.frames import Channel, FrameError, FrameFault
+
+Unsigned = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_BYTES_MAX)]
+Blob = Annotated[bytes, Meta(max_length=limits.ENTRY_BYTES_MAX)]
+Chain = Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+
+class WireRecord(msgspec.Struct, array_like=True, frozen=True):
+    """A log entry in an append message; its index follows from its place, its chain is
+    recomputed."""
+
+    term: Unsigned
+    kind: Annotated[int, Meta(ge=0, le=255)]
+    clock_ms: Unsigned
+    wall_ms: Unsigned
+    payload: Blob
+
+
+class Append(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """AppendEntries (Raft paper, figure 2), also the heartbeat when it carries no entries."""
+
+    term: Unsigned
+    prev_index: Unsigned
+    prev_term: Unsigned
+    commit_index: Unsigned
+    clock_ms: Unsigned
+    """The leader's cluster clock (ADR 0013)."""
+    round: Unsigned
+    """Grows with every broadcast of this leader in this term; echoed by the acknowledgement."""
+    echoed_round: Unsigned
+    """Newest round that this follower echoed in this term; 0 before the first."""
+    quorum_age_ms: int
+    """Age of the leader's own quorum confirmation; −1 when it has none in this term."""
+    entries: Annotated[list[WireRecord], Meta(max_length=limits.APPEND_ENTRIES_MAX)] = []
+    chain: bytes = b""
+    """Chain of the last of `entries`: a follower that computes another one has another history
+    and stops."""
+
+
+class AppendAck(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    term: Unsigned
+    round: Unsigned
+    is_success: bool
+    match_index: Unsigned
+    """On success: entries up to here are durable on the follower and equal to the leader's."""
+    hint_index: Unsigned = 0
+    hint_term: Unsigned = 0
+    """On refusal: the newest place where the logs may agree (back-off by term runs)."""
+
+
+class VoteRequest(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    term: Unsigned
+    last_index: Unsigned
+    last_term: Unsigned
+    is_transfer: bool = False
+    """The old leader asked for this election: followers do not stick to it (thesis §4.2.3)."""
+
+
+class VoteReply(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    term: Unsigned
+    is_granted: bool
+
+
+class PreVoteRequest(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Would you vote for me? Changes nothing on either side (thesis §9.6)."""
+
+    next_term: Unsigned
+    last_index: Unsigned
+    last_term: Unsigned
+
+
+class PreVoteReply(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    term: Unsigned
+    next_term: Unsigned
+    is_granted: bool
+
+
+class TimeoutNow(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """The leader hands over: the receiver starts an election at once (thesis §3.10)."""
+
+    term: Unsigned
+
+
+class WireCommand(msgspec.Struct, array_like=True, frozen=True):
+    session: Unsigned
+    sequence: Unsigned
+    floor: Unsigned
+    data: Blob
+
+
+class Propose(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """Commands for the leader; repeated to the next leader until the proposer applies them
+    (ADR 0014)."""
+
+    commands: Annotated[list[WireCommand], Meta(max_length=limits.PROPOSALS_PENDING_MAX)]
+    boot: Unsigned = 0
+    """Not 0: the sender also asks for a session under this boot counter."""
+
+
+class ReadIndexRequest(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    number: Unsigned
+
+
+class ReadIndexReply(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    number: Unsigned
+    index: Unsigned
+
+
+class BirthNotice(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """A `birth.BirthNote`, told on every new link and whenever it changes (ADR 0012)."""
+
+    note: Annotated[bytes, Meta(max_length=limits.HELLO_BIRTH_BYTES_MAX)]
+
+
+Message = (
+    Append
+    | AppendAck
+    | VoteRequest
+    | VoteReply
+    | PreVoteRequest
+    | PreVoteReply
+    | TimeoutNow
+    | Propose
+    | ReadIndexRequest
+    | ReadIndexReply
+    | BirthNotice
+)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+
+
+def encode_message(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_message(body: bytes) -> Message:
+    """Raises FrameError; never anything else, whatever the bytes."""
+    try:
+        message: Message = _decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise FrameError(FrameFault.MALFORMED, str(error)) from error
+    return message
+
+
+def channel_of(message: Message) -> Channel:
+    if isinstance(message, Append):
+        return Channel.BULK if message.entries else Channel.VITAL
+    if isinstance(message, Propose):
+        return Channel.BULK
+    return Channel.VITAL

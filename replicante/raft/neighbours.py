@@ -1,0 +1,349 @@
+"""The other peers as this one meets them: links, greetings, birth, who is welcome. Touches
+sockets through transport.
+
+Called by peer; hands inputs to its `Sink`. Rule: a message counts only if it comes from a
+member of the present
+configuration under exactly its incarnation; everything else is dropped here and reaches no
+decision.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from replicante.entropy import Entropy
+from replicante.errors import ReplicanteError, WrongIdentity
+from replicante.ids import ClusterId, Incarnation, PeerId
+from replicante.raft import driver as d
+from replicante.raft import messages as m
+from replicante.raft.birth import Birth, BirthNote, decode_note
+from replicante.raft.commit_thread import CommitThread
+from replicante.raft.data_dir import write_genesis, write_lock
+from replicante.raft.frames import Channel, FrameError, FrameFault, Hello, Refusal, RefusalCode
+from replicante.raft.link_observations import (
+    HelloRefused,
+    LinkDown,
+    LinkObservation,
+    LinkRefused,
+    LinkUp,
+)
+from replicante.raft.log_store import LmdbLog, LogHeader
+from replicante.raft.membership import Configuration, Member
+from replicante.raft.observations import Born, Observation, PeerRefused
+from replicante.raft.settings import PeerSettings
+from replicante.raft.transport import (
+    LocalIdentity,
+    Transport,
+    TransportCallbacks,
+    TransportSettings,
+)
+
+_FATAL_REFUSALS = frozenset(
+    {
+        RefusalCode.CLUSTER_NAME,
+        RefusalCode.CLUSTER_ID,
+        RefusalCode.GENERATION,
+        RefusalCode.INCARNATION,
+        RefusalCode.NOT_A_MEMBER,
+    }
+)
+"""Refusals that an unborn peer cannot outwait."""
+
+
+class Sink(Protocol):
+    """What a peer offers its neighbours; all on the loop's thread."""
+
+    def receive(self, given: d.Input) -> bool:
+        """False: read no more until `resume`."""
+        ...
+
+    def born(self) -> None: ...
+
+    def report(self, observation: Observation) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class Neighbours:
+    def __init__(
+        self,
+        settings: PeerSettings,
+        header: LogHeader,
+        store: LmdbLog,
+        *,
+        entropy: Entropy,
+        sink: Sink,
+    ) -> None:
+        self.header = header
+        self._settings = settings
+        self._store = store
+        self._sink = sink
+        self._configuration = Configuration(())
+        self._http_addresses: dict[str, str] = {settings.peer_id: settings.http_address}
+        self._connected: set[str] = set()
+        self._failure: ReplicanteError | None = None
+        self._is_started = False
+        own = Member(settings.peer_id, header.incarnation, settings.address)
+        self._birth: Birth | None = None
+        if not header.cluster_id:
+            self._birth = Birth(
+                cluster_name=settings.cluster_name,
+                own=own,
+                expected=settings.expected,
+                locked=header.birth_lock,
+            )
+        self._transport = Transport(
+            TransportSettings(listen=settings.listen),
+            self._local_identity(),
+            TransportCallbacks(
+                judge=self._judge,
+                on_hello=self._on_hello,
+                on_message=self._on_message,
+                observe=self._observe,
+            ),
+            entropy=entropy,
+        )
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Raises AddressInUse, InvalidConfig."""
+        await self._transport.start()
+        self._is_started = True
+        self._dial()
+        self._sink.wake()
+
+    async def stop(self) -> None:
+        await self._transport.stop()
+
+    def check(self) -> None:
+        """Raises what another peer's word means for this one: it must not start."""
+        if self._failure is not None:
+            raise self._failure
+
+    async def advance_birth(self, committer: CommitThread) -> None:
+        """Writes what birth asks for: the lock, then the first entry; tells others each time."""
+        birth = self._birth
+        while birth is not None and self._birth is birth:
+            if birth.genesis is not None:
+                await self._write_genesis(committer, birth.genesis)
+            elif birth.lock_wanted is not None:
+                await self._write_lock(committer, birth, birth.lock_wanted)
+            else:
+                return
+
+    async def _write_lock(self, committer: CommitThread, birth: Birth, payload: bytes) -> None:
+        def write() -> None:
+            self.header = write_lock(self._store, self.header, payload)
+
+        await committer.run(write)
+        birth.lock(payload)
+        self._tell_note()
+
+    async def _write_genesis(self, committer: CommitThread, genesis: bytes) -> None:
+        def write() -> None:
+            self.header = write_genesis(self._store, self.header, genesis)
+
+        await committer.run(write)
+        self._birth = None
+        self._sink.born()
+        self._tell_note()
+        voters = tuple(member.peer_id for member in self._configuration.voters)
+        self._sink.report(Born(cluster_id=self.header.cluster_id, voters=voters))
+
+    # --- use ---------------------------------------------------------------------------------
+
+    def set_configuration(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        for member in configuration.members:
+            if member.peer_id in self._connected:
+                self._sink.receive(d.LinkChanged(member.key, True))
+        if self._is_started:
+            self._dial()
+
+    def send(self, messages: list[tuple[str, m.Message]]) -> None:
+        for key, message in messages:
+            member = self._configuration.find(key)
+            if member is not None:
+                self._transport.send(
+                    PeerId(member.peer_id), m.channel_of(message), m.encode_message(message)
+                )
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
+
+    def is_connected(self, peer_id: str) -> bool:
+        return peer_id in self._connected
+
+    def address_of(self, member: Member) -> str:
+        """The operator's settings win over the configuration: an address may change, an
+        identity may not."""
+        return self._settings.peers.get(member.peer_id, member.raft_address)
+
+    def http_address_of(self, peer_id: str) -> str:
+        return self._http_addresses.get(peer_id, "")
+
+    # --- callbacks of the transport
+    # --------------------------------------------------------------
+
+    def _judge(self, hello: Hello, *, is_inbound: bool) -> Refusal | None:
+        if hello.cluster_name != self.header.cluster_name:
+            return Refusal(
+                code=RefusalCode.CLUSTER_NAME,
+                message=f"{self.header.peer_id} belongs to cluster {self.header.cluster_name},"
+                f" {hello.peer_id} to {hello.cluster_name}",
+            )
+        if self._birth is not None:
+            if hello.peer_id not in self._settings.expected:
+                return _not_a_member(hello)
+            return None
+        return self._judge_member(hello)
+
+    def _judge_member(self, hello: Hello) -> Refusal | None:
+        if hello.cluster_id and hello.cluster_id != self.header.cluster_id:
+            return Refusal(
+                code=RefusalCode.CLUSTER_ID,
+                message=f"{hello.peer_id} belongs to another cluster of the same name"
+                f" (id {hello.cluster_id}, here {self.header.cluster_id})",
+            )
+        if hello.cluster_id and hello.generation != self.header.generation:
+            return Refusal(
+                code=RefusalCode.GENERATION,
+                message=f"{hello.peer_id} is of generation {hello.generation},"
+                f" this cluster of {self.header.generation}: it was recovered without that peer",
+            )
+        member = self._configuration.find_peer(hello.peer_id)
+        if member is None:
+            return _not_a_member(hello)
+        if member.incarnation != hello.incarnation:
+            return Refusal(
+                code=RefusalCode.INCARNATION,
+                message=f"this cluster knows {hello.peer_id} with another data directory"
+                f" (incarnation {member.incarnation}, not {hello.incarnation}): a peer that "
+                f"lost its"
+                " disk may not come back under its old identity; remove it and join it as a new "
+                "learner",
+            )
+        return None
+
+    def _on_hello(self, hello: Hello, refusal: Refusal | None) -> None:
+        if refusal is not None:
+            return
+        self._http_addresses[hello.peer_id] = hello.http_address
+        note = decode_note(hello.birth)
+        if note is not None:
+            self._meet(hello.peer_id, hello.incarnation, hello.raft_address, note)
+
+    def _on_message(
+        self, peer_id: PeerId, incarnation: Incarnation, channel: Channel, body: bytes
+    ) -> None:
+        message = m.decode_message(body)
+        if isinstance(message, m.BirthNotice):
+            note = decode_note(message.note)
+            if note is None:
+                raise FrameError(FrameFault.MALFORMED, "a birth notice without a note")
+            if self._birth is not None:
+                address = self._settings.expected.get(peer_id, "")
+                self._meet(peer_id, incarnation, address, note)
+            elif not note.is_born:
+                self._send_note(peer_id)
+            return
+        key = f"{peer_id}/{incarnation}"
+        if self._configuration.find(key) is None:
+            return  # an unborn peer takes no part, and a stranger never does
+        if not self._sink.receive(d.Received(key, message)):
+            self._transport.pause_reading()
+
+    def _observe(self, observation: LinkObservation) -> None:
+        match observation:
+            case LinkUp(is_inbound=False):
+                self._link_changed(observation.peer_id)
+                if observation.channel is Channel.VITAL:
+                    self._send_note(observation.peer_id)
+            case LinkDown(is_inbound=False):
+                self._link_changed(observation.peer_id)
+            case LinkRefused(follows_loss=True):
+                member = self._configuration.find_peer(observation.peer_id)
+                if member is not None:
+                    self._sink.receive(d.LinkRefused(member.key))
+            case HelloRefused(is_ours=False):
+                self._refused(observation)
+        self._sink.report(observation)
+
+    # --- below -----------------------------------------------------------------------------------
+
+    def _refused(self, observation: HelloRefused) -> None:
+        self._sink.report(
+            PeerRefused(
+                peer_id=observation.peer_id,
+                code=observation.code.value,
+                message=observation.message,
+            )
+        )
+        if self._birth is not None and observation.code in _FATAL_REFUSALS:
+            self._failure = WrongIdentity(
+                f"{observation.peer_id} refused this peer: {observation.message}"
+            )
+            self._sink.wake()
+
+    def _link_changed(self, peer_id: str) -> None:
+        is_up = all(self._transport.is_connected(PeerId(peer_id), channel) for channel in Channel)
+        if is_up == (peer_id in self._connected):
+            return
+        (self._connected.add if is_up else self._connected.discard)(peer_id)
+        member = self._configuration.find_peer(peer_id)
+        if member is not None:
+            self._sink.receive(d.LinkChanged(member.key, is_up))
+
+    def _meet(self, peer_id: str, incarnation: str, address: str, note: BirthNote) -> None:
+        if self._birth is None or self._failure is not None:
+            return
+        try:
+            self._birth.meet(Member(peer_id, incarnation, address), note)
+        except WrongIdentity as error:
+            self._failure = error
+        self._sink.wake()
+
+    @property
+    def _note(self) -> BirthNote:
+        if self._birth is not None:
+            return self._birth.note
+        return BirthNote((), self.header.birth_lock, is_born=True)
+
+    def _tell_note(self) -> None:
+        self._transport.update_local(self._local_identity())
+        for peer_id in self._connected:
+            self._send_note(peer_id)
+
+    def _send_note(self, peer_id: str) -> None:
+        body = m.encode_message(m.BirthNotice(note=self._note.encode()))
+        self._transport.send(PeerId(peer_id), Channel.VITAL, body)
+
+    def _local_identity(self) -> LocalIdentity:
+        return LocalIdentity(
+            cluster_name=self.header.cluster_name,
+            cluster_id=ClusterId(self.header.cluster_id),
+            generation=self.header.generation,
+            peer_id=PeerId(self.header.peer_id),
+            incarnation=Incarnation(self.header.incarnation),
+            raft_address=self._settings.address,
+            http_address=self._settings.http_address,
+            birth=self._note.encode(),
+        )
+
+    def _dial(self) -> None:
+        members = {
+            member.peer_id: self.address_of(member) for member in self._configuration.members
+        }
+        peers = members or dict(self._settings.expected)
+        peers.pop(self._settings.peer_id, None)
+        self._transport.set_peers({PeerId(name): address for name, address in peers.items()})
+
+
+def _not_a_member(hello: Hello) -> Refusal:
+    return Refusal(
+        code=RefusalCode.NOT_A_MEMBER,
+        message=f"{hello.peer_id} is not a member of this cluster: list it in [raft] peers of "
+        f"every"
+        " peer before the cluster is born, or join it as a learner afterwards",
+    )

@@ -1,0 +1,74 @@
+"""What a peer reports about itself while it runs: plain values for logs and metrics, never for
+decisions. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replicante.raft.link_observations import LinkObservation
+from replicante.raft.status import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleChanged:
+    before: Role
+    after: Role
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderChanged:
+    leader_key: str | None
+    """`peer/incarnation`; None: no leader is known any more."""
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Born:
+    """Genesis is written here, or was adopted."""
+
+    cluster_id: str
+    voters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingForPeers:
+    """Genesis needs every listed peer; these have not been seen."""
+
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFullChanged:
+    is_full: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerRefused:
+    """Another peer will not talk to this one, or the other way round; `message` says what to
+    do."""
+
+    peer_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitDone:
+    """One durable write of the log."""
+
+    records_count: int
+    duration_ms: float
+
+
+Observation = (
+    RoleChanged
+    | LeaderChanged
+    | Born
+    | WaitingForPeers
+    | DiskFullChanged
+    | PeerRefused
+    | CommitDone
+    | LinkObservation
+)

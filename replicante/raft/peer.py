@@ -1,0 +1,482 @@
+"""One member of a replicated group: start, stop, propose, read_barrier, status, observe.
+Touches asyncio and threads.
+
+The thin shell around `driver`: gathers what arrived, runs one step, makes its writes durable
+on the commit thread,
+sends what had to wait for them, answers callers. Rule: whatever a step promises leaves only
+after `persisted`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from replicante import limits
+from replicante.clock import Clock, SystemClock
+from replicante.entropy import Entropy, SystemEntropy
+from replicante.errors import (
+    CorruptData,
+    DiskFull,
+    NoLeader,
+    OutcomeUnknown,
+    PeerStopping,
+    ReadTimeout,
+    ReplicanteError,
+)
+from replicante.raft import driver as d
+from replicante.raft.commit_thread import CommitThread
+from replicante.raft.data_dir import count_boot, open_log
+from replicante.raft.engine_check import check_engine
+from replicante.raft.host import InMemoryMachine, MachineHost
+from replicante.raft.log import Log, WriteSet
+from replicante.raft.membership import Configuration, configuration_of
+from replicante.raft.neighbours import Neighbours
+from replicante.raft.observations import CommitDone, DiskFullChanged, Observation, RoleChanged
+from replicante.raft.settings import PeerSettings
+from replicante.raft.state_machine import DurableStateMachine, StateMachine
+from replicante.raft.status import PeerInfo, Role, Status
+from replicante.raft.waiters import AppliedWaiters
+
+_Answer = TypeVar("_Answer")
+_ANSWER_GRACE_MS = 500
+"""How much longer than its deadline a caller waits for a driver that stands still."""
+_DISK_FULL_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    outcome: bytes
+    """What the state machine returned on this peer."""
+    index: int
+
+
+MachineFactory = Callable[[str], DurableStateMachine]
+"""incarnation → machine: a machine on disk checks that its files belong to this data
+directory."""
+
+
+class Peer:
+    """Use: `start`, then anything from the same event loop, then `stop`. `wait_closed` tells
+    why it ended by itself."""
+
+    def __init__(
+        self,
+        settings: PeerSettings,
+        machine: StateMachine | MachineFactory,
+        *,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        self.settings = settings
+        self._machine_given = machine
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or SystemEntropy()
+        self._inbox: list[d.Input] = []
+        self._futures: dict[int, asyncio.Future[Proposed]] = {}
+        self._read_futures: dict[int, asyncio.Future[int]] = {}
+        self._next_ticket = 1
+        self._observers: list[Callable[[Observation], None]] = []
+        self._driver: d.Driver | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._disk_full: str | None = None
+        self._is_stopping = False
+        self._last_flush_ms = 0
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Returns when this peer listens; it may still wait for others (see `status().is_ready`).
+
+        Raises the StartRefused family: UnsupportedEngine, WrongIdentity, CorruptData,
+        UnsupportedFormat,
+        AddressInUse, InvalidConfig; DiskFull.
+        """
+        assert self._task is None, "a peer starts once"
+        check_engine()
+        self._wake = asyncio.Event()
+        self._followed = asyncio.Event()
+        self._store, self._header = open_log(
+            self.settings, clock=self._clock, entropy=self._entropy
+        )
+        self._committer = CommitThread(f"raft-log-{self.settings.peer_id}")
+        self._waiters = AppliedWaiters()
+        try:
+            self._machine = self._make_machine()
+            self._neighbours = Neighbours(
+                self.settings, self._header, self._store, entropy=self._entropy, sink=self
+            )
+            if self._header.cluster_id:
+                self._begin()
+            await self._neighbours.start()
+        except BaseException:
+            self._release()
+            raise
+        self._task = asyncio.create_task(self._run(), name=f"raft-{self.settings.peer_id}")
+
+    async def stop(self) -> None:
+        """Hands leadership over if it can within an election timeout, answers everybody, makes
+        the state durable.
+        Idempotent."""
+        if self._task is None:
+            return
+        if not self._task.done() and not self._is_stopping and self._driver is not None:
+            await self._hand_over()
+        self._is_stopping = True
+        self._wake.set()
+        with contextlib.suppress(BaseException):  # its failure is told by wait_closed
+            await asyncio.shield(self._task)
+
+    async def wait_closed(self) -> None:
+        """Until this peer ended. Raises what ended it: FatalError, WrongIdentity, …; nothing
+        after `stop`."""
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
+    def observe(self, callback: Callable[[Observation], None]) -> None:
+        """callback: on the loop's thread, must not block or raise; for diagnostics only."""
+        self._observers.append(callback)
+
+    # --- use ---------------------------------------------------------------------------------
+
+    async def propose(self, command: bytes, *, timeout_ms: int) -> Proposed:
+        """Replicates `command` and returns the state machine's answer, applied exactly once.
+
+        Definitely not done: NoLeader, QueueFull, TooLarge, SessionEnded, PeerStopping, DiskFull.
+        OutcomeUnknown: it may or may not be done; it will not happen later than other work of
+        this peer.
+        """
+        self._refuse_when_unable()
+        deadline_ms = self._clock.monotonic_ms() + timeout_ms
+        ticket, future = self._ticket(), asyncio.get_running_loop().create_future()
+        self._futures[ticket] = future
+        self._give(d.ProposeInput(ticket, command, deadline_ms))
+        return await self._answer(self._futures, ticket, future, timeout_ms, OutcomeUnknown)
+
+    async def read_barrier(self, *, timeout_ms: int) -> int:
+        """Afterwards this peer's state holds every write that was acknowledged anywhere before
+        the call.
+
+        Result: the index that proves it. Raises NoLeader, ReadTimeout, PeerStopping.
+        """
+        if self._is_stopping:
+            raise PeerStopping()
+        deadline_ms = self._clock.monotonic_ms() + timeout_ms
+        ticket, future = self._ticket(), asyncio.get_running_loop().create_future()
+        self._read_futures[ticket] = future
+        self._give(d.ReadInput(ticket, deadline_ms))
+        return await self._answer(self._read_futures, ticket, future, timeout_ms, ReadTimeout)
+
+    async def wait_applied(self, index: int, *, timeout_ms: int) -> bool:
+        """True when this peer has applied `index`; False when the time ran out or the peer
+        stops."""
+        return await self._waiters.wait(
+            index, applied_index=self.applied_index, timeout_ms=timeout_ms
+        )
+
+    @property
+    def applied_index(self) -> int:
+        return self._machine.applied_index
+
+    @property
+    def machine(self) -> DurableStateMachine:
+        return self._machine
+
+    def staleness_ms(self) -> int | None:
+        """Upper bound of the age of the applied state; None when nothing proves one."""
+        return (
+            None if self._driver is None else self._driver.staleness_ms(self._clock.monotonic_ms())
+        )
+
+    def status(self) -> Status:
+        """Cheap; never waits."""
+        driver, header = self._driver, self._neighbours.header
+        engine = driver.engine if driver is not None else None
+        leader_key = engine.leader_key if engine is not None else None
+        return Status(
+            peer_id=self.settings.peer_id,
+            incarnation=header.incarnation,
+            cluster_name=header.cluster_name,
+            cluster_id=header.cluster_id,
+            generation=header.generation,
+            role=engine.role if engine is not None else Role.FOLLOWER,
+            leader_id=leader_key.partition("/")[0] if leader_key else None,
+            term=engine.term if engine is not None else 0,
+            commit_index=engine.commit_index if engine is not None else 0,
+            applied_index=self.applied_index,
+            durable_index=self._machine.durable_index,
+            first_index=driver.log.first_index if driver is not None else 0,
+            last_index=driver.log.last_index if driver is not None else 0,
+            clock_ms=driver.clock_ms if driver is not None else 0,
+            staleness_ms=self.staleness_ms(),
+            is_ready=self._is_ready(),
+            is_disk_full=self._disk_full is not None or self._machine.is_disk_full,
+            durability="fsync",
+            pending_proposals_count=len(self._futures),
+            peers=tuple(self._peer_info(self.configuration)),
+        )
+
+    @property
+    def configuration(self) -> Configuration:
+        """Voters and learners as of the newest configuration in the log; empty before birth."""
+        return self._driver.engine.configuration if self._driver is not None else Configuration(())
+
+    # --- what neighbours hand in (see neighbours.Sink) -----------------------------------------
+
+    def receive(self, given: d.Input) -> bool:
+        """False when this peer is behind: read no more until `resume`."""
+        self._give(given)
+        return len(self._inbox) < limits.INBOX_MESSAGES_MAX
+
+    def born(self) -> None:
+        self._begin()
+        self._wake.set()
+
+    def report(self, observation: Observation) -> None:
+        for observer in self._observers:
+            observer(observation)
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                await self._wait()
+                self._neighbours.check()
+                await self._neighbours.advance_birth(self._committer)
+                if self._driver is not None:
+                    await self._step(self._driver)
+            self._answer_all(PeerStopping)
+            self._machine.flush()
+        finally:
+            self._is_stopping = True
+            self._answer_all(PeerStopping)
+            await self._neighbours.stop()
+            self._release()
+
+    async def _wait(self) -> None:
+        """Until something arrived or the driver's next time has come."""
+        if self._wake.is_set() or self._driver is None:
+            await self._wake.wait()
+        else:
+            delay_ms = self._driver.next_wake_ms() - self._clock.monotonic_ms()
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(max(delay_ms, 0) / 1000, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+        self._wake.clear()
+
+    async def _step(self, driver: d.Driver) -> None:
+        inputs, self._inbox = self._inbox, []
+        now_ms = self._clock.monotonic_ms()
+        effects = driver.step(inputs, now_ms=now_ms, wall_ms=self._clock.wall_ms())
+        self._neighbours.send(effects.early)
+        self._answer_step(effects)
+        if driver.log.has_writes:
+            await self._commit(driver.log.take_writes())
+            driver.persisted()
+        self._neighbours.send(effects.late)
+        self._flush_state(now_ms)
+        if effects.has_more or driver.wants_step or self._inbox:
+            self._wake.set()
+        if len(inputs) >= limits.INBOX_MESSAGES_MAX:
+            self._neighbours.resume()
+        await asyncio.sleep(0)  # callers and HTTP get their turn between two steps
+
+    async def _commit(self, writes: WriteSet) -> None:
+        """Stands still on a full disk: sends nothing, repeats the same write until it
+        succeeds."""
+        started_ms = self._clock.monotonic_ms()
+        while True:
+            try:
+                await self._committer.run(lambda: self._store.write(writes))
+                break
+            except DiskFull as error:
+                if self._disk_full is None:
+                    self.report(DiskFullChanged(is_full=True, detail=error.message))
+                self._disk_full = error.message
+                if self._is_stopping:
+                    raise
+                await asyncio.sleep(_DISK_FULL_RETRY_S)
+        if self._disk_full is not None:
+            self._disk_full = None
+            self.report(DiskFullChanged(is_full=False, detail=""))
+        duration_ms = self._clock.monotonic_ms() - started_ms
+        self.report(CommitDone(records_count=len(writes.records), duration_ms=duration_ms))
+
+    def _answer_step(self, effects: d.Effects) -> None:
+        for done in effects.proposals:
+            future = self._futures.pop(done.ticket, None)
+            if future is None or future.done():
+                continue
+            if done.error is not None:
+                future.set_exception(done.error)
+            else:
+                assert done.outcome is not None
+                future.set_result(Proposed(outcome=done.outcome, index=done.index))
+        for read in effects.reads:
+            waiting = self._read_futures.pop(read.ticket, None)
+            if waiting is None or waiting.done():
+                continue
+            if read.error is not None:
+                waiting.set_exception(read.error)
+            else:
+                waiting.set_result(read.index)
+        for observation in effects.observations:
+            self.report(observation)
+            if isinstance(observation, RoleChanged) and observation.before is Role.LEADER:
+                self._followed.set()
+        self._waiters.applied(self.applied_index)
+
+    def _flush_state(self, now_ms: int) -> None:
+        if now_ms - self._last_flush_ms >= self.settings.flush_interval_ms or self._machine.is_full:
+            self._last_flush_ms = now_ms
+            self._machine.request_flush()
+
+    async def _hand_over(self) -> None:
+        """Leadership goes before the process does, so that writes do not wait for an election."""
+        assert self._driver is not None
+        if not self._driver.engine.is_leader or len(self.configuration.voters) == 1:
+            return
+        patience_ms = self.settings.election_ms_min
+        deadline_ms = self._clock.monotonic_ms() + patience_ms
+        self._followed.clear()
+        self._give(d.TransferInput(deadline_ms))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_ms / 1000):
+                await self._followed.wait()
+
+    # --- below -----------------------------------------------------------------------------------
+
+    def _make_machine(self) -> DurableStateMachine:
+        given = self._machine_given
+        if callable(given):
+            return given(self._header.incarnation)
+        return InMemoryMachine(given)
+
+    def _begin(self) -> None:
+        """The cluster exists: from now on there is a driver."""
+        loaded = self._store.load()
+        if loaded is None:
+            raise CorruptData(f"{self.settings.data_dir}/log names a cluster and has no entries")
+        if self._machine.applied_index > loaded.last.index:
+            raise CorruptData(
+                f"the state in {self.settings.data_dir} is at entry "
+                f"{self._machine.applied_index},"
+                f" its log ends at {loaded.last.index}: the log was replaced or cut",
+                hints=("put the log back, or let this peer join again with an empty directory",),
+            )
+        header = self._neighbours.header
+        hard = count_boot(self._store, loaded)
+        log = Log(self._store, loaded)
+        # Nothing is trimmed yet, so the newest configuration is that of genesis.
+        genesis = log.get(log.first_index)
+        key = f"{header.peer_id}/{header.incarnation}"
+        configuration = configuration_of(genesis.header().detail)
+        self._driver = d.Driver(
+            identity=d.Identity(
+                peer_id=header.peer_id, key=key, incarnation=header.incarnation, boot=hard.boot
+            ),
+            configuration=configuration,
+            log=log,
+            host=MachineHost(self._machine),
+            entropy=self._entropy,
+            now_ms=self._clock.monotonic_ms(),
+            heartbeat_ms=self.settings.heartbeat_ms,
+            election_ms_min=self.settings.election_ms_min,
+            election_ms_max=self.settings.election_ms_max,
+        )
+        self._neighbours.set_configuration(configuration)
+        self._wake.set()
+
+    def _refuse_when_unable(self) -> None:
+        if self._is_stopping:
+            raise PeerStopping()
+        if self._disk_full is not None:
+            raise DiskFull(hints=(self._disk_full,))
+
+    def _give(self, given: d.Input) -> None:
+        self._inbox.append(given)
+        self._wake.set()
+
+    def _ticket(self) -> int:
+        self._next_ticket += 1
+        return self._next_ticket
+
+    async def _answer(
+        self,
+        futures: dict[int, asyncio.Future[_Answer]],
+        ticket: int,
+        future: asyncio.Future[_Answer],
+        timeout_ms: int,
+        late: type[ReplicanteError],
+    ) -> _Answer:
+        try:
+            async with asyncio.timeout((timeout_ms + _ANSWER_GRACE_MS) / 1000):
+                return await future
+        except TimeoutError:
+            raise (NoLeader() if self._driver is None else late()) from None
+        finally:
+            futures.pop(ticket, None)
+
+    def _answer_all(self, error: type[ReplicanteError]) -> None:
+        if self._driver is not None:
+            self._answer_step(self._driver.stop())
+        for future in self._futures.values():
+            if not future.done():
+                future.set_exception(error())
+        for waiting in self._read_futures.values():
+            if not waiting.done():
+                waiting.set_exception(error())
+        self._futures.clear()
+        self._read_futures.clear()
+        self._waiters.close()
+
+    def _is_ready(self) -> bool:
+        driver = self._driver
+        if driver is None or self._is_stopping or self._disk_full is not None:
+            return False
+        if self._machine.is_disk_full or not driver.has_session:
+            return False
+        staleness_ms = self.staleness_ms()
+        return driver.engine.leader_key is not None and (
+            staleness_ms is not None and staleness_ms <= limits.STALE_STREAM_MS
+        )
+
+    def _peer_info(self, configuration: Configuration) -> list[PeerInfo]:
+        engine = self._driver.engine if self._driver is not None else None
+        infos = []
+        for member in configuration.members:
+            is_self = member.peer_id == self.settings.peer_id
+            progress = engine.progress.get(member.key) if engine is not None else None
+            match_index = None
+            if engine is not None and engine.is_leader:
+                match_index = engine.log.durable_index if is_self else None
+                if progress is not None:
+                    match_index = progress.match_index
+            infos.append(
+                PeerInfo(
+                    peer_id=member.peer_id,
+                    incarnation=member.incarnation,
+                    raft_address=self._neighbours.address_of(member),
+                    http_address=self._neighbours.http_address_of(member.peer_id),
+                    is_voter=configuration.is_voter(member.key),
+                    is_connected=is_self or self._neighbours.is_connected(member.peer_id),
+                    match_index=match_index,
+                )
+            )
+        return infos
+
+    def _release(self) -> None:
+        self._committer.stop()
+        if hasattr(self, "_machine"):
+            self._machine.close()
+        self._store.close()

@@ -1,0 +1,173 @@
+"""This peer's own proposals: numbered, sent, sent again to a new leader, answered or given up.
+Pure; called by driver.
+
+A proposal ends exactly once: with its outcome from the own apply, with a definite refusal, or
+unknown at its deadline.
+It is definite that it did not happen only if it never left this peer, or if its session ended
+first (ADR 0014).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from replicante import limits
+from replicante.errors import NoLeader, OutcomeUnknown, QueueFull, ReplicanteError
+from replicante.raft.messages import WireCommand
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalDone:
+    """ticket: the caller's own number. Either an outcome with the index of its entry, or an
+    error."""
+
+    ticket: int
+    outcome: bytes | None
+    index: int
+    error: ReplicanteError | None = None
+
+
+@dataclass(slots=True)
+class _Pending:
+    ticket: int
+    data: bytes
+    deadline_ms: int
+    sequence: int = 0
+    """0 until it was sent for the first time in the present session."""
+    sent_term: int = 0
+    """Term of the leader that it was sent to last."""
+    sent_ms: int = 0
+    was_sent: bool = False
+
+
+class Proposals:
+    def __init__(self) -> None:
+        self._session = 0
+        self._next_sequence = 1
+        self._waiting: deque[_Pending] = deque()
+        self._sent: dict[int, _Pending] = {}
+        """sequence → proposal, ascending: floor is the smallest minus one."""
+        self._bytes = 0
+        self._earliest_ms: int | None = None
+        """No deadline is before this; it may be that of a proposal that is already done."""
+
+    @property
+    def session(self) -> int:
+        return self._session
+
+    @property
+    def count(self) -> int:
+        return len(self._waiting) + len(self._sent)
+
+    def add(self, ticket: int, data: bytes, *, deadline_ms: int) -> ProposalDone | None:
+        """The refusal when the bounds are reached, before anything is sent."""
+        if (
+            self.count >= limits.PROPOSALS_PENDING_MAX
+            or self._bytes + len(data) > limits.PROPOSALS_PENDING_BYTES_MAX
+        ):
+            return ProposalDone(ticket, None, 0, QueueFull())
+        self._waiting.append(_Pending(ticket, data, deadline_ms))
+        self._bytes += len(data)
+        if self._earliest_ms is None or deadline_ms < self._earliest_ms:
+            self._earliest_ms = deadline_ms
+        return None
+
+    def session_opened(self, session: int) -> None:
+        """A new session: what was sent under an old one was not applied there, or its fate is
+        known already."""
+        if session == self._session:
+            return
+        self._session = session
+        self._next_sequence = 1
+        again = [self._sent[sequence] for sequence in sorted(self._sent)]
+        self._sent.clear()
+        for pending in again:
+            pending.sequence, pending.sent_term = 0, 0
+        self._waiting.extendleft(reversed(again))
+
+    @property
+    def floor(self) -> int:
+        return next(iter(self._sent)) - 1 if self._sent else self._next_sequence - 1
+
+    def take(
+        self, *, term: int, now_ms: int, resend_after_ms: int, count_max: int, bytes_max: int
+    ) -> list[WireCommand]:
+        """What goes to the leader of `term` now: new ones, and those whose sending may have
+        been lost."""
+        if self._session == 0:
+            return []
+        taken: list[_Pending] = []
+        size = 0
+        for pending in self._candidates(term, now_ms - resend_after_ms):
+            if len(taken) >= count_max or (taken and size + len(pending.data) > bytes_max):
+                break
+            taken.append(pending)
+            size += len(pending.data)
+        for pending in taken:
+            if pending.sequence == 0:
+                assert self._waiting[0] is pending
+                self._waiting.popleft()
+                pending.sequence = self._next_sequence
+                self._next_sequence += 1
+                self._sent[pending.sequence] = pending
+            pending.was_sent, pending.sent_term, pending.sent_ms = True, term, now_ms
+        floor = self.floor
+        return [WireCommand(self._session, p.sequence, floor, p.data) for p in taken]
+
+    def _candidates(self, term: int, resend_before_ms: int) -> Iterator[_Pending]:
+        for pending in self._sent.values():
+            if pending.sent_term != term or pending.sent_ms <= resend_before_ms:
+                yield pending
+        yield from self._waiting
+
+    def applied(self, sequence: int, outcome: bytes | None, index: int) -> ProposalDone | None:
+        """None when nobody waits for it any more."""
+        pending = self._sent.pop(sequence, None)
+        if pending is None:
+            return None
+        self._bytes -= len(pending.data)
+        error = None if outcome is not None else OutcomeUnknown()
+        return ProposalDone(pending.ticket, outcome, index, error)
+
+    def expire(self, now_ms: int) -> list[ProposalDone]:
+        """Gives up what is past its deadline; what was sent is unknown, what never left is
+        definite."""
+        done: list[ProposalDone] = []
+        if self._earliest_ms is None or now_ms < self._earliest_ms:
+            return done
+        for sequence in [s for s, p in self._sent.items() if p.deadline_ms <= now_ms]:
+            pending = self._sent.pop(sequence)
+            done.append(self._give_up(pending))
+        if any(p.deadline_ms <= now_ms for p in self._waiting):
+            late = [p for p in self._waiting if p.deadline_ms <= now_ms]
+            self._waiting = deque(p for p in self._waiting if p.deadline_ms > now_ms)
+            done += [self._give_up(pending) for pending in late]
+        left = (*self._sent.values(), *self._waiting)
+        self._earliest_ms = min((pending.deadline_ms for pending in left), default=None)
+        return done
+
+    def _give_up(self, pending: _Pending) -> ProposalDone:
+        self._bytes -= len(pending.data)
+        # Raising the floor over its number fences a copy that is still on its way: it is never
+        # applied late,
+        # but it may have been applied already.
+        error: ReplicanteError = OutcomeUnknown() if pending.was_sent else NoLeader()
+        return ProposalDone(pending.ticket, None, 0, error)
+
+    def fail_all(self, unsent: type[ReplicanteError]) -> list[ProposalDone]:
+        """This process ends: what was sent stays unknown, the rest is refused with `unsent`."""
+        done = []
+        for pending in [*self._sent.values(), *self._waiting]:
+            error = OutcomeUnknown() if pending.was_sent else unsent()
+            done.append(ProposalDone(pending.ticket, None, 0, error))
+        self._sent.clear()
+        self._waiting.clear()
+        self._bytes = 0
+        return done
+
+    @property
+    def earliest_deadline_ms(self) -> int | None:
+        """When `expire` should be called next; perhaps too early, never too late."""
+        return self._earliest_ms
