@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -121,11 +121,11 @@ class _Server(web.Server):
         super().__init__(api.handle, handler_cancellation=True)
         self.api = api
 
-    def __call__(self) -> web.RequestHandler[Any]:
+    def __call__(self) -> web.RequestHandler:
         return _Protocol(self)
 
 
-class _Protocol(web.RequestHandler[Any]):
+class _Protocol(web.RequestHandler):
     """Answers broken HTTP with a problem instead of a page, and bounds the connections."""
 
     __slots__ = ("_api",)
@@ -134,7 +134,8 @@ class _Protocol(web.RequestHandler[Any]):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            access_log=None,
+            # None switches it off: our own line says more. The annotation forgets it.
+            access_log=None,  # type: ignore[arg-type]
             keepalive_timeout=KEEPALIVE_SECONDS,
         )
         self._api = server.api
