@@ -109,8 +109,9 @@ LINK_SILENCE_MS_MAX = 10_000
 """TCP gives a link up when what was sent stays unacknowledged for so long."""
 LINK_CLOSE_MS_MAX = 250
 """What a stopping peer waits for its last frames to leave."""
-REDIAL_MS_MIN = 20
-"""First pause after a broken link: a restarted peer is found at once."""
+REDIAL_MS_MIN = 2
+"""A process that is killed closes its links before it stops listening: the redial that comes at
+once meets a socket nobody serves, the next one is refused, which starts a pre-vote."""
 REDIAL_MS_MAX = 1_000
 """Longest pause: a peer that comes back is found within a second."""
 SESSION_OUTCOMES_MAX = 4_096
