@@ -88,7 +88,8 @@ def read_declaration(document: Mapping[str, Value]) -> Declaration:
         violations.add(("apiVersion",), f"must be {API_VERSION}")
     kind = _read_kind(document, violations)
     fields = ("name", "finalisers")
-    metadata = violations.mapping(document.get("metadata") or {}, ("metadata",), fields=fields)
+    given = document.get("metadata")
+    metadata = violations.mapping({} if given is None else given, ("metadata",), fields=fields)
     name = metadata.get("name")
     if name is not None:
         name = violations.name(name, ("metadata", "name"))

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from replicante.errors import FatalError
+from replicante.errors import FatalError, Invalid
+from replicante.limits import KV_KEY_BYTES_MAX
 from replicante.model.objects import ObjectKind
 
 
@@ -52,8 +53,12 @@ class Expect(msgspec.Struct, frozen=True):
 
     @classmethod
     def at(cls, revision: int) -> Expect:
-        """The thing is there with exactly this revision, a stamp (If-Match: "<revision>")."""
-        assert revision > 0, "a revision is a stamp, and stamps are positive"
+        """The thing is there with exactly this revision, a stamp (If-Match: "<revision>").
+
+        Raises Invalid for 0 and below, which no thing ever has.
+        """
+        if revision <= 0:
+            raise Invalid("a revision is a positive number", path="expect")
         return cls(revision)
 
 
@@ -179,15 +184,15 @@ def unpack_command(packed: list[Any]) -> Command:
 
 def _unpack_kv_put(packed: list[Any]) -> KvPut:
     _, key, value, expect = packed
-    if type(key) is not bytes or type(value) is not bytes:
-        raise TypeError("key and value are bytes")
+    if type(value) is not bytes:
+        raise TypeError("a value is bytes")
+    _check_key(key)
     return KvPut(key, value, None if expect is None else _unpack_expect(expect))
 
 
 def _unpack_kv_delete(packed: list[Any]) -> KvDelete:
     _, key, expect = packed
-    if type(key) is not bytes:
-        raise TypeError("a key is bytes")
+    _check_key(key)
     return KvDelete(key, None if expect is None else _unpack_expect(expect))
 
 
@@ -255,6 +260,12 @@ def _unpack_expect(code: Any) -> Expect:
     if type(code) is not int or code < _PRESENT:
         raise ValueError("an expectation is a revision, 0 or -1")
     return Expect(code)
+
+
+def _check_key(key: Any) -> None:
+    if type(key) is not bytes or not 0 < len(key) <= KV_KEY_BYTES_MAX:
+        raise TypeError("a key is bytes")
+    key.decode()
 
 
 def _unpack_names(names: Any) -> tuple[str, ...]:

@@ -28,7 +28,6 @@ from replicante.limits import (
     REQUEST_BYTES_MAX,
     REQUEST_ID_BYTES_MAX,
     REQUEST_OPERATIONS_MAX,
-    ROW_KEY_BYTES_MAX,
     STAMPS_FREE_PER_COMMAND,
     VALUE_BYTES_MAX,
 )
@@ -50,6 +49,7 @@ from replicante.state.commands import (
     unpack_command,
 )
 from replicante.state.levels import LEVEL_MAX
+from replicante.state.tables import OBJECT_KEY_BYTES_MAX
 from replicante.storage.keys import encoded_key_bytes
 
 VERSION: Final = 1
@@ -120,12 +120,22 @@ def unpack_envelope(encoded: bytes) -> Unpacked:
         version, request_id, actor, idempotency, command, _ = msgpack.unpackb(encoded)
         if version != VERSION:
             raise ValueError(f"envelope version {version}")
+        if type(request_id) is not str or type(actor) is not str:
+            raise TypeError("request id and actor are text")
         if idempotency is not None:
-            key, first_attempt_ms, fingerprint = idempotency
-            idempotency = (key, first_attempt_ms, fingerprint)
+            idempotency = _read_idempotency(idempotency)
     except (ValueError, TypeError, msgpack.UnpackException) as exc:
         raise FatalError(f"cannot read a command envelope of {len(encoded)} bytes") from exc
     return Unpacked(request_id, actor, idempotency, unpack_command(command))
+
+
+def _read_idempotency(packed: Any) -> tuple[str, int | None, bytes]:
+    key, first_attempt_ms, fingerprint = packed
+    if type(key) is not str or type(fingerprint) is not bytes:
+        raise TypeError("an Idempotency-Key is text, a fingerprint is bytes")
+    if first_attempt_ms is not None and type(first_attempt_ms) is not int:
+        raise TypeError("a first attempt is a number")
+    return key, first_attempt_ms, fingerprint
 
 
 def bytes_least(command: Command) -> int:
@@ -218,11 +228,11 @@ def _check_scope(scope: tuple[str, ...], path: str, *, count: int) -> None:
             raise Invalid("a name is not empty", path=f"{path}[{i}]")
         _check_text(name, f"{path}[{i}]", bytes_max=NAME_BYTES_MAX)
     size = encoded_key_bytes(*scope)
-    if size > ROW_KEY_BYTES_MAX:
+    if size > OBJECT_KEY_BYTES_MAX:
         raise Invalid(
-            f"the names are {size} bytes as a row key; the limit is {ROW_KEY_BYTES_MAX}",
+            f"the names are {size} bytes as a row key; the limit is {OBJECT_KEY_BYTES_MAX}",
             path=path,
-            limit=ROW_KEY_BYTES_MAX,
+            limit=OBJECT_KEY_BYTES_MAX,
         )
 
 

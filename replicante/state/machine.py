@@ -65,7 +65,7 @@ class ReplicatedState:
         self._counters = counters
         self._writer = Writer(store, counters, Retention.from_row(store.get(RETENTION_KEY)))
         self._sweeps = Sweeps(self._writer)
-        self._sessions = SessionRows(store)
+        self._sessions = SessionRows(self, store)
         self._entry_index: int | None = None
         """Of the entry between begin and end."""
 
@@ -88,6 +88,11 @@ class ReplicatedState:
     @property
     def sessions(self) -> MutableMapping[bytes, bytes]:
         return self._sessions
+
+    @property
+    def is_in_entry(self) -> bool:
+        """Between begin and end."""
+        return self._entry_index is not None
 
     @property
     def clock_ms(self) -> int:
@@ -175,7 +180,8 @@ class ReplicatedState:
 class SessionRows(MutableMapping[bytes, bytes]):
     """The rows that forwarding sessions keep, inside the state's own transaction."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, state: ReplicatedState, store: Store) -> None:
+        self._state = state
         self._store = store
 
     def __getitem__(self, key: bytes) -> bytes:
@@ -192,9 +198,11 @@ class SessionRows(MutableMapping[bytes, bytes]):
         return isinstance(key, bytes) and self._store.get(SESSIONS + key) is not None
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
+        assert self._state.is_in_entry, "sessions change inside an entry only"
         self._store.put(SESSIONS + key, value)
 
     def __delitem__(self, key: bytes) -> None:
+        assert self._state.is_in_entry, "sessions change inside an entry only"
         if self._store.get(SESSIONS + key) is None:
             raise KeyError(key)
         self._store.delete(SESSIONS + key)

@@ -12,6 +12,7 @@ from replicante.errors import HistoryGone
 from replicante.ids import Stamp, format_stamp
 from replicante.limits import (
     EVENT_SCAN_ITEMS_MAX,
+    KV_KEY_BYTES_MAX,
     PAGE_BYTES_MAX,
     PAGE_ITEMS_DEFAULT,
     PAGE_ITEMS_MAX,
@@ -20,7 +21,7 @@ from replicante.model.objects import SCOPE_NAMES, ObjectKind, StoredObject
 from replicante.state import tables
 from replicante.state.eventlog import Event, EventFilter, read_event
 from replicante.state.tables import Counters, RequestRecord, Retention
-from replicante.storage.keys import decode_key, encode_prefix, prefix_range
+from replicante.storage.keys import decode_key, encode_prefix, encoded_key_bytes, prefix_range
 from replicante.storage.kv import Reader
 
 
@@ -87,7 +88,7 @@ class StateSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 def kv_get(reader: Reader, key: bytes) -> KvRecord | None:
     """key: any bytes; one that admission would refuse is simply not there."""
-    if not 0 < len(key) <= tables.ROW_KEY_ROOM:
+    if not 0 < len(key) <= KV_KEY_BYTES_MAX:
         return None
     row = reader.get(tables.kv_key(key))
     return None if row is None else _kv_record(key, row)
@@ -107,9 +108,13 @@ def kv_range(
     bytes_max, but always holds one record when there is one.
     """
     assert 1 <= limit <= PAGE_ITEMS_MAX
+    if len(prefix) > KV_KEY_BYTES_MAX:
+        return KvPage(items=(), next=None)
     start, end = prefix_range(tables.kv_key(prefix))
     if after is not None:
-        start = max(start, tables.kv_key(after) + b"\x00")
+        # No key is longer than the bound, so one that is greater than `after` is also greater
+        # than what the bound leaves of it; and no store is asked for an overlong row key.
+        start = max(start, tables.kv_key(after[:KV_KEY_BYTES_MAX]) + b"\x00")
     items: list[KvRecord] = []
     size = 0
     if start < end:
@@ -122,7 +127,9 @@ def kv_range(
 
 
 def object_get(reader: Reader, kind: ObjectKind, scope: tuple[str, ...]) -> StoredObject | None:
-    """scope: as `model.objects.read_scope` accepts it."""
+    """scope: names; ones that admission would refuse name nothing."""
+    if not _fits(*scope):
+        return None
     row = reader.get(tables.object_key(kind, scope))
     return None if row is None else tables.stored_object(kind, scope, row)
 
@@ -139,6 +146,8 @@ def object_list(
     """Objects of one kind in the order of their scopes, those whose scope begins with the names
     `within` and is greater than `after`. Bounds as kv_range."""
     assert 1 <= limit <= PAGE_ITEMS_MAX
+    if not _fits(*within) or not _fits(*(after or ())):
+        return ObjectPage(items=(), next=None)
     shape = (str,) * len(SCOPE_NAMES[kind])
     start, end = prefix_range(encode_prefix(tables.OBJECT_TABLES[kind], *within))
     if after is not None:
@@ -202,6 +211,8 @@ def events_edge(reader: Reader) -> EventsEdge:
 
 def request_outcome(reader: Reader, idempotency_key: str) -> RequestRecord | None:
     """What became of a request; None: it was never applied, or its outcome is forgotten."""
+    if not _fits(idempotency_key):
+        return None
     row = reader.get(tables.request_key(idempotency_key))
     return None if row is None else tables.read_request_row(row)
 
@@ -235,6 +246,11 @@ def _edge(now: Counters) -> EventsEdge:
         count=now.events_count,
         bytes=now.events_bytes,
     )
+
+
+def _fits(*names: str) -> bool:
+    """Whether admission would let the names into a row key."""
+    return encoded_key_bytes(*names) <= tables.OBJECT_KEY_BYTES_MAX
 
 
 def _kv_record(key: bytes, row: bytes) -> KvRecord:

@@ -54,8 +54,8 @@ ALL_TABLES: Final = (
     *OBJECT_TABLES.values(),
 )
 
-ROW_KEY_ROOM: Final = ROW_KEY_BYTES_MAX - 1
-"""Bytes that the table byte leaves for a key of one part."""
+OBJECT_KEY_BYTES_MAX: Final = ROW_KEY_BYTES_MAX - 3
+"""Leaves room for the end of a part and one byte more, so that a scan can begin after any key."""
 
 COUNTERS_KEY: Final = encode_key(META, "counters")
 RETENTION_KEY: Final = encode_key(META, "retention")
@@ -171,6 +171,9 @@ def kv_row(*, revision: int, value: bytes) -> bytes:
 
 
 def kv_revision(row: bytes) -> int:
+    """Raises FatalError when the row is no kv row."""
+    if len(row) <= _KV_HEAD.size or row[0] != _LAYOUT:
+        raise FatalError(f"a kv row of {len(row)} bytes and layout {row[:1].hex()}")
     revision: int = _KV_HEAD.unpack_from(row)[1]
     return revision
 

@@ -15,7 +15,8 @@ from typing import Final
 import msgpack
 
 from replicante.errors import FatalError
-from replicante.ids import ORDINAL_BITS, ORDINAL_MAX
+from replicante.ids import ORDINAL_BITS
+from replicante.limits import STAMPS_PER_ENTRY_MAX
 from replicante.state.eventlog import LAYOUT, EventCode
 from replicante.state.tables import CHAIN_BYTES, EVENTS, Counters, Retention
 from replicante.storage.kv import Store
@@ -122,8 +123,8 @@ class Writer:
         counters.events_bytes += _EVENT_KEY_BYTES + CHAIN_BYTES + len(body)
 
     def check_stamps(self) -> None:
-        """Called at the end of the entry. The bounds of limits.py make this impossible; were it
-        to happen, the last stamps would belong to another index."""
+        """Called at the end of the entry. Admission and the bounds of an entry make this
+        impossible; were it to happen, the last stamps might belong to another index."""
         used = self._next_stamp - self._first_stamp
-        if used > ORDINAL_MAX + 1:
-            raise FatalError(f"an entry used {used} stamps; a stamp has room for {ORDINAL_MAX + 1}")
+        if used > STAMPS_PER_ENTRY_MAX:
+            raise FatalError(f"an entry used {used} stamps; the bound is {STAMPS_PER_ENTRY_MAX}")

@@ -15,6 +15,7 @@ from typing import Any
 from replicante.ids import make_index
 from replicante.model.codec import Value, encode_value
 from replicante.model.objects import read_declaration
+from replicante.state import invariants
 from replicante.state.apply_entry import EntryKind
 from replicante.state.commands import Command, Expect, KvDelete, KvPut, PutObject
 from replicante.state.digest import row_hash
@@ -163,3 +164,13 @@ class LoneState:
     def do(self, command: Command, **envelope: Any) -> Outcome:
         """The decoded outcome of a command in an envelope; envelope: as envelope_bytes takes."""
         return decode_outcome(self.propose(envelope_bytes(command, **envelope))[0])
+
+
+class CheckedState(LoneState):
+    """Asserts every invariant after every entry: for small states."""
+
+    def replay(self, entry: BuiltEntry) -> list[bytes]:
+        outcomes = super().replay(entry)
+        with self.machine.view() as view:
+            invariants.assert_holds(view)
+        return outcomes

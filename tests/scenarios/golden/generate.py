@@ -1,0 +1,212 @@
+"""Writes golden histories: entries, and what apply made of them at one feature level.
+
+    python tests/scenarios/golden/generate.py
+
+A file that exists is never overwritten: the histories of a level are what its apply does, for
+ever. If one of them fails, apply has changed: undo that, or make it a new feature level
+(replicante/state/levels.py), with a folder `level-N` of its own beside this one. New histories may
+be added to the newest level at any time; before its first release a file may be deleted and
+written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from replay import entry_of, results_of
+
+from replicante.ids import make_index, make_stamp
+from replicante.limits import EVENT_VALUE_BYTES_MAX, IDEMPOTENCY_WINDOW_MS
+from replicante.model.objects import ObjectKind
+from replicante.state.commands import (
+    Batch,
+    Command,
+    DeleteObject,
+    Expect,
+    SetEventRetention,
+    SetFeatureLevel,
+)
+from replicante.testing.builders import envelope_bytes, kv_delete, kv_put, put_namespace
+
+LEVEL = 1
+FOLDER = Path(__file__).parent / f"level-{LEVEL}"
+NOTE = (
+    "What apply does at this feature level, for ever. A difference is a new feature level, never "
+    "a new version of this file: see generate.py."
+)
+WALL_MS = 1_700_000_000_000
+
+Entry = dict[str, Any]
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for make in HISTORIES:
+        path = FOLDER / f"{make.__name__}.json"
+        if path.exists():
+            print(f"kept     {path.name}")
+            continue
+        entries = list(make())
+        history = {
+            "note": NOTE,
+            "about": make.__doc__,
+            "level": LEVEL,
+            "entries": entries,
+            "results": results_of([entry_of(entry) for entry in entries]),
+        }
+        path.write_text(json.dumps(history, indent=1, ensure_ascii=True) + "\n")
+        print(f"written  {path.name}")
+
+
+def entry(index: int, *commands: bytes, clock_ms: int = 1_000, **fields: Any) -> Entry:
+    return {
+        "index": index,
+        "term": 1,
+        "clock_ms": clock_ms,
+        "wall_ms": WALL_MS + clock_ms,
+        "kind": "COMMANDS",
+        "detail": {},
+        "commands": [command.hex() for command in commands],
+        **fields,
+    }
+
+
+def birth() -> Iterator[Entry]:
+    detail = {"cluster": "golden", "cluster_id": "00" * 16, "voters": [["p1", "i1"], ["p2", "i2"]]}
+    yield entry(1, clock_ms=0, kind="GENESIS", detail=detail, term=0)
+    yield entry(2, clock_ms=1, kind="TERM_STARTED", detail={"leader": "p1"})
+
+
+def raft_facts() -> Iterator[Entry]:
+    """Genesis, terms, membership, a skipped entry, an empty tick, a clock that goes back."""
+    yield from birth()
+    members = {"voters": ["p1", "p2", "p3"], "learners": ["p4"]}
+    yield entry(3, kind="CONFIGURATION", detail=members)
+    yield entry(4, kind="SKIPPED", detail={"reason": "declared void"})
+    yield entry(5, clock_ms=10)
+    yield entry(9, clock_ms=20, kind="TERM_STARTED", detail={"leader": "p2"}, term=7)
+
+
+def kv_commands() -> Iterator[Entry]:
+    """Puts, deletions, every expectation met and not met, large values, batches."""
+    yield from birth()
+    yield entry(
+        3,
+        envelope_bytes(kv_put("a", {"b": [1, -1, 1.5, -0.0, None, True], "a": "é"})),
+        envelope_bytes(kv_put("a", 2, expect=Expect.at(make_stamp(3, 0)))),
+        envelope_bytes(kv_put("a", 3, expect=Expect.at(make_stamp(3, 0)))),
+        envelope_bytes(kv_put("b", 1, expect=Expect.present())),
+        envelope_bytes(kv_put("b", 1, expect=Expect.absent()), actor="ann"),
+        envelope_bytes(kv_put("b", 2, expect=Expect.absent())),
+    )
+    yield entry(4, envelope_bytes(kv_delete("b")), envelope_bytes(kv_delete("b")))
+    yield entry(5, envelope_bytes(kv_put("é\x00𐀀", "x" * (EVENT_VALUE_BYTES_MAX + 1))))
+    yield entry(
+        6,
+        envelope_bytes(
+            Batch((kv_put("c", 1), kv_put("c", 2), kv_delete("d"), kv_delete("c"))),
+            request_id="batch",
+        ),
+    )
+
+
+def namespaces() -> Iterator[Entry]:
+    """Life of namespaces with and without finalisers."""
+
+    def delete(name: str) -> bytes:
+        return envelope_bytes(DeleteObject(ObjectKind.NAMESPACE, (name,)))
+
+    def put(name: str, **fields: Any) -> bytes:
+        return envelope_bytes(put_namespace(name, **fields))
+
+    yield from birth()
+    yield entry(3, put("a"), put("a"), put("a", spec={"status": "Observed"}))
+    yield entry(4, delete("a"), delete("a"), put("a"))
+    yield entry(5, put("h", finalisers=("x", "y")), delete("h"), delete("h"))
+    yield entry(6, put("h", finalisers=("x", "y", "z")), put("h", spec={"status": "Inactive"}))
+    yield entry(7, put("h", finalisers=("y",)))
+    yield entry(8, put("h"))
+
+
+def idempotency() -> Iterator[Entry]:
+    """Repeats, reuse of a key, first attempts, the end of the window."""
+
+    def put(value: int, key: str, first_ms: int | None = None) -> bytes:
+        return envelope_bytes(kv_put("a", value), idempotency_key=key, first_attempt_ms=first_ms)
+
+    yield from birth()
+    yield entry(3, put(1, "k", 900), put(1, "k", 900), put(2, "k"), put(3, "l", 5_000))
+    yield entry(4, put(1, "k"), clock_ms=2_000)
+    late_ms = 1_000 + IDEMPOTENCY_WINDOW_MS
+    yield entry(5, put(1, "k", 900), put(4, "m", late_ms), clock_ms=late_ms)
+    yield entry(6, put(1, "k"), clock_ms=late_ms)
+
+
+def settings() -> Iterator[Entry]:
+    """Retention of events by count and by age, the feature level."""
+    yield from birth()
+    yield entry(3, *(envelope_bytes(kv_put(f"k{i}", i)) for i in range(8)))
+    yield entry(4, envelope_bytes(SetEventRetention(4, 1 << 40, 50)))
+    yield entry(5, envelope_bytes(kv_put("a", 1)), clock_ms=1_049)
+    yield entry(6, clock_ms=1_050)
+    yield entry(7, envelope_bytes(SetFeatureLevel(1)), clock_ms=1_060)
+
+
+def generations() -> Iterator[Entry]:
+    """The index leaps to the next generation; stamps go on rising."""
+    yield from birth()
+    yield entry(3, envelope_bytes(kv_put("a", 1)))
+    index = make_index(1, 1)
+    yield entry(index, envelope_bytes(kv_put("a", 2, expect=Expect.at(make_stamp(3, 0)))))
+
+
+def mixture() -> Iterator[Entry]:
+    """Four hundred commands drawn by a fixed seed."""
+    chance = random.Random(20_260_101)
+    yield from birth()
+    for index in range(3, 63):
+        commands = [_drawn(chance) for _ in range(chance.randrange(14))]
+        yield entry(index, *commands, clock_ms=1_000 + index * 7)
+
+
+def _drawn(chance: random.Random) -> bytes:
+    operations = [_drawn_operation(chance) for _ in range(chance.randrange(1, 4))]
+    command: Command = (
+        operations[0] if chance.random() < 0.8 else Batch(tuple(operations))  # type: ignore[arg-type]
+    )
+    key = f"key-{chance.randrange(40)}" if chance.random() < 0.3 else None
+    return envelope_bytes(command, request_id=f"r{chance.randrange(9)}", idempotency_key=key)
+
+
+def _drawn_operation(chance: random.Random) -> Command:
+    name = f"n{chance.randrange(6)}"
+    expect = chance.choice((None, None, None, Expect.absent(), Expect.present()))
+    finalisers = chance.choice(((), (), ("x",)))
+    return chance.choice(
+        (
+            kv_put(name, chance.randrange(1 << 40), expect=expect),
+            kv_put(name, {"z": name, "a": [None] * chance.randrange(3)}),
+            kv_delete(name, expect=expect),
+            put_namespace(name, finalisers=finalisers, expect=expect),
+            DeleteObject(ObjectKind.NAMESPACE, (name,)),
+        )
+    )
+
+
+HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
+    raft_facts,
+    kv_commands,
+    namespaces,
+    idempotency,
+    settings,
+    generations,
+    mixture,
+)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import msgpack
+import pytest
+
+from replicante.errors import FatalError, Invalid
+from replicante.limits import KV_KEY_BYTES_MAX
+from replicante.model.objects import ObjectKind
+from replicante.state.commands import (
+    Batch,
+    DeleteObject,
+    Expect,
+    KvDelete,
+    KvPut,
+    PutObject,
+    SetEventRetention,
+    SetFeatureLevel,
+    Tag,
+    pack_command,
+    stamps_max,
+    unpack_command,
+)
+
+NAMESPACE = ObjectKind.NAMESPACE
+
+# One of each, with the bytes that stand in logs for ever.
+PACKED = [
+    (KvPut(b"k", b"\xc0"), "9401c4016bc401c0c0"),
+    (KvPut(b"k", b"\xc0", Expect.at(1 << 16)), "9401c4016bc401c0ce00010000"),
+    (KvPut(b"k", b"\xc0", Expect.absent()), "9401c4016bc401c000"),
+    (KvPut(b"k", b"\xc0", Expect.present()), "9401c4016bc401c0ff"),
+    (KvDelete(b"k"), "9302c4016bc0"),
+    (
+        PutObject(NAMESPACE, ("a",), b"\x80", ("f",), None),
+        "96030191a161c4018091a166c0",
+    ),
+    (DeleteObject(NAMESPACE, ("a",)), "94040191a161c0"),
+    (Batch((KvDelete(b"k"), KvDelete(b"l"))), "9205929302c4016bc09302c4016cc0"),
+    (SetFeatureLevel(2), "920602"),
+    (SetEventRetention(1, 2, 3), "9407010203"),
+]
+
+
+@pytest.mark.parametrize(("command", "packed"), PACKED)
+def test_a_command_packs_to_the_same_bytes_for_ever(command, packed):
+    assert msgpack.packb(pack_command(command)).hex() == packed
+
+
+@pytest.mark.parametrize(("command", "packed"), PACKED)
+def test_a_packed_command_is_read_back(command, packed):
+    assert unpack_command(msgpack.unpackb(bytes.fromhex(packed))) == command
+
+
+def test_every_tag_is_covered():
+    assert {unpacked[0] for unpacked in (pack_command(c) for c, _ in PACKED)} == set(Tag)
+
+
+def test_tags_never_change():
+    assert {tag.name: int(tag) for tag in Tag} == {
+        "KV_PUT": 1,
+        "KV_DELETE": 2,
+        "PUT_OBJECT": 3,
+        "DELETE_OBJECT": 4,
+        "BATCH": 5,
+        "SET_FEATURE_LEVEL": 6,
+        "SET_EVENT_RETENTION": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        [],
+        [99],
+        [0],
+        [None],
+        ["1", b"k", b"\xc0", None],
+        "text",
+        None,
+        7,
+        {},
+        [1],
+        [1, b"k", b"\xc0"],
+        [1, b"k", b"\xc0", None, None],
+        [1, "k", b"\xc0", None],
+        [1, b"", b"\xc0", None],
+        [1, b"k" * (KV_KEY_BYTES_MAX + 1), b"\xc0", None],
+        [1, b"\xff", b"\xc0", None],
+        [1, b"k", "v", None],
+        [1, b"k", b"\xc0", -2],
+        [1, b"k", b"\xc0", True],
+        [1, b"k", b"\xc0", "1"],
+        [2, b"k"],
+        [2, 5, None],
+        [3, 99, ["a"], b"\x80", [], None],
+        [3, 1, "a", b"\x80", [], None],
+        [3, 1, [b"a"], b"\x80", [], None],
+        [3, 1, ["a"], "x", [], None],
+        [3, 1, ["a"], b"\x80", None, None],
+        [4, 1, ["a"]],
+        [5, None],
+        [5, [[6, 1]]],
+        [5, [[5, [[2, b"k", None]]]]],
+        [5, [[]]],
+        [6, -1],
+        [6, 1.0],
+        [6, True],
+        [7, 1, 2],
+        [[1], b"k"],
+    ],
+    ids=repr,
+)
+def test_what_admission_never_makes_is_fatal(packed):
+    with pytest.raises(FatalError):
+        unpack_command(packed)
+
+
+def test_a_broken_command_is_described_without_its_content():
+    with pytest.raises(FatalError) as caught:
+        unpack_command([1, "secret", "secret", None])
+    assert "secret" not in str(caught.value)
+    assert "tag 1 with 3 fields" in str(caught.value)
+
+
+@pytest.mark.parametrize("revision", [0, -1])
+def test_no_thing_has_a_revision_that_is_not_positive(revision):
+    with pytest.raises(Invalid):
+        Expect.at(revision)
+
+
+def test_a_batch_may_use_stamps_for_each_operation():
+    assert stamps_max(Batch((KvDelete(b"k"),) * 1_000)) == 4_000
+    assert stamps_max(KvDelete(b"k")) == 4
