@@ -9,10 +9,11 @@ decision.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from replicante.entropy import Entropy
-from replicante.errors import ReplicanteError, WrongIdentity
+from replicante.errors import WrongIdentity
 from replicante.ids import ClusterId, Incarnation, PeerId
 from replicante.raft import driver as d
 from replicante.raft import messages as m
@@ -81,7 +82,7 @@ class Neighbours:
         self._configuration = Configuration(())
         self._http_addresses: dict[str, str] = {settings.peer_id: settings.http_address}
         self._connected: set[str] = set()
-        self._failure: ReplicanteError | None = None
+        self._failure: Exception | None = None
         self._is_started = False
         own = Member(settings.peer_id, header.incarnation, settings.address)
         self._birth: Birth | None = None
@@ -110,11 +111,22 @@ class Neighbours:
         """Raises AddressInUse, InvalidConfig."""
         await self._transport.start()
         self._is_started = True
+        self._watch = asyncio.create_task(self._watch_transport(), name="raft-transport-watch")
         self._dial()
         self._sink.wake()
 
     async def stop(self) -> None:
-        await self._transport.stop()
+        if self._is_started:
+            await self._transport.stop()
+            await self._watch
+
+    async def _watch_transport(self) -> None:
+        """A bug in a callback ends the transport; then it ends the peer, loudly."""
+        try:
+            await self._transport.wait_closed()
+        except Exception as error:  # noqa: BLE001 - handed to the peer, which raises it
+            self._failure = error
+            self._sink.wake()
 
     def check(self) -> None:
         """Raises what another peer's word means for this one: it must not start."""

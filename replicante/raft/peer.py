@@ -123,8 +123,7 @@ class Peer:
         Idempotent."""
         if self._task is None:
             return
-        if not self._task.done() and not self._is_stopping and self._driver is not None:
-            await self._hand_over()
+        await self.transfer_leadership()
         self._is_stopping = True
         self._wake.set()
         with contextlib.suppress(BaseException):  # its failure is told by wait_closed
@@ -135,6 +134,20 @@ class Peer:
         after `stop`."""
         assert self._task is not None
         await asyncio.shield(self._task)
+
+    async def transfer_leadership(self) -> None:
+        """If this peer leads, the most complete follower takes over; returns when it did, or after
+        an election timeout. Writes meanwhile wait."""
+        if self._driver is None or self._is_stopping or not self._driver.engine.is_leader:
+            return
+        if len(self.configuration.voters) == 1:
+            return
+        patience_ms = self.settings.election_ms_min
+        self._followed.clear()
+        self._give(d.TransferInput(self._clock.monotonic_ms() + patience_ms))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_ms / 1000):
+                await self._followed.wait()
 
     def observe(self, callback: Callable[[Observation], None]) -> None:
         """callback: on the loop's thread, must not block or raise; for diagnostics only."""
@@ -340,19 +353,6 @@ class Peer:
         if now_ms - self._last_flush_ms >= self.settings.flush_interval_ms or self._machine.is_full:
             self._last_flush_ms = now_ms
             self._machine.request_flush()
-
-    async def _hand_over(self) -> None:
-        """Leadership goes before the process does, so that writes do not wait for an election."""
-        assert self._driver is not None
-        if not self._driver.engine.is_leader or len(self.configuration.voters) == 1:
-            return
-        patience_ms = self.settings.election_ms_min
-        deadline_ms = self._clock.monotonic_ms() + patience_ms
-        self._followed.clear()
-        self._give(d.TransferInput(deadline_ms))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_ms / 1000):
-                await self._followed.wait()
 
     # --- below -----------------------------------------------------------------------------------
 
