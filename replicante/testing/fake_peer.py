@@ -66,12 +66,15 @@ class FakePeer:
         """What does not follow from the state; trouble hides the leader."""
         self.proposals_count = 0
         self.barriers_count = 0
+        self.proposed = asyncio.Event()
+        """Set by the first proposal."""
         self._applied: asyncio.Event = asyncio.Event()
 
     # --- the door ---
 
     async def propose(self, command: bytes, *, timeout_ms: int) -> FakeProposed:
         self.proposals_count += 1
+        self.proposed.set()
         if self.trouble is Trouble.SILENT:
             await asyncio.sleep(timeout_ms / 1_000)
             raise errors.OutcomeUnknown()

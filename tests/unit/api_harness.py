@@ -123,7 +123,6 @@ async def raw_exchange(port: int, data: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(data)
         await writer.drain()
-        writer.write_eof()
         try:
             return await reader.read()
         finally:
