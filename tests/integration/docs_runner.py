@@ -61,34 +61,35 @@ class Page:
         if command.startswith("replicante dev") and "--http-port" not in command:
             http, raft = self.ports[HTTP_PORT], self.ports[RAFT_PORT]
             command += f" --http-port {http} --raft-port {raft}"
-        server = Server(self._spawn(f"exec {command}", stdout=subprocess.PIPE), where=where)
+        server = Server(self._spawn(f"exec {command}", output=subprocess.PIPE), where=where)
         self.servers.append(server)
         server.wait_until_ready()
 
     def _finish(self, step: Step, where: str) -> None:
-        # Files, not pipes: a command that leaves a process behind must not hold this test up.
-        output, complaints = self.folder / ".stdout", self.folder / ".stderr"
-        with output.open("w") as stdout, complaints.open("w") as stderr:
-            process = self._spawn(
-                with_ports(step.command, self.ports), stdout=stdout, stderr=stderr
-            )
+        # A file, not a pipe: a command that leaves a process behind must not hold this test up.
+        # Both streams in one, as a terminal shows them.
+        output = self.folder / ".output"
+        with output.open("w") as both:
+            process = self._spawn(with_ports(step.command, self.ports), output=both)
             code = process.wait(timeout=STEP_SECONDS_MAX)
         printed = output.read_text(encoding="utf-8")
-        story = f"{where}\nexit code {code}\n{printed}{complaints.read_text(encoding='utf-8')}"
+        servers = "".join(server.story() for server in self.servers)
+        story = f"{where}\nexit code {code}\n{printed}\nservers:\n{servers}"
         assert code == 0, story
         if step.shown is not None:
             shown = tuple(with_ports(line, self.ports) for line in step.shown)
             expected = "\n".join(shown)
             assert output_matches(shown, printed), f"{story}\nthe page shows:\n{expected}"
 
-    def _spawn(self, command: str, **options) -> subprocess.Popen:
+    def _spawn(self, command: str, *, output) -> subprocess.Popen:
         process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
-            **options,
         )
         self.started.append(process)
         return process
