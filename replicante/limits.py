@@ -1,7 +1,9 @@
-"""Every bound, with its unit in its name and the reason next to it. Pure; imported by every room.
+"""Every bound, with its unit in its name and the reason next to it. Pure; imported by every
+room.
 
 Hitting a bound has a designed answer (413, 429, 503, 507, 400 with the limit in the message),
 and a test.
+
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ ROW_KEY_BYTES_MAX = 511
 ENTRY_BYTES_MAX = 2 * MIB
 """One entry a tick: large enough for throughput, small enough to decode in one slice."""
 ENTRY_COMMANDS_MAX = 1_024
-"""Applying one entry stays below a 20 ms slice of the event loop at 12 µs a command (design R3)."""
+"""Applying one entry stays below a 20 ms slice of the event loop at 12 µs a command (design
+R3)."""
 APPLY_COMMANDS_MAX = 1_024
 """Commands applied in one step before the loop gets a turn."""
 """Equals the proposals of one peer; bounds the time that one apply takes."""
@@ -81,8 +84,8 @@ APPEND_ENTRIES_MAX = 256
 APPEND_INFLIGHT_MAX = 8
 """Append messages to one follower that no answer has come for: hides the round trip."""
 PROPOSALS_PENDING_MAX = 4_096
-"""In-flight proposals of one peer; equals the outcomes a session remembers above its floor
-(ADR 0014)."""
+"""In-flight proposals of one peer; equals the outcomes a session remembers above its floor (ADR
+0014)."""
 PROPOSALS_PENDING_BYTES_MAX = 64 * MIB
 """Commands waiting on one peer; above it proposals are refused with 429."""
 INBOX_MESSAGES_MAX = 4_096
@@ -235,7 +238,8 @@ STALE_STREAM_MS = 15_000
 
 # --- diagnostics ------------------------------------------------------------
 LOG_LINES_QUEUED_MAX = 10_000
-"""Lines that wait for stderr; more are dropped and counted, because the loop never waits for it."""
+"""Lines that wait for stderr; more are dropped and counted, because the loop never waits for
+it."""
 LOOP_LAG_SAMPLE_MS = 50
 """Period of the timer whose lateness is the loop's lag: finds every slice that is longer."""
 

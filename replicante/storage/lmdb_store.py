@@ -25,7 +25,9 @@ from replicante.errors import DiskFull, FatalError, StartRefused
 from replicante.limits import (
     DIGEST_INTERVAL_ENTRIES,
     DIGESTS_KEPT,
+    FLUSH_SLICE_ROWS_MAX,
     MEMTABLE_BYTES_MAX,
+    MEMTABLE_RUN_KEYS_MAX,
     STATE_MAP_BYTES_DEFAULT,
 )
 from replicante.storage.dir_lock import DirLock
@@ -51,6 +53,7 @@ class LmdbStore:
         self._active = Memtable(index=self._applied_index)
         self._ended_bytes = 0
         """written_bytes of the active memtable when the last entry ended."""
+        self._ended_rows = 0
         self._layers: tuple[Memtable, ...] = (self._active,)
         """Newest first: the active memtable, then frozen ones."""
         self._txn = environment.begin_read()
@@ -58,6 +61,7 @@ class LmdbStore:
         """Raised when the read transaction is replaced: what was opened before is over."""
         self._is_flushing = False
         """From the hand-over of frozen memtables until `_settle` sees them durable."""
+        self._seen_slices_done = 0
         self._failure: FatalError | None = None
         self._is_closed = False
         self._digests: deque[tuple[int, int]] = deque(maxlen=DIGESTS_KEPT)
@@ -108,6 +112,9 @@ class LmdbStore:
 
     @property
     def is_full(self) -> bool:
+        if self.unflushed_bytes <= MEMTABLE_BYTES_MAX:
+            return False
+        self._give_way(MEMTABLE_RUN_KEYS_MAX)
         return self.unflushed_bytes > MEMTABLE_BYTES_MAX
 
     @property
@@ -177,6 +184,9 @@ class LmdbStore:
         self._applied_index = active.index = index
         self._ended_bytes = active.written_bytes
         active.sort_some()
+        if self._flusher.is_writing:
+            self._give_way(len(active.rows) - self._ended_rows)
+        self._ended_rows = len(active.rows)
         if self._flusher.has_news:
             self._settle()
         if self._row_hash is not None and index % DIGEST_INTERVAL_ENTRIES == 0:
@@ -225,11 +235,21 @@ class LmdbStore:
         self._environment.close()
         self._lock.release()
 
+    def _give_way(self, new_rows: int) -> None:
+        """Lets the flusher write as many rows as wait anew, and some in any case: so it is
+        never far behind, and no entry pays for all of them."""
+        slices = new_rows // FLUSH_SLICE_ROWS_MAX
+        if self._flusher.slices_done == self._seen_slices_done:
+            slices += 1
+        if slices:
+            self._flusher.give_way(slices=slices)
+        self._seen_slices_done = self._flusher.slices_done
+
     def _freeze(self) -> None:
         """The active memtable becomes the newest frozen one."""
         self._active.sort()
         self._active = Memtable(index=self._applied_index)
-        self._ended_bytes = 0
+        self._ended_bytes = self._ended_rows = 0
         self._layers = (self._active, *self._layers)
 
     def _settle(self) -> None:

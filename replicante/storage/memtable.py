@@ -1,11 +1,11 @@
 """Rows that are not on disk yet, and how scans merge them with those that are. Pure; called by
 lmdb_store on the loop and, once frozen, by lmdb_flusher on its thread.
 
-A memtable is a dictionary beside sorted runs of its keys, at most MEMTABLE_RUN_KEYS_MAX long,
-one list of runs per table byte. Measured on 300,000 random keys: a sorted dictionary costs
-1.7 µs a new key, this 0.15 µs to put and 0.2 µs to sort, and no step takes longer than sorting
-one run (0.3 ms). Scans take the part of each run that is in range and merge lazily; runs are
-never merged with each other, since a flush ends them all within the second.
+A memtable is a dictionary beside sorted runs of its keys, one list of runs per table byte. New
+keys are sorted by MEMTABLE_RUN_KEYS_MAX (0.3 ms); runs of like length are merged up to
+MEMTABLE_MERGED_KEYS_MAX (1.5 ms), so there are few, and no step takes long. Scans take the part
+of each run that is in range and merge lazily. Measured on 300,000 random keys: a sorted
+dictionary costs 1.7 µs a new key, this 0.15 µs to put and 0.4 µs to sort.
 
 Rule: a frozen memtable never changes again, so two threads may read it.
 """
@@ -17,6 +17,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 
 from replicante.limits import (
+    MEMTABLE_MERGED_KEYS_MAX,
     MEMTABLE_ROW_OVERHEAD_BYTES,
     MEMTABLE_RUN_KEYS_MAX,
     ROW_KEY_BYTES_MAX,
@@ -104,6 +105,13 @@ def _add(runs: list[list[bytes]], keys: list[bytes]) -> None:
         return
     for place in range(0, len(keys), MEMTABLE_RUN_KEYS_MAX):
         runs.append(sorted(keys[place : place + MEMTABLE_RUN_KEYS_MAX]))
+        while (
+            len(runs) > 1
+            and len(runs[-2]) <= len(runs[-1])
+            and len(runs[-2]) + len(runs[-1]) <= MEMTABLE_MERGED_KEYS_MAX
+        ):
+            longer = runs.pop()
+            runs[-1] = sorted(runs[-1] + longer)
 
 
 def newest(layers: Sequence[Memtable], key: bytes) -> bytes | None:

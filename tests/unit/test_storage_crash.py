@@ -50,7 +50,7 @@ def test_a_killed_writer_leaves_the_rows_of_exactly_one_index(tmp_path):
     chance = random.Random(seed)
     model, at = {}, 0
     for _ in range(ROUNDS):
-        lines = chance.randrange(1, 400)
+        lines = chance.randrange(1, 3_000)
         command = [sys.executable, "-c", WRITER, str(tmp_path), __file__.rpartition("/")[0]]
         known_durable = at
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
