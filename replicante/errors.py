@@ -1,10 +1,9 @@
 """Every error a caller can meet, as one tree.
 
 The class docstring is the default message. `code` is stable and appears in problem+json;
-`http_status` is
-what the API answers; `definite` says whether the refused operation certainly did not happen. A
-user mistake
-inside apply is never raised: it is a `Rejected` value (design sentence 2).
+`http_status` is what the API answers; `definite` says whether the refused operation certainly
+did not happen. A user mistake inside apply is never raised: it is a `Rejected` value (design
+sentence 2).
 """
 
 from __future__ import annotations
@@ -225,8 +224,8 @@ class IdempotencyKeyReused(RequestError):
 
 
 class FirstAttemptInFuture(RequestError):
-    """The first attempt of this Idempotency-Key is said to be later than the cluster clock; it is
-    not applied."""
+    """The first attempt of this Idempotency-Key is said to be later than the cluster clock; it
+    is not applied."""
 
     code, http_status = "first_attempt_in_future", 400
 
@@ -307,6 +306,12 @@ class TooManyRequests(RequestError):
     code, http_status = "too_many_requests", 429
 
 
+class NotReady(RequestError):
+    """This peer is not ready to serve. Send requests to another peer."""
+
+    code, http_status = "not_ready", 503
+
+
 class TooManyStreams(RequestError):
     """Too many event streams are open on this peer. Ask another peer."""
 
@@ -318,8 +323,8 @@ class TooManyStreams(RequestError):
 
 
 class Unreachable(ConsensusError):
-    """No endpoint could be reached, so nothing was done. Check the addresses, and that the peers
-    run."""
+    """No endpoint could be reached, so nothing was done. Check the addresses, and that the
+    peers run."""
 
     code, http_status, definite = "unreachable", 503, True
 

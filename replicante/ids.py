@@ -1,10 +1,8 @@
 """Names for the numbers and identities that cross rooms, and the arithmetic of stamps. Pure.
 
 Index = generation·2^40 + position. Stamp = index·2^16 + ordinal, a 63-bit integer, in JSON a
-decimal string
-of 19 digits, so that text order and numeric order agree (design R6). Revision, fencing token,
-event id and
-job id are stamps; an index alone is never one.
+decimal string of 19 digits, so that text order and numeric order agree (design R6). Revision,
+fencing token, event id and job id are stamps; an index alone is never one.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@ room.
 
 Hitting a bound has a designed answer (413, 429, 503, 507, 400 with the limit in the message),
 and a test.
-
 """
 
 from __future__ import annotations

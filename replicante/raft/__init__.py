@@ -1,8 +1,7 @@
 """Replicate anything: implement three functions, call `propose` on any peer.
 
 A library of its own: nothing else of Replicante is needed. `StateMachine` says which three
-functions; `Peer` takes one
-together with `PeerSettings`. Errors are in `replicante.errors`.
+functions; `Peer` takes one together with `PeerSettings`. Errors are in `replicante.errors`.
 """
 
 from __future__ import annotations

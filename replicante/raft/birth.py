@@ -2,15 +2,12 @@
 called by peer.
 
 An empty directory mints an incarnation and shows it. Birth has two steps, so that no two peers
-can be born into
-different clusters while a disk is replaced under their feet:
+can be born into different clusters while a disk is replaced under their feet:
 1. Who has seen every listed peer, all listing the same ones, *locks*: it stores the genesis
-with exactly these
-   incarnations durably, then announces it. A lock is never changed.
-2. Who has seen the same lock from every listed peer writes it as the first entry.
-A peer with an empty log adopts a genesis that names exactly its incarnation: it cannot have
-voted or acknowledged
-anything before. Everybody else starts nothing.
+with exactly these incarnations durably, then announces it. A lock is never changed.
+2. Who has seen the same lock from every listed peer writes it as the first entry. A peer with
+an empty log adopts a genesis that names exactly its incarnation: it cannot have voted or
+acknowledged anything before. Everybody else starts nothing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Opens the log of a data directory and proves that it is this peer's (ADR 0012, ADR 0015).
-IO; called by peer."""
+"""Opens the log of a data directory and proves that it is this peer's (ADR 0012, ADR 0015). IO;
+called by peer."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def write_lock(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeader:
 
 
 def write_genesis(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeader:
-    """Entry 1 and the cluster id, in one transaction. The same bytes on every peer: term,
-    clock and time are 0."""
+    """Entry 1 and the cluster id, in one transaction. The same bytes on every peer: term, clock
+    and time are 0."""
     record = make_record(
         index=make_index(header.generation, 1),
         term=0,

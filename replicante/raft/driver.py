@@ -2,13 +2,11 @@
 No I/O, no threads.
 
 `peer` drives it with asyncio and a disk, the simulator with a virtual clock and a simulated
-disk. One step:
-messages → own proposals → engine tick (elections, commit, heartbeats, append) → apply → reads
-and answers.
+disk. One step: messages → own proposals → engine tick (elections, commit, heartbeats, append) →
+apply → reads and answers.
 
 Order that the caller must keep (design sentence 3): send `early`; make `log.take_writes()`
-durable; call
-`persisted`; send `late`. The engine never runs while a write is in flight.
+durable; call `persisted`; send `late`. The engine never runs while a write is in flight.
 """
 
 from __future__ import annotations
@@ -78,8 +76,8 @@ Input = Received | LinkChanged | LinkRefused | ProposeInput | ReadInput | Transf
 @dataclass(slots=True)
 class Effects:
     early: list[tuple[str, m.Message]] = field(default_factory=list)
-    """A leader's appends: they may leave before the own write, because no answer is read
-    before it is done."""
+    """A leader's appends: they may leave before the own write, because no answer is read before
+    it is done."""
     late: list[tuple[str, m.Message]] = field(default_factory=list)
     proposals: list[ProposalDone] = field(default_factory=list)
     reads: list[ReadDone] = field(default_factory=list)
@@ -283,8 +281,8 @@ class Driver:
                 self.engine.receive(key, message)
 
     def _receive_proposals(self, key: str, message: m.Propose) -> None:
-        """Proposals of a follower. A peer that does not lead drops them: their owner sends
-        them again."""
+        """Proposals of a follower. A peer that does not lead drops them: their owner sends them
+        again."""
         member = self.engine.configuration.find(key)
         if not self.engine.is_leader or member is None:
             return

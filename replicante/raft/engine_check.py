@@ -2,8 +2,7 @@
 before an engine is built.
 
 The engine relies on private names and on the exact bodies of a few functions. A changed body
-must stop the process,
-not only a missing name: a silent difference here is a lost write later.
+must stop the process, not only a missing name: a silent difference here is a lost write later.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 (ADR 0009). Pure.
 
 A follower notes when it acknowledged each round. When the leader echoes that round in a later
-append, the leader
-certainly sent that append after the acknowledgement left; the leader adds how long ago a
-majority last followed it.
-So everything committed before (acknowledged − that age) is covered by the append's commit
-index. Called by driver.
+append, the leader certainly sent that append after the acknowledgement left; the leader adds
+how long ago a majority last followed it. So everything committed before (acknowledged − that
+age) is covered by the append's commit index. Called by driver.
 """
 
 from __future__ import annotations

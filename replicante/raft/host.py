@@ -2,8 +2,7 @@
 driver, in log order.
 
 Any exception out of a state machine ends the peer with the entry's index: every peer meets the
-same entry, so
-skipping or repeating it would split the histories (design sentence 2).
+same entry, so skipping or repeating it would split the histories (design sentence 2).
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ class CommandApplied:
 
 @dataclass(frozen=True, slots=True)
 class CommandRefused:
-    """The session was unknown or had ended: the command was not applied, now or ever under
-    this name."""
+    """The session was unknown or had ended: the command was not applied, now or ever under this
+    name."""
 
     session: int
     sequence: int
@@ -122,8 +121,8 @@ class MachineHost:
 
 
 class InMemoryMachine:
-    """Fits a `StateMachine` of three functions into a `DurableStateMachine`: nothing is
-    durable but the log.
+    """Fits a `StateMachine` of three functions into a `DurableStateMachine`: nothing is durable
+    but the log.
 
     At start the whole log is replayed. (Snapshots, which shorten this, come with log trimming.)
     """

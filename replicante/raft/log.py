@@ -1,15 +1,13 @@
-"""The log of one peer as the engine sees it: entries, term and vote, and what of it is on
-disk. No I/O of its own.
+"""The log of one peer as the engine sees it: entries, term and vote, and what of it is on disk.
+No I/O of its own.
 
 Writes are staged and leave as one `WriteSet` per step; `persisted` says that the set is
-durable. Reads see staged
-writes. The newest entries are kept in memory (LOG_TAIL_BYTES_MAX), older ones come from the
-backend.
+durable. Reads see staged writes. The newest entries are kept in memory (LOG_TAIL_BYTES_MAX),
+older ones come from the backend.
 
 Invariants: indexes are dense; terms and clocks never decrease along the log; nothing at or
-below `commit_floor`
-is ever truncated; `durable_index` ≤ `last_index`, and never counts an entry whose commit is
-still in flight.
+below `commit_floor` is ever truncated; `durable_index` ≤ `last_index`, and never counts an
+entry whose commit is still in flight.
 """
 
 from __future__ import annotations
@@ -52,8 +50,8 @@ class LogBackend(Protocol):
 
     def write(self, writes: WriteSet) -> None:
         """Durable when it returns. DiskFull: nothing was written, the same call may be
-        repeated. Any other
-        failure: FatalError, and the process must end (a failed fsync is never retried).
+        repeated. Any other failure: FatalError, and the process must end (a failed fsync is
+        never retried).
         """
         ...
 
@@ -123,8 +121,7 @@ class Log:
         return bool(self._staged) or self._truncate_from is not None or self._is_hard_staged
 
     def term_at(self, index: int) -> int | None:
-        """None outside the log; 0 at index 0, the place before the first entry of generation
-        0."""
+        """None outside the log; 0 at index 0, the place before the first entry of generation 0."""
         if index == 0:
             return 0
         if not self._first_index <= index <= self.last_index:
@@ -133,8 +130,8 @@ class Log:
         return self._runs[place][1]
 
     def newest_at_most(self, *, index: int, term: int) -> int:
-        """The newest place ≤ index whose term is ≤ term; 0 when there is none. Used by
-        back-off by term runs."""
+        """The newest place ≤ index whose term is ≤ term; 0 when there is none. Used by back-off
+        by term runs."""
         index = min(index, self.last_index)
         place = bisect.bisect_right(self._runs, index, key=lambda run: run[0]) - 1
         while place >= 0:

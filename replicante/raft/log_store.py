@@ -1,9 +1,9 @@
-"""The log on disk: one LMDB environment, written durably once per step (ADR 0002, ADR 0015). IO.
+"""The log on disk: one LMDB environment, written durably once per step (ADR 0002, ADR 0015).
+IO.
 
-`peer` opens it, `log.Log` calls `read` on the loop and `write` on the commit thread, never
-both at once for one
-transaction. Rule: every record is verified when it is read; what does not match is never
-replayed.
+`peer` opens it, `log.Log` calls `read` on the loop and `write` on the commit thread, never both
+at once for one transaction. Rule: every record is verified when it is read; what does not match
+is never replayed.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ class LmdbLog:
         return records
 
     def load(self) -> LoadedLog | None:
-        """Verifies every record and the chain; None before genesis. Raises CorruptData with
-        the way out."""
+        """Verifies every record and the chain; None before genesis. Raises CorruptData with the
+        way out."""
         hard_row = self._read_row(_HARD_ROW)
         try:
             hard = HardState(**hard_row) if hard_row is not None else HardState()

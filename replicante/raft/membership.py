@@ -1,8 +1,8 @@
 """Who votes: voters and learners of one configuration, and the birth of the first one. Pure.
 
 A voter is (peer id, incarnation): a data directory that was lost is another voter, so no vote
-is ever cast twice by
-a peer that forgot the first (ADR 0012). Called by `driver`, `engine`, `birth`.
+is ever cast twice by a peer that forgot the first (ADR 0012). Called by `driver`, `engine`,
+`birth`.
 """
 
 from __future__ import annotations

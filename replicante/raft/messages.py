@@ -1,10 +1,9 @@
 """Every message between peers, its fields, its encoding (ADR 0011). Pure.
 
 A message is a msgpack array whose first element is its tag; a tag is never reused, fields are
-only added at the end
-with a default. Decoding accepts exactly these types and shapes: anything else is a FrameError,
-and the connection
-that carried it is dropped. Terms, indexes and rounds are unsigned 63-bit integers.
+only added at the end with a default. Decoding accepts exactly these types and shapes: anything
+else is a FrameError, and the connection that carried it is dropped. Terms, indexes and rounds
+are unsigned 63-bit integers.
 """
 
 from __future__ import annotations
@@ -107,8 +106,8 @@ class WireCommand(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Propose(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """Commands for the leader; repeated to the next leader until the proposer applies them
-    (ADR 0014)."""
+    """Commands for the leader; repeated to the next leader until the proposer applies them (ADR
+    0014)."""
 
     commands: Annotated[list[WireCommand], Meta(max_length=limits.PROPOSALS_PENDING_MAX)]
     boot: Unsigned = 0

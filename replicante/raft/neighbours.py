@@ -2,9 +2,8 @@
 sockets through transport.
 
 Called by peer; hands inputs to its `Sink`. Rule: a message counts only if it comes from a
-member of the present
-configuration under exactly its incarnation; everything else is dropped here and reaches no
-decision.
+member of the present configuration under exactly its incarnation; everything else is dropped
+here and reaches no decision.
 """
 
 from __future__ import annotations

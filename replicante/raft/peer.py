@@ -1,10 +1,9 @@
 """One member of a replicated group: start, stop, propose, read_barrier, status, observe.
 Touches asyncio and threads.
 
-The thin shell around `driver`: gathers what arrived, runs one step, makes its writes durable
-on the commit thread,
-sends what had to wait for them, answers callers. Rule: whatever a step promises leaves only
-after `persisted`.
+The thin shell around `driver`: gathers what arrived, runs one step, makes its writes durable on
+the commit thread, sends what had to wait for them, answers callers. Rule: whatever a step
+promises leaves only after `persisted`.
 """
 
 from __future__ import annotations
@@ -55,8 +54,7 @@ class Proposed:
 
 
 MachineFactory = Callable[[str], DurableStateMachine]
-"""incarnation → machine: a machine on disk checks that its files belong to this data
-directory."""
+"""incarnation → machine: a machine on disk checks that its files belong to this data directory."""
 
 
 class Peer:
@@ -89,11 +87,11 @@ class Peer:
     # --- life --------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Returns when this peer listens; it may still wait for others (see `status().is_ready`).
+        """Returns when this peer listens; it may still wait for others (see
+        `status().is_ready`).
 
         Raises the StartRefused family: UnsupportedEngine, WrongIdentity, CorruptData,
-        UnsupportedFormat,
-        AddressInUse, InvalidConfig; DiskFull.
+        UnsupportedFormat, AddressInUse, InvalidConfig; DiskFull.
         """
         assert self._task is None, "a peer starts once"
         check_engine()
@@ -119,8 +117,7 @@ class Peer:
 
     async def stop(self) -> None:
         """Hands leadership over if it can within an election timeout, answers everybody, makes
-        the state durable.
-        Idempotent."""
+        the state durable. Idempotent."""
         if self._task is None:
             return
         await self.transfer_leadership()
@@ -136,8 +133,8 @@ class Peer:
         await asyncio.shield(self._task)
 
     async def transfer_leadership(self) -> None:
-        """If this peer leads, the most complete follower takes over; returns when it did, or after
-        an election timeout. Writes meanwhile wait."""
+        """If this peer leads, the most complete follower takes over; returns when it did, or
+        after an election timeout. Writes meanwhile wait."""
         if self._driver is None or self._is_stopping or not self._driver.engine.is_leader:
             return
         if len(self.configuration.voters) == 1:
@@ -158,9 +155,9 @@ class Peer:
     async def propose(self, command: bytes, *, timeout_ms: int) -> Proposed:
         """Replicates `command` and returns the state machine's answer, applied exactly once.
 
-        Definitely not done: NoLeader, QueueFull, TooLarge, SessionEnded, PeerStopping, DiskFull.
-        OutcomeUnknown: it may or may not be done; it will not happen later than other work of
-        this peer.
+        Definitely not done: NoLeader, QueueFull, TooLarge, SessionEnded, PeerStopping,
+        DiskFull. OutcomeUnknown: it may or may not be done; it will not happen later than other
+        work of this peer.
         """
         self._refuse_when_unable()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
@@ -305,8 +302,7 @@ class Peer:
         await asyncio.sleep(0)  # callers and HTTP get their turn between two steps
 
     async def _commit(self, writes: WriteSet) -> None:
-        """Stands still on a full disk: sends nothing, repeats the same write until it
-        succeeds."""
+        """Stands still on a full disk: sends nothing, repeats the same write until it succeeds."""
         started_ms = self._clock.monotonic_ms()
         while True:
             try:

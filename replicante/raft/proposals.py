@@ -2,9 +2,8 @@
 Pure; called by driver.
 
 A proposal ends exactly once: with its outcome from the own apply, with a definite refusal, or
-unknown at its deadline.
-It is definite that it did not happen only if it never left this peer, or if its session ended
-first (ADR 0014).
+unknown at its deadline. It is definite that it did not happen only if it never left this peer,
+or if its session ended first (ADR 0014).
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Linearizable reads by read index, on any peer (thesis §6.4). Pure; called by driver.
 
 The leader notes its commit index, then needs echoes of a heartbeat round that began afterwards
-from a majority, in a
-term whose no-op is committed. A follower asks the leader. A read is answered when the own
-applied index has arrived.
-No clock is trusted anywhere on this path.
+from a majority, in a term whose no-op is committed. A follower asks the leader. A read is
+answered when the own applied index has arrived. No clock is trusted anywhere on this path.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""How one log entry looks on disk, and how a block of commands looks inside it (ADR 0015). Pure.
+"""How one log entry looks on disk, and how a block of commands looks inside it (ADR 0015).
+Pure.
 
 Called by `log` (append, load), `driver` (build) and `host` (apply). The payload bytes travel
-unchanged in append
-messages. Rule: nothing here is ever changed in place; another layout is another RECORD_VERSION.
+unchanged in append messages. Rule: nothing here is ever changed in place; another layout is
+another RECORD_VERSION.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def encode_record(record: Record) -> bytes:
 def decode_record(index: int, stored: bytes, *, chain_before: bytes | None) -> Record:
     """The record at `index`; with `chain_before` also proved to follow the record before it.
 
-    Raises BadRecord with the reason. A bit flip, a torn write and a record of another place
-    all show here.
+    Raises BadRecord with the reason. A bit flip, a torn write and a record of another place all
+    show here.
     """
     head_bytes = _HEAD.size + _CRC.size
     if len(stored) < head_bytes:

@@ -1,8 +1,8 @@
 """What a leader knows of each follower, and what it may send next. Pure; called by engine.
 
 Flow control (thesis §10.2): one unanswered append while probing for the place where the logs
-agree, then a window of
-APPEND_INFLIGHT_MAX. Match only grows, and only by acknowledgements of the leader's own term.
+agree, then a window of APPEND_INFLIGHT_MAX. Match only grows, and only by acknowledgements of
+the leader's own term.
 """
 
 from __future__ import annotations
@@ -100,8 +100,7 @@ def refusal_hint(log: Log, append: Append) -> tuple[int, int]:
     """(index, term) of the newest place where the leader's log and this one may agree.
 
     Below the refused place, the newest entry here whose term is at most the leader's there: a
-    whole run of a term
-    that the leader never had is stepped over in one round trip.
+    whole run of a term that the leader never had is stepped over in one round trip.
     """
     index = log.newest_at_most(index=append.prev_index, term=append.prev_term)
     return index, log.term_at(index) or 0

@@ -2,13 +2,12 @@
 0014; thesis §6.3). Pure.
 
 Part of the replicated state: called by `host` while an entry is applied, in the order of the
-log, on every peer.
-Works over any mapping of bytes, so that a machine on disk keeps it in its own transaction.
+log, on every peer. Works over any mapping of bytes, so that a machine on disk keeps it in its
+own transaction.
 
 One session a peer: a process opens it with its boot counter, a later process of the same data
-directory ends it. A
-sequence at or below the floor, or with a remembered outcome, was applied; it is never applied
-again.
+directory ends it. A sequence at or below the floor, or with a remembered outcome, was applied;
+it is never applied again.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """What `replicante.raft` asks of the thing that it replicates. Pure protocols; implemented by
 users and by `state`.
 
-Every method is called on the event loop's thread, never concurrently, and must not await,
-block on the network,
-read clocks or randomness: the same entries must give the same state on every peer, whatever
-the machine.
-An exception out of any of these methods is a bug: the peer stops loudly with the entry's index
-(design sentence 2).
+Every method is called on the event loop's thread, never concurrently, and must not await, block
+on the network, read clocks or randomness: the same entries must give the same state on every
+peer, whatever the machine. An exception out of any of these methods is a bug: the peer stops
+loudly with the entry's index (design sentence 2).
 """
 
 from __future__ import annotations
@@ -53,8 +51,7 @@ class Entry:
 
     index: int
     ordinal: int
-    """Place of the command in its log entry, from 0: (index, ordinal) is unique and
-    increasing."""
+    """Place of the command in its log entry, from 0: (index, ordinal) is unique and increasing."""
     term: int
     clock_ms: int
     wall_ms: int
@@ -66,15 +63,14 @@ class StateMachine(Protocol):
 
     def apply(self, entry: Entry) -> bytes:
         """Changes the state and returns what `propose` returns on the peer that proposed. User
-        mistakes are
-        answers, not exceptions. The result is remembered for exactly-once: keep it small (≤ 64
-        KiB).
+        mistakes are answers, not exceptions. The result is remembered for exactly-once: keep it
+        small (≤ 64 KiB).
         """
         ...
 
     def snapshot(self) -> Iterable[bytes]:
-        """The whole state as chunks. Called between entries; the chunks are consumed before
-        the next apply."""
+        """The whole state as chunks. Called between entries; the chunks are consumed before the
+        next apply."""
         ...
 
     def restore(self, chunks: Iterator[bytes]) -> None:
@@ -88,10 +84,8 @@ class DurableStateMachine(Protocol):
     lagging the log.
 
     One log entry is: begin, apply for each new command in order, end. A peer that restarts
-    replays every entry
-    after `applied_index`. `sessions` lives in the machine's own transaction, so that
-    exactly-once and state
-    become durable together.
+    replays every entry after `applied_index`. `sessions` lives in the machine's own
+    transaction, so that exactly-once and state become durable together.
     """
 
     @property

@@ -75,8 +75,8 @@ class EngineTransport(Transport):  # type: ignore[misc]
 
 
 class EngineLog:
-    """The log in the shape that PySyncObj's kept code reads: (command, index, term), indexed
-    by place."""
+    """The log in the shape that PySyncObj's kept code reads: (command, index, term), indexed by
+    place."""
 
     def __init__(self, engine: EngineHooks, log: Log, committed_index: int) -> None:
         self._engine = engine

@@ -1,0 +1,230 @@
+"""The Raft engine's ground: PySyncObj's SyncObj with its unsafe parts closed off (ADR 0001).
+
+PySyncObj keeps: roles and their changes, the election timer, term and vote, starting an
+election, the commit rule (only entries of the own term are counted, paper §5.4.2), the no-op of
+a new leader, stepping down without a quorum, the command queue. Replaced: both wire functions,
+apply, persistence, snapshots, transport, time and chance. Why, and which test shows it:
+docs/explanation/divergence.md.
+
+Elections are in `engine_elections`, replication in `engine`. camelCase ends in these three
+files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pysyncobj import SyncObjConf
+from pysyncobj import syncobj as upstream
+
+from replicante import limits
+from replicante.entropy import Entropy
+from replicante.errors import FatalError
+from replicante.raft import messages as m
+from replicante.raft.log import Log
+from replicante.raft.membership import Configuration, majority
+from replicante.raft.records import make_record
+from replicante.raft.replication import Progress
+from replicante.raft.state_machine import EntryKind
+from replicante.raft.status import Role
+from replicante.raft.upstream_parts import (
+    EngineLog,
+    EngineTransport,
+    MemberNode,
+    NullPoller,
+    OrderedNodes,
+    StepTime,
+    retimed,
+)
+
+NO_OP = b"\x01"
+"""What PySyncObj appends when it becomes leader: command type 1 without a body."""
+
+_ROLES = {0: Role.FOLLOWER, 1: Role.CANDIDATE, 2: Role.LEADER}
+
+_start = retimed("__init__")
+
+
+class EngineCore(upstream.SyncObj):  # type: ignore[misc]
+    """See the module. Units: milliseconds outside, seconds only towards PySyncObj."""
+
+    _SyncObj__otherNodes: Any
+    _SyncObj__raftElectionDeadline: Any
+    _SyncObj__raftLeader: Any
+    _SyncObj__raftState: Any
+    # PySyncObj's constructor reads every attribute that `dir` names, before it has set this one.
+    _SyncObj__newAppendEntriesTime = 0.0
+
+    def __init__(
+        self,
+        *,
+        own_key: str,
+        configuration: Configuration,
+        log: Log,
+        applied_index: int,
+        entropy: Entropy,
+        now_ms: int,
+        heartbeat_ms: int = limits.HEARTBEAT_MS,
+        election_ms_min: int = limits.ELECTION_MS_MIN,
+        election_ms_max: int = limits.ELECTION_MS_MAX,
+    ) -> None:
+        self.own_key = own_key
+        self.log = log
+        self.outbox: list[tuple[str, m.Message]] = []
+        self.entry_clock_ms = log.last_record.clock_ms
+        self.entry_wall_ms = 0
+        self.heard_clock_ms = 0
+        self.round = 0
+        self.round_sent_ms: dict[int, int] = {}
+        self.progress: dict[str, Progress] = {}
+        self.connected: set[str] = set()
+        self.configuration = configuration
+        self._entropy = entropy
+        self._election_ms = (election_ms_min, election_ms_max)
+        self._now_ms = now_ms
+        self._votes: set[str] = set()
+        self._pre_votes: set[str] = set()
+        self._pre_vote_until_ms: int | None = None
+        self._leader_heard_ms: int | None = None
+        self._is_transfer = False
+        self._facade = EngineLog(self, log, max(applied_index, log.first_index))
+        log.commit_floor = max(applied_index, log.first_index)
+        StepTime.now_s = now_ms / 1000
+        conf = SyncObjConf(
+            autoTick=False,
+            dynamicMembershipChange=False,
+            commandsWaitLeader=False,
+            appendEntriesPeriod=heartbeat_ms / 1000,
+            raftMinTimeout=election_ms_min / 1000,
+            raftMaxTimeout=election_ms_max / 1000,
+            leaderFallbackTimeout=election_ms_min / 1000,
+            connectionTimeout=1e9,
+            logCompactionMinEntries=1 << 62,
+            useFork=False,
+            pollerType="poll",
+        )
+        others = [MemberNode(v.key) for v in configuration.voters if v.key != own_key]
+        _start(self, MemberNode(own_key), others, conf, transport=EngineTransport(self))
+        self._SyncObj__otherNodes = OrderedNodes(self._SyncObj__otherNodes)
+        self._SyncObj__raftLastApplied = applied_index
+        self._poller = NullPoller()
+        if [voter.key for voter in configuration.voters] == [own_key]:
+            self._SyncObj__raftElectionDeadline = StepTime.now_s  # there is nobody to wait for
+
+    # --- descriptors and hooks that PySyncObj's kept code meets -------------------------
+
+    _SyncObj__raftLog = property(lambda self: self._facade, lambda self, value: None)
+
+    def _SyncObj__generateRaftTimeout(self) -> float:
+        low, high = self._election_ms
+        return (low + (high - low) * self._entropy.fraction()) / 1000
+
+    def _SyncObj__applyLogEntries(self) -> bool:
+        """Committed entries are applied by the driver, up to what is durable here."""
+        return False
+
+    def _SyncObj__tryLogCompaction(self) -> None:
+        """Nothing is trimmed before snapshots exist."""
+
+    def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:
+        raise FatalError("PySyncObj's dump files are never used")
+
+    def setCodeVersion(self, newVersion: int, callback: Any = None) -> None:
+        raise FatalError("PySyncObj's code versions are pickled; feature levels replace them")
+
+    def addNodeToCluster(self, node: Any, callback: Any = None) -> None:
+        raise FatalError("PySyncObj's membership changes are unsafe; configurations replace them")
+
+    removeNodeFromCluster = addNodeToCluster
+
+    _onTick = retimed("_onTick")
+    _checkCommandsToApply = retimed("_checkCommandsToApply")
+
+    # --- what it is ---------------------------------------------------------------------
+
+    @property
+    def role(self) -> Role:
+        if not self.configuration.is_voter(self.own_key):
+            return Role.LEARNER
+        return _ROLES[self._SyncObj__raftState]
+
+    @property
+    def is_leader(self) -> bool:
+        return bool(self._SyncObj__raftState == 2)
+
+    @property
+    def term(self) -> int:
+        return int(self._SyncObj__raftCurrentTerm)
+
+    @property
+    def leader_key(self) -> str | None:
+        leader = self._SyncObj__raftLeader
+        return None if leader is None else str(leader.id)
+
+    @property
+    def commit_index(self) -> int:
+        return int(self._SyncObj__raftCommitIndex)
+
+    @property
+    def is_own_term_committed(self) -> bool:
+        """The no-op of this leader's term is committed: its commit index is the cluster's
+        (paper §8)."""
+        return self.is_leader and self.log.term_at(self.commit_index) == self.term
+
+    @property
+    def election_deadline_ms(self) -> int:
+        return int(self._SyncObj__raftElectionDeadline * 1000)
+
+    @property
+    def next_heartbeat_ms(self) -> int:
+        return int(self._SyncObj__newAppendEntriesTime * 1000)
+
+    def begin_step(self, now_ms: int) -> None:
+        self._now_ms = now_ms
+        StepTime.now_s = now_ms / 1000
+
+    def propose(self, kind: EntryKind, payload: bytes) -> None:
+        """Queued; appended by this step's tick if this peer still leads then."""
+        self._applyCommand(bytes((int(kind),)) + payload, None)
+
+    def append_own(self, command: bytes, index: int, term: int) -> None:
+        assert index == self.log.last_index + 1
+        if command == NO_OP:
+            kind, payload = EntryKind.TERM_STARTED, self.own_key_payload
+        else:
+            kind, payload = EntryKind(command[0]), command[1:]
+        self.log.append(
+            make_record(
+                index=index,
+                term=term,
+                kind=kind,
+                clock_ms=max(self.entry_clock_ms, self.log.last_record.clock_ms),
+                wall_ms=self.entry_wall_ms,
+                payload=payload,
+                chain_before=self.log.chain,
+            )
+        )
+
+    own_key_payload = b"\x80"
+    """Detail of TERM_STARTED; the driver sets it to the encoded name of this peer."""
+
+    # --- shared below -------------------------------------------------------------------
+
+    @property
+    def _majority(self) -> int:
+        return majority(len(self.configuration.voters))
+
+    def _adopt_term(self, term: int) -> None:
+        self._SyncObj__setCurrentTerm(term, None)
+        self._SyncObj__setState(0)
+        self._SyncObj__raftLeader = None
+        self._leader_heard_ms = None
+        self._is_transfer = False
+        self._pre_vote_until_ms = None
+        self._restart_election_timer()
+
+    def _restart_election_timer(self) -> None:
+        self._SyncObj__raftElectionDeadline = StepTime.now_s + self._SyncObj__generateRaftTimeout()
+
+    def _send(self, key: str, message: m.Message) -> None:
+        self.outbox.append((key, message))
