@@ -23,8 +23,8 @@ class Call:
     """A blocking read: the peer may keep it this long on purpose."""
     is_write: bool = False
     idempotency_key: str | None = None
-    sees_index: bool = True
-    """Takes part in the promise that one client never goes back."""
+    is_local: bool = False
+    """About the peer itself, not about replicated state: takes no deadline, shows no index."""
     endpoint: str | None = None
     """Ask this one and no other."""
 
@@ -45,6 +45,11 @@ class Reply:
     @property
     def index(self) -> int | None:
         return whole_number(self.headers.get(names.INDEX, ""))
+
+    @property
+    def clock_ms(self) -> int | None:
+        """Cluster clock that the answering peer knew."""
+        return whole_number(self.headers.get(names.CLOCK_MS, ""))
 
     @property
     def served_by(self) -> str:

@@ -37,6 +37,8 @@ class _Progress:
     is_in_doubt: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
     last: Failure | None = None
+    first_attempt_ms: int
+    """Cluster clock before the first attempt, as far as this client knew it."""
 
 
 class Calls:
@@ -60,6 +62,9 @@ class Calls:
         self.mints_keys = mints_keys
         self.seen_index = 0
         """Newest index that any answer showed; reads of older states are refused."""
+
+        self.seen_clock_ms = 0
+        """Newest cluster clock that any answer told: never later than the next attempt."""
 
     def see(self, index: int | None) -> None:
         if index is not None and index > self.seen_index:
@@ -87,7 +92,7 @@ class Calls:
         may still happen, else the last reason: `Unreachable`, `NoLeader`, `ReadTimeout`, ….
         """
         deadline_ms = self.clock.monotonic_ms() + call.timeout_ms + call.wait_ms
-        progress = _Progress()
+        progress = _Progress(first_attempt_ms=self.seen_clock_ms)
         while True:
             now_ms = self.clock.monotonic_ms()
             endpoint = self._next(call, progress, now_ms)
@@ -99,10 +104,11 @@ class Calls:
             result = await self._attempt(call, endpoint, deadline_ms - now_ms)
             if isinstance(result, Reply):
                 self.endpoints.answered(endpoint)
-                if call.sees_index:
+                self.seen_clock_ms = max(self.seen_clock_ms, result.clock_ms or 0)
+                if not call.is_local:
                     self.see(result.index)
                 return result
-            self._learn(progress, endpoint, result)
+            self._learn(call, progress, endpoint, result)
             self._raise_unless_repeated(call, progress, result)
             detail = result.error.message
             self.observe(Note(kind=NoteKind.TRIED_IN_VAIN, endpoint=endpoint, detail=detail))
@@ -113,7 +119,7 @@ class Calls:
         result = await self.transport.send(
             call, endpoint, budget_ms=budget_ms, after_index=seen_index
         )
-        if not isinstance(result, Reply) or call.is_write or not call.sees_index:
+        if not isinstance(result, Reply) or call.is_write or call.is_local:
             return result
         if result.index is not None and result.index < seen_index:
             message = (
@@ -129,7 +135,10 @@ class Calls:
             return None if url in progress.tried else url
         return self.endpoints.next(progress.tried, now_ms=now_ms)
 
-    def _learn(self, progress: _Progress, endpoint: str, failure: Failure) -> None:
+    def _learn(self, call: Call, progress: _Progress, endpoint: str, failure: Failure) -> None:
+        if failure.kind is FailureKind.PROBLEM and failure.error.definite and not call.is_local:
+            index = failure.error.details.get("index")
+            self.see(index if isinstance(index, int) else None)  # "not found" shows a state too
         progress.tried.add(endpoint)
         progress.last = failure
         progress.reasons[endpoint] = str(failure.error.details.get("reason", failure.error.message))
@@ -183,6 +192,7 @@ class Calls:
             f"The write may or may not have happened ({reasons}).",
             hints=hints,
             idempotency_key=call.idempotency_key,
+            first_attempt_ms=progress.first_attempt_ms or None,
             reasons=dict(progress.reasons),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -90,10 +91,19 @@ class Client:
         the endpoint count. Raises `Unreachable`."""
         return await self._calls.run_as(StatusAnswer, _local_call(paths.STATUS, read))
 
-    async def raft_status(self, endpoint: str, *, timeout_ms: int = 2_000) -> RaftStatus:
-        """What one peer knows about its group, as itself sees it now. Raises `Unreachable`."""
+    async def raft_status(
+        self, endpoint: str, *, has_digest_now: bool = False, timeout_ms: int = 2_000
+    ) -> RaftStatus:
+        """What one peer knows about its group, as itself sees it now. Raises `Unreachable`.
+
+        has_digest_now: `digest` is of the state as it is; only while the state is small, else
+        `Conflict`. Without it, `digest` is the newest of those that every peer computes at the same
+        indexes, None before the first."""
         read = Read(endpoint=endpoint, timeout_ms=timeout_ms)
-        return await self._calls.run_as(RaftStatus, _local_call(paths.RAFT_STATUS, read))
+        call = _local_call(paths.RAFT_STATUS, read)
+        if has_digest_now:
+            call = replace(call, query=(("digest", "now"),))
+        return await self._calls.run_as(RaftStatus, call)
 
     async def batch(
         self, operations: Sequence[BatchOperation], *, write: Write = DEFAULT_WRITE
@@ -127,5 +137,5 @@ def _local_call(path: str, read: Read) -> Call:
         path=path,
         timeout_ms=read.timeout_ms,
         endpoint=read.endpoint,
-        sees_index=False,
+        is_local=True,
     )

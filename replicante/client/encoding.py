@@ -52,12 +52,15 @@ def write_call(
             "An Idempotency-Key is 1 to 128 visible ASCII characters without spaces.",
             path="idempotency_key",
         )
+    found = dict(headers)
+    if key is not None and write.first_attempt_ms is not None:
+        found[names.FIRST_ATTEMPT_MS] = str(write.first_attempt_ms)
     return Call(
         method=method,
         path=path,
         query=tuple(query),
         body=body,
-        headers=headers,
+        headers=found,
         timeout_ms=write.timeout_ms,
         is_write=True,
         idempotency_key=key,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from replicante import limits
 from replicante.client.calls import Calls
 from replicante.client.encoding import read_call
-from replicante.client.follow import Follow
+from replicante.client.follow import HEAD, Follow
 from replicante.client.options import ALL_EVENTS, STALE, EventFilter, Read
 from replicante.errors import Invalid
 from replicante.ids import format_stamp, parse_stamp
@@ -66,10 +66,11 @@ class Events:
     ) -> AsyncGenerator[Event, None]:
         """All events after an id, and those to come, each once and in order, for ever.
 
-        after: None for the oldest that is kept. When the peer is lost, is out of touch with the
-        others, or is silent for silence_ms, the stream goes on at another one. give_up_ms: raise
-        `Unreachable` when none delivered anything for so long; None tries for ever. Raises
-        `HistoryGone` when the next events are no longer kept, `Invalid` for an id that is none.
+        after: None for the oldest that is kept, `"head"` for only what is to come. When the peer is
+        lost, is out of touch with the others, or is silent for silence_ms, the stream goes on at
+        another one. give_up_ms: raise `Unreachable` when none delivered anything for so long; None
+        tries for ever. Raises `HistoryGone` when the next events are no longer kept, `Invalid` for
+        an id that is none. Close it (`contextlib.aclosing`) when you stop before its end.
         """
         follow = Follow(
             self._calls,
@@ -83,8 +84,8 @@ class Events:
 
 def _stamp_text(after: str | None) -> str | None:
     """The id with all its digits, so that text order is stream order."""
-    if after is None:
-        return None
+    if after is None or after == HEAD:
+        return after
     stamp = parse_stamp(after)
     if stamp is None:
         raise Invalid(f"{after!r} is no event id: it has up to 19 digits.", path="after")

@@ -24,6 +24,8 @@ from replicante.wire import headers as names
 from replicante.wire import paths
 from replicante.wire.events import Event, Heartbeat, StreamEvent
 
+HEAD = "head"
+"""As `after`: only what is to come. The first heartbeat says where that begins."""
 GAPS_MAX = 3
 """A gap at the same place again and again is in the log, not in the connection."""
 
@@ -148,7 +150,7 @@ class Follow:
             return self._take_event(endpoint, line)
         if isinstance(line, Heartbeat):
             self._alive(endpoint)
-            if self._after is None or line.after > self._after:
+            if line.after > self._bound():
                 self._after = line.after
             return None
         if line.type == StreamEvent.GONE.value:
@@ -162,7 +164,7 @@ class Follow:
 
     def _take_event(self, endpoint: str, event: Event) -> Event | None:
         # Stamps are texts of one length, so their order is the order of texts.
-        if self._after is not None and event.id <= self._after.rjust(len(event.id), "0"):
+        if event.id <= self._bound():
             return None
         if self._wanted.lets_all_pass and self._seq is not None and event.seq != self._seq + 1:
             self._gaps_count += 1
@@ -175,6 +177,10 @@ class Follow:
         self._calls.see(event.index)
         self._alive(endpoint)
         return event
+
+    def _bound(self) -> str:
+        """The last id that is known; every event that is wanted is above it."""
+        return "" if self._after in (None, HEAD) else self._after
 
     def _alive(self, endpoint: str) -> None:
         self._alive_ms = self._calls.clock.monotonic_ms()

@@ -38,6 +38,9 @@ class Write:
     idempotency_key: str | None = None
     """None lets the client mint one. Give your own to go on with a write whose outcome is
     unknown: with the same key it happens once, however often it is repeated."""
+    first_attempt_ms: int | None = None
+    """With a key of your own, on a repeat: `details["first_attempt_ms"]` of the `OutcomeUnknown`. A
+    repeat so late that the outcome is forgotten is then refused instead of applied again."""
     timeout_ms: int = limits.REQUEST_DEADLINE_MS_DEFAULT
     """Deadline of the whole call, over all its attempts."""
 

@@ -7,6 +7,7 @@ whether the request can have been carried out. Only cancellation passes through.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -48,8 +49,10 @@ class Transport:
     ) -> Reply | Failure:
         """One attempt, over before budget_ms. after_index: 0 for none."""
         query = list(call.query)
-        query.append((names.Q_TIMEOUT, format_duration_ms(_peer_budget_ms(budget_ms))))
-        if after_index and call.sees_index and not call.is_write:
+        if not call.is_local:
+            budget = format_duration_ms(_peer_budget_ms(budget_ms - call.wait_ms))
+            query.append((names.Q_TIMEOUT, budget))
+        if after_index and not call.is_local and not call.is_write:
             query.append((names.Q_AFTER_INDEX, str(after_index)))
         connect_s = min(budget_ms, limits.CLIENT_CONNECT_MS_MAX) / 1000
         timeout = aiohttp.ClientTimeout(
@@ -183,6 +186,8 @@ def _reason_of(exc: BaseException, budget_ms: int) -> str:
         return "it took too long to connect"
     if isinstance(exc, TimeoutError):
         return f"nothing came within {budget_ms} ms"
-    if isinstance(exc, OSError) and exc.strerror:
-        return exc.strerror.lower()
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return "the name is not known"
+    if isinstance(exc, OSError) and exc.errno and exc.errno > 0:
+        return os.strerror(exc.errno).lower()
     return str(exc).strip() or type(exc).__name__

@@ -63,9 +63,13 @@ async def refusing_url() -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def answer(body: Any, *, status: int = 200, index: int | None = None) -> Step:
+def answer(
+    body: Any, *, status: int = 200, index: int | None = None, clock_ms: int | None = None
+) -> Step:
+    given = {"Replicante-Index": index, "Replicante-Clock-Ms": clock_ms}
+
     async def step(_: web.Request) -> web.StreamResponse:
-        headers = {} if index is None else {"Replicante-Index": str(index)}
+        headers = {name: str(value) for name, value in given.items() if value is not None}
         return web.json_response(body, status=status, headers=headers)
 
     return step

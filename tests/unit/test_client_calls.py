@@ -86,6 +86,25 @@ async def test_after_the_deadline_a_write_in_doubt_is_unknown_and_gives_its_key(
     assert len(peer.requests) > 1
 
 
+async def test_a_write_in_doubt_can_be_taken_up_again_with_what_the_error_tells():
+    peer = ScriptedPeer(answer(ITEM, index=1, clock_ms=5_000), hang_up())
+    async with running(peer), Client([peer.url]) as client:
+        await client.kv.get("a")
+        with pytest.raises(errors.OutcomeUnknown) as caught:
+            await client.kv.put("a", 1, write=SHORT)
+        peer.steps = [DONE]
+        told = caught.value.details
+        assert told["first_attempt_ms"] == 5_000
+        again = Write(
+            idempotency_key=told["idempotency_key"], first_attempt_ms=told["first_attempt_ms"]
+        )
+        await client.kv.put("a", 1, write=again)
+    assert peer.keys[-1] == peer.keys[1]
+    sent = [request.headers.get("Replicante-First-Attempt-Ms") for request in peer.requests]
+    assert sent[-1] == "5000"
+    assert set(sent[:-1]) == {None}
+
+
 async def test_after_the_deadline_a_write_that_was_always_refused_says_why():
     peer = ScriptedPeer(NO_LEADER)
     async with running(peer), Client([peer.url]) as client:
@@ -200,7 +219,7 @@ async def test_a_status_is_local_and_takes_no_part_in_the_order_of_reads():
         await client.kv.get("a")
         with pytest.raises(errors.BadAnswer):
             await client.raft_status(peer.url, timeout_ms=200)
-    assert "after_index" not in peer.queries[-1]
+    assert peer.queries[-1] == {}
     assert client.seen_index == 70
 
 
@@ -242,6 +261,13 @@ async def test_a_key_goes_out_as_it_is(key):
     target = peer.requests[0].raw_path.split("?")[0]
     assert target.startswith("/api/v0/kv/")
     assert unquote_once(target.removeprefix("/api/v0/kv/")) == key.encode()
+
+
+async def test_what_was_not_found_at_an_index_counts_as_seen():
+    peer = ScriptedPeer(problem("not_found", 404, definite=True, index=80))
+    async with running(peer), Client([peer.url]) as client:
+        assert await client.kv.find("a") is None
+        assert client.seen_index == 80
 
 
 async def test_find_tells_a_missing_key_from_a_missing_path():

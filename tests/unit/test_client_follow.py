@@ -82,6 +82,13 @@ async def test_heartbeats_move_the_place_to_resume_from():
     assert peer.queries[1]["after"] == stamp(50)
 
 
+async def test_following_from_the_head_learns_its_place_from_the_first_heartbeat():
+    peer = ScriptedPeer(stream(heartbeat(50)), stream(heartbeat(50), event(51), event(52)), ENDLESS)
+    async with running(peer), Client([peer.url]) as client:
+        assert await take(client.events.follow(after="head"), 2) == [51, 52]
+    assert [query["after"] for query in peer.queries][:2] == ["head", stamp(50)]
+
+
 @pytest.mark.parametrize("kind", ["stale", "end"])
 async def test_a_peer_that_ends_the_stream_is_left(kind):
     first = ScriptedPeer(stream(event(1), stream_end(kind, 1), ends="end"))

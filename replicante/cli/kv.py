@@ -1,0 +1,148 @@
+"""`replicante kv`: keys and values."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, NoReturn
+
+import click
+
+from replicante import limits
+from replicante.cli import render
+from replicante.cli.common import Target, client_options, example, read_options
+from replicante.client import Client, Read
+from replicante.wire.kv import KvItem
+from replicante.wire.values import Json
+
+
+@click.group(epilog=example("replicante kv list config/"))
+def kv() -> None:
+    """Keys and values: put, get, delete, list."""
+
+
+@kv.command(
+    epilog=example("replicante kv get colour", "replicante kv get colour --consistency stale")
+)
+@click.argument("key")
+@click.option("--raw", is_flag=True, help="Print a text as it is, without quotes.")
+@client_options
+@read_options
+def get(key: str, *, raw: bool, target: Target, read: Read) -> None:
+    """Print the value of KEY, as JSON; with -o json or yaml, the whole record."""
+    item = target.run(lambda client: client.kv.get(key, read=read))
+
+    def text() -> str:
+        if raw and isinstance(item.value, str):
+            return item.value
+        return render.json_line(item.value)
+
+    target.show(item, text=text)
+
+
+@kv.command(
+    epilog=example(
+        "replicante kv put colour '{\"red\": 1}'",
+        "replicante kv put greeting --text hello",
+        "replicante kv put greeting --file value.json",
+    )
+)
+@click.argument("key")
+@click.argument("value", required=False)
+@click.option("--text", is_flag=True, help="VALUE is a text, not JSON.")
+@click.option("--file", type=click.File("rb"), help="Read the value from a file; - is stdin.")
+@click.option("--if-revision", metavar="REVISION", help="Only when the key has this revision.")
+@click.option("--if-new", is_flag=True, help="Only when there is no such key.")
+@client_options
+def put(
+    key: str,
+    *,
+    value: str | None,
+    text: bool,
+    file: IO[bytes] | None,
+    if_revision: str | None,
+    if_new: bool,
+    target: Target,
+) -> None:
+    """Set KEY to VALUE, which is JSON."""
+    content = _content(value, file)
+    body = content if text else _parse(content)
+    item = target.run(
+        lambda client: client.kv.put(
+            key,
+            body,
+            expect_revision=if_revision,
+            must_not_exist=if_new,
+            write=target.write,
+        )
+    )
+    target.show(item, text=lambda: _rows([item]))
+
+
+@kv.command(epilog=example("replicante kv delete colour"))
+@click.argument("key")
+@click.option("--if-revision", metavar="REVISION", help="Only when the key has this revision.")
+@client_options
+def delete(key: str, *, if_revision: str | None, target: Target) -> None:
+    """Remove KEY."""
+    deleted = target.run(
+        lambda client: client.kv.delete(key, expect_revision=if_revision, write=target.write)
+    )
+    target.show(
+        deleted, text=lambda: render.pairs([("deleted", key), ("revision", deleted.revision)])
+    )
+
+
+@kv.command("list", epilog=example("replicante kv list", "replicante kv list config/ -o json"))
+@click.argument("prefix", default="")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; all by default."
+)
+@client_options
+@read_options
+def list_(prefix: str, *, limit: int | None, target: Target, read: Read) -> None:
+    """Print the records whose keys start with PREFIX, in the order of the keys."""
+
+    async def collect(client: Client) -> list[KvItem]:
+        found: list[KvItem] = []
+        page_items = min(limit or limits.PAGE_ITEMS_MAX, limits.PAGE_ITEMS_MAX)
+        async for item in client.kv.list(prefix, page_items=page_items, read=read):
+            found.append(item)
+            if len(found) == limit:
+                break
+        return found
+
+    items = target.run(collect)
+    target.show(items, text=lambda: _rows(items))
+
+
+def _rows(items: list[KvItem]) -> str:
+    return render.table(
+        ("KEY", "VALUE", "REVISION"),
+        [(item.key, render.json_line(item.value), item.revision) for item in items],
+    )
+
+
+def _content(value: str | None, file: IO[bytes] | None) -> str:
+    if (value is None) == (file is None):
+        raise click.UsageError("Give either VALUE or --file.")
+    if file is None:
+        assert value is not None
+        return value
+    data = file.read(limits.VALUE_BYTES_MAX + 1)
+    if len(data) > limits.VALUE_BYTES_MAX:
+        raise click.UsageError(f"The value is larger than {limits.VALUE_BYTES_MAX} bytes.")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise click.UsageError(f"The value is not UTF-8: {exc}.") from exc
+
+
+def _parse(content: str) -> Json:
+    try:
+        return json.loads(content, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        raise click.UsageError(f"VALUE is not JSON ({exc}). For a plain text, add --text.") from exc
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
