@@ -78,8 +78,9 @@ class Store(Reader, Protocol):
 
     @property
     def is_full(self) -> bool:
-        """True while unflushed rows exceed MEMTABLE_BYTES_MAX: the driver applies nothing
-        until it is False."""
+        """True while unflushed rows exceed MEMTABLE_BYTES_MAX: the driver asks for a flush and
+        applies nothing until it is False. While it is True, a call may wait up to
+        FLUSH_GIVE_WAY_MS for the flush in progress."""
         ...
 
     @property
@@ -109,7 +110,7 @@ class Store(Reader, Protocol):
 
     def end_entry(self, index: int) -> None:
         """Everything put and deleted since the last end belongs to this index and becomes
-        visible to new views.
+        visible to new views. Waits up to FLUSH_GIVE_WAY_MS when a flush falls behind.
 
         index: greater than applied_index.
         """
