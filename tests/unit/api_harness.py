@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -115,6 +115,13 @@ async def running(
         aiohttp.ClientSession(auto_decompress=False) as session,
     ):
         yield Harness(peer, room, metrics, api, server, session)
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Gives the loop to others until it is true. For facts that nobody announces."""
+    async with asyncio.timeout(LIMIT_S):
+        while not is_true():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def raw_exchange(port: int, data: bytes) -> bytes:
