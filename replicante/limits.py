@@ -266,3 +266,7 @@ assert ENTRY_BYTES_MAX >= COMMAND_BYTES_MAX + 16 * KIB, "the largest command fit
 assert ENTRY_COMMANDS_MAX * 15 < 1 << 16, "ordinals of an entry fit into a stamp"
 assert HEARTBEAT_MS * 3 < ELECTION_MS_MIN < ELECTION_MS_MAX
 assert STAMPS_PER_ENTRY_MAX < 1 << 16, "ordinals of an entry fit into a stamp"
+CLASH_MS_MAX = 20_000
+"""How long a peer is told that another process speaks for it before it gives up: longer than links
+of its own last process can outlive a crash of the machine."""
+assert CLASH_MS_MAX > LINK_SILENCE_MS_MAX

@@ -9,8 +9,11 @@ here and reaches no decision.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Protocol
 
+from replicante import limits
+from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.errors import WrongIdentity
 from replicante.ids import ClusterId, Incarnation, PeerId
@@ -64,6 +67,36 @@ class Sink(Protocol):
     def wake(self) -> None: ...
 
 
+class Claims:
+    """Which process speaks for each member: a second one on a copied directory gets no link.
+
+    Two processes under one identity would vote twice. The first one counts for as long as one
+    of its links stands, or its handshake may still be under way.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[str, tuple[str, int]] = {}
+        """key → (process, when it greeted)"""
+        self._links: Counter[str] = Counter()
+
+    def may_speak(self, key: str, process: str) -> bool:
+        now_ms = self._clock.monotonic_ms()
+        held = self._held.get(key)
+        if held is not None and held[0] != process:
+            is_greeting = now_ms - held[1] < limits.LINK_HANDSHAKE_MS_MAX
+            if self._links[key] > 0 or is_greeting:
+                return False
+        self._held[key] = (process, now_ms)
+        return True
+
+    def link_changed(self, key: str, *, is_up: bool) -> None:
+        self._links[key] += 1 if is_up else -1
+        if self._links[key] <= 0:
+            del self._links[key]
+            self._held.pop(key, None)
+
+
 class Neighbours:
     def __init__(
         self,
@@ -71,10 +104,14 @@ class Neighbours:
         header: LogHeader,
         store: LmdbLog,
         *,
+        clock: Clock,
         entropy: Entropy,
         sink: Sink,
     ) -> None:
         self.header = header
+        self._clock = clock
+        self._claims = Claims(clock)
+        self._clash_since_ms: dict[str, int] = {}
         self._settings = settings
         self._store = store
         self._sink = sink
@@ -204,11 +241,21 @@ class Neighbours:
                 message=f"{self.header.peer_id} belongs to cluster {self.header.cluster_name},"
                 f" {hello.peer_id} to {hello.cluster_name}",
             )
-        if self._birth is not None:
-            if hello.peer_id not in self._settings.expected:
-                return _not_a_member(hello)
-            return None
-        return self._judge_member(hello)
+        if self._birth is None:
+            refusal = self._judge_member(hello)
+        elif hello.peer_id not in self._settings.expected:
+            refusal = _not_a_member(hello)
+        else:
+            refusal = None
+        if refusal is None and is_inbound:
+            key = f"{hello.peer_id}/{hello.incarnation}"
+            if not self._claims.may_speak(key, hello.process):
+                return Refusal(
+                    code=RefusalCode.IDENTITY_CLASH,
+                    message=f"another process speaks for {hello.peer_id} already, on the same data"
+                    " directory or on a copy of it; a copied directory is no backup and no new peer",
+                )
+        return refusal
 
     def _judge_member(self, hello: Hello) -> Refusal | None:
         if hello.cluster_id and hello.cluster_id != self.header.cluster_id:
@@ -267,7 +314,11 @@ class Neighbours:
 
     def _observe(self, observation: LinkObservation) -> None:
         match observation:
+            case LinkUp(is_inbound=True) | LinkDown(is_inbound=True):
+                key = f"{observation.peer_id}/{observation.incarnation}"
+                self._claims.link_changed(key, is_up=isinstance(observation, LinkUp))
             case LinkUp(is_inbound=False):
+                self._clash_since_ms.pop(observation.peer_id, None)
                 self._link_changed(observation.peer_id)
                 if observation.channel is Channel.VITAL:
                     self._send_note(observation.peer_id)
@@ -291,7 +342,13 @@ class Neighbours:
                 message=observation.message,
             )
         )
-        if self._birth is not None and observation.code in _FATAL_REFUSALS:
+        is_fatal = self._birth is not None and observation.code in _FATAL_REFUSALS
+        if observation.code is RefusalCode.IDENTITY_CLASH:
+            now_ms = self._clock.monotonic_ms()
+            since_ms = self._clash_since_ms.setdefault(observation.peer_id, now_ms)
+            # After a crash of its machine, the links of this peer's last process may outlive it.
+            is_fatal = now_ms - since_ms >= limits.CLASH_MS_MAX
+        if is_fatal:
             self._failure = WrongIdentity(
                 f"{observation.peer_id} refused this peer: {observation.message}"
             )

@@ -105,7 +105,12 @@ class Peer:
         try:
             self._machine = self._make_machine()
             self._neighbours = Neighbours(
-                self.settings, self._header, self._store, entropy=self._entropy, sink=self
+                self.settings,
+                self._header,
+                self._store,
+                clock=self._clock,
+                entropy=self._entropy,
+                sink=self,
             )
             if self._header.cluster_id:
                 self._begin()
