@@ -17,6 +17,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from generate_interfaces import cli_page, events_page, http_page
+
 from replicante import config, errors, limits
 from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.metrics import METRICS
@@ -69,7 +71,10 @@ def pages() -> dict[Path, str]:
     """Every file that holds generated text → what it must contain now."""
     reference = ROOT / "docs" / "reference"
     whole = {
+        reference / "cli.md": cli_page(),
         reference / "errors.md": errors_page(),
+        reference / "events.md": events_page(),
+        reference / "http.md": http_page(),
         reference / "limits.md": limits_page(),
         reference / "logs.md": logs_page(),
         reference / "metrics.md": metrics_page(),
