@@ -39,7 +39,7 @@ from replicante.state.machine import ReplicatedState
 from replicante.storage.dir_lock import DirLock
 from replicante.storage.lmdb_store import LmdbStore
 from replicante.telemetry.diagnostics import Diagnostic
-from replicante.telemetry.logs import LogFormat, LogLevel, Logs
+from replicante.telemetry.logs import Logs
 from replicante.telemetry.loop_lag import watch_loop_lag
 from replicante.telemetry.metrics import Metrics, snake_case
 
@@ -60,8 +60,8 @@ def run_peer(config: PeerConfig) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     logs = Logs(
         stream=sys.stderr,
-        log_format=LogFormat(config.telemetry.log_format.value),
-        level=LogLevel(config.telemetry.log_level.value),
+        log_format=config.telemetry.log_format,
+        level=config.telemetry.log_level,
         peer_id=config.peer.id,
     )
     try:

@@ -9,7 +9,6 @@ here and reaches no decision.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Protocol
 
 from replicante import limits
@@ -20,6 +19,7 @@ from replicante.ids import ClusterId, Incarnation, PeerId
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.birth import Birth, BirthNote, decode_note
+from replicante.raft.claims import Claims
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.data_dir import write_genesis, write_lock
 from replicante.raft.frames import Channel, FrameError, FrameFault, Hello, Refusal, RefusalCode
@@ -65,36 +65,6 @@ class Sink(Protocol):
     def report(self, observation: Observation) -> None: ...
 
     def wake(self) -> None: ...
-
-
-class Claims:
-    """Which process speaks for each member: a second one on a copied directory gets no link.
-
-    Two processes under one identity would vote twice. The first one counts for as long as one
-    of its links stands, or its handshake may still be under way.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._held: dict[str, tuple[str, int]] = {}
-        """key → (process, when it greeted)"""
-        self._links: Counter[str] = Counter()
-
-    def may_speak(self, key: str, process: str) -> bool:
-        now_ms = self._clock.monotonic_ms()
-        held = self._held.get(key)
-        if held is not None and held[0] != process:
-            is_greeting = now_ms - held[1] < limits.LINK_HANDSHAKE_MS_MAX
-            if self._links[key] > 0 or is_greeting:
-                return False
-        self._held[key] = (process, now_ms)
-        return True
-
-    def link_changed(self, key: str, *, is_up: bool) -> None:
-        self._links[key] += 1 if is_up else -1
-        if self._links[key] <= 0:
-            del self._links[key]
-            self._held.pop(key, None)
 
 
 class Neighbours:
@@ -252,8 +222,8 @@ class Neighbours:
             if not self._claims.may_speak(key, hello.process):
                 return Refusal(
                     code=RefusalCode.IDENTITY_CLASH,
-                    message=f"another process speaks for {hello.peer_id} already, on the same data"
-                    " directory or on a copy of it; a copied directory is no backup and no new peer",
+                    message=f"another process speaks for {hello.peer_id} already, on the same"
+                    " data directory or on a copy; a copied directory is no backup and no new peer",
                 )
         return refusal
 
@@ -277,10 +247,9 @@ class Neighbours:
             return Refusal(
                 code=RefusalCode.INCARNATION,
                 message=f"this cluster knows {hello.peer_id} with another data directory"
-                f" (incarnation {member.incarnation}, not {hello.incarnation}): a peer that "
-                f"lost its"
-                " disk may not come back under its old identity; remove it and join it as a new "
-                "learner",
+                f" (incarnation {member.incarnation}, not {hello.incarnation}): a peer that"
+                " lost its disk may not come back under its old identity; remove it and join it"
+                " as a new learner",
             )
         return None
 
