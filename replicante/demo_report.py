@@ -220,7 +220,8 @@ def _events_check(events: EventsSeen | None) -> Check:
     if events.repeated:
         problems.append(f"{len(events.repeated)} came again ({_named(events.repeated)})")
     detail = "; ".join(problems) or (
-        f"{events.delivered_count} delivered, each once, across {events.resumed_count} resumptions"
+        f"{events.delivered_count} delivered, each once; the stream moved to another peer "
+        f"{events.resumed_count} times"
     )
     return Check(name="events", is_ok=not problems, detail=detail)
 

@@ -13,11 +13,10 @@ from typing import IO
 import click
 import msgspec
 
-from replicante.cli.common import example
+from replicante.cli import render
+from replicante.cli.common import ENDPOINTS_VARIABLE, example
 from replicante.cli.dev import watch_signals
-from replicante.cli.events import event_line
 from replicante.cli.exits import Exit
-from replicante.cli.render import Output
 from replicante.client import DEFAULT_ENDPOINTS
 from replicante.clock import Clock, SystemClock
 from replicante.config import LogFormat
@@ -30,7 +29,8 @@ from replicante.errors import ReplicanteError
 from replicante.wire.events import Event
 
 PEERS_COUNT = 3
-SHOWN_EVENTS_EVERY_MS = 400
+SHOWN_EVENTS_EVERY_MS = 700
+EVENT_WIDTH_MAX = 78
 LOG_LINES_SHOWN = 15
 SECONDS_MAX = 86_400
 
@@ -162,9 +162,16 @@ class _Terminal:
         if is_own and now_ms - self._shown_ms < SHOWN_EVENTS_EVERY_MS:
             self._held_count += 1
             return
-        more = f"   … and {self._held_count} more before" if self._held_count else ""
+        more = f"  (+{self._held_count})" if self._held_count else ""
         self._held_count, self._shown_ms = 0, now_ms
-        click.echo(_dim(f"      event | {event_line(event, Output.TABLE)}{more}"))
+        words = (
+            event.time[11:23],
+            event.id,
+            event.code,
+            event.key or render.json_line(event.payload),
+        )
+        line = render.cut(render.shown("  ".join(words)), width_max=EVENT_WIDTH_MAX)
+        click.echo(_dim(f"       event | {line}{more}"))
 
     def findings(self, report: DemoReport, path: Path) -> None:
         click.echo()
@@ -181,15 +188,11 @@ class _Terminal:
 
     def invitation(self, plans: tuple[PeerPlan, ...]) -> None:
         urls = tuple(plan.url for plan in plans)
-        program = _program()
-        where = "" if urls == DEFAULT_ENDPOINTS else f" --endpoints {','.join(urls)}"
-        click.echo("\nTry:")
-        for command in (
-            f"kv put greeting '\"hello\"'{where}",
-            f"events tail -f{where}",
-            f"raft status{where}",
-        ):
-            click.echo(f"  {program} {command}")
+        click.echo("\nTry, in another terminal:")
+        if urls != DEFAULT_ENDPOINTS:
+            click.echo(f"  export {ENDPOINTS_VARIABLE}={','.join(urls)}")
+        for command in ("kv put greeting '\"hello\"'", "events tail -f", "raft status"):
+            click.echo(f"  {_program()} {command}")
 
 
 class _Logs:

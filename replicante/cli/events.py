@@ -28,7 +28,7 @@ def events() -> None:
 @events.command(
     epilog=example(
         "replicante events tail -n 20",
-        "replicante events tail -f --code kv.",
+        "replicante events tail -f --code KV_",
         "replicante events tail -f --after 0000000000001245184 -o json",
     )
 )

@@ -70,7 +70,7 @@ def get(kind: str, *, scope: tuple[str, ...], target: Target, read: Read) -> Non
     target.show(found, text=lambda: render.yaml_text(found))
 
 
-@click.command("list", epilog=example("replicante list namespaces"))
+@click.command("list", epilog=example("replicante list namespace"))
 @click.argument("kind")
 @click.argument("scope", metavar="[NAME…]", nargs=-1)
 @client_options
