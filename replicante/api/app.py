@@ -11,6 +11,7 @@ from aiohttp import web
 
 import replicante
 from replicante.api.backend import PeerDoor, RoomDoor, StateDoor
+from replicante.api.bodies import Bodies
 from replicante.api.context import ApiSettings, Context, PeerIdentity, Presence
 from replicante.api.dispatch import Dispatcher
 from replicante.api.event_feed import EventFeed
@@ -76,6 +77,7 @@ def create_app(
         log=log,
         presence=Presence(peer=peer, clock=clock),
         feed=EventFeed(peer=peer, state=state, log=log, streams_max=chosen.streams_max),
+        bodies=Bodies(read_ms_max=chosen.body_read_ms_max),
         openapi_json=msgspec.json.encode(openapi_document(ROUTES, version=replicante.__version__)),
     )
     return Api(ctx)

@@ -20,7 +20,6 @@ from replicante.api.strict_parse import join_path
 from replicante.limits import (
     HTTP_BODY_BYTES_INFLIGHT_MAX,
     HTTP_BODY_INLINE_BYTES_MAX,
-    HTTP_BODY_READ_MS_MAX,
     REQUEST_BYTES_MAX,
 )
 from replicante.wire.values import Json
@@ -34,8 +33,9 @@ _FIELD = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]
 class Bodies:
     """One a server. `held_bytes` counts the bodies of all requests in flight."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, read_ms_max: int) -> None:
         self.held_bytes = 0
+        self._read_ms_max = read_ms_max
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="api-bodies")
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class Bodies:
         chunks: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(HTTP_BODY_READ_MS_MAX / 1_000):
+            async with asyncio.timeout(self._read_ms_max / 1_000):
                 while chunk := await request.content.readany():
                     size += len(chunk)
                     self.held_bytes += len(chunk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replicante import limits
@@ -34,6 +34,8 @@ class ApiSettings:
     stale_stream_ms: int = limits.STALE_STREAM_MS
     write_ms_max: int = limits.HTTP_WRITE_MS_MAX
     """A stream whose reader takes nothing for this long is cut off."""
+    body_read_ms_max: int = limits.HTTP_BODY_READ_MS_MAX
+    connections_max: int = limits.HTTP_CONNECTIONS_MAX
     slow_request_ms: int = 1_000
     """Requests that took longer are logged as warnings; those that wait by design are not."""
 
@@ -80,4 +82,4 @@ class Context:
     presence: Presence
     feed: EventFeed
     openapi_json: bytes
-    bodies: Bodies = field(default_factory=Bodies)
+    bodies: Bodies

@@ -143,10 +143,11 @@ class _Protocol(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         manager = self._manager
-        if manager is not None and len(manager.connections) > limits.HTTP_CONNECTIONS_MAX:
+        bound = self._api.ctx.settings.connections_max
+        if manager is not None and len(manager.connections) > bound:
             self.force_close()
-            if isinstance(transport, asyncio.Transport):
-                transport.abort()
+            assert isinstance(transport, asyncio.Transport), "a connection can be ended"
+            transport.abort()
 
     def handle_error(
         self,

@@ -15,27 +15,13 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
+from replicante.config import LogFormat as LogFormat
+from replicante.config import LogLevel as LogLevel
 from replicante.limits import LOG_LINES_QUEUED_MAX
 from replicante.telemetry.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
-
-
-class LogFormat(enum.Enum):
-    JSON = "json"
-    CONSOLE = "console"
-
-
-class LogLevel(enum.Enum):
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-    @property
-    def number(self) -> int:
-        return int(getattr(logging, self.name))
 
 
 class Logs:
@@ -53,14 +39,14 @@ class Logs:
         renderer = _renderer(log_format, is_terminal=stream.isatty())
         structlog.configure(
             processors=[*shared, *renderer],
-            wrapper_class=structlog.make_filtering_bound_logger(level.number),
+            wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
             logger_factory=_LoggerFactory(self._writer),
             cache_logger_on_first_use=False,
         )
         self._foreign = _ForeignHandler(self._writer, shared, renderer)
         root = logging.getLogger()
         root.handlers = [self._foreign]
-        root.setLevel(max(level.number, logging.WARNING))
+        root.setLevel(max(_number(level), logging.WARNING))
         self.logger: FilteringBoundLogger = structlog.get_logger()
 
     @property
@@ -185,6 +171,17 @@ class _ForeignHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._writer.write(self.format(record))
+
+
+def _number(level: LogLevel) -> int:
+    """As the standard library counts levels."""
+    numbers = {
+        LogLevel.DEBUG: logging.DEBUG,
+        LogLevel.INFO: logging.INFO,
+        LogLevel.WARNING: logging.WARNING,
+        LogLevel.ERROR: logging.ERROR,
+    }
+    return numbers[level]
 
 
 def _shared_processors(peer_id: str) -> list[Processor]:

@@ -19,6 +19,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -141,6 +142,8 @@ class Metrics:
     """The metrics of one peer process. Called on the event loop's thread."""
 
     def __init__(self, *, peer_id: str, version: str) -> None:
+        # A switch of the whole library; nobody graphs the birthday of a counter.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
