@@ -73,7 +73,7 @@ def test_an_index_without_rows_becomes_durable_too(disk):
 
 def test_a_big_entry_of_many_tables_keeps_its_order_over_a_flush(store):
     # Multiplying by an odd number permutes: no key twice, no order in which they come.
-    places = [number * 40_503 % (1 << 16) for number in range(12_000)]
+    places = [number * 40_503 % (1 << 16) for number in range(24_000)]
     rows = {b"%c%05d" % (b"abc"[place % 3], place): b"%d" % place for place in places}
     write(store, 1, rows)
     for _ in range(2):
