@@ -17,7 +17,7 @@ FOREIGN = {
         "replicante/raft/snapshots.py",
         "replicante/storage/lmdb_",
     ),
-    "pysyncobj": ("replicante/raft/engine",),
+    "pysyncobj": ("replicante/raft/engine", "replicante/raft/upstream_parts.py"),
     "click": ("replicante/cli/",),
     "aiohttp": ("replicante/api/", "replicante/client/", "replicante/server.py"),
     "structlog": (
