@@ -116,6 +116,13 @@ REDIAL_MS_MIN = 2
 once meets a socket nobody serves, the next one is refused, which starts a pre-vote."""
 REDIAL_MS_MAX = 1_000
 """Longest pause: a peer that comes back is found within a second."""
+FORWARDED_MAX = 65_536
+FORWARDED_BYTES_MAX = 128 * MIB
+"""Commands of followers that wait for the leader's next blocks; what does not fit is dropped, and
+sent again by its owner."""
+RESEND_MS = 3_000
+"""A forwarded command that was not applied by then is sent again. Connections lose nothing while
+they stand, so this is rare, and a short time would double the load of a slow leader."""
 SESSION_OUTCOMES_MAX = 4_096
 """Outcomes remembered above the floor of one session (ADR 0014)."""
 SESSION_OUTCOME_BYTES_MAX = 1 * KIB

@@ -12,86 +12,46 @@ durable; call `persisted`; send `late`. The engine never runs while a write is i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from replicante import limits
 from replicante.entropy import Entropy
-from replicante.errors import PeerStopping, TooLarge
+from replicante.errors import PeerStopping
 from replicante.raft import messages as m
 from replicante.raft.engine import Engine
+from replicante.raft.forwarding import Forwarding
 from replicante.raft.freshness import Freshness
 from replicante.raft.host import CommandApplied, CommandRefused, MachineHost, SessionOpened
+from replicante.raft.inputs import (
+    Effects,
+    Identity,
+    Input,
+    LinkChanged,
+    LinkRefused,
+    ProposeInput,
+    ReadInput,
+    Received,
+    TransferInput,
+)
 from replicante.raft.log import Log
 from replicante.raft.membership import Configuration
-from replicante.raft.observations import LeaderChanged, Observation, RoleChanged
-from replicante.raft.proposals import ProposalDone, Proposals
-from replicante.raft.reads import Confirmation, ReadDone, Reads
-from replicante.raft.records import CommandItem, Item, OpenItem, encode_detail, encode_items
+from replicante.raft.observations import LeaderChanged, RoleChanged
+from replicante.raft.reads import Confirmation, Reads
+from replicante.raft.records import encode_detail, encode_items
 from replicante.raft.state_machine import EntryKind
 from replicante.raft.status import Role
 
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    key: str
-    message: m.Message
-
-
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
-    key: str
-    is_up: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LinkRefused:
-    """Nobody listens where this member was: evidence that its process is gone."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProposeInput:
-    ticket: int
-    data: bytes
-    deadline_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReadInput:
-    ticket: int
-    deadline_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class TransferInput:
-    """Hand leadership over if this peer has it; give up at the deadline."""
-
-    deadline_ms: int
-
-
-Input = Received | LinkChanged | LinkRefused | ProposeInput | ReadInput | TransferInput
-
-
-@dataclass(slots=True)
-class Effects:
-    early: list[tuple[str, m.Message]] = field(default_factory=list)
-    """A leader's appends: they may leave before the own write, because no answer is read before
-    it is done."""
-    late: list[tuple[str, m.Message]] = field(default_factory=list)
-    proposals: list[ProposalDone] = field(default_factory=list)
-    reads: list[ReadDone] = field(default_factory=list)
-    observations: list[Observation] = field(default_factory=list)
-    has_more: bool = False
-    """Another step has work at once, without new input."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    peer_id: str
-    key: str
-    incarnation: str
-    boot: int
+__all__ = [
+    "Driver",
+    "Effects",
+    "Identity",
+    "Input",
+    "LinkChanged",
+    "LinkRefused",
+    "ProposeInput",
+    "ReadInput",
+    "Received",
+    "TransferInput",
+]
 
 
 class Driver:
@@ -125,14 +85,14 @@ class Driver:
         self.engine.own_key_payload = encode_detail({"leader": identity.peer_id})
         self._heartbeat_ms = heartbeat_ms
         self._resend_ms = election_ms_min
-        self._proposals = Proposals()
+        self._forwarding = Forwarding(
+            identity=identity, engine=self.engine, resend_ms=limits.RESEND_MS
+        )
+        self._proposals = self._forwarding.own
         self._reads = Reads()
         self._freshness = Freshness()
-        self._forwarded: list[Item] = []
         self._last_step_ms = now_ms
         self._last_tick_entry_ms = now_ms
-        self._opened_ms: int | None = None
-        self._opened_term = 0
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
         self._transfer_until_ms: int | None = None
         self._now_ms = now_ms
@@ -148,7 +108,7 @@ class Driver:
         for given in inputs:
             self._take(given, effects)
         self._notice_leadership(effects)
-        self._send_own(effects)
+        self._forwarding.send(effects, now_ms=now_ms)
         self._propose_block(effects)
         if self.engine.is_leader and self._reads_to_confirm():
             self.engine.broadcast()
@@ -223,7 +183,7 @@ class Driver:
 
     @property
     def has_session(self) -> bool:
-        return self._proposals.session != 0
+        return self._forwarding.has_session
 
     def stop(self) -> Effects:
         """Answers everybody who still waits; nothing else is done after it."""
@@ -240,33 +200,22 @@ class Driver:
                 self._receive(given.key, given.message)
             case LinkChanged():
                 self.engine.link_changed(given.key, is_up=given.is_up)
+                if given.is_up and given.key == self.engine.leader_key:
+                    self._forwarding.link_restored()
             case LinkRefused():
                 if given.key == self.engine.leader_key:
                     self.engine.leader_is_gone()
             case ProposeInput():
-                self._take_proposal(given, effects)
+                self._forwarding.take(given, effects)
             case ReadInput():
                 self._reads.add(given.ticket, deadline_ms=given.deadline_ms)
             case TransferInput():
                 self._transfer_until_ms = given.deadline_ms
 
-    def _take_proposal(self, given: ProposeInput, effects: Effects) -> None:
-        if len(given.data) > limits.COMMAND_BYTES_MAX:
-            error = TooLarge(
-                f"the proposal has {len(given.data)} bytes; at most {limits.COMMAND_BYTES_MAX} fit",
-                bytes=len(given.data),
-                bytes_max=limits.COMMAND_BYTES_MAX,
-            )
-            effects.proposals.append(ProposalDone(given.ticket, None, 0, error))
-            return
-        refusal = self._proposals.add(given.ticket, given.data, deadline_ms=given.deadline_ms)
-        if refusal is not None:
-            effects.proposals.append(refusal)
-
     def _receive(self, key: str, message: m.Message) -> None:
         match message:
             case m.Propose():
-                self._receive_proposals(key, message)
+                self._forwarding.receive(key, message)
             case m.ReadIndexRequest():
                 self._reads.requests.append((key, message.number))
             case m.ReadIndexReply():
@@ -279,21 +228,6 @@ class Driver:
                     self._freshness.heard(message, now_ms=self._now_ms)
             case _:
                 self.engine.receive(key, message)
-
-    def _receive_proposals(self, key: str, message: m.Propose) -> None:
-        """Proposals of a follower. A peer that does not lead drops them: their owner sends them
-        again."""
-        member = self.engine.configuration.find(key)
-        if not self.engine.is_leader or member is None:
-            return
-        if len(self._forwarded) >= limits.PROPOSALS_PENDING_MAX:
-            return
-        if message.boot:
-            self._forwarded.append(OpenItem(member.peer_id, member.incarnation, message.boot))
-        for command in message.commands:
-            self._forwarded.append(
-                CommandItem(command.session, command.sequence, command.floor, command.data)
-            )
 
     # --- proposing ---------------------------------------------------------------------------
 
@@ -317,84 +251,8 @@ class Driver:
             )
         self._reads.ask_again()
         if not engine.is_leader:
-            self._forwarded.clear()
+            self._forwarding.leadership_lost()
             self._reads.confirmations.clear()
-
-    def _send_own(self, effects: Effects) -> None:
-        """A follower forwards; the leader's own wait for `_propose_block`."""
-        engine = self.engine
-        if (
-            engine.leader_key is None
-            or engine.is_leader
-            or engine.leader_key not in engine.connected
-        ):
-            return
-        boot = self._boot_to_ask()
-        commands = self._take_own()
-        if commands or boot:
-            engine.outbox.append((engine.leader_key, m.Propose(commands=commands, boot=boot)))
-        effects.has_more = len(commands) == limits.ENTRY_COMMANDS_MAX
-
-    def _boot_to_ask(self) -> int:
-        """The boot counter when a session has to be asked for, else 0; asked again when the
-        answer is overdue."""
-        if self.has_session:
-            return 0
-        is_overdue = self._opened_ms is None or self._now_ms - self._opened_ms > self._resend_ms
-        if not is_overdue and self._opened_term == self.engine.term:
-            return 0
-        self._opened_ms, self._opened_term = self._now_ms, self.engine.term
-        return self.identity.boot
-
-    def _take_own(self) -> list[m.WireCommand]:
-        return self._proposals.take(
-            term=self.engine.term,
-            now_ms=self._now_ms,
-            resend_after_ms=self._resend_ms,
-            count_max=limits.ENTRY_COMMANDS_MAX,
-            bytes_max=limits.COMMAND_BYTES_MAX,
-        )
-
-    def _propose_block(self, effects: Effects) -> None:
-        """One entry a step: everything that arrived since the last one (design R3)."""
-        if not self.engine.is_leader or self._transfer_until_ms is not None:
-            return
-        items: list[Item] = []
-        boot = self._boot_to_ask()
-        if boot:
-            items.append(OpenItem(self.identity.peer_id, self.identity.incarnation, boot))
-        items += self._fill_block()
-        if items or self._tick_is_due():
-            self._last_tick_entry_ms = self._now_ms
-            self.engine.propose(EntryKind.COMMANDS, encode_items(items))
-        effects.has_more = bool(self._forwarded) or len(items) >= limits.ENTRY_COMMANDS_MAX
-
-    def _fill_block(self) -> list[Item]:
-        items: list[Item] = []
-        size = 0
-        taken = 0
-        for item in self._forwarded:
-            item_bytes = len(item.data) if isinstance(item, CommandItem) else 0
-            is_full = size + item_bytes > limits.COMMAND_BYTES_MAX
-            if items and (is_full or len(items) >= limits.ENTRY_COMMANDS_MAX):
-                break
-            items.append(item)
-            size += item_bytes
-            taken += 1
-        del self._forwarded[:taken]
-        if self._forwarded or size > limits.COMMAND_BYTES_MAX // 2:
-            return items
-        for command in self._proposals.take(
-            term=self.engine.term,
-            now_ms=self._now_ms,
-            resend_after_ms=self._resend_ms,
-            count_max=limits.ENTRY_COMMANDS_MAX - len(items),
-            bytes_max=limits.ENTRY_BYTES_MAX // 2,
-        ):
-            items.append(
-                CommandItem(command.session, command.sequence, command.floor, command.data)
-            )
-        return items
 
     def _tick_is_due(self) -> bool:
         deadline_ms = self.host.machine.deadline_ms()
@@ -405,6 +263,15 @@ class Driver:
         if self.engine.entry_clock_ms >= deadline_ms:
             return True
         return self._now_ms - self._last_tick_entry_ms >= limits.CLOCK_TICK_MS
+
+    def _propose_block(self, effects: Effects) -> None:
+        """One entry a step: everything that arrived since the last one (design R3)."""
+        if not self.engine.is_leader or self._transfer_until_ms is not None:
+            return
+        items = self._forwarding.block(effects, now_ms=self._now_ms)
+        if items or self._tick_is_due():
+            self._last_tick_entry_ms = self._now_ms
+            self.engine.propose(EntryKind.COMMANDS, encode_items(items))
 
     # --- applying ----------------------------------------------------------------------------
 
@@ -428,13 +295,8 @@ class Driver:
                         if fate.session == self._proposals.session:
                             self._proposals.session_opened(0)
                     case SessionOpened():
-                        self._session_opened(fate)
+                        self._forwarding.session_opened(fate)
             commands_count += 1
-
-    def _session_opened(self, opened: SessionOpened) -> None:
-        own = (self.identity.peer_id, self.identity.incarnation, self.identity.boot)
-        if (opened.peer_id, opened.incarnation, opened.boot) == own:
-            self._proposals.session_opened(opened.session)
 
     # --- reads -------------------------------------------------------------------------------
 

@@ -86,12 +86,17 @@ class Proposals:
             pending.sequence, pending.sent_term = 0, 0
         self._waiting.extendleft(reversed(again))
 
+    def send_again(self) -> None:
+        """Whatever was sent and not applied may be lost: it is sent again, under its old number."""
+        for pending in self._sent.values():
+            pending.sent_term = 0
+
     @property
     def floor(self) -> int:
         return next(iter(self._sent)) - 1 if self._sent else self._next_sequence - 1
 
     def take(
-        self, *, term: int, now_ms: int, resend_after_ms: int, count_max: int, bytes_max: int
+        self, *, term: int, now_ms: int, resend_after_ms: int | None, count_max: int, bytes_max: int
     ) -> list[WireCommand]:
         """What goes to the leader of `term` now: new ones, and those whose sending may have
         been lost."""
@@ -99,7 +104,8 @@ class Proposals:
             return []
         taken: list[_Pending] = []
         size = 0
-        for pending in self._candidates(term, now_ms - resend_after_ms):
+        resend_before_ms = None if resend_after_ms is None else now_ms - resend_after_ms
+        for pending in self._candidates(term, resend_before_ms):
             if len(taken) >= count_max or (taken and size + len(pending.data) > bytes_max):
                 break
             taken.append(pending)
@@ -115,9 +121,10 @@ class Proposals:
         floor = self.floor
         return [WireCommand(self._session, p.sequence, floor, p.data) for p in taken]
 
-    def _candidates(self, term: int, resend_before_ms: int) -> Iterator[_Pending]:
+    def _candidates(self, term: int, resend_before_ms: int | None) -> Iterator[_Pending]:
         for pending in self._sent.values():
-            if pending.sent_term != term or pending.sent_ms <= resend_before_ms:
+            is_overdue = resend_before_ms is not None and pending.sent_ms <= resend_before_ms
+            if pending.sent_term != term or is_overdue:
                 yield pending
         yield from self._waiting
 

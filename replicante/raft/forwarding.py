@@ -1,0 +1,153 @@
+"""How commands get from callers into the leader's log: own ones, and those that followers forward.
+
+Pure; called by driver. A follower sends its own to the leader it knows; a leader fills one block a
+step (design R3). Nothing here is remembered across a lost leadership but what the owner keeps: each
+owner sends again (ADR 0014).
+"""
+
+from __future__ import annotations
+
+from replicante import limits
+from replicante.errors import TooLarge
+from replicante.raft import messages as m
+from replicante.raft.engine import Engine
+from replicante.raft.host import SessionOpened
+from replicante.raft.inputs import Effects, Identity, ProposeInput
+from replicante.raft.proposals import ProposalDone, Proposals
+from replicante.raft.records import CommandItem, Item, OpenItem
+
+
+class Forwarding:
+    def __init__(self, *, identity: Identity, engine: Engine, resend_ms: int) -> None:
+        self.own = Proposals()
+        self._identity = identity
+        self._engine = engine
+        self._resend_ms = resend_ms
+        self._forwarded: list[Item] = []
+        self._forwarded_bytes = 0
+        self._asked_ms: int | None = None
+        self._asked_term = 0
+
+    def take(self, given: ProposeInput, effects: Effects) -> None:
+        if len(given.data) > limits.COMMAND_BYTES_MAX:
+            error = TooLarge(
+                f"the proposal has {len(given.data)} bytes; at most {limits.COMMAND_BYTES_MAX} fit",
+                bytes=len(given.data),
+                bytes_max=limits.COMMAND_BYTES_MAX,
+            )
+            effects.proposals.append(ProposalDone(given.ticket, None, 0, error))
+            return
+        refusal = self.own.add(given.ticket, given.data, deadline_ms=given.deadline_ms)
+        if refusal is not None:
+            effects.proposals.append(refusal)
+
+    def receive(self, key: str, message: m.Propose) -> None:
+        """Proposals of a follower. A peer that does not lead drops them: their owner sends them
+        again."""
+        member = self._engine.configuration.find(key)
+        if not self._engine.is_leader or member is None:
+            return
+        size = sum(len(command.data) for command in message.commands)
+        if (
+            len(self._forwarded) >= limits.FORWARDED_MAX
+            or self._forwarded_bytes + size > limits.FORWARDED_BYTES_MAX
+        ):
+            return
+        self._forwarded_bytes += size
+        if message.boot:
+            self._forwarded.append(OpenItem(member.peer_id, member.incarnation, message.boot))
+        for command in message.commands:
+            self._forwarded.append(
+                CommandItem(command.session, command.sequence, command.floor, command.data)
+            )
+
+    def leadership_lost(self) -> None:
+        """What followers sent is theirs to send again to the next leader."""
+        self._forwarded.clear()
+        self._forwarded_bytes = 0
+
+    def link_restored(self) -> None:
+        """What was sent over the old connection to the leader may be lost."""
+        self.own.send_again()
+
+    def session_opened(self, opened: SessionOpened) -> None:
+        own = (self._identity.peer_id, self._identity.incarnation, self._identity.boot)
+        if (opened.peer_id, opened.incarnation, opened.boot) == own:
+            self.own.session_opened(opened.session)
+
+    @property
+    def has_session(self) -> bool:
+        return self.own.session != 0
+
+    def send(self, effects: Effects, *, now_ms: int) -> None:
+        """A follower forwards; the leader's own wait for `_propose_block`."""
+        engine = self._engine
+        if (
+            engine.leader_key is None
+            or engine.is_leader
+            or engine.leader_key not in engine.connected
+        ):
+            return
+        boot = self._boot_to_ask(now_ms)
+        commands = self._take_own(now_ms)
+        if commands or boot:
+            engine.outbox.append((engine.leader_key, m.Propose(commands=commands, boot=boot)))
+        effects.has_more = len(commands) == limits.ENTRY_COMMANDS_MAX
+
+    def _boot_to_ask(self, now_ms: int) -> int:
+        """The boot counter when a session has to be asked for, else 0; asked again when the
+        answer is overdue."""
+        if self.has_session:
+            return 0
+        is_overdue = self._asked_ms is None or now_ms - self._asked_ms > self._resend_ms
+        if not is_overdue and self._asked_term == self._engine.term:
+            return 0
+        self._asked_ms, self._asked_term = now_ms, self._engine.term
+        return self._identity.boot
+
+    def _take_own(self, now_ms: int) -> list[m.WireCommand]:
+        return self.own.take(
+            term=self._engine.term,
+            now_ms=now_ms,
+            resend_after_ms=self._resend_ms,
+            count_max=limits.ENTRY_COMMANDS_MAX,
+            bytes_max=limits.COMMAND_BYTES_MAX,
+        )
+
+    def block(self, effects: Effects, *, now_ms: int) -> list[Item]:
+        """As leader: everything that arrived since the last block, up to the bounds of an entry."""
+        items: list[Item] = []
+        boot = self._boot_to_ask(now_ms)
+        if boot:
+            items.append(OpenItem(self._identity.peer_id, self._identity.incarnation, boot))
+        items += self._fill(now_ms)
+        effects.has_more = bool(self._forwarded) or len(items) >= limits.ENTRY_COMMANDS_MAX
+        return items
+
+    def _fill(self, now_ms: int) -> list[Item]:
+        items: list[Item] = []
+        size = 0
+        taken = 0
+        for item in self._forwarded:
+            item_bytes = len(item.data) if isinstance(item, CommandItem) else 0
+            is_full = size + item_bytes > limits.COMMAND_BYTES_MAX
+            if items and (is_full or len(items) >= limits.ENTRY_COMMANDS_MAX):
+                break
+            items.append(item)
+            size += item_bytes
+            taken += 1
+        del self._forwarded[:taken]
+        self._forwarded_bytes -= size
+        if self._forwarded or size > limits.COMMAND_BYTES_MAX // 2:
+            return items
+        for command in self.own.take(
+            term=self._engine.term,
+            now_ms=now_ms,
+            resend_after_ms=None,  # what this leader took in its term is in its log
+            count_max=limits.ENTRY_COMMANDS_MAX - len(items),
+            bytes_max=limits.ENTRY_BYTES_MAX // 2,
+        ):
+            items.append(
+                CommandItem(command.session, command.sequence, command.floor, command.data)
+            )
+        return items

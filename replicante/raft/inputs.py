@@ -1,0 +1,73 @@
+"""What goes into one step of a driver and what comes out: plain values. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from replicante.raft import messages as m
+from replicante.raft.observations import Observation
+from replicante.raft.proposals import ProposalDone
+from replicante.raft.reads import ReadDone
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    key: str
+    message: m.Message
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    key: str
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """Nobody listens where this member was: evidence that its process is gone."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeInput:
+    ticket: int
+    data: bytes
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInput:
+    ticket: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferInput:
+    """Hand leadership over if this peer has it; give up at the deadline."""
+
+    deadline_ms: int
+
+
+Input = Received | LinkChanged | LinkRefused | ProposeInput | ReadInput | TransferInput
+
+
+@dataclass(slots=True)
+class Effects:
+    early: list[tuple[str, m.Message]] = field(default_factory=list)
+    """A leader's appends: they may leave before the own write, because no answer is read before
+    it is done."""
+    late: list[tuple[str, m.Message]] = field(default_factory=list)
+    proposals: list[ProposalDone] = field(default_factory=list)
+    reads: list[ReadDone] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    has_more: bool = False
+    """Another step has work at once, without new input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    peer_id: str
+    key: str
+    incarnation: str
+    boot: int
