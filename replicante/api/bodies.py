@@ -51,23 +51,33 @@ class Bodies:
             raise _too_large()
         await _welcome_body(request)
         chunks: list[bytes] = []
-        size = 0
         try:
-            async with asyncio.timeout(self._read_ms_max / 1_000):
-                while chunk := await request.content.readany():
-                    size += len(chunk)
-                    self.held_bytes += len(chunk)
-                    if size > REQUEST_BYTES_MAX:
-                        raise _too_large()
-                    if self.held_bytes > HTTP_BODY_BYTES_INFLIGHT_MAX:
-                        raise errors.TooManyRequests(
-                            "This peer holds too many request bodies; retry in a moment."
-                        )
-                    chunks.append(chunk)
+            if request.content.is_eof():
+                # The usual case: a small body came with its head, and nothing is waited for.
+                await self._collect(request, chunks)
+            else:
+                async with asyncio.timeout(self._read_ms_max / 1_000):
+                    await self._collect(request, chunks)
         except BaseException as exc:
-            self.held_bytes -= size
-            raise _translated(exc) from exc
+            self.held_bytes -= sum(map(len, chunks))
+            translated = _translated(exc)
+            if translated is None:
+                raise
+            raise translated from exc
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _collect(self, request: web.BaseRequest, chunks: list[bytes]) -> None:
+        size = 0
+        while chunk := await request.content.readany():
+            chunks.append(chunk)
+            size += len(chunk)
+            self.held_bytes += len(chunk)
+            if size > REQUEST_BYTES_MAX:
+                raise _too_large()
+            if self.held_bytes > HTTP_BODY_BYTES_INFLIGHT_MAX:
+                raise errors.TooManyRequests(
+                    "This peer holds too many request bodies; retry in a moment."
+                )
 
     def release(self, size: int) -> None:
         self.held_bytes -= size
@@ -112,12 +122,13 @@ async def _welcome_body(request: web.BaseRequest) -> None:
         request.writer.output_size = 0
 
 
-def _translated(exc: BaseException) -> BaseException:
+def _translated(exc: BaseException) -> errors.RequestError | None:
+    """None for what is raised as it is."""
     if isinstance(exc, TimeoutError):
         return errors.BodyTimeout()
     if isinstance(exc, web.RequestPayloadError | http_exceptions.HttpProcessingError):
         return errors.MalformedHttp("The body is broken: its length or encoding does not fit.")
-    return exc
+    return None
 
 
 def _too_large() -> errors.BodyTooLarge:

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from replicante import errors
 from replicante.api import answers
+from replicante.api.access_report import AccessReport, Finished, printable_path, raw_target
 from replicante.api.call import Call
 from replicante.api.guard import check_loopback_request
 from replicante.api.negotiate import Media, choose_media
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from replicante.api.context import Context
 
 _REQUEST_ID = re.compile(headers.REQUEST_ID_PATTERN)
-UNROUTED = "none"
-"""Route label of requests that match no route: raw paths would make labels without bound."""
 HUNG_UP = 499
 """Status in metrics and logs of a request whose client hung up."""
 
@@ -40,22 +39,22 @@ class Dispatcher:
         self._ctx = ctx
         self._router = router
         self._inflight_count = 0
+        self._report = AccessReport(
+            metrics=ctx.metrics, log=ctx.log, slow_request_ms=ctx.settings.slow_request_ms
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Never raises but for a client that hung up, and CancelledError."""
-        done = _Done(
-            request=request,
-            request_id=self._request_id(request),
-            started_s=asyncio.get_running_loop().time(),
-        )
+        clock = asyncio.get_running_loop().time
+        done = Finished(request=request, request_id=self._request_id(request), started_s=clock())
         try:
             response = await self._answer(done)
             done.status = response.status
             return response
         finally:
-            self._report(done)
+            self._report.tell(done, now_s=clock())
 
-    async def _answer(self, done: _Done) -> web.StreamResponse:
+    async def _answer(self, done: Finished) -> web.StreamResponse:
         try:
             return await self._route(done)
         except errors.ReplicanteError as exc:
@@ -71,17 +70,17 @@ class Dispatcher:
             self._ctx,
             error,
             request_id=done.request_id,
-            instance=_raw_path(done.request),
+            instance=printable_path(done.request),
             is_original=done.route is not None and done.route.is_original,
         )
 
-    async def _route(self, done: _Done) -> web.StreamResponse:
+    async def _route(self, done: Finished) -> web.StreamResponse:
         ctx, request = self._ctx, done.request
         if not ctx.settings.is_authenticated:
             check_loopback_request(
                 host=request.headers.get("Host"), origin=request.headers.get("Origin")
             )
-        raw_path, _, raw_query = _raw_target(request).partition("?")
+        raw_path, _, raw_query = raw_target(request).partition("?")
         match = self._router.match(method=request.method, raw_path=raw_path)
         done.route = match.route
         call = _call_of(request, done.request_id, match, raw_query)
@@ -118,60 +117,19 @@ class Dispatcher:
             return given
         return self._ctx.entropy.token()
 
-    def _unexpected(self, done: _Done) -> errors.ReplicanteError:
+    def _unexpected(self, done: Finished) -> errors.ReplicanteError:
         self._ctx.metrics.http_unexpected.inc()
         self._ctx.log.error(
             Diagnostic.HTTP_UNEXPECTED,
             request_id=done.request_id,
             method=done.request.method,
-            path=_raw_path(done.request),
+            path=printable_path(done.request),
             exc_info=True,
         )
         return errors.ReplicanteError(
             "Replicante made a mistake; whether the request had an effect is not known. "
             "The log of this peer has the details under this request id."
         )
-
-    def _report(self, done: _Done) -> None:
-        ctx = self._ctx
-        route = done.route.path if done.route is not None else UNROUTED
-        method = done.request.method if done.route is not None else "-"
-        duration_s = asyncio.get_running_loop().time() - done.started_s
-        ctx.metrics.http_requests.labels(method, route, str(done.status)).inc()
-        waits = done.route is not None and done.route.access is Access.STREAM
-        if not waits:
-            ctx.metrics.http_seconds.labels(method, route).observe(duration_s)
-        if done.code is not None:
-            ctx.metrics.http_problems.labels(done.code).inc()
-        duration_ms = round(duration_s * 1_000, 1)
-        is_slow = duration_ms >= ctx.settings.slow_request_ms and not waits
-        write = ctx.log.warning if is_slow or done.status >= 500 else ctx.log.debug
-        write(
-            Diagnostic.HTTP_REQUEST,
-            request_id=done.request_id,
-            method=done.request.method,
-            path=_raw_path(done.request),
-            route=route,
-            status=done.status,
-            code=done.code,
-            duration_ms=duration_ms,
-            index=done.index,
-        )
-
-
-class _Done:
-    """What is known of a request when it is over."""
-
-    __slots__ = ("code", "index", "request", "request_id", "route", "started_s", "status")
-
-    def __init__(self, *, request: web.BaseRequest, request_id: str, started_s: float) -> None:
-        self.request = request
-        self.request_id = request_id
-        self.started_s = started_s
-        self.route: Route | None = None
-        self.status = 500
-        self.code: str | None = None
-        self.index: int | None = None
 
 
 def _call_of(request: web.BaseRequest, request_id: str, match: Match, raw_query: str) -> Call:
@@ -188,17 +146,3 @@ def _call_of(request: web.BaseRequest, request_id: str, match: Match, raw_query:
             else Media.JSON
         ),
     )
-
-
-def _raw_target(request: web.BaseRequest) -> str:
-    """Path and query as they came. Some proxies send the whole URL."""
-    target = request.raw_path
-    if target.startswith("/"):
-        return target
-    _, scheme, rest = target.partition("://")
-    return f"/{rest.partition('/')[2]}" if scheme else target
-
-
-def _raw_path(request: web.BaseRequest) -> str:
-    path = _raw_target(request).partition("?")[0]
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")

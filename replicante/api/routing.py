@@ -53,9 +53,11 @@ class Parameter:
     meaning: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
-    """path: `{name}` stands for one segment, a last `{name...}` for the raw rest. body, answer:
+    """Compared by identity: one object a row of the table.
+
+    path: `{name}` stands for one segment, a last `{name...}` for the raw rest. body, answer:
     wire structs. statuses: successful answers."""
 
     method: Method

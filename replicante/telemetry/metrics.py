@@ -143,7 +143,7 @@ class Metrics:
 
     def __init__(self, *, peer_id: str, version: str) -> None:
         # A switch of the whole library; nobody graphs the birthday of a counter.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
