@@ -16,7 +16,7 @@ from replicante.cli import render
 from replicante.cli.contexts_file import contexts_path, read_contexts
 from replicante.cli.render import Output
 from replicante.client import DEFAULT_ENDPOINTS, Client, Consistency, Note, NoteKind, Read, Write
-from replicante.errors import ReplicanteError
+from replicante.errors import ReplicanteError, RevisionMismatch
 from replicante.wire.durations import parse_duration_ms
 
 T = TypeVar("T")
@@ -177,7 +177,11 @@ def resolve_endpoints(
 
 def error_text(error: ReplicanteError) -> str:
     """For people: the message, and below it what may help."""
-    lines = [f"error: {error.message}", *(f"  hint: {hint}" for hint in error.hints)]
+    hints = list(error.hints)
+    if isinstance(error, RevisionMismatch):
+        revision = error.details.get("revision")
+        hints.append(f"its revision is now {revision}" if revision else "there is none now")
+    lines = [f"error: {error.message}", *(f"  hint: {hint}" for hint in hints)]
     return "\n".join(lines)
 
 
