@@ -223,8 +223,10 @@ HTTP_BODY_BYTES_INFLIGHT_MAX = 64 * MIB
 """Request bodies held in memory at once, over all connections; more are answered 429."""
 HTTP_BODY_READ_MS_MAX = 30_000
 """A body that takes longer to arrive is answered 408: a slow sender holds memory."""
-HTTP_BODY_INLINE_BYTES_MAX = 32 * KIB
+HTTP_BODY_INLINE_BYTES_MAX = 16 * KIB
 """Larger bodies are parsed and checked on a thread, so that no slice of the loop exceeds 20 ms."""
+HTTP_PAGE_SLICE_BYTES_MAX = 256 * KIB
+"""Stored values of a page that are turned into an answer at once; then the loop serves others."""
 HTTP_WRITE_MS_MAX = 10_000
 """A stream whose reader takes nothing for this long is cut off."""
 HTTP_STOP_MS_MAX = 5_000

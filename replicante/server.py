@@ -36,7 +36,6 @@ from replicante.raft.state_machine import DurableStateMachine
 from replicante.raft.transport import Channel, DialFailed, LinkDown, LinkRefused, LinkUp
 from replicante.state.digest import row_hash
 from replicante.state.machine import ReplicatedState
-from replicante.storage.dir_lock import DirLock
 from replicante.storage.lmdb_store import LmdbStore
 from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.logs import Logs
@@ -102,18 +101,14 @@ async def _serve(config: PeerConfig, logs: Logs) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _check_free(config.http_listen)
-    lock = DirLock.acquire(config.data_dir)
+    server = PeerServer(config, log=log)
+    await server.start()
     try:
-        server = PeerServer(config, log=log)
-        await server.start()
-        try:
-            await server.run_until(stop)
-        finally:
-            log.info(Diagnostic.PEER_STOPPING, reason="told to" if stop.is_set() else "an error")
-            await server.stop()
-            log.info(Diagnostic.PEER_STOPPED, reason="told to" if stop.is_set() else "an error")
+        await server.run_until(stop)
     finally:
-        lock.release()
+        log.info(Diagnostic.PEER_STOPPING, reason="told to" if stop.is_set() else "an error")
+        await server.stop()
+        log.info(Diagnostic.PEER_STOPPED, reason="told to" if stop.is_set() else "an error")
 
 
 @dataclass(slots=True)

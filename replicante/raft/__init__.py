@@ -6,7 +6,8 @@ functions; `Peer` takes one together with `PeerSettings`. Errors are in `replica
 
 from __future__ import annotations
 
-from replicante.raft.peer import Peer, Proposed
+from replicante.raft.callers import Proposed
+from replicante.raft.peer import Peer
 from replicante.raft.settings import PeerSettings
 from replicante.raft.state_machine import (
     DurableStateMachine,

@@ -8,8 +8,6 @@ is never replayed.
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
 import zlib
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ from typing import Any
 import lmdb
 import msgpack
 
+from replicante.disk_room import is_for_want_of_room
 from replicante.errors import CorruptData, DiskFull, FatalError, UnsupportedFormat
 from replicante.raft.log import HardState, LoadedLog, WriteSet
 from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record
@@ -79,7 +78,7 @@ class LmdbLog:
             self._meta = self._env.open_db(b"meta")
             self._entries = self._env.open_db(b"entries")
         except lmdb.Error as error:
-            if is_disk_full(error):
+            if self._is_full(error):
                 raise DiskFull(f"no room to open {self._path}: {error}") from error
             raise CorruptData(f"{self._path} cannot be opened: {error}", hints=_WAY_OUT) from error
 
@@ -217,7 +216,7 @@ class LmdbLog:
     def _fail(self, error: lmdb.Error) -> None:
         """An aborted transaction for want of room may be repeated in a reopened environment;
         nothing else may."""
-        if not is_disk_full(error):
+        if not self._is_full(error):
             raise FatalError(f"the log in {self._path} cannot be written: {error}") from error
         self._env.close()
         self._open()
@@ -226,9 +225,5 @@ class LmdbLog:
             hints=("make room on this disk; writing resumes by itself",),
         ) from error
 
-
-def is_disk_full(error: lmdb.Error) -> bool:
-    """LMDB names the errno only by its text."""
-    if isinstance(error, lmdb.MapFullError):
-        return True
-    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+    def _is_full(self, error: lmdb.Error) -> bool:
+        return isinstance(error, lmdb.MapFullError) or is_for_want_of_room(self._path, error.code)

@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
 from replicante import limits
 from replicante.clock import Clock, SystemClock
+from replicante.dir_lock import DirLock
 from replicante.entropy import Entropy, SystemEntropy
 from replicante.errors import (
     CorruptData,
@@ -27,6 +26,7 @@ from replicante.errors import (
     ReplicanteError,
 )
 from replicante.raft import driver as d
+from replicante.raft.callers import Callers, Proposed
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.data_dir import count_boot, open_log
 from replicante.raft.engine_check import check_engine
@@ -35,22 +35,13 @@ from replicante.raft.log import Log, WriteSet
 from replicante.raft.membership import Configuration, configuration_of
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import CommitDone, DiskFullChanged, Observation, RoleChanged
+from replicante.raft.peer_status import status_of, unborn_status
 from replicante.raft.settings import PeerSettings
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
-from replicante.raft.status import PeerInfo, Role, Status
+from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
 
-_Answer = TypeVar("_Answer")
-_ANSWER_GRACE_MS = 500
-"""How much longer than its deadline a caller waits for a driver that stands still."""
 _DISK_FULL_RETRY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposed:
-    outcome: bytes
-    """What the state machine returned on this peer."""
-    index: int
 
 
 MachineFactory = Callable[[str], DurableStateMachine]
@@ -74,9 +65,7 @@ class Peer:
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
         self._inbox: list[d.Input] = []
-        self._futures: dict[int, asyncio.Future[Proposed]] = {}
-        self._read_futures: dict[int, asyncio.Future[int]] = {}
-        self._next_ticket = 1
+        self._callers = Callers()
         self._observers: list[Callable[[Observation], None]] = []
         self._driver: d.Driver | None = None
         self._task: asyncio.Task[None] | None = None
@@ -97,27 +86,28 @@ class Peer:
         check_engine()
         self._wake = asyncio.Event()
         self._followed = asyncio.Event()
-        self._store, self._header = open_log(
-            self.settings, clock=self._clock, entropy=self._entropy
-        )
-        self._committer = CommitThread(f"raft-log-{self.settings.peer_id}")
         self._waiters = AppliedWaiters()
-        try:
-            self._machine = self._make_machine()
+        with contextlib.ExitStack() as opened:
+            lock = DirLock.acquire(self.settings.data_dir)
+            opened.callback(lock.release)
+            self._store, header = open_log(self.settings, clock=self._clock, entropy=self._entropy)
+            opened.callback(self._store.close)
+            self._committer = CommitThread(f"raft-log-{self.settings.peer_id}")
+            opened.callback(self._committer.stop)
+            self._machine = self._make_machine(header.incarnation)
+            opened.callback(self._machine.close)
             self._neighbours = Neighbours(
                 self.settings,
-                self._header,
+                header,
                 self._store,
                 clock=self._clock,
                 entropy=self._entropy,
                 sink=self,
             )
-            if self._header.cluster_id:
+            if header.cluster_id:
                 self._begin()
             await self._neighbours.start()
-        except BaseException:
-            self._release()
-            raise
+            self._opened = opened.pop_all()
         self._task = asyncio.create_task(self._run(), name=f"raft-{self.settings.peer_id}")
 
     async def stop(self) -> None:
@@ -166,10 +156,10 @@ class Peer:
         """
         self._refuse_when_unable()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
-        ticket, future = self._ticket(), asyncio.get_running_loop().create_future()
-        self._futures[ticket] = future
+        ticket = self._callers.proposals.open()
         self._give(d.ProposeInput(ticket, command, deadline_ms))
-        return await self._answer(self._futures, ticket, future, timeout_ms, OutcomeUnknown)
+        late = NoLeader if self._driver is None else OutcomeUnknown
+        return await self._callers.proposals.wait(ticket, timeout_ms=timeout_ms, late=late)
 
     async def read_barrier(self, *, timeout_ms: int) -> int:
         """Afterwards this peer's state holds every write that was acknowledged anywhere before
@@ -180,10 +170,9 @@ class Peer:
         if self._is_stopping:
             raise PeerStopping()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
-        ticket, future = self._ticket(), asyncio.get_running_loop().create_future()
-        self._read_futures[ticket] = future
+        ticket = self._callers.reads.open()
         self._give(d.ReadInput(ticket, deadline_ms))
-        return await self._answer(self._read_futures, ticket, future, timeout_ms, ReadTimeout)
+        return await self._callers.reads.wait(ticket, timeout_ms=timeout_ms, late=ReadTimeout)
 
     async def wait_applied(self, index: int, *, timeout_ms: int) -> bool:
         """True when this peer has applied `index`; False when the time ran out or the peer
@@ -208,30 +197,14 @@ class Peer:
 
     def status(self) -> Status:
         """Cheap; never waits."""
-        driver, header = self._driver, self._neighbours.header
-        engine = driver.engine if driver is not None else None
-        leader_key = engine.leader_key if engine is not None else None
-        return Status(
-            peer_id=self.settings.peer_id,
-            incarnation=header.incarnation,
-            cluster_name=header.cluster_name,
-            cluster_id=header.cluster_id,
-            generation=header.generation,
-            role=engine.role if engine is not None else Role.FOLLOWER,
-            leader_id=leader_key.partition("/")[0] if leader_key else None,
-            term=engine.term if engine is not None else 0,
-            commit_index=engine.commit_index if engine is not None else 0,
-            applied_index=self.applied_index,
-            durable_index=self._machine.durable_index,
-            first_index=driver.log.first_index if driver is not None else 0,
-            last_index=driver.log.last_index if driver is not None else 0,
-            clock_ms=driver.clock_ms if driver is not None else 0,
+        if self._driver is None:
+            return unborn_status(self._neighbours.header, self._machine)
+        return status_of(
+            self._driver,
+            self._neighbours,
             staleness_ms=self.staleness_ms(),
             is_ready=self._is_ready(),
-            is_disk_full=self._disk_full is not None or self._machine.is_disk_full,
-            durability="fsync",
-            pending_proposals_count=len(self._futures),
-            peers=tuple(self._peer_info(self.configuration)),
+            is_disk_full=self._disk_full is not None,
         )
 
     @property
@@ -268,12 +241,15 @@ class Peer:
                 if self._driver is not None:
                     await self._step(self._driver)
             self._answer_all(PeerStopping)
-            self._machine.flush()
+            with contextlib.suppress(
+                DiskFull
+            ):  # the log is durable and replays what the state lacks
+                self._machine.flush()
         finally:
             self._is_stopping = True
             self._answer_all(PeerStopping)
             await self._neighbours.stop()
-            self._release()
+            self._opened.close()
 
     async def _wait(self) -> None:
         """Until something arrived or the driver's next time has come."""
@@ -327,23 +303,7 @@ class Peer:
         self.report(CommitDone(records_count=len(writes.records), duration_ms=duration_ms))
 
     def _answer_step(self, effects: d.Effects) -> None:
-        for done in effects.proposals:
-            future = self._futures.pop(done.ticket, None)
-            if future is None or future.done():
-                continue
-            if done.error is not None:
-                future.set_exception(done.error)
-            else:
-                assert done.outcome is not None
-                future.set_result(Proposed(outcome=done.outcome, index=done.index))
-        for read in effects.reads:
-            waiting = self._read_futures.pop(read.ticket, None)
-            if waiting is None or waiting.done():
-                continue
-            if read.error is not None:
-                waiting.set_exception(read.error)
-            else:
-                waiting.set_result(read.index)
+        self._callers.answer(effects)
         for observation in effects.observations:
             self.report(observation)
             if isinstance(observation, RoleChanged) and observation.before is Role.LEADER:
@@ -357,10 +317,10 @@ class Peer:
 
     # --- below -----------------------------------------------------------------------------------
 
-    def _make_machine(self) -> DurableStateMachine:
+    def _make_machine(self, incarnation: str) -> DurableStateMachine:
         given = self._machine_given
         if callable(given):
-            return given(self._header.incarnation)
+            return given(incarnation)
         return InMemoryMachine(given)
 
     def _begin(self) -> None:
@@ -408,37 +368,11 @@ class Peer:
         self._inbox.append(given)
         self._wake.set()
 
-    def _ticket(self) -> int:
-        self._next_ticket += 1
-        return self._next_ticket
-
-    async def _answer(
-        self,
-        futures: dict[int, asyncio.Future[_Answer]],
-        ticket: int,
-        future: asyncio.Future[_Answer],
-        timeout_ms: int,
-        late: type[ReplicanteError],
-    ) -> _Answer:
-        try:
-            async with asyncio.timeout((timeout_ms + _ANSWER_GRACE_MS) / 1000):
-                return await future
-        except TimeoutError:
-            raise (NoLeader() if self._driver is None else late()) from None
-        finally:
-            futures.pop(ticket, None)
-
     def _answer_all(self, error: type[ReplicanteError]) -> None:
         if self._driver is not None:
             self._answer_step(self._driver.stop())
-        for future in self._futures.values():
-            if not future.done():
-                future.set_exception(error())
-        for waiting in self._read_futures.values():
-            if not waiting.done():
-                waiting.set_exception(error())
-        self._futures.clear()
-        self._read_futures.clear()
+        self._callers.proposals.fail_all(error)
+        self._callers.reads.fail_all(error)
         self._waiters.close()
 
     def _is_ready(self) -> bool:
@@ -451,33 +385,3 @@ class Peer:
         return driver.engine.leader_key is not None and (
             staleness_ms is not None and staleness_ms <= limits.STALE_STREAM_MS
         )
-
-    def _peer_info(self, configuration: Configuration) -> list[PeerInfo]:
-        engine = self._driver.engine if self._driver is not None else None
-        infos = []
-        for member in configuration.members:
-            is_self = member.peer_id == self.settings.peer_id
-            progress = engine.progress.get(member.key) if engine is not None else None
-            match_index = None
-            if engine is not None and engine.is_leader:
-                match_index = engine.log.durable_index if is_self else None
-                if progress is not None:
-                    match_index = progress.match_index
-            infos.append(
-                PeerInfo(
-                    peer_id=member.peer_id,
-                    incarnation=member.incarnation,
-                    raft_address=self._neighbours.address_of(member),
-                    http_address=self._neighbours.http_address_of(member.peer_id),
-                    is_voter=configuration.is_voter(member.key),
-                    is_connected=is_self or self._neighbours.is_connected(member.peer_id),
-                    match_index=match_index,
-                )
-            )
-        return infos
-
-    def _release(self) -> None:
-        self._committer.stop()
-        if hasattr(self, "_machine"):
-            self._machine.close()
-        self._store.close()

@@ -22,6 +22,7 @@ from pathlib import Path
 import lmdb
 import lmdb.verify
 
+from replicante.disk_room import is_for_want_of_room
 from replicante.errors import (
     CorruptData,
     FatalError,
@@ -29,7 +30,7 @@ from replicante.errors import (
     UnsupportedFormat,
     WrongIdentity,
 )
-from replicante.limits import DISK_ROOM_BYTES_MIN, MIB, ROW_KEY_BYTES_MAX
+from replicante.limits import ROW_KEY_BYTES_MAX
 from replicante.storage.kv import DIGEST_BITS
 
 MAGIC = b"RPLCSTAT"
@@ -37,8 +38,6 @@ FORMAT = 1
 HEADER_KEY = b"header"
 DIGEST_KEY = b"digest"
 IDENTITY_BYTES_MAX = 256
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-PROBE_BYTES = 1 * MIB
 REMOVE_HINT = (
     "Move this directory away and let the peer rejoin as a new member; the other peers have "
     "its data."
@@ -160,36 +159,10 @@ class LmdbEnvironment:
         except lmdb.MapFullError as exc:
             raise NoRoom(is_map_full=True) from exc
         except lmdb.Error as exc:
-            if self._is_for_want_of_room(exc.code):
+            if is_for_want_of_room(self.path, exc.code):
                 raise NoRoom(is_map_full=False) from exc
             raise
         self.bytes_used = bytes_used
-
-    def _is_for_want_of_room(self, code: int) -> bool:
-        """Whether a failed commit met a full disk.
-
-        LMDB reports a write that was cut short as EIO, and on a full disk the same write is cut
-        short each time. So EIO with hardly any room left counts as a full disk. That cannot
-        hide a failed fsync: the aborted transaction is written again in full, onto pages that
-        no committed state uses.
-        """
-        if code in NO_ROOM:
-            return True
-        if code != errno.EIO:
-            return False
-        try:
-            room = os.statvfs(self.path)
-            if room.f_bavail * room.f_frsize < DISK_ROOM_BYTES_MIN:
-                return True
-            # A quota does not show in the numbers of the file system.
-            descriptor = os.open(self.path, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, PROBE_BYTES)
-            finally:
-                os.close(descriptor)
-        except OSError as exc:
-            return exc.errno in NO_ROOM
-        return False
 
     def _open_databases(self) -> None:
         with self._environment.begin() as txn:

@@ -21,6 +21,7 @@ from typing import NoReturn
 
 import lmdb
 
+from replicante.dir_lock import DirLock
 from replicante.errors import DiskFull, FatalError, StartRefused
 from replicante.limits import (
     DIGEST_INTERVAL_ENTRIES,
@@ -30,7 +31,6 @@ from replicante.limits import (
     MEMTABLE_RUN_KEYS_MAX,
     STATE_MAP_BYTES_DEFAULT,
 )
-from replicante.storage.dir_lock import DirLock
 from replicante.storage.keys import ABOVE_ALL_KEYS
 from replicante.storage.kv import DIGEST_BITS, RowHash
 from replicante.storage.lmdb_environment import LmdbEnvironment

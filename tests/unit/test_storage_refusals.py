@@ -20,7 +20,7 @@ from replicante.errors import (
     WrongIdentity,
 )
 from replicante.limits import MIB
-from replicante.storage.dir_lock import LOCK_NAME, DirLock
+from replicante.dir_lock import LOCK_NAME, DirLock
 
 
 def filled(path, **options):
@@ -119,7 +119,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path):
 
 HOLDER = """
 import sys, pathlib
-from replicante.storage.dir_lock import DirLock
+from replicante.dir_lock import DirLock
 lock = DirLock.acquire(pathlib.Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -1,5 +1,5 @@
-"""One process a directory: an advisory lock that the kernel drops with the process. IO; taken by
-server on the data directory and by lmdb_store on its own.
+"""One process a directory: an advisory lock that the kernel drops with the process. A
+leaf with IO; taken by raft.peer on the data directory and by lmdb_store on its own.
 
 The file stays when the lock goes; who holds it is told by the kernel, never by the file. The pid
 in it is for the message.
