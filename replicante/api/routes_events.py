@@ -16,7 +16,7 @@ from replicante.api.event_stream import StreamOrder, stream
 from replicante.api.negotiate import PLAIN, STREAMING
 from replicante.api.reads import ReadOptions, Seen, reach, read_options, read_with
 from replicante.api.routing import Access, Method, Parameter, Route
-from replicante.ids import format_stamp
+from replicante.ids import ORDINAL_MAX, STAMP_MAX, format_stamp, make_stamp, stamp_index
 from replicante.state import queries
 from replicante.state.eventlog import EventFilter
 from replicante.storage.kv import View
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 AFTER_HEAD = "head"
 """`after=head`: only what is to come."""
+AFTER_INDEX = "index:"
+"""`after=index:184233`: what came after a state that was read at this index."""
 _RESYNC = (
     "read what you need with GET /api/v0/kv and GET /api/v0/list, and note Replicante-Index",
-    "then follow from there: after = that index times 65536, as text of 19 digits",
+    "then follow from there with after=index:N, N being that index: nothing is missed",
     "or accept the loss and go on from the floor",
 )
 
@@ -130,6 +132,15 @@ def _after(ctx: Context, call: Call) -> int:
     if resumed:
         return q.stamp(resumed, path=headers.LAST_EVENT_ID)
     text = call.query.get(headers.Q_AFTER)
+    if text is not None and text.startswith(AFTER_INDEX):
+        index = q.whole_number(
+            {headers.Q_AFTER: text.removeprefix(AFTER_INDEX)},
+            headers.Q_AFTER,
+            default=0,
+            minimum=0,
+            maximum=stamp_index(STAMP_MAX),
+        )
+        return make_stamp(index, ORDINAL_MAX)
     if text is not None and text != AFTER_HEAD:
         return q.stamp(text, path=f"?{headers.Q_AFTER}")
     with ctx.state.view() as view:
@@ -173,7 +184,8 @@ ROUTES = (
         parameters=(
             Parameter(
                 name=headers.Q_AFTER,
-                meaning="Only events with a greater id. `head`: only new ones. Default: all kept.",
+                meaning="Only events with a greater id; `head`: only new ones; `index:N`: only "
+                "those of entries after N. Default: all that are kept.",
             ),
             Parameter(
                 name=headers.Q_LIMIT,

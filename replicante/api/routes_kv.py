@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from replicante import errors, limits
@@ -80,10 +82,23 @@ async def list_records(ctx: Context, call: Call) -> Reply:
     )
     page = seen.value
     body = KvPage(
-        items=tuple(_item(record) for record in page.items),
+        items=await _items(page.items),
         next=None if page.next is None else write_cursor(_CURSOR, page.next),
     )
     return seen.reply(body)
+
+
+async def _items(records: Sequence[queries.KvRecord]) -> tuple[KvItem, ...]:
+    """In slices: decoding a page of large values takes longer than the loop may be held."""
+    items: list[KvItem] = []
+    slice_bytes = 0
+    for record in records:
+        items.append(_item(record))
+        slice_bytes += len(record.value)
+        if slice_bytes > limits.HTTP_PAGE_SLICE_BYTES_MAX:
+            slice_bytes = 0
+            await asyncio.sleep(0)
+    return tuple(items)
 
 
 def _key(call: Call) -> str:

@@ -159,6 +159,20 @@ async def test_a_long_poll_ends_when_the_server_stops():
         assert (await waiting).json["items"] == []
 
 
+async def test_who_read_the_state_at_an_index_follows_from_there():
+    async with running() as api:
+        operations = [{"op": "kv.put", "key": f"k{i}", "value": i} for i in range(3)]
+        await api.post("/batch", {"operations": operations})
+        state = await api.get("/kv")
+        index = state.headers["Replicante-Index"]
+        api.peer.do(kv_put("later", 1))
+        page = (await api.get(f"/events?after=index:{index}")).json
+        assert [event["key"] for event in page["items"]] == ["later"]
+        for bad in ("index:", "index:x", "index:-1", f"index:{1 << 60}"):
+            body = (await api.get(f"/events?after={bad}")).problem("invalid", 400)
+            assert body["path"] == "?after"
+
+
 async def test_below_the_floor_the_answer_says_what_was_lost_and_how_to_go_on():
     async with running() as api:
         for i in range(20):
