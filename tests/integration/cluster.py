@@ -1,0 +1,241 @@
+"""Starts, kills, pauses and restarts a cluster of real peers, and asks them how they are.
+
+Used by the `processes` tests through `running`. Rules: whatever happens, every process that was
+started is gone at the end; a test that fails shows the last lines of every peer; a peer that ended
+by itself, or printed a traceback, fails the test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cluster_http import Answer, Http
+from cluster_peer import HOST, PORTS, WAIT_SECONDS, PeerProcess, eventually
+
+TAIL_LINES = 30
+
+
+class Cluster:
+    """Peers of one test by id. Made by `running`."""
+
+    def __init__(self, folder: Path, http: Http) -> None:
+        self.folder = folder
+        self.http = http
+        self.peers: dict[str, PeerProcess] = {}
+        self._extras: list[PeerProcess] = []
+
+    def plan(self, ids: Iterable[str], *, flags: tuple[str, ...] = (), host: str = HOST) -> None:
+        """Lays out a cluster whose peers all list each other."""
+        places = {peer_id: (PORTS.take(), PORTS.take()) for peer_id in ids}
+        members = ",".join(f"{peer_id}={host}:{raft}" for peer_id, (_, raft) in places.items())
+        for peer_id, (http_port, raft_port) in places.items():
+            self.peers[peer_id] = PeerProcess(
+                id=peer_id,
+                http_port=http_port,
+                raft_port=raft_port,
+                data_dir=self.folder / peer_id,
+                log_path=self.folder / f"{peer_id}.log",
+                members=members,
+                raft_host=host,
+                flags=flags,
+            )
+
+    def extra(self, like: str, *, name: str, **changes: object) -> PeerProcess:
+        """Another process beside the cluster: as `like` but for the changes; ends with it."""
+        model = self.peers[like]
+        settings: dict[str, object] = {
+            "id": model.id,
+            "http_port": PORTS.take(),
+            "raft_port": PORTS.take(),
+            "data_dir": self.folder / name,
+            "log_path": self.folder / f"{name}.log",
+            "members": model.members,
+            "flags": model.flags,
+        }
+        made = PeerProcess(**(settings | changes))  # type: ignore[arg-type]
+        self._extras.append(made)
+        return made
+
+    def __getitem__(self, peer_id: str) -> PeerProcess:
+        return self.peers[peer_id]
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.peers)
+
+    @property
+    def awake(self) -> list[str]:
+        """Ids of the peers that run and are not paused."""
+        return [it.id for it in self.peers.values() if it.is_alive and not it.is_frozen]
+
+    def urls(self, *, first: str | None = None) -> list[str]:
+        ordered = sorted(self.peers, key=lambda peer_id: peer_id != first)
+        return [self.peers[peer_id].url for peer_id in ordered]
+
+    # --- what happens to peers -----------------------------------------------------------------
+
+    async def start(self, *ids: str) -> None:
+        """Starts these, or all, and waits until each is ready."""
+        self.spawn(*ids)
+        await self.ready(*ids)
+
+    def spawn(self, *ids: str) -> None:
+        for peer_id in ids or self.ids:
+            self.peers[peer_id].spawn()
+
+    def kill(self, *ids: str) -> None:
+        """SIGKILL to all of these at once, and they are gone."""
+        for peer_id in ids:
+            self.peers[peer_id].signal(signal.SIGKILL)
+        for peer_id in ids:
+            self.peers[peer_id].end_now()
+
+    def freeze(self, *ids: str) -> None:
+        for peer_id in ids:
+            self.peers[peer_id].signal(signal.SIGSTOP)
+
+    def thaw(self, *ids: str) -> None:
+        for peer_id in ids:
+            self.peers[peer_id].signal(signal.SIGCONT)
+
+    async def terminate(self, peer_id: str) -> int:
+        """SIGTERM; its exit code."""
+        self.peers[peer_id].signal(signal.SIGTERM)
+        return await self.peers[peer_id].ended()
+
+    # --- what peers say ------------------------------------------------------------------------
+
+    async def ask(self, peer_id: str, method: str, path: str, **kwargs) -> Answer:
+        """As `Http.ask`, at this peer."""
+        return await self.http.ask(self.peers[peer_id].url, method, path, **kwargs)
+
+    async def put(self, peer_id: str, key: str, value: object, **kwargs) -> Answer:
+        return await self.ask(peer_id, "PUT", f"/api/v0/kv/{key}", json={"value": value}, **kwargs)
+
+    async def get(self, peer_id: str, key: str, query: str = "", **kwargs) -> Answer:
+        return await self.ask(peer_id, "GET", f"/api/v0/kv/{key}{query}", **kwargs)
+
+    async def status(self, peer_id: str, *, query: str = "") -> dict:
+        answer = await self.ask(peer_id, "GET", f"/api/v0/raft/status{query}")
+        assert answer.status == 200, answer
+        return answer.json
+
+    async def ready(self, *ids: str, seconds: float = WAIT_SECONDS) -> None:
+        for peer_id in ids or self.ids:
+
+            async def is_ready(peer_id: str = peer_id) -> bool:
+                self.check_alive(peer_id)
+                return (await self.ask(peer_id, "GET", "/introspect/ready")).status == 200
+
+            await eventually(is_ready, f"{peer_id} to be ready", seconds=seconds)
+
+    async def leader(self, *, not_one_of: Iterable[str] = ()) -> str:
+        """The id on which all peers that are awake agree, and which itself agrees."""
+        refused = set(not_one_of)
+
+        async def agreed() -> str | None:
+            found = [await self.status(peer_id) for peer_id in self.awake]
+            leaders = {status["leader"] for status in found}
+            leading = {status["peer"] for status in found if status["role"] == "leader"}
+            return leaders.pop() if leaders == leading and not leaders & refused else None
+
+        return await eventually(agreed, "one leader known to all")
+
+    async def followers(self) -> list[str]:
+        leader = await self.leader()
+        return [peer_id for peer_id in self.awake if peer_id != leader]
+
+    async def converged(self, *, seconds: float = WAIT_SECONDS) -> dict:
+        """Waits until all peers that are awake have applied the same index; their state is then
+        the same: digest, event chain. Result: the status of one of them."""
+
+        async def settled() -> list[dict] | None:
+            found = [await self.status(peer_id) for peer_id in self.awake]
+            places = {(it["applied_index"], it["commit_index"], it["last_index"]) for it in found}
+            is_still = len(places) == 1 and len(set(places.pop())) == 1
+            return found if is_still else None
+
+        found = await eventually(settled, "equal applied indexes", seconds=seconds)
+        await self.same_digests()
+        return found[0]
+
+    async def same_digests(self) -> None:
+        """Every peer that is awake has the digests of the others, at some common index."""
+
+        async def compared() -> bool:
+            seen: dict[int, set[str]] = {}
+            counts: dict[int, int] = {}
+            for peer_id in self.awake:
+                answer = await self.ask(peer_id, "GET", "/api/v0/raft/status?digest=now")
+                if answer.status == 409:  # too many rows to be hashed on request
+                    answer = await self.ask(peer_id, "GET", "/api/v0/raft/status")
+                digests = [*answer.json["digests"], answer.json["digest"]]
+                for index, value in {(it["index"], it["value"]) for it in digests if it}:
+                    seen.setdefault(index, set()).add(value)
+                    counts[index] = counts.get(index, 0) + 1
+            different = {index: values for index, values in seen.items() if len(values) > 1}
+            if different:
+                raise RuntimeError(f"peers differ: {different}")
+            return any(count == len(self.awake) for count in counts.values())
+
+        await eventually(compared, "a digest that all peers have")
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def check_alive(self, *ids: str) -> None:
+        for peer_id in ids or self.ids:
+            peer = self.peers[peer_id]
+            if peer.process is not None and peer.process.poll() is not None:
+                raise RuntimeError(f"{peer_id} ended by itself, code {peer.process.returncode}")
+
+    def check_logs(self) -> None:
+        for peer in [*self.peers.values(), *self._extras]:
+            text = peer.log_path.read_text("utf-8", "replace") if peer.log_path.exists() else ""
+            for sign in ("Traceback", "http_unexpected", "event_feed_failed", "was never awaited"):
+                assert sign not in text, f"{sign} in the output of {peer.id}"
+
+    def end(self) -> None:
+        for peer in [*self.peers.values(), *self._extras]:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                peer.end_now()
+
+    def story(self) -> str:
+        """The last lines of every peer."""
+        parts = []
+        for peer in [*self.peers.values(), *self._extras]:
+            if peer.log_path.exists():
+                text = peer.log_path.read_text("utf-8", "replace")
+                tail = "\n".join(text.splitlines()[-TAIL_LINES:])
+                parts.append(f"--- {peer.log_path.name} (…)\n{tail}")
+        return "\n".join(parts)
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    count: int = 3,
+    *,
+    flags: tuple[str, ...] = (),
+    host: str = HOST,
+    is_started: bool = True,
+) -> AsyncIterator[Cluster]:
+    """A cluster of peers p1, p2, …, ready unless told otherwise; gone afterwards."""
+    async with Http() as http:
+        cluster = Cluster(folder, http)
+        try:
+            cluster.plan([f"p{number}" for number in range(1, count + 1)], flags=flags, host=host)
+            if is_started:
+                await cluster.start()
+            yield cluster
+            cluster.check_alive()
+            cluster.check_logs()
+        except BaseException:
+            print(cluster.story())
+            raise
+        finally:
+            cluster.end()
