@@ -73,11 +73,11 @@ R3)."""
 APPLY_COMMANDS_MAX = 1_024
 """Commands applied in one step before the loop gets a turn."""
 """Equals the proposals of one peer; bounds the time that one apply takes."""
-FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * KIB
-"""An entry of full size and the message around it."""
 APPEND_BYTES_MAX = 512 * KIB
 """Soft size of one append message: it ends after the entry that crosses this, so one entry
 always fits."""
+FRAME_BYTES_MAX = APPEND_BYTES_MAX + ENTRY_BYTES_MAX + 64 * KIB
+"""An append message that an entry of full size made cross its soft size, and the fields around."""
 APPEND_ENTRIES_MAX = 256
 """Entries of one append message, however small they are."""
 APPEND_INFLIGHT_MAX = 8
@@ -116,10 +116,10 @@ REDIAL_MS_MIN = 2
 once meets a socket nobody serves, the next one is refused, which starts a pre-vote."""
 REDIAL_MS_MAX = 1_000
 """Longest pause: a peer that comes back is found within a second."""
-FORWARDED_MAX = 65_536
+FORWARDED_COMMANDS_MAX = 65_536
+"""Commands of followers that wait for the leader's next blocks; more are dropped and sent again."""
 FORWARDED_BYTES_MAX = 128 * MIB
-"""Commands of followers that wait for the leader's next blocks; what does not fit is dropped, and
-sent again by its owner."""
+"""Memory for them."""
 RESEND_MS = 3_000
 """A forwarded command that was not applied by then is sent again. Connections lose nothing while
 they stand, so this is rare, and a short time would double the load of a slow leader."""

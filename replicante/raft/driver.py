@@ -89,7 +89,7 @@ class Driver:
             identity=identity, engine=self.engine, resend_ms=limits.RESEND_MS
         )
         self._proposals = self._forwarding.own
-        self._reads = Reads()
+        self._reads = Reads(boot=identity.boot)
         self._freshness = Freshness()
         self._last_step_ms = now_ms
         self._last_tick_entry_ms = now_ms

@@ -49,7 +49,7 @@ class Forwarding:
             return
         size = sum(len(command.data) for command in message.commands)
         if (
-            len(self._forwarded) >= limits.FORWARDED_MAX
+            len(self._forwarded) >= limits.FORWARDED_COMMANDS_MAX
             or self._forwarded_bytes + size > limits.FORWARDED_BYTES_MAX
         ):
             return

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from replicante.errors import NoLeader, ReadTimeout, ReplicanteError
 
 
+_BATCH_BITS = 32
+
+
 @dataclass(frozen=True, slots=True)
 class ReadDone:
     ticket: int
@@ -41,9 +44,11 @@ class Confirmation:
 
 
 class Reads:
-    def __init__(self) -> None:
+    def __init__(self, *, boot: int) -> None:
+        """boot: of this process. It numbers the batches, so that a leader's late answer to the
+        process before this one, whose index is older than our callers, answers nobody here."""
         self._waiting: list[_Waiting] = []
-        self._number = 0
+        self._number = boot << _BATCH_BITS
         self._asked_ms: dict[int, int] = {}
         self.confirmations: list[Confirmation] = []
         self.requests: list[tuple[str, int]] = []
