@@ -61,6 +61,7 @@ def peer_headers(ctx: Context, reply: Reply, *, request_id: str) -> dict[str, st
         ),
         headers.CLOCK_MS: str(status.clock_ms),
         headers.REQUEST_ID: request_id,
+        "Server": "replicante",
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         **reply.headers,

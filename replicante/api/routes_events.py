@@ -47,7 +47,7 @@ async def get_events(ctx: Context, call: Call) -> Reply | web.StreamResponse:
     await reach(ctx, options)
     after = _after(ctx, call)
     try:
-        if call.media in PLAIN:
+        if call.media in PLAIN or call.request.method == "HEAD":
             return await _page(ctx, call, options, after=after, where=where, limit=limit)
         items_max = limit if headers.Q_LIMIT in call.query else None
         return await stream(ctx, call, StreamOrder(after=after, where=where, items_max=items_max))
