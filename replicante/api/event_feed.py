@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 IDLE_WAIT_MS = 5_000
 """How long one look waits for an entry; nothing depends on it."""
+REST_S = 0.1
 DROPPED_AT_ONCE = 4
 """A full tail drops this fraction of its bytes, so that dropping is rare."""
 
@@ -122,7 +123,7 @@ class EventFeed:
     async def _follow(self) -> None:
         seen_index = 0
         while True:
-            await self._peer.wait_applied(seen_index + 1, timeout_ms=IDLE_WAIT_MS)
+            await self._wait_applied(seen_index + 1)
             with self._state.view() as view:
                 seen_index = view.applied_index
                 page = self._page(view)
@@ -134,6 +135,16 @@ class EventFeed:
                 seen_index = 0
                 # Others get the loop between two pages.
                 await asyncio.sleep(0)
+
+    async def _wait_applied(self, index: int) -> None:
+        """A peer that stops says at once that the index does not come: then the feed rests, so
+        that it never turns without giving the loop to others."""
+        clock = asyncio.get_running_loop().time
+        begun_s = clock()
+        if await self._peer.wait_applied(index, timeout_ms=IDLE_WAIT_MS):
+            return
+        if clock() - begun_s < IDLE_WAIT_MS / 2_000:
+            await asyncio.sleep(REST_S)
 
     def _page(self, view: View) -> queries.EventsPage | None:
         """None when events were removed faster than the feed took them: it goes on from the

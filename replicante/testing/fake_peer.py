@@ -107,6 +107,8 @@ class FakePeer:
         return self.applied_index
 
     async def wait_applied(self, index: int, *, timeout_ms: int) -> bool:
+        if self.trouble is Trouble.STOPPING:
+            return self.applied_index >= index
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
                 while self.applied_index < index:
