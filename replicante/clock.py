@@ -15,7 +15,7 @@ class Clock(Protocol):
 
     def wall_ms(self) -> int:
         """Milliseconds since 1970 UTC by this machine's clock; for people, never for decisions
-        (design R5)."""
+        (ADR 0013)."""
         ...
 
 

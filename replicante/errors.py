@@ -2,8 +2,7 @@
 
 The class docstring is the default message. `code` is stable and appears in problem+json;
 `http_status` is what the API answers; `definite` says whether the refused operation certainly
-did not happen. A user mistake inside apply is never raised: it is a `Rejected` value (design
-sentence 2).
+did not happen. A user mistake inside apply is never raised: it is a `Rejected` value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Names for the numbers and identities that cross rooms, and the arithmetic of stamps. Pure.
 
 Index = generation·2^40 + position. Stamp = index·2^16 + ordinal, a 63-bit integer, in JSON a
-decimal string of 19 digits, so that text order and numeric order agree (design R6). Revision,
+decimal string of 19 digits, so that text order and numeric order agree (ADR 0006). Revision,
 fencing token, event id and job id are stamps; an index alone is never one.
 """
 
@@ -12,8 +12,8 @@ from typing import NewType
 PeerId = NewType("PeerId", str)
 """The operator's name of a peer, as `p1`; PEER_ID_PATTERN in limits.py."""
 Incarnation = NewType("Incarnation", str)
-"""32 hex digits, minted once by a data directory; a voter is (peer id, incarnation) (design
-R15)."""
+"""32 hex digits, minted once by a data directory; a voter is (peer id, incarnation) (ADR
+0012)."""
 ClusterId = NewType("ClusterId", str)
 """32 hex digits: the hash of the genesis entry."""
 Index = NewType("Index", int)

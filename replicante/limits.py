@@ -68,8 +68,7 @@ ROW_KEY_BYTES_MAX = 511
 ENTRY_BYTES_MAX = 2 * MIB
 """One entry a tick: large enough for throughput, small enough to decode in one slice."""
 ENTRY_COMMANDS_MAX = 1_024
-"""Applying one entry stays below a 20 ms slice of the event loop at 12 µs a command (design
-R3)."""
+"""Applying one entry stays below a 20 ms slice of the event loop at 12 µs a command."""
 APPLY_COMMANDS_MAX = 1_024
 """Commands applied in one step before the loop gets a turn."""
 """Equals the proposals of one peer; bounds the time that one apply takes."""

@@ -5,7 +5,7 @@ No I/O, no threads.
 disk. One step: messages → own proposals → engine tick (elections, commit, heartbeats, append) →
 apply → reads and answers.
 
-Order that the caller must keep (design sentence 3): send `early`; make `log.take_writes()`
+Order that the caller must keep (persist before promise): send `early`; make `log.take_writes()`
 durable; call `persisted`; send `late`. The engine never runs while a write is in flight.
 """
 
@@ -265,7 +265,7 @@ class Driver:
         return self._now_ms - self._last_tick_entry_ms >= limits.CLOCK_TICK_MS
 
     def _propose_block(self, effects: Effects) -> None:
-        """One entry a step: everything that arrived since the last one (design R3)."""
+        """One entry a step: everything that arrived since the last one."""
         if not self.engine.is_leader or self._transfer_until_ms is not None:
             return
         items = self._forwarding.block(effects, now_ms=self._now_ms)

@@ -1,7 +1,7 @@
 """How commands get from callers into the leader's log: own ones, and those that followers forward.
 
 Pure; called by driver. A follower sends its own to the leader it knows; a leader fills one block a
-step (design R3). Nothing here is remembered across a lost leadership but what the owner keeps: each
+step. Nothing here is remembered across a lost leadership but what the owner keeps: each
 owner sends again (ADR 0014).
 """
 

@@ -2,7 +2,7 @@
 driver, in log order.
 
 Any exception out of a state machine ends the peer with the entry's index: every peer meets the
-same entry, so skipping or repeating it would split the histories (design sentence 2).
+same entry, so skipping or repeating it would split the histories.
 """
 
 from __future__ import annotations

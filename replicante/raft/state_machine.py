@@ -4,7 +4,7 @@ users and by `state`.
 Every method is called on the event loop's thread, never concurrently, and must not await, block
 on the network, read clocks or randomness: the same entries must give the same state on every
 peer, whatever the machine. An exception out of any of these methods is a bug: the peer stops
-loudly with the entry's index (design sentence 2).
+loudly with the entry's index.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EntryHeader:
     """Strictly increasing, not dense over generations (ids.py)."""
     term: int
     clock_ms: int
-    """Cluster clock, never goes back; the only time that apply may compare (design R5)."""
+    """Cluster clock, never goes back; the only time that apply may compare (ADR 0013)."""
     wall_ms: int
     """The leader's wall clock, for people; never compared."""
     kind: EntryKind

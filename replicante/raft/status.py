@@ -48,7 +48,7 @@ class Status:
     """Newest entry in this peer's log, durable or not."""
     clock_ms: int
     staleness_ms: int | None
-    """Upper bound of the age of this peer's applied state by echo (design R8); 0 is never
+    """Upper bound of the age of this peer's applied state by echo (ADR 0009); 0 is never
     claimed, None is unknown."""
     is_ready: bool
     """Knows a leader and has applied what was committed when it joined it."""
