@@ -74,7 +74,8 @@ async def run_cluster(plans: tuple[PeerPlan, ...]) -> int:
     try:
         code = await _until_over(cluster, stop)
     finally:
-        click.echo("dev: stopping", err=True)
+        if cluster.living:
+            click.echo("dev: stopping", err=True)
         await cluster.stop(hurry=hurry)
     click.echo("dev: stopped", err=True)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 import click
 
@@ -12,7 +13,7 @@ from replicante import limits
 from replicante.cli import render
 from replicante.cli.common import Target, client_options, example
 from replicante.cli.render import Output
-from replicante.client import Client, EventFilter
+from replicante.client import STALE, Client, EventFilter, Read
 from replicante.ids import format_stamp, make_stamp, parse_stamp, stamp_index
 from replicante.wire.events import Event
 
@@ -63,7 +64,10 @@ def tail(
     With -f, the events go on at another peer when the one that is asked is lost, without a gap and
     without a duplicate. With -o json every line is an object, with -o yaml every event a document.
     """
-    wanted = EventFilter(code=code, ns=ns, cluster=cluster, key=key)
+    log = _Log(
+        wanted=EventFilter(code=code, ns=ns, cluster=cluster, key=key),
+        read=replace(STALE, timeout_ms=target.timeout_ms),
+    )
 
     def say(event: Event) -> None:
         click.echo(event_line(event, target.output))
@@ -71,13 +75,13 @@ def tail(
     async def work(client: Client) -> None:
         position = after
         if after is None:
-            newest, position = await _newest(client, wanted, last)
+            newest, position = await log.newest(client, last)
             for event in newest:
                 say(event)
         elif not follow:
-            await _each_until(client, wanted, after, await client.events.head(), say)
+            await log.each(client, after, await client.events.head(read=log.read), say)
         if follow:
-            async with aclosing(client.events.follow(after=position, wanted=wanted)) as stream:
+            async with aclosing(client.events.follow(after=position, wanted=log.wanted)) as stream:
                 async for event in stream:
                     say(event)
 
@@ -95,36 +99,44 @@ def event_line(event: Event, output: Output) -> str:
     return render.GAP[1:].join(render.shown(word) for word in [*words, payload] if word)
 
 
-async def _newest(client: Client, wanted: EventFilter, count: int) -> tuple[list[Event], str]:
-    """The newest events that pass, at most `count`, and where to go on after them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Log:
+    """The events that are wanted, and how they are read."""
 
-    Ids are stamps of log entries, so how far to look back is a guess, enlarged until it was enough,
-    until everything was seen, or until it would take too long.
-    """
-    edge = await client.events.page(limit=1)
-    if count == 0:
-        return [], edge.head
-    newest = stamp_index(parse_stamp(edge.head) or 0)
-    entries_count = max(64, 2 * count)
-    while True:
-        after = max(edge.floor, format_stamp(make_stamp(max(0, newest - entries_count), 0)))
-        found: deque[Event] = deque(maxlen=count)
-        position = await _each_until(client, wanted, after, edge.head, found.append)
-        is_enough = len(found) == count or entries_count >= LOOK_BACK_ENTRIES_MAX
-        if is_enough or after == edge.floor:
-            return list(found), position
-        entries_count *= 8
+    wanted: EventFilter
+    read: Read
 
+    async def newest(self, client: Client, count: int) -> tuple[list[Event], str]:
+        """At most `count`, and where to go on after them.
 
-async def _each_until(
-    client: Client, wanted: EventFilter, after: str, head: str, take: Callable[[Event], None]
-) -> str:
-    """Hands over what passes after an event, up to `head` at least; the place to go on from."""
-    position = after
-    while True:
-        page = await client.events.page(after=position, limit=limits.PAGE_ITEMS_MAX, wanted=wanted)
-        for event in page.items:
-            take(event)
-        if page.next >= head or page.next == position:
-            return page.next
-        position = page.next
+        Ids are stamps of log entries, so how far to look back is a guess, enlarged until it was
+        enough, until everything was seen, or until it would take too long.
+        """
+        edge = await client.events.page(limit=1, read=self.read)
+        if count == 0:
+            return [], edge.head
+        newest = stamp_index(parse_stamp(edge.head) or 0)
+        entries_count = max(64, 2 * count)
+        while True:
+            after = max(edge.floor, format_stamp(make_stamp(max(0, newest - entries_count), 0)))
+            found: deque[Event] = deque(maxlen=count)
+            position = await self.each(client, after, edge.head, found.append)
+            is_enough = len(found) == count or entries_count >= LOOK_BACK_ENTRIES_MAX
+            if is_enough or after == edge.floor:
+                return list(found), position
+            entries_count *= 8
+
+    async def each(
+        self, client: Client, after: str, head: str, take: Callable[[Event], None]
+    ) -> str:
+        """Hands over what comes after an event, up to `head` at least; where to go on from."""
+        position = after
+        while True:
+            page = await client.events.page(
+                after=position, limit=limits.PAGE_ITEMS_MAX, wanted=self.wanted, read=self.read
+            )
+            for event in page.items:
+                take(event)
+            if page.next >= head or page.next == position:
+                return page.next
+            position = page.next
