@@ -15,7 +15,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import replicante
 from replicante.api.app import create_app
@@ -41,9 +40,6 @@ from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.logs import Logs
 from replicante.telemetry.loop_lag import watch_loop_lag
 from replicante.telemetry.metrics import Metrics, snake_case
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 SWITCH_INTERVAL_S = 0.0005
 """The commit and flush threads give the loop its turn within half a millisecond instead of five."""
@@ -101,7 +97,7 @@ async def _serve(config: PeerConfig, logs: Logs) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _check_free(config.http_listen)
-    server = PeerServer(config, log=log)
+    server = PeerServer(config, logs=logs)
     await server.start()
     try:
         await server.run_until(stop)
@@ -122,11 +118,12 @@ class _Room:
 class PeerServer:
     """One peer with its API: start, run_until, stop."""
 
-    def __init__(self, config: PeerConfig, *, log: FilteringBoundLogger) -> None:
+    def __init__(self, config: PeerConfig, *, logs: Logs) -> None:
         self.config = config
-        self._log = log
+        self._log = logs.logger
         self._room = _Room()
         self._metrics = Metrics(peer_id=config.peer.id, version=replicante.__version__)
+        self._metrics.log_dropped.set_function(lambda: logs.dropped_count)
         self.peer = Peer(_peer_settings(config), self._open_state)
         self.peer.observe(self._observed)
         self._http: HttpServer | None = None
