@@ -58,6 +58,7 @@ class ElectingEngine(EngineCore):
         )
 
     def _begin_pre_vote(self) -> None:
+        self._SyncObj__raftLeader = None  # silent for too long: nobody is sent there any more
         self._pre_votes = {self.own_key}
         self._pre_vote_until_ms = self._now_ms + int(self._SyncObj__generateRaftTimeout() * 1000)
         if len(self._pre_votes) >= self._majority:
