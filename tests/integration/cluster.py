@@ -162,7 +162,17 @@ class Cluster:
 
         found = await eventually(settled, "equal applied indexes", seconds=seconds)
         await self.same_digests()
+        last_events = [await self.last_event(peer_id) for peer_id in self.awake]
+        assert all(event == last_events[0] for event in last_events), last_events
         return found[0]
+
+    async def last_event(self, peer_id: str) -> dict | None:
+        """Its `chain` stands for all events before it."""
+        head = int((await self.ask(peer_id, "GET", "/api/v0/status")).json["events_head"])
+        if head == 0:
+            return None
+        page = await self.ask(peer_id, "GET", f"/api/v0/events?after={head - 1:019}")
+        return page.json["items"][-1]
 
     async def same_digests(self) -> None:
         """Every peer that is awake has the digests of the others, at some common index."""

@@ -62,11 +62,14 @@ class History:
 class Load:
     """Callers that run until `stop`. Made by `load`."""
 
-    def __init__(self, cluster: Cluster, *, through: Sequence[str], name: str) -> None:
+    def __init__(
+        self, cluster: Cluster, *, through: Sequence[str], name: str, deadline_seconds: int
+    ) -> None:
         self.cluster = cluster
         self.history = History()
         self._through = list(through)
         self._name = name
+        self._deadline_seconds = deadline_seconds
         self._is_over = False
 
     async def acknowledged(self, more: int) -> None:
@@ -85,9 +88,9 @@ class Load:
             peer = self._peer(number + count // 50)
             key = f"{self._name}/{number}/{count:06}"
             count += 1
-            await self._write_key(peer, key, count)
+            await self.write_key(peer, key, count)
 
-    async def _write_key(self, peer: str, key: str, value: int) -> None:
+    async def write_key(self, peer: str, key: str, value: int) -> None:
         history = self.history
         answer = await self._ask(peer, "PUT", key, json={"value": value})
         if isinstance(answer, NoAnswer) and not answer.was_sent:
@@ -145,20 +148,21 @@ class Load:
     ) -> Answer | NoAnswer:
         history, cluster = self.history, self.cluster
         started = time.monotonic()
+        deadline = self._deadline_seconds
         was_frozen = cluster[peer].is_frozen
         try:
             answer = await cluster.ask(
                 peer,
                 method,
-                f"/api/v0/kv/{key}?timeout={DEADLINE_SECONDS}s",
+                f"/api/v0/kv/{key}?timeout={deadline}s",
                 json=json,
                 headers=headers,
-                seconds=DEADLINE_SECONDS + GRACE_SECONDS,
+                seconds=deadline + GRACE_SECONDS,
             )
         except NoAnswer as lost:
             history.codes["no answer" if lost.was_sent else "not connected"] += 1
             took = time.monotonic() - started
-            if took > DEADLINE_SECONDS + GRACE_SECONDS - 0.1 and not was_frozen:
+            if took > deadline + GRACE_SECONDS - 0.1 and not was_frozen:
                 history.wrongs.append(f"{peer} hung: {lost}")
             await asyncio.sleep(PAUSE_SECONDS)
             return lost
@@ -181,9 +185,12 @@ async def load(
     writers: int = 6,
     counters: int = 3,
     name: str = "load",
+    deadline_seconds: int = DEADLINE_SECONDS,
 ) -> AsyncIterator[Load]:
     """Callers that run in the body; afterwards all of them have their last answer."""
-    made = Load(cluster, through=through or cluster.ids, name=name)
+    made = Load(
+        cluster, through=through or cluster.ids, name=name, deadline_seconds=deadline_seconds
+    )
     if counters:
         await eventually(
             lambda: _has_counter(cluster, made._peer(0)), "a counter that may be raised"
