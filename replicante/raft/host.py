@@ -105,6 +105,8 @@ class MachineHost:
             outcome = session.outcomes[item.sequence]
             return CommandApplied(item.session, item.sequence, outcome, index)
         session.raise_floor(item.floor)
+        if not session.may_apply(item.sequence):
+            return None  # no proposer of this version sends it; it stays new, and unanswered
         outcome = self.machine.apply(item.data)
         session.remember(item.sequence, outcome)
         return CommandApplied(item.session, item.sequence, outcome, index)

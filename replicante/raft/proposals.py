@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from replicante import limits
 from replicante.errors import NoLeader, OutcomeUnknown, QueueFull, ReplicanteError
@@ -126,7 +127,10 @@ class Proposals:
             is_overdue = resend_before_ms is not None and pending.sent_ms <= resend_before_ms
             if pending.sent_term != term or is_overdue:
                 yield pending
-        yield from self._waiting
+        # The session remembers so many outcomes above its floor: while one command is lost, others
+        # may not run ahead of it without end, for apply would not take them.
+        ahead_count = self._next_sequence - 1 - self.floor
+        yield from islice(self._waiting, max(limits.SESSION_OUTCOMES_MAX - ahead_count, 0))
 
     def applied(self, sequence: int, outcome: bytes | None, index: int) -> ProposalDone | None:
         """None when nobody waits for it any more."""

@@ -42,8 +42,13 @@ class Session:
     def has_applied(self, sequence: int) -> bool:
         return sequence <= self.floor or sequence in self.outcomes
 
+    def may_apply(self, sequence: int) -> bool:
+        """Whether a new command lies in the window above the floor. Its owner keeps to it; one
+        beyond it is left alone on every peer, since apply must be total."""
+        return self.floor < sequence <= self.floor + limits.SESSION_OUTCOMES_MAX
+
     def remember(self, sequence: int, outcome: bytes) -> None:
-        assert len(self.outcomes) < limits.SESSION_OUTCOMES_MAX, "the proposer bounds its window"
+        assert len(self.outcomes) < limits.SESSION_OUTCOMES_MAX, "all of them lie in the window"
         is_small = len(outcome) <= limits.SESSION_OUTCOME_BYTES_MAX
         self.outcomes[sequence] = outcome if is_small else None
 
