@@ -26,6 +26,7 @@ class Engine(ElectingEngine):
     def _SyncObj__onBecomeLeader(self) -> None:
         last = self.log.last_index
         self.round, self.round_sent_ms = 0, {}
+        self._pre_vote_until_ms = None  # answers to it are too old when this leader steps down
         self.progress = {
             member.key: Progress(next_index=last + 1, last_ack_ms=self._now_ms)
             for member in self.configuration.members

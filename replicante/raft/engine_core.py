@@ -173,7 +173,13 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
 
     @property
     def election_deadline_ms(self) -> int:
-        return int(self._SyncObj__raftElectionDeadline * 1000)
+        """When a follower has something to do although nobody says anything to it."""
+        if not self.configuration.is_voter(self.own_key):
+            return self._now_ms + self._election_ms[1]
+        deadline_ms = int(self._SyncObj__raftElectionDeadline * 1000)
+        if self._pre_vote_until_ms is None or len(self._pre_votes) >= self._majority:
+            return deadline_ms
+        return max(deadline_ms, self._pre_vote_until_ms)  # it has asked and waits for answers
 
     @property
     def next_heartbeat_ms(self) -> int:
