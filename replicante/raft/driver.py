@@ -90,7 +90,7 @@ class Driver:
         )
         self._proposals = self._forwarding.own
         self._reads = Reads(boot=identity.boot)
-        self._freshness = Freshness()
+        self._freshness = Freshness(started_term=self.engine.term)
         self._last_step_ms = now_ms
         self._last_tick_entry_ms = now_ms
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)

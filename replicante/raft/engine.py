@@ -221,7 +221,9 @@ class Engine(ElectingEngine):
         entries: list[m.WireRecord],
         chain: bytes,
     ) -> None:
-        age_ms = self.quorum_age_ms()
+        # Before its no-op is committed, this commit index may be below what the last leader had
+        # acknowledged: it proves nothing about the age of a copy.
+        age_ms = self.quorum_age_ms() if self.is_own_term_committed else None
         proven_index = min(self.commit_index, prev_index + len(entries))
         progress.told_commit_index = max(progress.told_commit_index, proven_index)
         self._send(

@@ -16,8 +16,14 @@ from replicante.raft.messages import Append
 
 
 class Freshness:
-    def __init__(self) -> None:
+    def __init__(self, *, started_term: int) -> None:
+        """started_term: this peer's term when its process started. In that term an echo may answer
+        an acknowledgement of the process before this one."""
+        self._started_term = started_term
         self._term = 0
+        self._foreign_round = 0
+        """Rounds up to here, in the present term, may have been acknowledged by an earlier process;
+        0, which is no round, when none was."""
         self._acknowledged_ms: dict[int, int] = {}
         self._proofs: deque[tuple[int, int]] = deque(maxlen=limits.ROUNDS_KEPT_MAX)
         """(commit index, instant until which it covers everything), not yet applied."""
@@ -29,10 +35,13 @@ class Freshness:
         if append.term != self._term:
             self._term = append.term
             self._acknowledged_ms.clear()
+            # Whatever an earlier process heard was sent before the first message to this one.
+            self._foreign_round = append.round if append.term == self._started_term else 0
         acknowledged_ms = self._acknowledged_ms.get(append.echoed_round)
         if acknowledged_ms is not None and append.quorum_age_ms >= 0:
             self._proofs.append((append.commit_index, acknowledged_ms - append.quorum_age_ms))
-        self._acknowledged_ms.setdefault(append.round, now_ms)
+        if append.round > self._foreign_round:
+            self._acknowledged_ms.setdefault(append.round, now_ms)
         while len(self._acknowledged_ms) > limits.ROUNDS_KEPT_MAX:
             del self._acknowledged_ms[next(iter(self._acknowledged_ms))]
 

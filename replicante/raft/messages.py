@@ -47,7 +47,8 @@ class Append(msgspec.Struct, array_like=True, frozen=True, tag=1):
     echoed_round: Unsigned
     """Newest round that this follower echoed in this term; 0 before the first."""
     quorum_age_ms: int
-    """Age of the leader's own quorum confirmation; −1 when it has none in this term."""
+    """Age of the leader's own quorum confirmation; −1 when it has none in this term, or has not
+    committed an entry of this term."""
     entries: Annotated[list[WireRecord], Meta(max_length=limits.APPEND_ENTRIES_MAX)] = []
     chain: bytes = b""
     """Chain of the last of `entries`: a follower that computes another one has another history
