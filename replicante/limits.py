@@ -86,6 +86,8 @@ PROPOSALS_PENDING_MAX = 4_096
 0014)."""
 PROPOSALS_PENDING_BYTES_MAX = 64 * MIB
 """Commands waiting on one peer; above it proposals are refused with 429."""
+READS_PENDING_MAX = 16_384
+"""Linearizable reads of one peer that wait for the leader's word; more are refused with 429."""
 INBOX_MESSAGES_MAX = 4_096
 """Messages and proposals that one step of the driver has not taken yet."""
 LINK_OUTBOX_BYTES_MAX = 16 * MIB

@@ -208,7 +208,9 @@ class Driver:
             case ProposeInput():
                 self._forwarding.take(given, effects)
             case ReadInput():
-                self._reads.add(given.ticket, deadline_ms=given.deadline_ms)
+                refused = self._reads.add(given.ticket, deadline_ms=given.deadline_ms)
+                if refused is not None:
+                    effects.reads.append(refused)
             case TransferInput():
                 self._transfer_until_ms = given.deadline_ms
 

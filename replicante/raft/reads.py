@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from replicante.errors import NoLeader, ReadTimeout, ReplicanteError
-
+from replicante import limits
+from replicante.errors import NoLeader, QueueFull, ReadTimeout, ReplicanteError
 
 _BATCH_BITS = 32
 
@@ -27,9 +27,16 @@ class _Waiting:
     ticket: int
     deadline_ms: int
     number: int = 0
-    """The batch in which a leader was asked; 0: not asked, or to be asked again."""
+    """The first batch in which a leader was asked for it; 0 before. The answer to this or any later
+    batch was confirmed after this read came."""
+    asked_ms: int | None = None
+    """When it was asked for last; None: not yet, or to be asked again."""
     index: int = 0
     """The read index once it is known."""
+
+    @property
+    def is_unasked(self) -> bool:
+        return self.index == 0 and self.asked_ms is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,6 @@ class Reads:
         process before this one, whose index is older than our callers, answers nobody here."""
         self._waiting: list[_Waiting] = []
         self._number = boot << _BATCH_BITS
-        self._asked_ms: dict[int, int] = {}
         self.confirmations: list[Confirmation] = []
         self.requests: list[tuple[str, int]] = []
         """(member key, number) of followers that ask this leader; answered by `lead` or
@@ -59,38 +65,36 @@ class Reads:
     def count(self) -> int:
         return len(self._waiting)
 
-    def add(self, ticket: int, *, deadline_ms: int) -> None:
+    def add(self, ticket: int, *, deadline_ms: int) -> ReadDone | None:
+        """The refusal when too many wait."""
+        if len(self._waiting) >= limits.READS_PENDING_MAX:
+            return ReadDone(ticket, 0, QueueFull("too many reads are waiting on this peer"))
         self._waiting.append(_Waiting(ticket, deadline_ms))
+        return None
 
     def has_unasked(self) -> bool:
-        return any(read.number == 0 for read in self._waiting)
+        return any(read.is_unasked for read in self._waiting)
 
     def ask(self, now_ms: int) -> int:
         """Number of one batch for all reads that wait to be asked for."""
         self._number += 1
-        self._asked_ms[self._number] = now_ms
         for read in self._waiting:
-            if read.number == 0:
-                read.number = self._number
+            if read.is_unasked:
+                read.asked_ms = now_ms
+                read.number = read.number or self._number
         return self._number
 
     def ask_again(self, *, asked_before_ms: int | None = None) -> None:
         """The leader changed, or an answer is overdue: whatever has no index yet is asked for
         anew."""
         for read in self._waiting:
-            if read.index == 0 and read.number != 0:
-                asked_ms = self._asked_ms.get(read.number, 0)
-                if asked_before_ms is None or asked_ms < asked_before_ms:
-                    read.number = 0
-        self._asked_ms = {
-            read.number: self._asked_ms.get(read.number, 0)
-            for read in self._waiting
-            if read.number != 0
-        }
+            is_overdue = asked_before_ms is None or (read.asked_ms or 0) < asked_before_ms
+            if is_overdue:
+                read.asked_ms = None
 
     def known(self, number: int, index: int) -> None:
         for read in self._waiting:
-            if read.number == number and read.index == 0:
+            if 0 < read.number <= number and read.index == 0:
                 read.index = index
 
     def confirmed(self, quorum_round: int) -> list[Confirmation]:
