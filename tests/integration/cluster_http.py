@@ -4,6 +4,7 @@ problem+json. Used by `cluster` and by the tests over real processes.
 
 from __future__ import annotations
 
+import io
 import json as json_text
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Http:
             async with self._session.request(
                 method,
                 URL(f"{url}{path}", encoded=True),
-                data=body,
+                data=None if body is None else io.BytesIO(body),
                 headers=kinds | dict(headers or {}),
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as response:
