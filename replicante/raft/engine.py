@@ -53,7 +53,7 @@ class Engine(ElectingEngine):
             if key not in self.connected:
                 continue
             if progress.is_stuck(now_ms=self._now_ms, patience_ms=self._election_ms[0]):
-                progress.rewind()
+                progress.rewind(last_index=self.log.last_index)
             while (batch := next_entries(progress, self.log)) is not None:
                 prev_index, prev_term, entries, chain = batch
                 progress.sent(prev_index + len(entries), now_ms=self._now_ms)
@@ -94,7 +94,7 @@ class Engine(ElectingEngine):
         else:
             self.connected.discard(key)
         if key in self.progress:
-            self.progress[key].rewind()
+            self.progress[key].rewind(last_index=self.log.last_index)
 
     def receive(self, key: str, message: m.Message) -> None:
         """key: member that the transport authenticated. Messages of strangers never get here."""

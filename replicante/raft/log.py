@@ -22,6 +22,9 @@ from replicante import limits
 from replicante.errors import FatalError
 from replicante.raft.records import CHAIN_ZERO, Record, encode_record
 
+_READ_ENTRIES_MAX = 16
+"""Entries fetched from the backend at once: of full size, they are still read in one slice."""
+
 
 @dataclass(frozen=True, slots=True)
 class HardState:
@@ -162,7 +165,7 @@ class Log:
     def _iterate(self, low: int, high: int) -> Iterator[Record]:
         tail_first = self._tail[0].index
         while low < min(high, tail_first):
-            batch = self._backend.read(low, min(high, tail_first, low + limits.APPEND_ENTRIES_MAX))
+            batch = self._backend.read(low, min(high, tail_first, low + _READ_ENTRIES_MAX))
             yield from batch
             low += len(batch)
         for index in range(low, high):

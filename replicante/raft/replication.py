@@ -40,9 +40,13 @@ class Progress:
         self.in_flight.append(last_index)
         self.last_move_ms = now_ms
 
-    def rewind(self) -> None:
-        """What was sent and not acknowledged may be lost: begin again behind the match."""
-        self.next_index = self.match_index + 1
+    def rewind(self, *, last_index: int) -> None:
+        """What was sent and not acknowledged may be lost: begin again behind the match.
+
+        Where no match is known, with the leader's last entry: its refusal tells where the logs
+        agree, while going back to the first entry would send the whole log again.
+        """
+        self.next_index = self.match_index + 1 if self.match_index else last_index
         self.is_probing = True
         self.told_commit_index = 0
         self.in_flight.clear()
