@@ -1,0 +1,268 @@
+"""Apply, callers, reads and the wire: what unchanged PySyncObj 0.3.17 does, and what ours does
+in the same place. Ids in brackets are those of the audit.
+
+Rows without a test here, because ours has no counterpart that could fail: cutting the journal's
+head [b2], its 4 GiB bound [b3], dumps and their transmission [g1 to g4, g6, i5b, l1, l2], the
+configuration in the log [f2 to f5]. They belong to snapshots and to membership.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zlib
+
+import pytest
+from our_group import ready_group
+from pysyncobj import FAIL_REASON
+from pysyncobj.tcp_connection import TcpConnection
+from stock_group import SUCCESS, stock
+
+from replicante import limits
+from replicante.errors import FatalError, NoLeader, OutcomeUnknown, ReadTimeout
+from replicante.raft import messages as m
+from replicante.raft.frames import FrameDecoder, FrameError, decode_greeting
+
+# --- a replicated method raises [h1] --------------------------------------------------------------
+
+
+def test_stock_applies_a_failing_method_at_every_tick_and_answers_nobody():
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        answers = []
+        group["A"].fail(callback=lambda *answer: answers.append(answer))
+        with pytest.raises(ValueError, match="a mistake"):
+            group.run("ABC", seconds=1)
+        group.isolate("A")
+        for _ in range(5):
+            with pytest.raises(ValueError, match="a mistake"):
+                group.run("A", seconds=0.2)
+        assert not group.links["A", "B"], "not a single heartbeat in a second"
+        assert answers == []
+
+
+def test_ours_stops_at_the_entry_that_its_machine_cannot_apply():
+    group = ready_group("ABC")
+    group.propose("A", "fail")
+    with pytest.raises(FatalError, match=r"failed at entry \d+: ValueError") as caught:
+        group.run("ABC", ms=500)
+    assert caught.value.details["index"] == group.last("A")
+
+
+# --- a caller's callback raises [h2]; ours has none: its callers await futures --------------------
+
+
+def test_stock_applies_twice_where_a_callback_raised():
+    def raising(result, reason):
+        raise RuntimeError("a mistake of the caller")
+
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        group["A"].add("x", callback=raising)
+        with pytest.raises(RuntimeError):
+            group.run("ABC", seconds=1)
+        group.run("ABC", seconds=1)
+        assert group["A"].values == ["x", "x"]
+        assert group["B"].values == ["x"]
+
+
+# --- an entry of an unknown kind [h3] -------------------------------------------------------------
+
+
+def test_stock_applies_the_command_after_an_unknown_entry_twice():
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        version_entry = 3
+        group["A"]._applyCommand(pickle.dumps(7), None, version_entry)
+        group["A"].add("x")
+        group.run("ABC", seconds=1)
+        assert [peer.values for peer in group.peers.values()] == [["x", "x"]] * 3
+
+
+def test_ours_stops_at_an_entry_of_an_unknown_kind():
+    group = ready_group("ABC")
+    [append] = [message for message in _appends(group, "A", "B", value="x") if message.entries]
+    strange = m.WireRecord(
+        term=1, kind=77, clock_ms=append.entries[0].clock_ms, wall_ms=0, payload=b""
+    )
+    changed = m.Append(
+        **{name: getattr(append, name) for name in m.Append.__struct_fields__}
+        | {"entries": [strange]}
+    )
+    with pytest.raises(FatalError, match="kind 77"):
+        group.hear("B", "A", changed)
+
+
+# --- a forwarded command, or its answer, is lost [i1, i2] -----------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["the command", "the answer"])
+def test_stock_never_answers_when_a_message_was_lost(lost):
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        answers = group.add("B", "x")
+        group.tick("B")
+        if lost == "the command":
+            group.drop("B", "A")
+        else:
+            group.deliver("B", "A")
+            group.tick("A")
+            group.drop("A", "B")
+        group.run("ABC", seconds=300)
+        assert answers == []
+        assert group["B"].values == ([] if lost == "the command" else ["x"])
+
+
+@pytest.mark.parametrize("lost", ["the command", "the answer"])
+def test_ours_sends_again_under_the_same_number_and_answers(lost):
+    group = ready_group("ABC")
+    ticket = group.propose("B", "x")
+    if lost == "the command":
+        assert any(isinstance(message, m.Propose) for message in group.drop("B", "A"))
+    else:
+        group.deliver("B", "A")
+        group.drop("A", "B")
+    group.run("ABC", ms=2 * limits.RESEND_MS)
+    assert group["B"].proposals[ticket].outcome == b"1"
+    assert [peer.values for peer in group.peers.values()] == [["x"]] * 3
+
+
+def test_ours_says_unknown_at_the_deadline_when_nothing_comes_back():
+    group = ready_group("ABC")
+    ticket = group.propose("B", "x", timeout_ms=1_000)
+    group.isolate("B")
+    group.run("B", ms=1_100)
+    error = group["B"].proposals[ticket].error
+    assert isinstance(error, OutcomeUnknown) and not error.definite
+
+
+# --- the leader changes under a forwarded command [i4] --------------------------------------------
+
+
+def test_stock_reports_a_failure_for_a_write_that_happens():
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        answers = group.add("B", "x")
+        group.tick("B")
+        group.deliver("B", "A")
+        group.run("AC", seconds=0.2)
+        group.isolate("A")
+        group.elect("C", "B")
+        group.run("BC", seconds=1)
+        assert answers == [(None, FAIL_REASON.LEADER_CHANGED)]
+        assert group["B"].values == ["x"]
+
+
+def test_ours_answers_with_the_outcome_through_a_change_of_leader():
+    group = ready_group("ABC")
+    ticket = group.propose("B", "x")
+    group.deliver("B", "A")
+    group.drop("A", "B")
+    group.run("AC", ms=200)
+    group.isolate("A")
+    group.elect("C", "B")
+    group.run("BC", ms=1_000)
+    assert group["B"].proposals[ticket].outcome == b"1"
+    assert group["B"].values == group["C"].values == ["x"]
+
+
+# --- reads at a leader that was deposed [j] -------------------------------------------------------
+
+
+def test_stock_a_deposed_leader_answers_an_old_value():
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        group.isolate("A")
+        group.elect("B", "C")
+        answers = group.add("B", "new")
+        group.run("BC", seconds=1)
+        group.run("A", seconds=25)
+        assert answers == [(1, SUCCESS)]
+        assert group["A"]._isLeader()
+        assert group["A"].values == []
+
+
+def test_ours_a_deposed_leader_answers_no_read():
+    group = ready_group("ABC")
+    group.isolate("A")
+    at_once = group.read("A")
+    group.elect("B", "C")
+    group.propose("B", "new")
+    group.run("BC", ms=200)
+    assert group["B"].values == ["new"]
+    group.isolate("A")
+    group.run("A", ms=limits.ELECTION_MS_MAX)
+    later = group.read("A")
+    assert not group["A"].engine.is_leader
+    group.run("A", ms=3_100)
+    refused = [group["A"].reads[ticket].error for ticket in (at_once, later)]
+    assert all(isinstance(error, ReadTimeout | NoLeader) for error in refused)
+
+
+# --- there is no leader [o2] ----------------------------------------------------------------------
+
+
+def test_stock_queues_without_a_leader_for_ever():
+    with stock("ABC") as group:
+        answers = group.add("B", "x")
+        group.run("B", seconds=300)
+        assert answers == []
+
+
+def test_ours_refuses_definitely_when_there_is_no_leader():
+    group = ready_group("ABC")
+    group.start("B")
+    ticket = group.propose("B", "x", timeout_ms=1_000)
+    group.run("B", ms=1_100)
+    error = group["B"].proposals[ticket].error
+    assert isinstance(error, NoLeader) and error.definite
+
+
+# --- bytes from anybody [k] -----------------------------------------------------------------------
+
+_HEARD: list[str] = []
+
+
+def _hear(words: str) -> None:
+    _HEARD.append(words)
+
+
+class _Stranger:
+    def __reduce__(self):
+        return _hear, ("code of the sender",)
+
+
+def test_stock_runs_what_the_network_sends():
+    connection = TcpConnection(None)
+    body = zlib.compress(pickle.dumps(_Stranger()))
+    connection._TcpConnection__readBuffer = struct.pack("i", len(body)) + body
+    _HEARD.clear()
+    connection._TcpConnection__processParseMessage()
+    assert _HEARD == ["code of the sender"]
+
+
+def test_ours_drops_bytes_that_are_not_its_messages():
+    _HEARD.clear()
+    pickled = pickle.dumps(_Stranger())
+    framed = struct.pack("i", len(pickled)) + zlib.compress(pickled)
+    for decode in (
+        m.decode_message,
+        decode_greeting,
+        FrameDecoder(limit_bytes=limits.HANDSHAKE_BYTES_MAX).feed,
+    ):
+        for body in (pickled, framed):
+            with pytest.raises(FrameError):
+                decode(body)
+    assert _HEARD == []
+
+
+def _appends(group, sender: str, target: str, *, value: str) -> list[m.Append]:
+    group.drop(sender, target)
+    group.propose(sender, value)
+    return [message for message in group.drop(sender, target) if isinstance(message, m.Append)]
