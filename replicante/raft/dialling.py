@@ -21,6 +21,7 @@ from replicante.ids import PeerId
 from replicante.raft.frames import Channel, RefusalCode
 from replicante.raft.link_observations import DialFailed, LinkRefused, SelfDialled
 from replicante.raft.link_outbound import OutboundLink
+from replicante.raft.link_tls import tls_reason
 from replicante.raft.links import LinkHost, LinkTimes
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -182,7 +183,7 @@ class Dialler:
                 refused_count += 1
                 reasons.append(_text(error))
             except OSError as error:
-                reasons.append(_text(error))
+                reasons.append(tls_reason(error) if self.target.client_ssl else _text(error))
         if reasons and refused_count == len(reasons):
             self._tell_refused(reasons[0])
         else:
@@ -196,9 +197,11 @@ class Dialler:
                 lambda: OutboundLink(self._host, peer_id=target.peer_id, channel=target.channel),
                 host,
                 self._port,
+                # The certificate names the peer, not its address: the greeting is judged by it.
                 ssl=target.client_ssl,
-                # A peer's certificate names the peer: addresses may change, and names resolve late.
-                server_hostname=target.peer_id if target.client_ssl else None,
+                ssl_shutdown_timeout=(
+                    self._host.times.handshake_ms_max / 1_000 if target.client_ssl else None
+                ),
             )
         return link
 

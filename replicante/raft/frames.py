@@ -77,6 +77,10 @@ class RefusalCode(enum.Enum):
     INCARNATION = "incarnation"
     NOT_A_MEMBER = "not_a_member"
     STOPPING = "stopping"
+    CERTIFICATE = "certificate"
+    """The certificate names another peer or another cluster than the greeting."""
+    TLS = "tls"
+    """One end speaks TLS, the other plain TCP."""
     OTHER = "other"
     """A newer peer's reason that this one has no name for; the message still tells it."""
 

@@ -24,6 +24,7 @@ from replicante.raft.link_observations import (
     StrangerFault,
 )
 from replicante.raft.link_outbound import OutboundLink
+from replicante.raft.link_tls import certificate_refusal
 from replicante.raft.links import Link, LinkCounters, LinkTimes, OnMessage
 
 
@@ -73,8 +74,11 @@ class LinkBoard:
         *,
         times: LinkTimes,
         process: str,
+        is_tls: bool,
     ) -> None:
+        """is_tls: every greeting must be proved by a certificate."""
         self.times = times
+        self._is_tls = is_tls
         self.counters = LinkCounters()
         self.is_reading_paused = False
         self.on_message = callbacks.on_message
@@ -137,13 +141,23 @@ class LinkBoard:
             birth=local.birth,
         )
 
-    def decide(self, hello: Hello, *, dialled: PeerId | None, remote: str) -> Refusal | None:
-        if hello.process == self._process:
+    def decide(
+        self,
+        hello: Hello,
+        *,
+        dialled: PeerId | None,
+        remote: str,
+        certified: tuple[str, ...] | None,
+    ) -> Refusal | None:
+        # Before anything else is believed, and before the judge remembers who spoke.
+        refusal = certificate_refusal(hello, certified) if self._is_tls else None
+        if refusal is None and hello.process == self._process:
             return Refusal(
                 code=RefusalCode.SELF,
                 message="this connection leads back to the peer that opened it",
             )
-        refusal = self._judge(hello, dialled=dialled, remote=remote)
+        if refusal is None:
+            refusal = self._judge(hello, dialled=dialled, remote=remote)
         self._callbacks.on_hello(hello, refusal)
         return refusal
 

@@ -11,6 +11,7 @@ from replicante import limits
 from replicante.raft import frames
 from replicante.raft.frames import FrameError, FrameFault, Hello, Refusal, RefusalCode
 from replicante.raft.link_observations import StrangerDropped, StrangerFault
+from replicante.raft.link_tls import SPEAKS_PLAIN, TLS_FIRST_BYTE
 from replicante.raft.links import Link, LinkHost
 
 
@@ -49,6 +50,8 @@ class InboundLink(Link):
         """The one who dialled speaks first."""
 
     def _receive(self, data: bytes) -> None:
+        if self.peer is None and self.certified is None:
+            self._refuse_tls(data)
         bodies = self._decoder.feed(data)
         if self.peer is None:
             if bodies:
@@ -78,7 +81,9 @@ class InboundLink(Link):
             raise FrameError(FrameFault.MALFORMED, "it went on before its greeting was answered")
         hello = self._read_greeting(bodies[0])
         self.channel = hello.channel
-        refusal = self.host.decide(hello, dialled=None, remote=self.remote)
+        refusal = self.host.decide(
+            hello, dialled=None, remote=self.remote, certified=self.certified
+        )
         if self.is_ending:
             return
         if refusal is not None:
@@ -93,6 +98,18 @@ class InboundLink(Link):
         self._stand(hello)
         if self.host.is_reading_paused:
             self.pause()
+
+    def _refuse_tls(self, data: bytes) -> None:
+        """On a plain connection: a peer that speaks TLS cannot read the answer, but its TLS fails
+        on it at once and says that no TLS is spoken here."""
+        if not self._decoder.is_between_frames or not data.startswith(TLS_FIRST_BYTE):
+            return
+        assert self._wire is not None
+        self._wire.write(frames.encode_frame(frames.encode_refusal(SPEAKS_PLAIN)))
+        raise FrameError(
+            FrameFault.NOT_A_PEER,
+            "it speaks TLS and this peer plain TCP: configure TLS on all peers, or on none",
+        )
 
     def _read_greeting(self, body: bytes) -> Hello:
         try:

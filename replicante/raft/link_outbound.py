@@ -102,7 +102,9 @@ class OutboundLink(Link):
     def _take_hello(self, hello: Hello) -> None:
         if self.peer is not None or hello.channel is not self.channel:
             raise FrameError(FrameFault.MALFORMED, "it answered what was not asked")
-        refusal = self.host.decide(hello, dialled=self.peer_id, remote=self.remote)
+        refusal = self.host.decide(
+            hello, dialled=self.peer_id, remote=self.remote, certified=self.certified
+        )
         if self.is_ending:
             return
         if refusal is not None:

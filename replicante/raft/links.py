@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from replicante.raft.link_observations import (
     LinkObservation,
     LinkUp,
 )
+from replicante.raft.link_tls import CLOSED_UNANSWERED, certified_uris, tls_reason
 
 OnMessage = Callable[[PeerId, Incarnation, Channel, bytes], None]
 
@@ -63,8 +65,16 @@ class LinkHost(Protocol):
 
     def greeting(self, channel: Channel) -> Hello: ...
 
-    def decide(self, hello: Hello, *, dialled: PeerId | None, remote: str) -> Refusal | None:
-        """None when the peer is welcome. `dialled`: whom this side meant to reach."""
+    def decide(
+        self,
+        hello: Hello,
+        *,
+        dialled: PeerId | None,
+        remote: str,
+        certified: tuple[str, ...] | None,
+    ) -> Refusal | None:
+        """None when the peer is welcome. `dialled`: whom this side meant to reach. `certified`:
+        the URIs of the other end's verified certificate, None without TLS."""
         ...
 
     def opened(self, link: Link) -> bool:
@@ -100,7 +110,10 @@ class Link(asyncio.Protocol):
         self.is_ending = False
         self.is_made = False
         """The connection exists: `connection_lost` will come."""
+        self.certified: tuple[str, ...] | None = None
+        """What the verified certificate of the other end names; None without TLS."""
         self._loop = asyncio.get_running_loop()
+        self._start_s = self._loop.time()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._wire: asyncio.Transport | None = None
         self._decoder = FrameDecoder(limit_bytes=limits.HANDSHAKE_BYTES_MAX)
@@ -113,9 +126,12 @@ class Link(asyncio.Protocol):
             self._wire = cast(asyncio.Transport, transport)
             self.remote = endpoint_text(transport.get_extra_info("peername"))
             self.is_made = True
+            self.certified = certified_uris(transport.get_extra_info("peercert"))
             _tune(transport.get_extra_info("socket"))
             if self.host.opened(self) and not self.is_ending:
-                self._set_timer(self.host.times.handshake_ms_max, self._on_handshake_late)
+                spent_ms = round((self._loop.time() - self._start_s) * 1_000)  # on TLS
+                rest_ms = max(1, self.host.times.handshake_ms_max - spent_ms)
+                self._set_timer(rest_ms, self._on_handshake_late)
                 self._begin()
             else:
                 self.end("this peer stops")
@@ -134,7 +150,7 @@ class Link(asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self.is_ending = True
-            self.end_reason = self.end_reason or str(exc or "closed by the other side")
+            self.end_reason = self.end_reason or self._lost_reason(exc)
             self._clear()
             self.host.closed(self)
             if self.peer is not None:
@@ -223,6 +239,13 @@ class Link(asyncio.Protocol):
                 remote=self.remote,
             )
         )
+
+    def _lost_reason(self, error: Exception | None) -> str:
+        # In TLS 1.3 the dialler is done before the other end has judged its certificate.
+        if self.certified is not None and self.peer is None and not self.is_inbound:
+            is_told = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+            return tls_reason(error) if is_told else CLOSED_UNANSWERED
+        return str(error or "closed by the other side")
 
     def _reject(self, error: FrameError) -> None:
         self.host.observe(

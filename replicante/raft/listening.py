@@ -1,7 +1,7 @@
 """Accepts the connections of other peers, as many as may be. Touches sockets and asyncio.
 Made by raft.transport at its start; every accepted socket belongs to a task of its group.
-Rules: a connection counts from the moment it is accepted, its TLS greeting included; one above the
-bound is closed at once, before any byte of it is read.
+Rules: a connection counts from the moment it is accepted, its TLS greeting included, and both
+greetings share one time limit; one above the bound is closed at once, before any byte is read.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import socket
 import ssl
 from typing import Protocol
 
+from replicante import limits
 from replicante.errors import AddressInUse, InvalidConfig
+from replicante.raft.frames import encode_frame, encode_refusal
 from replicante.raft.link_inbound import InboundLink
 from replicante.raft.link_observations import StrangerDropped, StrangerFault
+from replicante.raft.link_tls import NEEDS_TLS, PLAIN_FIRST_BYTE, TLS_FIRST_BYTE, tls_reason
 from replicante.raft.links import LinkHost, endpoint_text
 
 _BACKLOG = 64
@@ -131,15 +134,46 @@ class Listener:
         task.add_done_callback(settle)
 
     async def _connect(self, sock: socket.socket, link: InboundLink) -> None:
-        handshake_s = self._host.times.handshake_ms_max / 1_000
+        if self._server_ssl is None:
+            await self._loop.connect_accepted_socket(lambda: link, sock)
+            return
+        time_ms = self._host.times.handshake_ms_max
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: link,
-                sock,
-                ssl=self._server_ssl,
-                ssl_handshake_timeout=handshake_s if self._server_ssl else None,
-            )
+            async with asyncio.timeout(time_ms / 1_000):
+                if await self._speaks_tls(sock, link):
+                    await self._loop.connect_accepted_socket(
+                        lambda: link,
+                        sock,
+                        ssl=self._server_ssl,
+                        ssl_handshake_timeout=time_ms / 1_000,
+                        ssl_shutdown_timeout=time_ms / 1_000,
+                    )
+        except (TimeoutError, ConnectionAbortedError):
+            self._tell(StrangerFault.TOO_SLOW, f"no TLS greeting within {time_ms} ms", link)
         except OSError as error:
-            self._host.observe(
-                StrangerDropped(fault=StrangerFault.TLS, reason=str(error), remote=link.remote)
-            )
+            self._tell(StrangerFault.TLS, tls_reason(error), link)
+
+    async def _speaks_tls(self, sock: socket.socket, link: InboundLink) -> bool:
+        """Looks at the first byte and leaves it there. A peer that speaks plain TCP hears why it
+        is not welcome; who leaves without a word is no news."""
+        await self._readable(sock)
+        first = sock.recv(1, socket.MSG_PEEK)
+        if first == TLS_FIRST_BYTE:
+            return True
+        if first:
+            self._tell(StrangerFault.TLS, "it speaks no TLS, and this peer TLS only", link)
+        if first == PLAIN_FIRST_BYTE:
+            sock.send(encode_frame(encode_refusal(NEEDS_TLS)))
+            sock.recv(limits.HANDSHAKE_BYTES_MAX)  # Unread bytes would take the answer with them.
+        return False
+
+    async def _readable(self, sock: socket.socket) -> None:
+        arrived = asyncio.Event()
+        self._loop.add_reader(sock, arrived.set)
+        try:
+            await arrived.wait()
+        finally:
+            self._loop.remove_reader(sock)
+
+    def _tell(self, fault: StrangerFault, reason: str, link: InboundLink) -> None:
+        self._host.observe(StrangerDropped(fault=fault, reason=reason, remote=link.remote))

@@ -8,15 +8,21 @@ is never replayed.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lmdb
+import lmdb.verify
 import msgpack
 
+from replicante import limits
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import CorruptData, DiskFull, FatalError, UnsupportedFormat
 from replicante.raft.log import HardState, LoadedLog, WriteSet
@@ -29,7 +35,6 @@ _KEY = struct.Struct(">Q")
 _CRC = struct.Struct(">I")
 _HEADER_ROW = b"header"
 _HARD_ROW = b"hard"
-_TAIL_RECORDS = 4_096
 _WAY_OUT = (
     "this copy is damaged: move the directory away and let the peer join again, empty",
     "if every peer is damaged, keep all directories and restore from a backup",
@@ -60,7 +65,14 @@ class LmdbLog:
         self._path = path
         self._map_bytes = map_bytes
         path.mkdir(parents=True, exist_ok=True)
+        self._is_open = False
+        is_new = not (path / "data.mdb").exists()
         self._open()
+        try:
+            _sync_directories(path, path.parent) if is_new else self._check_size()
+        except BaseException:
+            self.close()
+            raise
 
     def _open(self) -> None:
         try:
@@ -77,13 +89,31 @@ class LmdbLog:
             )
             self._meta = self._env.open_db(b"meta")
             self._entries = self._env.open_db(b"entries")
+            self._is_open = True
         except lmdb.Error as error:
             if self._is_full(error):
                 raise DiskFull(f"no room to open {self._path}: {error}") from error
             raise CorruptData(f"{self._path} cannot be opened: {error}", hints=_WAY_OUT) from error
 
     def close(self) -> None:
+        self._is_open = False
         self._env.close()
+
+    def _check_size(self) -> None:
+        """A page beyond the end of the file would kill this process when it is read.
+
+        LMDB may leave pages at the end unwritten that it allocated and freed in one transaction, so
+        a short file alone proves nothing: then every page is walked.
+        """
+        bytes_min = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        if (self._path / "data.mdb").stat().st_size >= bytes_min:
+            return
+        try:
+            problems = lmdb.verify.verify(str(self._path))  # type: ignore[no-untyped-call]
+        except lmdb.verify.VerifyError as error:
+            problems = [str(error)]
+        if problems:
+            raise CorruptData(f"{self._path} is cut short: {problems[0]}", hints=_WAY_OUT)
 
     # --- header ------------------------------------------------------------------------------
 
@@ -120,48 +150,73 @@ class LmdbLog:
 
     def read(self, low: int, high: int) -> list[Record]:
         records: list[Record] = []
-        with self._env.begin(db=self._entries) as txn:
+        with self._reading() as txn:
             for index in range(low, high):
-                stored = txn.get(_KEY.pack(index))
+                stored = txn.get(_KEY.pack(index), db=self._entries)
                 if stored is None:
-                    raise CorruptData(f"entry {index} is missing in {self._path}", hints=_WAY_OUT)
+                    raise self._missing(index)
                 records.append(self._decode(index, stored, None))
         return records
 
     def load(self) -> LoadedLog | None:
         """Verifies every record and the chain; None before genesis. Raises CorruptData with the
         way out."""
-        hard_row = self._read_row(_HARD_ROW)
-        try:
-            hard = HardState(**hard_row) if hard_row is not None else HardState()
-        except TypeError as error:
-            raise CorruptData(f"the hard state in {self._path} is incomplete: {error}") from error
+        hard = self._hard_state()
         runs: list[tuple[int, int]] = []
-        tail: list[Record] = []
-        first_index = 0
-        chain: bytes | None = CHAIN_ZERO
-        with self._env.begin(db=self._entries) as txn:
-            for key, stored in txn.cursor():
-                (index,) = _KEY.unpack(key)
-                if tail and index != tail[-1].index + 1:
-                    raise CorruptData(
-                        f"entry {tail[-1].index + 1} is missing in {self._path}", hints=_WAY_OUT
-                    )
-                record = self._decode(index, stored, chain)
-                chain = record.chain
-                first_index = first_index or index
-                if not runs or runs[-1][1] != record.term:
-                    runs.append((index, record.term))
-                tail.append(record)
-                if len(tail) > 2 * _TAIL_RECORDS:
-                    del tail[:-_TAIL_RECORDS]
+        tail: deque[Record] = deque()
+        tail_bytes, first_index = 0, 0
+        for record in self._scan():
+            first_index = first_index or record.index
+            if not runs or runs[-1][1] != record.term:
+                runs.append((record.index, record.term))
+            tail.append(record)
+            tail_bytes += record.size_bytes
+            while tail_bytes > limits.LOG_TAIL_BYTES_MAX and len(tail) > 1:
+                tail_bytes -= tail.popleft().size_bytes
         if not tail:
             return None
+        if tail[-1].term > hard.term:
+            raise CorruptData(
+                f"{self._path} has entries of term {tail[-1].term} and a promise for term"
+                f" {hard.term} only: what it promised since is lost",
+                hints=_WAY_OUT,
+            )
         return LoadedLog(
-            hard=hard, first_index=first_index, last=tail[-1], term_runs=runs, tail=tail
+            hard=hard, first_index=first_index, last=tail[-1], term_runs=runs, tail=list(tail)
         )
 
     # --- below -------------------------------------------------------------------------------
+
+    def _scan(self) -> Iterator[Record]:
+        """Every record in order, each proved to follow the one before it."""
+        chain = CHAIN_ZERO
+        expected: int | None = None
+        with self._reading() as txn:
+            for key, stored in txn.cursor(db=self._entries):
+                index = int.from_bytes(key, "big")
+                if expected is not None and index != expected:
+                    raise self._missing(expected)
+                record = self._decode(index, stored, chain)
+                chain, expected = record.chain, index + 1
+                yield record
+
+    @contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction]:
+        try:
+            with self._env.begin() as txn:
+                yield txn
+        except lmdb.Error as error:
+            raise CorruptData(f"{self._path} cannot be read: {error}", hints=_WAY_OUT) from error
+
+    def _missing(self, index: int) -> CorruptData:
+        return CorruptData(f"entry {index} is missing in {self._path}", hints=_WAY_OUT, index=index)
+
+    def _hard_state(self) -> HardState:
+        fields = self._read_row(_HARD_ROW)
+        try:
+            return HardState(**fields) if fields is not None else HardState()
+        except TypeError as error:
+            raise CorruptData(f"the hard state in {self._path} is incomplete: {error}") from error
 
     def _decode(self, index: int, stored: bytes, chain_before: bytes | None) -> Record:
         try:
@@ -172,19 +227,16 @@ class LmdbLog:
             ) from error
 
     def _read_row(self, name: bytes) -> dict[str, Any] | None:
-        try:
-            with self._env.begin(db=self._meta) as txn:
-                stored = txn.get(name)
-        except lmdb.Error as error:
-            raise CorruptData(f"{self._path} cannot be read: {error}", hints=_WAY_OUT) from error
+        with self._reading() as txn:
+            stored = txn.get(name, db=self._meta)
         if stored is None:
             return None
-        (crc,) = _CRC.unpack_from(stored)
-        if zlib.crc32(stored[_CRC.size :], zlib.crc32(name)) != crc:
+        crc, body = stored[: _CRC.size], stored[_CRC.size :]
+        if crc != _CRC.pack(zlib.crc32(body, zlib.crc32(name))):
             raise CorruptData(
                 f"row {name.decode()} in {self._path} does not match its checksum", hints=_WAY_OUT
             )
-        fields = msgpack.unpackb(stored[_CRC.size :])
+        fields = msgpack.unpackb(body)
         assert isinstance(fields, dict)
         return fields
 
@@ -194,6 +246,8 @@ class LmdbLog:
         truncate_from: int | None,
         records: tuple[tuple[int, bytes], ...],
     ) -> None:
+        if not self._is_open:
+            self._open()  # found no room last time
         try:
             with self._env.begin(write=True) as txn:
                 for name, fields in rows.items():
@@ -218,7 +272,7 @@ class LmdbLog:
         nothing else may."""
         if not self._is_full(error):
             raise FatalError(f"the log in {self._path} cannot be written: {error}") from error
-        self._env.close()
+        self.close()
         self._open()
         raise DiskFull(
             f"no room to write the log in {self._path}: {error}",
@@ -227,3 +281,13 @@ class LmdbLog:
 
     def _is_full(self, error: lmdb.Error) -> bool:
         return isinstance(error, lmdb.MapFullError) or is_for_want_of_room(self._path, error.code)
+
+
+def _sync_directories(*paths: Path) -> None:
+    """A durable file under a name that a power cut may forget would not be durable."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

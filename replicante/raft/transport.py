@@ -32,6 +32,7 @@ from replicante.raft.link_observations import (
     StrangerDropped,
     StrangerFault,
 )
+from replicante.raft.link_tls import check_contexts
 from replicante.raft.links import LinkCounters, LinkTimes
 from replicante.raft.listening import Listener, bind
 
@@ -71,7 +72,8 @@ class TransportSettings:
     """`host:port`; port 0 takes a free one, see `Transport.address`."""
     server_ssl: ssl.SSLContext | None = None
     client_ssl: ssl.SSLContext | None = None
-    """None: plain TCP. The certificate of a peer is verified against its peer id."""
+    """None: plain TCP. Both are given or none is, and both ask the other end for a certificate;
+    it must name the peer and the cluster that the greeting claims (`ids.peer_uri`, ADR 0017)."""
     times: LinkTimes = field(default_factory=LinkTimes)
 
 
@@ -87,12 +89,20 @@ class Transport:
         entropy: Entropy,
         resolve: Resolve = resolve_name,
     ) -> None:
-        """Raises InvalidConfig when no other peer could read our greeting."""
+        """Raises InvalidConfig when no other peer could read our greeting, and for contexts that
+        would not prove who is at the other end."""
         self._settings = settings
         self._entropy = entropy
         self._resolve = resolve
         self._endpoint = split_address(settings.listen)
-        self._board = LinkBoard(callbacks, local, times=settings.times, process=entropy.token())
+        check_contexts(server=settings.server_ssl, client=settings.client_ssl)
+        self._board = LinkBoard(
+            callbacks,
+            local,
+            times=settings.times,
+            process=entropy.token(),
+            is_tls=settings.server_ssl is not None,
+        )
         self._peers: dict[PeerId, str] = {}
         self._diallers = self._board.diallers
         self._tasks: dict[Dialler, asyncio.Task[None]] = {}

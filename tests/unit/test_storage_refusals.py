@@ -12,6 +12,7 @@ import lmdb
 import pytest
 from storage_builders import open_store
 
+from replicante.dir_lock import LOCK_NAME, DirLock
 from replicante.errors import (
     CorruptData,
     DataDirInUse,
@@ -20,7 +21,6 @@ from replicante.errors import (
     WrongIdentity,
 )
 from replicante.limits import MIB
-from replicante.dir_lock import LOCK_NAME, DirLock
 
 
 def filled(path, **options):
