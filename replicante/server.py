@@ -21,8 +21,15 @@ from replicante.api.app import create_app
 from replicante.api.http_server import HttpServer
 from replicante.clock import SystemClock
 from replicante.config import Address, PeerConfig
+from replicante.disk_room import NO_ROOM
 from replicante.entropy import SystemEntropy
-from replicante.errors import AddressInUse, FatalError, ReplicanteError
+from replicante.errors import (
+    AddressInUse,
+    DiskFull,
+    FatalError,
+    ReplicanteError,
+    StartRefused,
+)
 from replicante.peer_file import PeerFile, remove_peer_file, write_peer_file
 from replicante.raft import Peer, PeerSettings
 from replicante.raft.observations import (
@@ -134,7 +141,7 @@ class PeerServer:
         try:
             await self._start_http()
         except BaseException:
-            await self.peer.stop()
+            await self.stop()
             raise
 
     async def run_until(self, stop: asyncio.Event) -> None:
@@ -181,19 +188,28 @@ class PeerServer:
         listen = self.config.http_listen
         self._http = HttpServer(api, host=listen.host, port=listen.port)
         await self._http.start()
-        write_peer_file(
-            self.config.data_dir,
-            PeerFile(
-                id=self.config.peer.id,
-                pid=os.getpid(),
-                raft=self.config.raft.listen,
-                http=f"{listen.host}:{self._http.port}",
-            ),
-        )
+        self._write_peer_file(http=f"{listen.host}:{self._http.port}")
         self._watchers = [
             asyncio.create_task(watch_loop_lag(metrics=self._metrics, log=self._log)),
             asyncio.create_task(self._watch_readiness()),
         ]
+
+    def _write_peer_file(self, *, http: str) -> None:
+        """Raises DiskFull, StartRefused."""
+        config = self.config
+        note = PeerFile(id=config.peer.id, pid=os.getpid(), raft=config.raft.listen, http=http)
+        try:
+            write_peer_file(config.data_dir, note)
+        except OSError as exc:
+            if exc.errno in NO_ROOM:
+                raise DiskFull(
+                    f"There is no room to start in {config.data_dir}: {exc.strerror}.",
+                    hints=("Make room on this disk, then start this peer again.",),
+                ) from exc
+            raise StartRefused(
+                f"The data directory {config.data_dir} cannot be used: {exc.strerror}.",
+                hints=("Give a directory that this user may write.",),
+            ) from exc
 
     def _open_state(self, incarnation: str) -> DurableStateMachine:
         store = LmdbStore.open(
