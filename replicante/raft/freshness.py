@@ -21,9 +21,9 @@ class Freshness:
         an acknowledgement of the process before this one."""
         self._started_term = started_term
         self._term = 0
-        self._foreign_round = 0
-        """Rounds up to here, in the present term, may have been acknowledged by an earlier process;
-        0, which is no round, when none was."""
+        self._newest_round = 0
+        """Newest one noted in the present term, or that an earlier process may have acknowledged.
+        An older one is never noted again: its first acknowledgement may be forgotten already."""
         self._acknowledged_ms: dict[int, int] = {}
         self._proofs: deque[tuple[int, int]] = deque(maxlen=limits.ROUNDS_KEPT_MAX)
         """(commit index, instant until which it covers everything), not yet applied."""
@@ -36,12 +36,13 @@ class Freshness:
             self._term = append.term
             self._acknowledged_ms.clear()
             # Whatever an earlier process heard was sent before the first message to this one.
-            self._foreign_round = append.round if append.term == self._started_term else 0
+            self._newest_round = append.round if append.term == self._started_term else 0
         acknowledged_ms = self._acknowledged_ms.get(append.echoed_round)
         if acknowledged_ms is not None and append.quorum_age_ms >= 0:
             self._proofs.append((append.commit_index, acknowledged_ms - append.quorum_age_ms))
-        if append.round > self._foreign_round:
-            self._acknowledged_ms.setdefault(append.round, now_ms)
+        if append.round > self._newest_round:
+            self._newest_round = append.round
+            self._acknowledged_ms[append.round] = now_ms
         while len(self._acknowledged_ms) > limits.ROUNDS_KEPT_MAX:
             del self._acknowledged_ms[next(iter(self._acknowledged_ms))]
 
