@@ -9,7 +9,7 @@ from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.errors import WrongIdentity
 from replicante.ids import make_index
-from replicante.raft.log import HardState, LoadedLog, WriteSet
+from replicante.raft.log import HardState, LoadedLog, LogBackend, WriteSet
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.membership import cluster_id_of
 from replicante.raft.records import CHAIN_ZERO, encode_record, make_record
@@ -80,7 +80,7 @@ def write_genesis(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeade
     return born
 
 
-def count_boot(store: LmdbLog, loaded: LoadedLog) -> HardState:
+def count_boot(store: LogBackend, loaded: LoadedLog) -> HardState:
     """One more start of this directory; durable before this process asks for a session under
     it."""
     hard = replace(loaded.hard, boot=loaded.hard.boot + 1)
