@@ -1,0 +1,283 @@
+"""What must hold at every instant of a simulated run, judged from outside the peers.
+
+Called by sim_cluster as the `Watcher` of its peers. Nothing here asks a peer what it believes
+when a message, a disk or the log itself can tell. The first broken rule ends the run with
+`Violation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from replicante.raft import messages as m
+from replicante.raft.log import WriteSet
+from replicante.raft.membership import Configuration, majority
+from replicante.raft.records import CommandItem, Record, decode_items
+from replicante.raft.state_machine import EntryKind
+from replicante.testing.clock import Schedule
+from replicante.testing.sim_peer import SimPeer
+
+
+class Violation(Exception):
+    """A promise was broken. `rule` names it; the text tells what was seen."""
+
+    def __init__(self, rule: str, text: str) -> None:
+        self.rule = rule
+        super().__init__(f"{rule}: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One entry of the cluster's one history."""
+
+    chain: bytes
+    term: int
+    clock_ms: int
+    known_us: int
+    """When a leader knew first that it is committed."""
+
+
+class RaftChecks:
+    """The rules of the log, of terms and of votes."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        configuration: Configuration,
+        genesis: Record,
+        *,
+        drift: int,
+        count: Callable[[str], None],
+    ) -> None:
+        self.ledger: dict[int, Committed] = {
+            genesis.index: Committed(genesis.chain, 0, 0, schedule.now_us)
+        }
+        self.committed_index = genesis.index
+        self._schedule = schedule
+        self._drift = drift
+        self._count = count
+        self._voters = frozenset(voter.key for voter in configuration.voters)
+        self._majority = majority(len(configuration.voters))
+        self._leaders: dict[int, str] = {}
+        self._votes: dict[tuple[str, int], str] = {}
+        self._chains: dict[tuple[int, int], bytes] = {}
+        self._sent_terms: dict[str, int] = {}
+        self._commits: dict[str, tuple[int, int]] = {}
+        """peer → (process, commit index seen last)"""
+        self._peers: dict[str, SimPeer] = {}
+        self._led: dict[str, int] = {}
+        self._commands: set[tuple[int, int]] = set()
+
+    def watch(self, peers: Sequence[SimPeer]) -> None:
+        self._peers = {peer.key: peer for peer in peers}
+
+    def started(self, peer: SimPeer) -> None:
+        assert peer.driver is not None
+        term = peer.driver.engine.term
+        if term < self._sent_terms.get(peer.key, 0):
+            self._fail(
+                "term goes back",
+                f"{peer.name} starts in {term} and has spoken in {self._sent_terms[peer.key]}",
+            )
+
+    # --- after a step ------------------------------------------------------------------------
+
+    def stepped(self, peer: SimPeer) -> None:
+        assert peer.driver is not None
+        engine = peer.driver.engine
+        if engine.is_leader:
+            self._check_leader(peer, engine.term)
+        commit_index = engine.commit_index
+        process, seen_index = self._commits.get(peer.key, (0, 0))
+        if process != peer.process:
+            seen_index = 0
+        if commit_index != seen_index or self._majority == 1:
+            if commit_index < seen_index:
+                self._fail("commit goes back", f"{peer.name}: {seen_index} → {commit_index}")
+            self._commits[peer.key] = (peer.process, commit_index)
+            self._check_commit(peer, commit_index)
+
+    def _check_leader(self, peer: SimPeer, term: int) -> None:
+        assert peer.driver is not None
+        leader = self._leaders.setdefault(term, peer.key)
+        if leader != peer.key:
+            self._fail("one leader a term", f"{leader} and {peer.key} in term {term}")
+        if self._led.get(peer.key) == term:
+            return
+        self._led[peer.key] = term
+        self._count("leader_elected")
+        last = self.ledger[self.committed_index]
+        if last.term < term:
+            chain = _chain_in_log(peer, self.committed_index)
+            if chain != last.chain:
+                self._fail(
+                    "leader completeness",
+                    f"{peer.name} leads term {term} without entry {self.committed_index}",
+                )
+
+    def _check_commit(self, peer: SimPeer, commit_index: int) -> None:
+        driver = peer.driver
+        assert driver is not None
+        if commit_index > driver.log.last_index:
+            self._fail("commit within the log", f"{peer.name} commits {commit_index}")
+        known_index = min(commit_index, self.committed_index)
+        if known_index in self.ledger and (
+            _chain_in_log(peer, known_index) != self.ledger[known_index].chain
+        ):
+            self._fail(
+                "committed prefix", f"{peer.name} has another entry at or below {known_index}"
+            )
+        if commit_index <= self.committed_index:
+            return
+        # A leader may find its last entries committed and step down in one step.
+        if self._led.get(peer.key) != driver.engine.term:
+            self._fail(
+                "committed by a leader",
+                f"{peer.name} commits {commit_index}, leaders only {self.committed_index}",
+            )
+        self._extend(peer, commit_index)
+
+    def _extend(self, peer: SimPeer, commit_index: int) -> None:
+        assert peer.driver is not None
+        if self._majority == 1:
+            # Who decides alone counts only what is on its own disk (it applies no more either).
+            commit_index = min(commit_index, peer.driver.log.durable_index)
+        for index in range(self.committed_index + 1, commit_index + 1):
+            record = peer.driver.log.get(index)
+            self._count_repeats(record)
+            before = self.ledger[index - 1]
+            if record.clock_ms < before.clock_ms or record.term < before.term:
+                self._fail("clock and term grow", f"entry {index}: {record} after {before}")
+            self.ledger[index] = Committed(
+                record.chain, record.term, record.clock_ms, self._schedule.now_us
+            )
+        if commit_index > self.committed_index:
+            self.committed_index = commit_index
+            self.check_durable(commit_index, "is committed")
+            self._check_clock(commit_index)
+
+    def _count_repeats(self, record: Record) -> None:
+        """Commands that entered the history twice: what sessions are for."""
+        if record.kind is not EntryKind.COMMANDS:
+            return
+        for item in decode_items(record.payload):
+            if isinstance(item, CommandItem):
+                place = (item.session, item.sequence)
+                if place in self._commands:
+                    self._count("command_repeated")
+                self._commands.add(place)
+
+    def _check_clock(self, index: int) -> None:
+        now_ms = self._schedule.now_us / 1_000
+        bound_ms = now_ms * (1 + self._drift / 1_000_000) + 2
+        if self.ledger[index].clock_ms > bound_ms:
+            self._fail(
+                "clock no faster than time",
+                f"entry {index} says {self.ledger[index].clock_ms} after {now_ms} ms",
+            )
+
+    def check_durable(self, index: int, why: str) -> None:
+        """What was promised is on the disks of a majority at this very instant."""
+        chain = self.ledger[index].chain
+        holders = [
+            key
+            for key, peer in self._peers.items()
+            if key in self._voters and peer.disk.chain_at(index) == chain
+        ]
+        if len(holders) < self._majority:
+            self._fail("durable on a quorum", f"entry {index} {why}, on disk at {holders}")
+
+    # --- what is about to be written ---------------------------------------------------------
+
+    def staged(self, peer: SimPeer, writes: WriteSet) -> None:
+        assert peer.driver is not None
+        if writes.truncate_from is not None:
+            self._count("tail_truncated")
+
+    def synced(self, peer: SimPeer, writes: WriteSet) -> None:
+        """`writes` are on its disk."""
+        if writes.truncate_from is not None and writes.truncate_from <= self.committed_index:
+            # Legal for a peer that was asleep and that nobody counted, never for one of a quorum.
+            self.check_durable(self.committed_index, f"was dropped by {peer.name}")
+        for index, _ in writes.records:
+            record = peer.disk.read(index, index + 1)[0]
+            self._check_match(peer, index, record.term, record.chain)
+
+    def _check_match(self, peer: SimPeer, index: int, term: int, chain: bytes) -> None:
+        """An index and a term name one entry for ever, and everything before it."""
+        before = self._chains.setdefault((index, term), chain)
+        if before != chain:
+            self._fail("log matching", f"{peer.name}: another entry {index} of term {term}")
+
+    # --- what leaves -------------------------------------------------------------------------
+
+    def sent(self, peer: SimPeer, target: str, message: m.Message) -> None:
+        term = getattr(message, "term", None)
+        if term is None:
+            return
+        if term > peer.disk.hard.term:
+            self._fail(
+                "term is durable",
+                f"{peer.name} tells term {term}, its disk knows {peer.disk.hard.term}",
+            )
+        if term > self._sent_terms.get(peer.key, 0):
+            self._sent_terms[peer.key] = term
+        match message:
+            case m.VoteRequest():
+                self._check_vote(peer, term, peer.key)
+            case m.VoteReply(is_granted=True):
+                self._check_vote(peer, term, self._key(target))
+            case m.VoteReply():
+                self._count("vote_denied")
+            case m.AppendAck(is_success=True):
+                self._check_acknowledgement(peer, message)
+            case m.AppendAck():
+                self._count("append_refused")
+            case m.Append():
+                leader = self._leaders.setdefault(term, peer.key)
+                if leader != peer.key:
+                    self._fail("one leader a term", f"{leader} and {peer.key} append in {term}")
+                if message.entries:
+                    index = message.prev_index + len(message.entries)
+                    self._check_match(peer, index, message.entries[-1].term, message.chain)
+
+    def _check_vote(self, peer: SimPeer, term: int, candidate: str) -> None:
+        before = self._votes.setdefault((peer.key, term), candidate)
+        if before != candidate:
+            self._fail("one vote a term", f"{peer.name}: {before} and {candidate} in term {term}")
+        hard = peer.disk.hard
+        # A later term on disk keeps the promise too: nothing more can be voted in an older one.
+        if hard.term == term and hard.voted_for != candidate:
+            self._fail("vote is durable", f"{peer.name} votes {candidate} in {term}, has {hard}")
+
+    def _check_acknowledgement(self, peer: SimPeer, ack: m.AppendAck) -> None:
+        chain = peer.disk.chain_at(ack.match_index)
+        if chain is None and ack.match_index > 0:
+            self._fail(
+                "acknowledged is durable",
+                f"{peer.name} acknowledges {ack.match_index}, has {peer.disk.last_index}",
+            )
+        leader = self._peers.get(self._leaders.get(ack.term, ""))
+        if leader is None or leader.driver is None or ack.match_index == 0:
+            return
+        engine = leader.driver.engine
+        if not engine.is_leader or engine.term != ack.term:
+            return
+        if _chain_in_log(leader, ack.match_index) != chain:
+            self._fail(
+                "acknowledged is equal", f"{peer.name} acknowledges another {ack.match_index}"
+            )
+
+    def _key(self, name: str) -> str:
+        return next(key for key, peer in self._peers.items() if peer.name == name)
+
+    def _fail(self, rule: str, text: str) -> NoReturn:
+        raise Violation(rule, text)
+
+
+def _chain_in_log(peer: SimPeer, index: int) -> bytes | None:
+    assert peer.driver is not None
+    log = peer.driver.log
+    return log.get(index).chain if log.first_index <= index <= log.last_index else None

@@ -1,0 +1,62 @@
+"""A disk that forgets what was not synced: the log's backend in a simulated peer.
+
+Called by sim_peer. A write set is one transaction, as in LMDB: after a crash the whole of it is
+there, or nothing (torn records are the loader's business and are tested on real files). What is
+kept are the bytes that the log made, decoded and proved to follow each other.
+"""
+
+from __future__ import annotations
+
+from replicante.errors import CorruptData
+from replicante.raft.log import HardState, LoadedLog, WriteSet, runs_of
+from replicante.raft.records import Record, decode_record
+
+_TAIL_RECORDS = 8
+
+
+class SimDisk:
+    """Fits `LogBackend`. `write` is the barrier: what it was given is durable afterwards."""
+
+    def __init__(self, genesis: Record) -> None:
+        self.hard = HardState()
+        self.writes_count = 0
+        self._first_index = genesis.index
+        self._records = [genesis]
+
+    def write(self, writes: WriteSet) -> None:
+        if writes.truncate_from is not None:
+            assert writes.truncate_from > self._first_index
+            del self._records[writes.truncate_from - self._first_index :]
+        for index, stored in writes.records:
+            last = self._records[-1]
+            assert index == last.index + 1, "the disk would get a hole"
+            self._records.append(decode_record(index, stored, chain_before=last.chain))
+        if writes.hard is not None:
+            self.hard = writes.hard
+        self.writes_count += 1
+
+    def read(self, low: int, high: int) -> list[Record]:
+        found = self._records[low - self._first_index : high - self._first_index]
+        if len(found) != high - low:
+            raise CorruptData(f"entries {low} to {high - 1} are not all there")
+        return found
+
+    def load(self) -> LoadedLog:
+        return LoadedLog(
+            hard=self.hard,
+            first_index=self._first_index,
+            last=self._records[-1],
+            term_runs=runs_of(self._records),
+            tail=self._records[-_TAIL_RECORDS:],
+        )
+
+    # --- what checks ask ---------------------------------------------------------------------
+
+    @property
+    def last_index(self) -> int:
+        return self._records[-1].index
+
+    def chain_at(self, index: int) -> bytes | None:
+        """None where nothing is durable."""
+        place = index - self._first_index
+        return self._records[place].chain if 0 <= place < len(self._records) else None

@@ -1,0 +1,423 @@
+"""One simulated peer: the real driver, engine, log and records over a simulated disk and network.
+
+Called by sim_cluster. It is `raft.peer` without asyncio, and keeps the same order: step, send
+early, answer, write, barrier, `persisted`, send late. A process may end between any two of these.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from replicante.raft import driver as d
+from replicante.raft import messages as m
+from replicante.raft.data_dir import count_boot
+from replicante.raft.host import InMemoryMachine, MachineHost
+from replicante.raft.log import Log, WriteSet
+from replicante.raft.membership import Configuration, Member
+from replicante.raft.state_machine import DurableStateMachine
+from replicante.testing.clock import Action, Schedule, SimClock
+from replicante.testing.entropy import Chance
+from replicante.testing.sim_disk import SimDisk
+from replicante.testing.sim_machine import (
+    LaggingMachine,
+    RegisterMachine,
+    Registers,
+    Report,
+    StateDisk,
+)
+from replicante.testing.sim_network import SimNetwork
+from replicante.testing.sim_options import Options, Site
+
+_STALL_US_MAX = 400_000
+
+
+class Phase(enum.Enum):
+    DOWN = "down"
+    STARTING = "starting"
+    IDLE = "idle"
+    WRITING = "writing"
+    """A write is in flight; inputs wait."""
+
+
+class Watcher(Protocol):
+    """Everything that a peer does is shown to the checks before anything else happens."""
+
+    def started(self, peer: SimPeer) -> None: ...
+
+    def stepped(self, peer: SimPeer, effects: d.Effects) -> None: ...
+
+    def staged(self, peer: SimPeer, writes: WriteSet) -> None: ...
+
+    def synced(self, peer: SimPeer, writes: WriteSet) -> None: ...
+
+    def sent(self, peer: SimPeer, target: str, message: m.Message) -> None: ...
+
+    def answered(self, peer: SimPeer, effects: d.Effects) -> None: ...
+
+    def ended(self, peer: SimPeer) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a peer lives in."""
+
+    options: Options
+    schedule: Schedule
+    network: SimNetwork
+    watcher: Watcher
+    note: Callable[[str], None]
+    count: Callable[[str], None]
+    report: Report
+    reached: Callable[[SimPeer, Site], bool]
+    """Tells of a promise that has just been given; True when the peer ended because of it."""
+
+
+class SimPeer:
+    """Fits `sim_network.Station`."""
+
+    def __init__(
+        self,
+        world: World,
+        member: Member,
+        configuration: Configuration,
+        disk: SimDisk,
+        *,
+        is_durable: bool,
+    ) -> None:
+        self.name = member.peer_id
+        self.key = member.key
+        self.disk = disk
+        self.process = 0
+        self.phase = Phase.DOWN
+        self.is_paused = False
+        self.is_stopping = False
+        self.driver: d.Driver | None = None
+        self.inbox: list[d.Input] = []
+        self.stall_until_us = 0
+        """The disk answers nothing before this instant."""
+        options, schedule = world.options, world.schedule
+        self._world = world
+        self._member = member
+        self._configuration = configuration
+        self._keys = {other.peer_id: other.key for other in configuration.members}
+        self._names = {other.key: other.peer_id for other in configuration.members}
+        self._state_disk = StateDisk() if is_durable else None
+        self._chance = Chance(options.seed, f"peer {self.name}")
+        self._entropy = Chance(options.seed, f"engine {self.name}")
+        self.clock = SimClock(
+            schedule,
+            origin_us=self._chance.between(0, 10_000_000),
+            rate=1_000_000 + self._chance.between(-options.drift, options.drift),
+        )
+        self._writes: WriteSet | None = None
+        self._is_written = False
+        self._effects: d.Effects | None = None
+        self._is_step_planned = False
+        self._wake_ms: int | None = None
+        self._after_pause: Action | None = None
+        self._last_flush_ms = 0
+        self._next_ticket = 1
+        self._unflushed_max = self._chance.pick([3, 50, 1 << 40])
+
+    # --- life --------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """It listens: a process that still reads its log does not."""
+        return self.driver is not None
+
+    @property
+    def machine(self) -> DurableStateMachine:
+        assert self.driver is not None
+        return self.driver.host.machine
+
+    def start(self) -> None:
+        """The process exists; it speaks once its start is counted on disk."""
+        assert self.phase is Phase.DOWN
+        self.process += 1
+        self.phase = Phase.STARTING
+        self.is_paused = self.is_stopping = False
+        self._world.note(f"start {self.name}")
+        if self._world.reached(self, Site.STARTING):
+            return
+        self._later(self._sync_us(), self._begin)
+
+    def _begin(self) -> None:
+        loaded = self.disk.load()
+        hard = count_boot(self.disk, loaded)
+        machine = self._make_machine()
+        options = self._world.options
+        self.driver = d.Driver(
+            identity=d.Identity(
+                peer_id=self.name,
+                key=self.key,
+                incarnation=self._member.incarnation,
+                boot=hard.boot,
+            ),
+            configuration=self._configuration,
+            log=Log(self.disk, loaded),
+            host=MachineHost(machine),
+            entropy=self._entropy,
+            now_ms=self.clock.monotonic_ms(),
+            heartbeat_ms=options.heartbeat_ms,
+            election_ms_min=options.election_ms_min,
+            election_ms_max=options.election_ms_max,
+        )
+        self._last_flush_ms = self.clock.monotonic_ms()
+        self.phase = Phase.IDLE
+        self._world.watcher.started(self)
+        self._world.network.started(self)
+        self.wake()
+
+    def _make_machine(self) -> DurableStateMachine:
+        report = self._world.report
+        if self._state_disk is None:
+            machine = RegisterMachine(report)
+            self.registers: Registers = machine.registers
+            return InMemoryMachine(machine)
+        lagging = LaggingMachine(self._state_disk, report, unflushed_max=self._unflushed_max)
+        self.registers = lagging.registers
+        return lagging
+
+    def crash(self, *, loses_machine: bool = False) -> None:
+        """The process is gone at once. A write in flight is on disk as a whole, or not at all."""
+        self._world.note(f"crash {self.name} {loses_machine}")
+        if self._writes is not None and not self._is_written and self._chance.happens(0.5):
+            self._world.count("crash_kept_write")
+            self._sync()
+        self._end(loses_sent=loses_machine)
+        if loses_machine:
+            self.clock.reboot(origin_us=self._chance.between(0, 1_000_000))
+
+    def _end(self, *, loses_sent: bool) -> None:
+        self._world.watcher.ended(self)
+        self.phase = Phase.DOWN
+        self.driver = None
+        self.inbox = []
+        self._writes = self._effects = None
+        self._is_step_planned = False
+        self._wake_ms = None
+        self._after_pause = None
+        self._world.network.ended(self, loses_sent=loses_sent)
+
+    def finish(self) -> None:
+        """An orderly end, as `Peer.stop` after the hand-over."""
+        if self.phase is not Phase.IDLE or self.driver is None:
+            return
+        self._world.note(f"stop {self.name}")
+        self._world.watcher.answered(self, self.driver.stop())
+        self.machine.flush()
+        self._end(loses_sent=False)
+
+    def pause(self) -> None:
+        self._world.note(f"pause {self.name}")
+        self.is_paused = True
+
+    def resume(self) -> None:
+        if not self.is_paused:
+            return
+        self._world.note(f"resume {self.name}")
+        self.is_paused = False
+        action, self._after_pause = self._after_pause, None
+        if action is not None:
+            action()
+        self.wake()
+
+    # --- what arrives ------------------------------------------------------------------------
+
+    def deliver(self, sender: str, body: bytes) -> None:
+        if self.driver is not None:
+            self._give(d.Received(self._keys[sender], m.decode_message(body)))
+
+    def link_changed(self, other: str, *, is_up: bool) -> None:
+        self._world.note(f"link {self.name}>{other} {is_up}")
+        self._give(d.LinkChanged(self._keys[other], is_up))
+
+    def link_refused(self, other: str) -> None:
+        self._world.count("link_refused")
+        self._give(d.LinkRefused(self._keys[other]))
+
+    def propose(self, command: bytes, *, timeout_ms: int) -> int:
+        """The ticket under which it will be answered."""
+        ticket = self._ticket()
+        self._give(d.ProposeInput(ticket, command, self.clock.monotonic_ms() + timeout_ms))
+        return ticket
+
+    def read(self, *, timeout_ms: int) -> int:
+        ticket = self._ticket()
+        self._give(d.ReadInput(ticket, self.clock.monotonic_ms() + timeout_ms))
+        return ticket
+
+    def hand_over(self) -> None:
+        deadline_ms = self.clock.monotonic_ms() + self._world.options.election_ms_min
+        self._give(d.TransferInput(deadline_ms))
+
+    def _ticket(self) -> int:
+        self._next_ticket += 1
+        return self._next_ticket
+
+    def _give(self, given: d.Input) -> None:
+        if self.driver is not None:
+            self.inbox.append(given)
+            self.wake()
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        if self._is_step_planned or self.is_paused or self.phase is not Phase.IDLE:
+            return
+        self._is_step_planned = True
+        self._later(self._chance.between(*self._world.options.loop_us), self._step)
+
+    def _step(self) -> None:
+        if not self._is_step_planned or self.is_paused or self.phase is not Phase.IDLE:
+            self._is_step_planned = False
+            return
+        self._is_step_planned = False
+        driver = self.driver
+        assert driver is not None
+        inputs, self.inbox = self.inbox, []
+        now_ms = self.clock.monotonic_ms()
+        world = self._world
+        world.note(f"step {self.name} {now_ms} {len(inputs)}")
+        effects = driver.step(inputs, now_ms=now_ms, wall_ms=self.clock.wall_ms())
+        world.watcher.stepped(self, effects)
+        if driver.log.has_writes:
+            # Taken first, so that a crash while sending finds the write on its way.
+            self._writes, self._is_written = driver.log.take_writes(), False
+            world.watcher.staged(self, self._writes)
+        if not self._send(effects.early):
+            return
+        world.watcher.answered(self, effects)
+        if effects.proposals and world.reached(self, Site.ANSWERED):
+            return
+        if effects.observations and driver.engine.is_leader and world.reached(self, Site.ELECTED):
+            return
+        if self._writes is None:
+            self._complete(effects)
+            return
+        self.phase = Phase.WRITING
+        self._effects = effects
+        if not world.reached(self, Site.BEFORE_BARRIER):
+            self._later(self._sync_us(), self._barrier)
+
+    def _barrier(self) -> None:
+        """The disk has it. The process learns of it a moment later, if it still runs."""
+        if self._world.schedule.now_us < self.stall_until_us:
+            self._later(self.stall_until_us - self._world.schedule.now_us, self._barrier)
+            return
+        self._sync()
+        self._world.note(f"barrier {self.name} {self.disk.last_index}")
+        if not self._world.reached(self, Site.AFTER_BARRIER):
+            self._later(self._chance.between(*self._world.options.loop_us), self._persisted)
+
+    def _sync(self) -> None:
+        assert self._writes is not None
+        self.disk.write(self._writes)
+        self._is_written = True
+        self._world.watcher.synced(self, self._writes)
+
+    def _persisted(self) -> None:
+        if self.is_paused:
+            self._after_pause = self._persisted
+            return
+        driver, effects = self.driver, self._effects
+        assert driver is not None
+        assert effects is not None
+        self._writes = self._effects = None
+        driver.persisted()
+        self.phase = Phase.IDLE
+        self._complete(effects)
+
+    def _complete(self, effects: d.Effects) -> None:
+        driver = self.driver
+        assert driver is not None
+        if not self._send(effects.late):
+            return
+        self._flush_state()
+        if effects.has_more or driver.wants_step or self.inbox:
+            self.wake()
+            return
+        wake_ms = driver.next_wake_ms()
+        if wake_ms != self._wake_ms:
+            self._wake_ms = wake_ms
+            self._later(
+                self.clock.instant_us(wake_ms) - self._world.schedule.now_us,
+                lambda: self._timer(wake_ms),
+            )
+
+    def _timer(self, wake_ms: int) -> None:
+        if self._wake_ms == wake_ms:
+            self._wake_ms = None
+            self.wake()
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def _send(self, messages: list[tuple[str, m.Message]]) -> bool:
+        """False when the process ended on the way."""
+        world = self._world
+        for key, message in messages:
+            target = self._names[key]
+            world.watcher.sent(self, target, message)
+            world.network.send(self.name, target, message)
+            site = _site_of(message)
+            if site is not None and world.reached(self, site):
+                return False
+        return True
+
+    # --- below -------------------------------------------------------------------------------
+
+    def _flush_state(self) -> None:
+        machine = self.machine
+        now_ms = self.clock.monotonic_ms()
+        is_due = now_ms - self._last_flush_ms >= self._world.options.flush_ms
+        if not isinstance(machine, LaggingMachine) or not (is_due or machine.is_full):
+            return
+        self._last_flush_ms = now_ms
+        if not machine.is_flushing and machine.applied_index > machine.durable_index:
+            machine.request_flush()
+            self._later(self._sync_us() * 2, lambda: self._flushed(machine))
+
+    def _flushed(self, machine: LaggingMachine) -> None:
+        if machine.is_flushing:
+            machine.finish_flush()
+            self.wake()
+
+    def _sync_us(self) -> int:
+        world = self._world
+        if world.network.is_calm:
+            return world.options.sync_us[0]
+        return self._chance.between(*world.options.sync_us)
+
+    def stall_disk(self) -> None:
+        now_us = self._world.schedule.now_us
+        self.stall_until_us = now_us + self._chance.between(1_000, _STALL_US_MAX)
+
+    def _later(self, delay_us: int, action: Action) -> None:
+        """`action` belongs to the process that runs now; it dies with it."""
+        process = self.process
+
+        def when_due() -> None:
+            if self.process == process and self.phase is not Phase.DOWN:
+                action()
+
+        self._world.schedule.after(delay_us, when_due)
+
+
+def _site_of(message: m.Message) -> Site | None:
+    match message:
+        case m.VoteRequest():
+            return Site.ASKED_FOR_VOTE
+        case m.VoteReply(is_granted=True):
+            return Site.VOTED
+        case m.AppendAck(is_success=True):
+            return Site.ACKNOWLEDGED
+        case m.Append(entries=[]):
+            return Site.TOLD_COMMIT
+        case m.Append():
+            return Site.APPENDED
+        case _:
+            return None

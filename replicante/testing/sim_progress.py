@@ -1,0 +1,194 @@
+"""The second phase of a simulated run: a healed majority must make progress, whatever the rest
+does.
+
+Called by sim_cluster. Bounds are multiples of the longest election timeout, on the schedule.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from replicante.testing.entropy import Chance
+from replicante.testing.sim_checks import Violation
+from replicante.testing.sim_history import Fate, Operation
+from replicante.testing.sim_peer import Phase, SimPeer
+
+if TYPE_CHECKING:
+    from replicante.testing.sim_cluster import SimCluster
+
+LEADER_WITHIN = 10
+"""Election timeouts until the healed majority has a leader."""
+NARROW_LEADER_WITHIN = 40
+"""As above, when the timeouts of all peers are nearly the same and split votes are likely."""
+ANSWERED_WITHIN = 10
+CONVERGED_WITHIN = 6
+STAYS_FOR = 4
+
+
+class Outsider(enum.Enum):
+    """What becomes of a peer outside the healed majority."""
+
+    DEAD = "dead"
+    CUT_OFF = "cut_off"
+    DEAF = "deaf"
+    """Hears nobody, is heard by everybody: the disruptive server of the thesis."""
+    MUTE = "mute"
+
+
+class Progress:
+    def __init__(self, cluster: SimCluster, chance: Chance) -> None:
+        self._cluster = cluster
+        self._chance = chance
+        options = cluster.options
+        self._timeout_us = options.election_ms_max * 1_000
+        is_narrow = options.election_ms_max * 2 < options.election_ms_min * 3
+        self._leader_within = NARROW_LEADER_WITHIN if is_narrow else LEADER_WITHIN
+        voters = cluster.voters
+        size = chance.between(len(voters) // 2 + 1, len(voters))
+        self._healed = chance.some(voters, size)
+        self._healed += [p for p in cluster.peers if p not in voters and chance.happens(0.5)]
+        self._has_deaf = False
+
+    def demand(self) -> None:
+        """Raises Violation when there is no progress."""
+        self._heal()
+        self._wait("a leader emerges", self._leader_within, self._has_leader)
+        self._wait("old proposals end", ANSWERED_WITHIN, self._has_no_old_proposals)
+        operations = self._ask()
+        self._wait(
+            "everything is answered",
+            ANSWERED_WITHIN,
+            lambda: all(operation.fate is not Fate.OPEN for operation in operations),
+        )
+        for operation in operations:
+            if operation.fate is not Fate.OK:
+                raise Violation("everything is answered", str(operation))
+        self._wait("all converge", CONVERGED_WITHIN, self._has_converged)
+        self._demand_stability()
+
+    # --- steps -------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        cluster, network = self._cluster, self._cluster.network
+        network.is_calm = True
+        network.heal_all()
+        outsiders = [peer for peer in cluster.peers if peer not in self._healed]
+        for peer in outsiders:
+            fate = self._chance.pick(list(Outsider))
+            cluster.trace.note(f"outsider {peer.name} {fate.value}")
+            self._break(peer, fate)
+        for peer in self._healed:
+            cluster.trace.note(f"healed {peer.name}")
+            peer.stall_until_us = 0
+            peer.is_stopping = False
+            peer.resume()
+            if peer.phase is Phase.DOWN:
+                peer.start()
+
+    def _break(self, peer: SimPeer, fate: Outsider) -> None:
+        if fate is Outsider.DEAD:
+            if peer.phase is not Phase.DOWN:
+                peer.crash(loses_machine=True)
+            return
+        peer.resume()
+        if peer.phase is Phase.DOWN:
+            peer.start()
+        for other in self._cluster.peers:
+            if other is peer:
+                continue
+            if fate in (Outsider.CUT_OFF, Outsider.DEAF):
+                self._cluster.network.cut(other.name, peer.name)
+            if fate in (Outsider.CUT_OFF, Outsider.MUTE):
+                self._cluster.network.cut(peer.name, other.name)
+        self._has_deaf |= fate is Outsider.DEAF
+
+    def _ask(self) -> list[Operation]:
+        asked = []
+        timeout_ms = 2 * ANSWERED_WITHIN * self._cluster.options.election_ms_max
+        for peer in self._healed:
+            for is_read in (False, True):
+                operation = self._cluster.clients.ask(
+                    peer,
+                    client=-1,
+                    is_read=is_read,
+                    key=1,
+                    expected=-1,
+                    timeout_ms=timeout_ms,
+                )
+                if operation is not None:
+                    asked.append(operation)
+        return asked
+
+    def _demand_stability(self) -> None:
+        """Nobody deposes a leader that a majority hears: not even who cannot hear it."""
+        before = self._leading()
+        self._run(STAYS_FOR if self._has_deaf else 1)
+        if self._leading() != before:
+            raise Violation("a heard leader stays", f"{before} and then {self._leading()}")
+
+    def _leading(self) -> tuple[str, int] | None:
+        leader = self._leader()
+        if leader is None or leader.driver is None:
+            return None
+        return leader.name, leader.driver.engine.term
+
+    # --- conditions --------------------------------------------------------------------------
+
+    def _leader(self) -> SimPeer | None:
+        """Leads, by the word of every healed peer."""
+        leaders = [
+            peer
+            for peer in self._healed
+            if peer.driver is not None and peer.driver.engine.is_own_term_committed
+        ]
+        if len(leaders) != 1:
+            return None
+        key = leaders[0].key
+        for peer in self._healed:
+            if peer.driver is None or peer.driver.engine.leader_key != key:
+                return None
+        return leaders[0]
+
+    def _has_leader(self) -> bool:
+        return self._leader() is not None
+
+    def _has_no_old_proposals(self) -> bool:
+        return all(
+            peer.driver is not None and peer.driver.pending_count == 0 and not peer.inbox
+            for peer in self._healed
+        )
+
+    def _has_converged(self) -> bool:
+        leader = self._leader()
+        if leader is None or leader.driver is None:
+            return False
+        last_index = leader.driver.log.last_index
+        return all(
+            peer.driver is not None and peer.driver.applied_index == last_index
+            for peer in self._healed
+        )
+
+    def _wait(self, rule: str, timeouts: int, is_done: object) -> None:
+        cluster = self._cluster
+        until_us = cluster.schedule.now_us + timeouts * self._timeout_us
+        assert callable(is_done)
+        if is_done() or cluster.schedule.run(until_us=until_us, is_done=is_done):
+            return
+        states = []
+        for peer in cluster.peers:
+            if peer.driver is None:
+                states.append(f"{peer.name} {peer.phase.value}")
+                continue
+            engine = peer.driver.engine
+            states.append(
+                f"{peer.name} {engine.role.value} term {engine.term} leader {engine.leader_key}"
+                f" last {engine.log.last_index} commit {engine.commit_index}"
+                f" applied {peer.driver.applied_index}"
+            )
+        names = ",".join(peer.name for peer in self._healed)
+        raise Violation(rule, f"not within {timeouts} timeouts at {names}: {'; '.join(states)}")
+
+    def _run(self, timeouts: int) -> None:
+        cluster = self._cluster
+        cluster.schedule.run(until_us=cluster.schedule.now_us + timeouts * self._timeout_us)
