@@ -68,11 +68,8 @@ class LmdbLog:
         self._is_open = False
         is_new = not (path / "data.mdb").exists()
         self._open()
-        try:
-            _sync_directories(path, path.parent) if is_new else self._check_size()
-        except BaseException:
-            self.close()
-            raise
+        if is_new:
+            _sync_directories(path, path.parent)
 
     def _open(self) -> None:
         try:
@@ -87,13 +84,24 @@ class LmdbLog:
                 writemap=False,
                 mode=0o600,
             )
+        except lmdb.Error as error:
+            raise self._unopened(error) from error
+        try:
+            self._check_size()
             self._meta = self._env.open_db(b"meta")
             self._entries = self._env.open_db(b"entries")
-            self._is_open = True
         except lmdb.Error as error:
-            if self._is_full(error):
-                raise DiskFull(f"no room to open {self._path}: {error}") from error
-            raise CorruptData(f"{self._path} cannot be opened: {error}", hints=_WAY_OUT) from error
+            self._env.close()
+            raise self._unopened(error) from error
+        except CorruptData:
+            self._env.close()
+            raise
+        self._is_open = True
+
+    def _unopened(self, error: lmdb.Error) -> DiskFull | CorruptData:
+        if self._is_full(error):
+            return DiskFull(f"no room to open {self._path}: {error}")
+        return CorruptData(f"{self._path} cannot be opened: {error}", hints=_WAY_OUT)
 
     def close(self) -> None:
         self._is_open = False
@@ -193,7 +201,9 @@ class LmdbLog:
         expected: int | None = None
         with self._reading() as txn:
             for key, stored in txn.cursor(db=self._entries):
-                index = int.from_bytes(key, "big")
+                if len(key) != _KEY.size:
+                    raise CorruptData(f"{key!r} in {self._path} is no index", hints=_WAY_OUT)
+                (index,) = _KEY.unpack(key)
                 if expected is not None and index != expected:
                     raise self._missing(expected)
                 record = self._decode(index, stored, chain)
@@ -201,9 +211,9 @@ class LmdbLog:
                 yield record
 
     @contextmanager
-    def _reading(self) -> Iterator[lmdb.Transaction]:
+    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         try:
-            with self._env.begin() as txn:
+            with self._env.begin(buffers=False) as txn:
                 yield txn
         except lmdb.Error as error:
             raise CorruptData(f"{self._path} cannot be read: {error}", hints=_WAY_OUT) from error

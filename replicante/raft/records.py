@@ -176,7 +176,7 @@ def decode_items(payload: bytes) -> list[Item]:
                 items.append(OpenItem(*row[1:]))
             else:
                 raise BadRecord(f"unknown item {row[0]!r}")
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
         raise BadRecord(f"items do not decode: {error}") from error
     return items
 
