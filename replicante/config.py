@@ -58,6 +58,14 @@ class Address:
         except ValueError:
             return False
 
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it stands for all addresses of a machine: fit to listen on, not to dial."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSection:
@@ -79,8 +87,8 @@ class RaftSection:
     """How peers reach each other, and how fast they notice that one is gone."""
 
     listen: str = "127.0.0.1:16116"
-    """Address, `host:port`, on which this peer accepts other peers. Loopback only for now: a peer
-    address that others can reach needs mutual TLS."""
+    """Address, `host:port`, on which this peer accepts other peers. Without TLS it must be a
+    loopback address, and so must those of all peers."""
     advertise: str = ""
     """Address, `host:port`, under which the other peers reach this one. Empty means the same as
     `listen`, which is right unless a translation of addresses lies between."""
@@ -97,6 +105,21 @@ class RaftSection:
     heartbeat_ms: int = limits.HEARTBEAT_MS
     """Time between heartbeats of the leader, in milliseconds; less than a third of the shortest
     election timeout, so that two lost ones make no election."""
+    tls_certificate_file: Path | None = None
+    """PEM file with the certificate of this peer, which names `peer.id` and `peer.cluster`; made by
+    `replicante pki`. With it come the two files below; none of them means plain TCP, which is for
+    peers on one machine. Read once, at the start."""
+    tls_key_file: Path | None = None
+    """PEM file with the private key of that certificate; readable by the peer alone."""
+    tls_ca_file: Path | None = None
+    """PEM file with the authority that signs the certificates of all peers of this cluster."""
+
+    @property
+    def tls_files(self) -> tuple[Path, Path, Path] | None:
+        """Certificate, key, authority; None unless all three are given."""
+        if self.tls_certificate_file and self.tls_key_file and self.tls_ca_file:
+            return self.tls_certificate_file, self.tls_key_file, self.tls_ca_file
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +242,11 @@ PEER_ID_RULE = (
 )
 RAFT_LOOPBACK_RULE = (
     "must be a loopback address (127.0.0.1, ::1, localhost): peers on other machines need mutual "
-    "TLS, which this version does not offer yet"
+    "TLS; make certificates with replicante pki and set raft.tls_certificate_file, "
+    "raft.tls_key_file and raft.tls_ca_file"
+)
+NO_PLACE_RULE = (
+    "is no address that other peers can dial: give the one of this machine in raft.advertise"
 )
 HTTP_LOOPBACK_RULE = (
     "must be a loopback address (127.0.0.1, ::1, localhost): an address that others can reach "
@@ -233,6 +260,7 @@ def validate(config: PeerConfig) -> tuple[Problem, ...]:
         *_peer_problems(config.peer),
         *_raft_address_problems(config),
         *_raft_time_problems(config.raft),
+        *_raft_tls_problems(config.raft),
         *_http_problems(config.http),
         *_storage_problems(config.storage),
     )
@@ -258,12 +286,14 @@ def _peer_problems(peer: PeerSection) -> list[Problem]:
 
 def _raft_address_problems(config: PeerConfig) -> list[Problem]:
     raft = config.raft
-    found = _address_problems("raft.listen", raft.listen, port_min=1, rule=RAFT_LOOPBACK_RULE)
+    rule = RAFT_LOOPBACK_RULE if raft.tls_files is None else ""
+    found = _address_problems("raft.listen", raft.listen, port_min=1, rule=rule)
     if raft.advertise:
-        found += _address_problems(
-            "raft.advertise", raft.advertise, port_min=1, rule=RAFT_LOOPBACK_RULE
-        )
+        found += _address_problems("raft.advertise", raft.advertise, port_min=1, rule=rule)
     own_address = None if found else config.raft_advertise
+    if own_address is not None and own_address.is_everywhere:
+        name, value = ("advertise", raft.advertise) if raft.advertise else ("listen", raft.listen)
+        found.append(Problem(setting=f"raft.{name}", value=repr(value), rule=NO_PLACE_RULE))
     ids: dict[PeerId, Address] = {}
     for entry in raft.peers:
         try:
@@ -271,9 +301,7 @@ def _raft_address_problems(config: PeerConfig) -> list[Problem]:
         except ValueError as exc:
             found.append(Problem(setting="raft.peers", value=repr(entry), rule=str(exc)))
             continue
-        rule = _peer_entry_rule(
-            config.peer.id, own_address, ids=ids, peer_id=peer_id, address=address
-        )
+        rule = _peer_entry_rule(config, own_address, ids=ids, peer_id=peer_id, address=address)
         if rule:
             found.append(Problem(setting="raft.peers", value=repr(entry), rule=rule))
         ids[peer_id] = address
@@ -285,7 +313,7 @@ def _raft_address_problems(config: PeerConfig) -> list[Problem]:
 
 
 def _peer_entry_rule(
-    own_id: str,
+    config: PeerConfig,
     own_address: Address | None,
     *,
     ids: Mapping[PeerId, Address],
@@ -297,8 +325,11 @@ def _peer_entry_rule(
         return f"names the peer {peer_id} twice"
     if address in ids.values():
         return "two peers cannot have one address"
-    if not address.is_loopback:
+    if not address.is_loopback and config.raft.tls_files is None:
         return RAFT_LOOPBACK_RULE
+    if address.is_everywhere:
+        return "is no address that other peers can dial"
+    own_id = config.peer.id
     if own_address is None:
         return ""
     if peer_id == own_id and address != own_address:
@@ -327,6 +358,16 @@ def _raft_time_problems(raft: RaftSection) -> list[Problem]:
     return found
 
 
+def _raft_tls_problems(raft: RaftSection) -> list[Problem]:
+    """What the files hold is judged where they are read, by `config_load`."""
+    names = ("tls_certificate_file", "tls_key_file", "tls_ca_file")
+    missing = [name for name in names if getattr(raft, name) is None]
+    if len(missing) in (0, len(names)):
+        return []
+    rule = "is required: TLS needs all three, certificate, key and ca; plain TCP none of them"
+    return [Problem(setting=f"raft.{name}", value='""', rule=rule) for name in missing]
+
+
 def _http_problems(http: HttpSection) -> list[Problem]:
     return _address_problems("http.listen", http.listen, port_min=0, rule=HTTP_LOOPBACK_RULE)
 
@@ -346,8 +387,11 @@ def _storage_problems(storage: StorageSection) -> list[Problem]:
 
 
 def _address_problems(setting: str, text: str, *, port_min: int, rule: str) -> list[Problem]:
+    """rule: the one that an address breaks which others can reach; empty when they may."""
     try:
         address = parse_address(text, port_min=port_min)
     except ValueError as exc:
         return [Problem(setting=setting, value=repr(text), rule=str(exc))]
-    return [] if address.is_loopback else [Problem(setting=setting, value=repr(text), rule=rule)]
+    if address.is_loopback or not rule:
+        return []
+    return [Problem(setting=setting, value=repr(text), rule=rule)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replicante import limits
+from replicante.clock import SystemClock
 from replicante.config import PeerConfig, Problem, validate
 from replicante.config_schema import ENVIRONMENT_PREFIX, Setting, Value, build, settings
 from replicante.errors import InvalidConfig
@@ -91,12 +92,36 @@ def load(
     config = build(values)
     problems += [
         replace(problem, origin=_origin_text(origins.get(problem.setting)))
-        for problem in validate(config)
+        for problem in (*validate(config), *_tls_problems(config))
         if problem.setting not in faulty
     ]
     if problems:
         raise _invalid(problems)
     return Loaded(config=config, origins=origins)
+
+
+def _tls_problems(config: PeerConfig) -> list[Problem]:
+    """What is wrong with the TLS files, when all are named."""
+    if config.raft.tls_files is None:
+        return []
+    from replicante import pki  # `cryptography` is large, and most commands do without TLS
+
+    certificate, key, authority = config.raft.tls_files
+    tls = pki.TlsFiles(certificate=certificate, key=key, authority=authority)
+    found = pki.faults(
+        tls,
+        cluster=config.peer.cluster,
+        peer_id=config.peer.id,
+        now_ms=SystemClock().wall_ms(),
+    )
+    return [
+        Problem(
+            setting=f"raft.tls_{fault.file.value}_file",
+            value=repr(str(tls.path(fault.file))),
+            rule=fault.rule,
+        )
+        for fault in found
+    ]
 
 
 def _parse(file: Path) -> Mapping[str, object]:

@@ -29,6 +29,16 @@ STAMP_DIGITS = 19
 STAMP_MAX = (1 << 63) - 1
 
 
+def cluster_uri(cluster_name: str) -> str:
+    """How the certificate of an authority names its cluster (ADR 0017)."""
+    return f"replicante://{cluster_name}"
+
+
+def peer_uri(cluster_name: str, peer_id: str) -> str:
+    """How a certificate names a peer: a URI among its subject alternative names (ADR 0017)."""
+    return f"{cluster_uri(cluster_name)}/{peer_id}"
+
+
 def make_index(generation: int, position: int) -> Index:
     assert 0 <= generation <= GENERATION_MAX
     assert 0 <= position < 1 << POSITION_BITS

@@ -117,6 +117,18 @@ REDIAL_MS_MIN = 2
 once meets a socket nobody serves, the next one is refused, which starts a pre-vote."""
 REDIAL_MS_MAX = 1_000
 """Longest pause: a peer that comes back is found within a second."""
+PEM_BYTES_MAX = 64 * KIB
+"""A file with a key or with certificates: a chain of several fits many times."""
+CERTIFICATE_DAYS_DEFAULT = 365
+"""A peer's certificate is renewed once a year: often enough to be remembered."""
+AUTHORITY_DAYS_DEFAULT = 3_650
+"""A private authority outlives its machines; its key stays away from them."""
+CERTIFICATE_DAYS_MAX = 36_500
+"""More is a slip of the finger, and dates beyond the year 9999 cannot be written."""
+CERTIFICATE_WARN_DAYS = 30
+"""A certificate with less time than this is warned of: time for one working month's round."""
+CERTIFICATE_SKEW_MS_MAX = 3_600 * 1_000
+"""A certificate is valid this long before it was made: clocks of machines differ."""
 FORWARDED_COMMANDS_MAX = 65_536
 """Commands of followers that wait for the leader's next blocks; more are dropped and sent again."""
 FORWARDED_BYTES_MAX = 128 * MIB

@@ -243,8 +243,9 @@ class Link(asyncio.Protocol):
     def _lost_reason(self, error: Exception | None) -> str:
         # In TLS 1.3 the dialler is done before the other end has judged its certificate.
         if self.certified is not None and self.peer is None and not self.is_inbound:
-            is_told = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
-            return tls_reason(error) if is_told else CLOSED_UNANSWERED
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                return tls_reason(error)
+            return CLOSED_UNANSWERED
         return str(error or "closed by the other side")
 
     def _reject(self, error: FrameError) -> None:

@@ -134,13 +134,12 @@ class Listener:
         task.add_done_callback(settle)
 
     async def _connect(self, sock: socket.socket, link: InboundLink) -> None:
-        if self._server_ssl is None:
-            await self._loop.connect_accepted_socket(lambda: link, sock)
-            return
         time_ms = self._host.times.handshake_ms_max
         try:
             async with asyncio.timeout(time_ms / 1_000):
-                if await self._speaks_tls(sock, link):
+                if self._server_ssl is None:
+                    await self._loop.connect_accepted_socket(lambda: link, sock)
+                elif await self._speaks_tls(sock, link):
                     await self._loop.connect_accepted_socket(
                         lambda: link,
                         sock,

@@ -100,7 +100,11 @@ class Neighbours:
                 locked=header.birth_lock,
             )
         self._transport = Transport(
-            TransportSettings(listen=settings.listen),
+            TransportSettings(
+                listen=settings.listen,
+                server_ssl=settings.server_ssl,
+                client_ssl=settings.client_ssl,
+            ),
             self._local_identity(),
             TransportCallbacks(
                 judge=self._judge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ class PeerSettings:
     heartbeat_ms: int = limits.HEARTBEAT_MS
     election_ms_min: int = limits.ELECTION_MS_MIN
     election_ms_max: int = limits.ELECTION_MS_MAX
+    server_ssl: ssl.SSLContext | None = None
+    client_ssl: ssl.SSLContext | None = None
+    """Mutual TLS between peers, both or none; see `TransportSettings`."""
     log_map_bytes: int = limits.LOG_MAP_BYTES_DEFAULT
     flush_interval_ms: int = limits.FLUSH_INTERVAL_MS
 

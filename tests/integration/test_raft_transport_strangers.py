@@ -42,7 +42,6 @@ def damaged(frame: bytes) -> bytes:
     ("said", "fault"),
     [
         (b"GET / HTTP/1.1\r\nHost: peer\r\n\r\n", FrameFault.TOO_LARGE),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", FrameFault.TOO_LARGE),
         (bytes(100), FrameFault.EMPTY),
         (struct.pack(">II", limits.HANDSHAKE_BYTES_MAX + 1, 0), FrameFault.TOO_LARGE),
         (damaged(frames.encode_frame(HELLO)), FrameFault.CHECKSUM),

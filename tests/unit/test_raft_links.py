@@ -67,7 +67,7 @@ class Host:
     def greeting(self, channel: Channel) -> Hello:
         return hello("p1", channel)
 
-    def decide(self, hello: Hello, *, dialled: PeerId | None, remote: str) -> Refusal | None:
+    def decide(self, hello: Hello, **_: object) -> Refusal | None:
         return self.refusal
 
     def opened(self, link: object) -> bool:
