@@ -108,6 +108,7 @@ class Driver:
         for given in inputs:
             self._take(given, effects)
         self._notice_leadership(effects)
+        effects.proposals += self._proposals.expire_waiting(now_ms)
         self._forwarding.send(effects, now_ms=now_ms)
         self._propose_block(effects)
         if self.engine.is_leader and self._reads_to_confirm():

@@ -19,6 +19,8 @@ from replicante.raft.frames import Channel, FrameError, FrameFault
 Unsigned = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_BYTES_MAX)]
 Blob = Annotated[bytes, Meta(max_length=limits.ENTRY_BYTES_MAX)]
+Command = Annotated[bytes, Meta(max_length=limits.COMMAND_BYTES_MAX)]
+"""A larger one would make an entry that no follower takes."""
 Chain = Annotated[bytes, Meta(min_length=16, max_length=16)]
 
 
@@ -103,7 +105,7 @@ class WireCommand(msgspec.Struct, array_like=True, frozen=True):
     session: Unsigned
     sequence: Unsigned
     floor: Unsigned
-    data: Blob
+    data: Command
 
 
 class Propose(msgspec.Struct, array_like=True, frozen=True, tag=8):

@@ -144,25 +144,30 @@ class Proposals:
     def expire(self, now_ms: int) -> list[ProposalDone]:
         """Gives up what is past its deadline; what was sent is unknown, what never left is
         definite."""
-        done: list[ProposalDone] = []
         if self._earliest_ms is None or now_ms < self._earliest_ms:
-            return done
+            return []
+        done = self.expire_waiting(now_ms)
         for sequence in [s for s, p in self._sent.items() if p.deadline_ms <= now_ms]:
             pending = self._sent.pop(sequence)
             done.append(self._give_up(pending))
-        if any(p.deadline_ms <= now_ms for p in self._waiting):
-            late = [p for p in self._waiting if p.deadline_ms <= now_ms]
-            self._waiting = deque(p for p in self._waiting if p.deadline_ms > now_ms)
-            done += [self._give_up(pending) for pending in late]
         left = (*self._sent.values(), *self._waiting)
         self._earliest_ms = min((pending.deadline_ms for pending in left), default=None)
         return done
 
+    def expire_waiting(self, now_ms: int) -> list[ProposalDone]:
+        """As `expire`, for what is not on its way: done before anything is sent, so that a peer
+        that stood still sends nothing that nobody waits for any more."""
+        if self._earliest_ms is None or now_ms < self._earliest_ms:
+            return []
+        late = [p for p in self._waiting if p.deadline_ms <= now_ms]
+        if late:
+            self._waiting = deque(p for p in self._waiting if p.deadline_ms > now_ms)
+        return [self._give_up(pending) for pending in late]
+
     def _give_up(self, pending: _Pending) -> ProposalDone:
         self._bytes -= len(pending.data)
         # Raising the floor over its number fences a copy that is still on its way: it is never
-        # applied late,
-        # but it may have been applied already.
+        # applied late, but it may have been applied already.
         error: ReplicanteError = OutcomeUnknown() if pending.was_sent else NoLeader()
         return ProposalDone(pending.ticket, None, 0, error)
 
