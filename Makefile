@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check format clean venv
+.PHONY: demo test bench check format clean venv
 
 venv: $(STAMP)
 
@@ -22,6 +22,10 @@ demo: $(STAMP)
 # All tests. ARGS passes options on: make test ARGS='-k session'
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Replicated writes of stock PySyncObj and of ours in one run, about six minutes. make bench ARGS=--short
+bench: $(STAMP)
+	$(BIN)/python bench/raft.py $(ARGS)
 
 # The whole ritual before a commit: format, lint, types, room contracts.
 check: $(STAMP)

@@ -1,0 +1,142 @@
+"""One process of a measured group: a durable `replicante.raft.Peer` with a null or an in-memory
+key/value machine, and the callers that propose to it. Started by raft_group.
+
+    python bench/raft_ours.py '{"peer_id": …, "data_dir": …, "peers": {…}, "machine": "null"}'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from raft_load import (
+    KEY_BYTES,
+    Load,
+    Meter,
+    answer,
+    key_of,
+    new_event_loop,
+    set_switch_interval,
+    value_of,
+)
+
+from replicante.errors import ReplicanteError
+from replicante.raft import Entry, Peer, PeerSettings, Role
+from replicante.raft.observations import CommitDone
+
+PROPOSE_TIMEOUT_MS = 20_000
+
+
+class NullMachine:
+    def apply(self, entry: Entry) -> bytes:
+        return b""
+
+    def snapshot(self) -> Iterable[bytes]:
+        return ()
+
+    def restore(self, chunks: Iterator[bytes]) -> None:
+        for _ in chunks:
+            pass
+
+
+class KvMachine(NullMachine):
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+
+    def apply(self, entry: Entry) -> bytes:
+        self.rows[entry.data[:KEY_BYTES]] = entry.data[KEY_BYTES:]
+        return b""
+
+    def snapshot(self) -> Iterable[bytes]:
+        return [key + value for key, value in self.rows.items()]
+
+    def restore(self, chunks: Iterator[bytes]) -> None:
+        self.rows = {chunk[:KEY_BYTES]: chunk[KEY_BYTES:] for chunk in chunks}
+
+
+MACHINES = {"null": NullMachine, "kv": KvMachine}
+
+
+class Bench:
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._meter: Meter | None = None
+        peer.observe(self._observe)
+
+    def _observe(self, observation: object) -> None:
+        if self._meter is not None and isinstance(observation, CommitDone):
+            self._meter.commit()
+
+    async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        match order.pop("do"):
+            case "status":
+                status = self._peer.status()
+                return {"is_ready": status.is_ready, "is_leader": status.role is Role.LEADER}
+            case "load":
+                return await self._load(Load(**order))
+            case "write":
+                return await self._write()
+            case other:
+                raise AssertionError(other)
+
+    async def _load(self, load: Load) -> dict[str, Any]:
+        self._meter = meter = Meter(load)
+        value = value_of(load.command_bytes)
+
+        async def caller(number: int) -> None:
+            goes_on = True
+            while goes_on:
+                started_s = time.perf_counter()
+                command = key_of(number) + value
+                number += load.callers
+                try:
+                    await self._peer.propose(command, timeout_ms=PROPOSE_TIMEOUT_MS)
+                    goes_on = meter.answered(started_s)
+                except ReplicanteError:
+                    goes_on = meter.failed()
+
+        await asyncio.gather(*(caller(number) for number in range(load.callers)))
+        self._meter = None
+        return meter.result()
+
+    async def _write(self) -> dict[str, Any]:
+        """When this one write was accepted, on the clock that all processes share."""
+        await self._peer.propose(key_of(1) + value_of(100), timeout_ms=PROPOSE_TIMEOUT_MS)
+        return {"accepted_s": time.monotonic()}
+
+
+async def main() -> None:
+    given = json.loads(sys.argv[1])
+    address = given["peers"][given["peer_id"]]
+    settings = PeerSettings(
+        data_dir=Path(given["data_dir"]),
+        peer_id=given["peer_id"],
+        listen=address,
+        peers=given["peers"],
+        cluster_name="bench",
+    )
+    peer = Peer(settings, MACHINES[given["machine"]]())
+    bench = Bench(peer)
+    await peer.start()
+    answer(started=True)
+    orders = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    while line := await orders.readline():
+        answer(**await bench.obey(json.loads(line)))
+    await peer.stop()
+
+
+def run() -> None:
+    set_switch_interval()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
+
+
+if __name__ == "__main__":
+    run()
