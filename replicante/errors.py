@@ -241,6 +241,24 @@ class FeatureLevelNotAbove(Conflict):
     code = "feature_level_not_above"
 
 
+class LeaseHeld(Conflict):
+    """Somebody holds this lease. Wait until it is released or runs out."""
+
+    code = "lease_held"
+
+
+class StaleToken(Conflict):
+    """This token does not hold the lease: it ran out, was released, or another holder came."""
+
+    code = "stale_token"
+
+
+class AnswerTooLarge(RequestError):
+    """The reads of this transaction would give more than one answer may hold; nothing was done."""
+
+    code, http_status = "answer_too_large", 413
+
+
 class BodyTooLarge(RequestError):
     """The body is larger than the limit."""
 

@@ -201,6 +201,17 @@ EXPIRE_BATCH_MAX = 500
 REQUESTS_KEPT_MAX = 100_000
 """Remembered outcomes of idempotency keys; the oldest go first."""
 
+LEASE_MS_MIN = 1_000
+"""Shorter than an election and a slow disk, a lease would be lost by holders in good health."""
+LEASE_MS_MAX = 24 * 3_600 * 1_000
+"""Who is gone for a day does not come back for its lock; release it by force."""
+LEASE_OWNER_BYTES_MAX = 4 * KIB
+"""Attributes for people and events, as a host and a version; not a document."""
+LEASE_REASON_BYTES_MAX = 1 * KIB
+"""A sentence, or a ticket's address."""
+TXN_ANSWER_BYTES_MAX = 1 * MIB
+"""Values that the gets of one transaction may find; more is refused before anything is written."""
+
 STAMPS_FREE_PER_COMMAND = 4
 """Ordinals that any command may use, however small it is."""
 COMMAND_BYTES_PER_STAMP = 48

@@ -18,7 +18,15 @@ from replicante.state.commands import (
     Operation,
     PutObject,
 )
-from replicante.state.outcome import Applied, BatchApplied, Outcome, Rejected, rejected_error
+from replicante.state.outcome import (
+    Applied,
+    BatchApplied,
+    Got,
+    Outcome,
+    Rejected,
+    TxnApplied,
+    rejected_error,
+)
 from replicante.wire.batch import (
     BatchItem,
     BatchKvDelete,
@@ -63,8 +71,18 @@ def outcome_item(outcome: Applied | Rejected, operation: Operation | None) -> Ba
 
 def outcome_items(outcome: Outcome) -> tuple[BatchItem, ...]:
     """Of an outcome that is remembered without its command."""
+    if isinstance(outcome, TxnApplied):
+        return tuple(_result_item(one) for one in outcome.results)
     outcomes = outcome.outcomes if isinstance(outcome, BatchApplied) else (outcome,)
     return tuple(outcome_item(one, None) for one in outcomes)
+
+
+def _result_item(result: Applied | Got) -> BatchItem:
+    if isinstance(result, Applied):
+        return outcome_item(result, None) if result.is_changed else BatchItem(status=404)
+    if result.revision is None:
+        return BatchItem(status=404)
+    return BatchItem(status=200, revision=format_stamp(result.revision))
 
 
 def _command(operation: BatchOperation) -> Operation:

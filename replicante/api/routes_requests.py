@@ -10,7 +10,7 @@ from replicante.api.call import Call, Reply
 from replicante.api.reads import read
 from replicante.api.routing import Access, Method, Route
 from replicante.state import queries
-from replicante.state.outcome import BatchApplied, decode_outcome
+from replicante.state.outcome import BatchApplied, TxnApplied, decode_outcome
 from replicante.wire import paths
 from replicante.wire.batch import RequestOutcome
 
@@ -35,7 +35,7 @@ async def get_request(ctx: Context, call: Call) -> Reply:
         )
     outcome = decode_outcome(record.outcome)
     items = outcome_items(outcome)
-    status = 200 if isinstance(outcome, BatchApplied) else items[0].status
+    status = 200 if isinstance(outcome, BatchApplied | TxnApplied) else items[0].status
     return seen.reply(
         RequestOutcome(idempotency_key=key, status=status, index=record.index, items=items)
     )

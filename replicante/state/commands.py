@@ -18,6 +18,15 @@ import msgspec
 from replicante.errors import FatalError, Invalid
 from replicante.limits import KV_KEY_BYTES_MAX
 from replicante.model.objects import ObjectKind
+from replicante.state import lease_commands
+from replicante.state.comparisons import Compare, pack_compare, unpack_compare
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseCommand,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
+)
 
 
 class Tag(enum.IntEnum):
@@ -30,6 +39,13 @@ class Tag(enum.IntEnum):
     BATCH = 5
     SET_FEATURE_LEVEL = 6
     SET_EVENT_RETENTION = 7
+    KV_TXN = 8
+    KV_GET = 9
+    """Only inside KV_TXN."""
+    LEASE_ACQUIRE = 10
+    LEASE_RENEW = 11
+    LEASE_RELEASE = 12
+    LEASE_FORCE_RELEASE = 13
 
 
 class Expect(msgspec.Struct, frozen=True):
@@ -76,6 +92,9 @@ class KvPut(msgspec.Struct, frozen=True):
     value: bytes
     """Canonical bytes of `model.codec.encode_value`, at most VALUE_BYTES_MAX."""
     expect: Expect | None = None
+    lease: int | None = None
+    """Token of a lease that is held: the record vanishes when that grant ends. A put without it
+    makes the record stay."""
 
 
 class KvDelete(msgspec.Struct, frozen=True):
@@ -129,6 +148,26 @@ Operation = KvPut | KvDelete | PutObject | DeleteObject
 """What a batch may hold."""
 
 
+class KvGet(msgspec.Struct, frozen=True):
+    """Reads one record within a transaction, after the operations before it."""
+
+    key: bytes
+
+
+TxnOperation = KvPut | KvDelete | KvGet
+"""None of them has an `expect`: a transaction compares."""
+
+
+class KvTxn(msgspec.Struct, frozen=True):
+    """Carries out `then` when every comparison holds, else `otherwise`: all of one or nothing. To
+    delete what is not there is no failure here."""
+
+    compares: tuple[Compare, ...]
+    then: tuple[TxnOperation, ...]
+    otherwise: tuple[TxnOperation, ...] = ()
+    """Together with compares and then 1 to REQUEST_OPERATIONS_MAX."""
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Operations applied in order in one entry; each stands alone and has its own outcome."""
 
@@ -136,24 +175,28 @@ class Batch(msgspec.Struct, frozen=True):
     """1 to REQUEST_OPERATIONS_MAX."""
 
 
-Command = Operation | Batch | SetFeatureLevel | SetEventRetention
+Command = Operation | Batch | KvTxn | LeaseCommand | SetFeatureLevel | SetEventRetention
 
 STAMPS_PER_OPERATION_MAX: Final = 4
-"""A deletion that completes at once: two writes (Deleting, gone) and their two events."""
+"""A deletion that completes at once: two writes (Deleting, gone) and their two events. So is a put
+over a record whose lease ended, and a grant of a lease that ran out."""
 
 
 def stamps_max(command: Command) -> int:
     """How many ordinals of its entry the command can use at most."""
     if isinstance(command, Batch):
         return STAMPS_PER_OPERATION_MAX * len(command.operations)
+    if isinstance(command, KvTxn):
+        return STAMPS_PER_OPERATION_MAX * max(len(command.then), len(command.otherwise))
     return STAMPS_PER_OPERATION_MAX
 
 
 def pack_command(command: Command) -> list[Any]:
     """The array of plain values that stands for the command in an envelope."""
     match command:
-        case KvPut(key, value, expect):
-            return [int(Tag.KV_PUT), key, value, _pack_expect(expect)]
+        case KvPut(key, value, expect, lease):
+            packed_put = [int(Tag.KV_PUT), key, value, _pack_expect(expect)]
+            return packed_put if lease is None else [*packed_put, lease]
         case KvDelete(key, expect):
             return [int(Tag.KV_DELETE), key, _pack_expect(expect)]
         case PutObject(kind, scope, spec, finalisers, expect):
@@ -167,6 +210,16 @@ def pack_command(command: Command) -> list[Any]:
             return [int(Tag.SET_FEATURE_LEVEL), level]
         case SetEventRetention(count_max, bytes_max, age_ms_max):
             return [int(Tag.SET_EVENT_RETENTION), count_max, bytes_max, age_ms_max]
+        case KvTxn(compares, then, otherwise):
+            return [
+                int(Tag.KV_TXN),
+                [pack_compare(compare) for compare in compares],
+                [_pack_txn_operation(operation) for operation in then],
+                [_pack_txn_operation(operation) for operation in otherwise],
+            ]
+        case _:
+            tag = _LEASE_TAGS[type(command)]
+            return [int(tag), *lease_commands.pack_lease_fields(command)]
 
 
 def unpack_command(packed: list[Any]) -> Command:
@@ -183,11 +236,17 @@ def unpack_command(packed: list[Any]) -> Command:
 
 
 def _unpack_kv_put(packed: list[Any]) -> KvPut:
-    _, key, value, expect = packed
+    _, key, value, expect, *more = packed
     if type(value) is not bytes:
         raise TypeError("a value is bytes")
     _check_key(key)
-    return KvPut(key, value, None if expect is None else _unpack_expect(expect))
+    expectation = None if expect is None else _unpack_expect(expect)
+    if not more:
+        return KvPut(key, value, expectation)
+    (lease,) = more
+    if type(lease) is not int or lease <= 0:
+        raise ValueError("a lease is named by its token")
+    return KvPut(key, value, expectation, lease)
 
 
 def _unpack_kv_delete(packed: list[Any]) -> KvDelete:
@@ -220,6 +279,39 @@ def _unpack_batch(packed: list[Any]) -> Batch:
     return Batch(tuple(_unpack_operation(operation) for operation in operations))
 
 
+def _pack_txn_operation(operation: TxnOperation) -> list[Any]:
+    if isinstance(operation, KvGet):
+        return [int(Tag.KV_GET), operation.key]
+    return pack_command(operation)
+
+
+def _unpack_txn(packed: list[Any]) -> KvTxn:
+    _, compares, then, otherwise = packed
+    return KvTxn(
+        tuple(_unpack_compare(compare) for compare in compares),
+        tuple(_unpack_txn_operation(operation) for operation in then),
+        tuple(_unpack_txn_operation(operation) for operation in otherwise),
+    )
+
+
+def _unpack_compare(packed: list[Any]) -> Compare:
+    compare = unpack_compare(packed)
+    _check_key(compare.key)
+    return compare
+
+
+def _unpack_txn_operation(packed: list[Any]) -> TxnOperation:
+    if packed[0] == Tag.KV_GET:
+        _, key = packed
+        _check_key(key)
+        return KvGet(key)
+    if packed[0] == Tag.KV_PUT:
+        return _unpack_kv_put(packed)
+    if packed[0] != Tag.KV_DELETE:
+        raise ValueError("a transaction holds puts, deletes and gets")
+    return _unpack_kv_delete(packed)
+
+
 def _unpack_operation(packed: list[Any]) -> Operation:
     if packed[0] not in _OPERATION_TAGS:
         raise ValueError("a batch holds operations only")
@@ -248,6 +340,17 @@ _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.BATCH: _unpack_batch,
     Tag.SET_FEATURE_LEVEL: _unpack_set_feature_level,
     Tag.SET_EVENT_RETENTION: _unpack_set_event_retention,
+    Tag.KV_TXN: _unpack_txn,
+    Tag.LEASE_ACQUIRE: lease_commands.unpack_acquire,
+    Tag.LEASE_RENEW: lease_commands.unpack_renew,
+    Tag.LEASE_RELEASE: lease_commands.unpack_release,
+    Tag.LEASE_FORCE_RELEASE: lease_commands.unpack_force_release,
+}
+_LEASE_TAGS: Final = {
+    LeaseAcquire: Tag.LEASE_ACQUIRE,
+    LeaseRenew: Tag.LEASE_RENEW,
+    LeaseRelease: Tag.LEASE_RELEASE,
+    LeaseForceRelease: Tag.LEASE_FORCE_RELEASE,
 }
 _OPERATION_TAGS: Final = frozenset((Tag.KV_PUT, Tag.KV_DELETE, Tag.PUT_OBJECT, Tag.DELETE_OBJECT))
 

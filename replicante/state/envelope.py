@@ -24,6 +24,10 @@ from replicante.limits import (
     IDEMPOTENCY_KEY_BYTES_MAX,
     INTEGER_MAX,
     KV_KEY_BYTES_MAX,
+    LEASE_MS_MAX,
+    LEASE_MS_MIN,
+    LEASE_OWNER_BYTES_MAX,
+    LEASE_REASON_BYTES_MAX,
     NAME_BYTES_MAX,
     REQUEST_BYTES_MAX,
     REQUEST_ID_BYTES_MAX,
@@ -31,7 +35,7 @@ from replicante.limits import (
     STAMPS_FREE_PER_COMMAND,
     VALUE_BYTES_MAX,
 )
-from replicante.model.codec import is_canonical
+from replicante.model.codec import is_canonical, load_value
 from replicante.model.objects import SCOPE_NAMES
 from replicante.state.commands import (
     Batch,
@@ -39,14 +43,25 @@ from replicante.state.commands import (
     DeleteObject,
     Expect,
     KvDelete,
+    KvGet,
     KvPut,
+    KvTxn,
     Operation,
     PutObject,
     SetEventRetention,
     SetFeatureLevel,
+    TxnOperation,
     pack_command,
     stamps_max,
     unpack_command,
+)
+from replicante.state.comparisons import Compare, CompareKind, takes_revision
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseCommand,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
 )
 from replicante.state.levels import LEVEL_MAX
 from replicante.state.tables import OBJECT_KEY_BYTES_MAX
@@ -183,6 +198,10 @@ def _check_command(command: Command) -> None:
             _check_count(count_max, "count_max")
             _check_count(bytes_max, "bytes_max")
             _check_count(age_ms_max, "age_ms_max")
+        case KvTxn():
+            _check_txn(command)
+        case LeaseAcquire() | LeaseRenew() | LeaseRelease() | LeaseForceRelease():
+            _check_lease_command(command)
         case _:
             _check_operation(command, "")
 
@@ -192,8 +211,10 @@ def _check_operation(operation: Operation, where: str) -> None:
     if operation.expect is not None:
         _check_expect(operation.expect, f"{where}expect")
     match operation:
-        case KvPut(key, value):
+        case KvPut(key, value, _, lease):
             _check_kv_key(key, f"{where}key")
+            if lease is not None:
+                _check_positive(lease, f"{where}lease", what="the token of a lease")
             _check_size(value, f"{where}value", bytes_max=VALUE_BYTES_MAX)
             _check_canonical(value, f"{where}value")
         case KvDelete(key):
@@ -205,6 +226,84 @@ def _check_operation(operation: Operation, where: str) -> None:
             _check_finalisers(finalisers, f"{where}metadata.finalisers")
         case DeleteObject(kind, scope):
             _check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
+
+
+def _check_txn(command: KvTxn) -> None:
+    count = len(command.compares) + len(command.then) + len(command.otherwise)
+    if not 1 <= count <= REQUEST_OPERATIONS_MAX:
+        raise Invalid(
+            f"a transaction holds 1 to {REQUEST_OPERATIONS_MAX} comparisons and operations, not"
+            f" {count}",
+            limit=REQUEST_OPERATIONS_MAX,
+        )
+    for i, compare in enumerate(command.compares):
+        _check_compare(compare, f"compares[{i}].")
+    for i, operation in enumerate(command.then):
+        _check_txn_operation(operation, f"then[{i}].")
+    for i, operation in enumerate(command.otherwise):
+        _check_txn_operation(operation, f"otherwise[{i}].")
+
+
+def _check_compare(compare: Compare, where: str) -> None:
+    _check_kv_key(compare.key, f"{where}key")
+    kind, operand = compare.kind, compare.operand
+    if takes_revision(kind):
+        if not isinstance(operand, int):
+            raise Invalid("a revision is needed", path=f"{where}revision")
+        _check_positive(operand, f"{where}revision", what="a revision")
+    elif kind is CompareKind.VALUE_EQUALS:
+        if not isinstance(operand, bytes):
+            raise Invalid("a value is needed", path=f"{where}value")
+        _check_size(operand, f"{where}value", bytes_max=VALUE_BYTES_MAX)
+        _check_canonical(operand, f"{where}value")
+    elif operand is not None:
+        raise Invalid("absent and present take no operand", path=where.rstrip("."))
+
+
+def _check_txn_operation(operation: TxnOperation, where: str) -> None:
+    if isinstance(operation, KvGet):
+        _check_kv_key(operation.key, f"{where}key")
+        return
+    if operation.expect is not None:
+        raise Invalid("a transaction compares before it begins", path=f"{where}expect")
+    _check_operation(operation, where)
+
+
+def _check_lease_command(command: LeaseCommand) -> None:
+    if not command.name:
+        raise Invalid("a name is not empty", path="name")
+    _check_text(command.name, "name", bytes_max=NAME_BYTES_MAX)
+    match command:
+        case LeaseAcquire(_, duration_ms, owner):
+            _check_duration(duration_ms)
+            _check_size(owner, "owner", bytes_max=LEASE_OWNER_BYTES_MAX)
+            _check_canonical(owner, "owner")
+            if type(load_value(owner)) is not dict:
+                raise Invalid("an owner is a map of attributes", path="owner")
+        case LeaseRenew(_, token, duration):
+            _check_positive(token, "token", what="a token")
+            if duration is not None:
+                _check_duration(duration)
+        case LeaseRelease(_, token):
+            _check_positive(token, "token", what="a token")
+        case LeaseForceRelease(_, reason):
+            if not reason:
+                raise Invalid("a reason is not empty", path="reason")
+            _check_text(reason, "reason", bytes_max=LEASE_REASON_BYTES_MAX)
+
+
+def _check_duration(duration_ms: int) -> None:
+    if not LEASE_MS_MIN <= duration_ms <= LEASE_MS_MAX:
+        raise Invalid(
+            f"a lease lasts {LEASE_MS_MIN} to {LEASE_MS_MAX} ms, not {duration_ms}",
+            path="duration",
+            limit=LEASE_MS_MAX,
+        )
+
+
+def _check_positive(number: int, path: str, *, what: str) -> None:
+    if not 1 <= number <= INTEGER_MAX:
+        raise Invalid(f"{what} is 1 to 2^63 − 1", path=path)
 
 
 def _check_kv_key(key: bytes, path: str) -> None:

@@ -43,15 +43,23 @@ class EventCode(enum.StrEnum):
     """payload: count_max, bytes_max, age_ms_max."""
     KV_PUT = "KV_PUT"
     """key: the record's. payload: revision, previous (null: it is new), value; instead of a value
-    above EVENT_VALUE_BYTES_MAX only value_bytes, its size."""
+    above EVENT_VALUE_BYTES_MAX only value_bytes, its size; lease, when it is bound to one."""
     KV_DELETED = "KV_DELETED"
-    """payload: revision (of the deletion), previous."""
+    """payload: revision (of the deletion), previous; lease, when its end took the record."""
     NAMESPACE_APPLY = "NAMESPACE_APPLY"
     """Created or replaced. payload: revision, previous, finalisers, spec."""
     NAMESPACE_DELETE_REQUESTED = "NAMESPACE_DELETE_REQUESTED"
     """It is Deleting now. payload: revision, previous, finalisers (what holds it)."""
     NAMESPACE_DELETED = "NAMESPACE_DELETED"
     """It is gone. payload: revision (of the removal), previous."""
+    LEASE_ACQUIRED = "LEASE_ACQUIRED"
+    """key: the lease's name. payload: token, duration_ms, owner. Renewals emit nothing."""
+    LEASE_RELEASED = "LEASE_RELEASED"
+    """Its holder gave it back. payload: token, owner, revision (of the end)."""
+    LEASE_EXPIRED = "LEASE_EXPIRED"
+    """It ran out by the cluster clock. payload as LEASE_RELEASED."""
+    LEASE_FORCE_RELEASED = "LEASE_FORCE_RELEASED"
+    """It was taken from its holder. payload as LEASE_RELEASED, and reason."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,7 +40,8 @@ def violations(reader: Reader) -> Iterator[str]:
         return
     yield from _check_tables(reader)
     yield from _check_counters(now)
-    for check in (_check_events, _check_kv, _check_namespaces, _check_requests):
+    checks = (_check_events, _check_kv, _check_namespaces, _check_requests, _check_leases)
+    for check in checks:
         try:
             yield from check(reader, now)
         except (FatalError, ValueError, TypeError, LookupError) as exc:
@@ -121,6 +122,9 @@ def _check_kv(reader: Reader, now: Counters) -> Iterator[str]:
             yield f"{where}: the key is too long"
         if not is_canonical(tables.kv_value(row)):
             yield f"{where}: the value is not canonical"
+        lease = tables.kv_lease(row)
+        if lease is not None and reader.get(tables.lease_record_key(lease, key[1:])) is None:
+            yield f"{where} is bound to the lease {lease}, which does not know it"
     if (count, size) != (now.kv_count, now.kv_bytes):
         yield f"{count} kv rows of {size} bytes; counted {now.kv_count}, {now.kv_bytes}"
 
@@ -163,6 +167,42 @@ def _check_requests(reader: Reader, now: Counters) -> Iterator[str]:
     clock_rows = sum(1 for _ in reader.scan(*prefix_range(tables.REQUESTS_BY_CLOCK)))
     if not count == clock_rows == now.requests_count:
         yield f"{count} requests, {clock_rows} clock rows; counted {now.requests_count}"
+
+
+def _check_leases(reader: Reader, now: Counters) -> Iterator[str]:
+    count = 0
+    tokens: set[int] = set()
+    for key, raw in reader.scan(*prefix_range(tables.LEASES)):
+        count += 1
+        (name,) = decode_key(key, str)
+        row = tables.read_lease_row(raw)
+        where = f"lease {name!r}"
+        yield from _check_revision(where, row.token, tokens, now)
+        if row.acquired_ms > now.clock_ms or row.deadline_ms > now.clock_ms + row.duration_ms:
+            yield f"{where} was acquired or renewed in the future"
+        if not is_canonical(row.owner) or type(load_value(row.owner)) is not dict:
+            yield f"{where}: its owner is no map"
+        if reader.get(tables.lease_deadline_key(row.deadline_ms, name)) is None:
+            yield f"{where} will never run out: its deadline row is missing"
+        if reader.get(tables.lease_token_key(row.token)) != name.encode():
+            yield f"{where} is not found by its token"
+    for table in (tables.LEASES_BY_DEADLINE, tables.LEASES_BY_TOKEN):
+        rows = sum(1 for _ in reader.scan(*prefix_range(table)))
+        if rows != count:
+            yield f"{count} leases, {rows} rows of table {table.hex()}"
+    left: set[int] = set()
+    for key, _ in reader.scan(*prefix_range(tables.LEASE_RECORDS)):
+        token, kv_key = decode_key(key, int, bytes)
+        kv_row = reader.get(tables.kv_key(kv_key))
+        if kv_row is None or tables.kv_lease(kv_row) != token:
+            yield f"the lease {token} holds {kv_key!r}, which is not bound to it"
+        if token not in tokens:
+            left.add(token)
+    ended = {decode_key(key, int)[0] for key, _ in reader.scan(*prefix_range(tables.LEASES_ENDED))}
+    if not left <= ended:
+        yield "records of a lease that is over will never go"
+    if ended & tokens:
+        yield "a lease counts as ended and is still there"
 
 
 def _check_revision(where: str, revision: int, seen: set[int], now: Counters) -> Iterator[str]:

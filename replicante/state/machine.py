@@ -13,20 +13,42 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Final
 
 from replicante.errors import CorruptData, FatalError, UnsupportedFormat
-from replicante.state import apply_kv, apply_objects, apply_settings, dedupe, levels
+from replicante.state import (
+    apply_kv,
+    apply_leases,
+    apply_objects,
+    apply_settings,
+    apply_txn,
+    dedupe,
+    levels,
+)
 from replicante.state.apply_entry import Header, announce
 from replicante.state.commands import (
     Batch,
     DeleteObject,
     KvDelete,
     KvPut,
+    KvTxn,
     PutObject,
     SetEventRetention,
     SetFeatureLevel,
 )
 from replicante.state.digest import digest_rows, format_digest
 from replicante.state.envelope import unpack_envelope
-from replicante.state.outcome import Applied, BatchApplied, Outcome, Rejected, encode_outcome
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
+)
+from replicante.state.outcome import (
+    Applied,
+    BatchApplied,
+    Outcome,
+    Rejected,
+    encode_outcome,
+    without_bodies,
+)
 from replicante.state.sweeps import Sweeps
 from replicante.state.tables import (
     COUNTERS_KEY,
@@ -132,10 +154,11 @@ class ReplicatedState:
         repeat = dedupe.answer_repeat(writer, idempotency)
         if repeat is not None:
             return repeat
-        outcome = encode_outcome(_carry_out(writer, unpacked.command))
-        dedupe.record(writer, idempotency, index=index, outcome=outcome)
+        outcome = _carry_out(writer, unpacked.command)
+        remembered = encode_outcome(without_bodies(outcome))
+        dedupe.record(writer, idempotency, index=index, outcome=remembered)
         self._sweeps.note_request()
-        return outcome
+        return encode_outcome(outcome)
 
     def end(self) -> None:
         index = self._entry_index
@@ -149,8 +172,9 @@ class ReplicatedState:
         self._entry_index = None
 
     def deadline_ms(self) -> int | None:
-        """Now, while a sweep is behind; nothing else has a deadline that anybody could see."""
-        return self._counters.clock_ms if self._sweeps.is_behind else None
+        """Now, while a sweep is behind; else when the first lease ends. Nothing else has a deadline
+        that anybody could see."""
+        return self._sweeps.deadline_ms()
 
     def view(self) -> View:
         """For `queries`; not inside an entry."""
@@ -224,10 +248,16 @@ _OPERATIONS: Final[dict[type, _One]] = {
     DeleteObject: apply_objects.delete,
     SetFeatureLevel: apply_settings.set_feature_level,
     SetEventRetention: apply_settings.set_event_retention,
+    LeaseAcquire: apply_leases.acquire,
+    LeaseRenew: apply_leases.renew,
+    LeaseRelease: apply_leases.release,
+    LeaseForceRelease: apply_leases.force_release,
 }
 
 
 def _carry_out(writer: Writer, command: Any) -> Outcome:
+    if type(command) is KvTxn:
+        return apply_txn.apply(writer, command)
     if type(command) is Batch:
         return BatchApplied(
             tuple(_OPERATIONS[type(one)](writer, one) for one in command.operations)

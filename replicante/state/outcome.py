@@ -36,6 +36,12 @@ class RejectCode(enum.StrEnum):
     """The first attempt is said to be later than now. details: clock_ms."""
     FEATURE_LEVEL_NOT_ABOVE = "feature_level_not_above"
     """The feature level never falls. details: level (the present one)."""
+    LEASE_HELD = "lease_held"
+    """Somebody holds the lease. details: token (of the holder), left_ms (by the cluster clock)."""
+    STALE_TOKEN = "stale_token"
+    """The token does not hold the lease. details: held (the one that does, None: nobody)."""
+    ANSWER_TOO_LARGE = "answer_too_large"
+    """The gets of a transaction find more than TXN_ANSWER_BYTES_MAX. details: limit."""
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -68,12 +74,33 @@ class BatchApplied(msgspec.Struct, frozen=True):
     is_replayed: bool = False
 
 
-Outcome = Applied | Rejected | BatchApplied
+class Got(msgspec.Struct, frozen=True):
+    """What a get within a transaction found."""
+
+    revision: Stamp | None
+    """None: there is no such record."""
+    value: bytes | None
+    """Canonical bytes; None: no record, or only the outcome is remembered."""
+
+
+class TxnApplied(msgspec.Struct, frozen=True):
+    """One result for each operation of the branch that was carried out, in order."""
+
+    is_success: bool
+    """Every comparison held, so the branch is `then`."""
+    results: tuple[Applied | Got, ...]
+    """A deletion of what was not there is Applied with revision 0 and is_changed False."""
+    is_replayed: bool = False
+
+
+Outcome = Applied | Rejected | BatchApplied | TxnApplied
 
 _APPLIED: Final = 1
 _REJECTED: Final = 2
 _BATCH: Final = 3
 _REPLAYED: Final = 4
+_TXN: Final = 5
+_GOT: Final = 6
 
 _CREATED: Final = 1
 _CHANGED: Final = 2
@@ -83,6 +110,16 @@ _REMOVED: Final = 4
 def encode_outcome(outcome: Outcome) -> bytes:
     packed: bytes = _pack(_packed(outcome))
     return packed
+
+
+def without_bodies(outcome: Outcome) -> Outcome:
+    """What is remembered of an outcome: revisions, never values."""
+    if not isinstance(outcome, TxnApplied):
+        return outcome
+    results = tuple(
+        Got(one.revision, None) if isinstance(one, Got) else one for one in outcome.results
+    )
+    return TxnApplied(outcome.is_success, results)
 
 
 def decode_outcome(encoded: bytes) -> Outcome:
@@ -105,12 +142,13 @@ def encode_replayed(recorded: bytes) -> bytes:
 def rejected_error(rejected: Rejected) -> errors.ReplicanteError:
     """What a caller is told. Stamps among the details become text of 19 digits."""
     details = {
-        name: format_stamp(value) if name == "revision" and value is not None else value
+        name: format_stamp(value) if name in _STAMPS and value is not None else value
         for name, value in rejected.details.items()
     }
     return _ERRORS[rejected.code](**details)
 
 
+_STAMPS: Final = frozenset(("revision", "token", "held"))
 _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.NOT_FOUND: errors.NotFound,
     RejectCode.REVISION_MISMATCH: errors.RevisionMismatch,
@@ -119,10 +157,13 @@ _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.OUTCOME_EXPIRED: errors.OutcomeExpired,
     RejectCode.FIRST_ATTEMPT_IN_FUTURE: errors.FirstAttemptInFuture,
     RejectCode.FEATURE_LEVEL_NOT_ABOVE: errors.FeatureLevelNotAbove,
+    RejectCode.LEASE_HELD: errors.LeaseHeld,
+    RejectCode.STALE_TOKEN: errors.StaleToken,
+    RejectCode.ANSWER_TOO_LARGE: errors.AnswerTooLarge,
 }
 
 
-def _packed(outcome: Outcome) -> tuple[Any, ...]:
+def _packed(outcome: Outcome | Got) -> tuple[Any, ...]:
     if isinstance(outcome, Applied):
         flags = (
             (_CREATED if outcome.is_created else 0)
@@ -132,13 +173,30 @@ def _packed(outcome: Outcome) -> tuple[Any, ...]:
         return (_APPLIED, outcome.revision, flags)
     if isinstance(outcome, Rejected):
         return (_REJECTED, str(outcome.code), outcome.details)
+    if isinstance(outcome, Got):
+        return (_GOT, outcome.revision, outcome.value)
+    if isinstance(outcome, TxnApplied):
+        return (_TXN, outcome.is_success, [_packed(one) for one in outcome.results])
     return (_BATCH, [_packed(one) for one in outcome.outcomes])
 
 
 def _unpacked(packed: list[Any]) -> Outcome:
     if packed[0] == _BATCH:
         return BatchApplied(tuple(_unpacked_one(one) for one in packed[1]))
+    if packed[0] == _TXN:
+        _, is_success, results = packed
+        return TxnApplied(is_success, tuple(_unpacked_result(one) for one in results))
     return _unpacked_one(packed)
+
+
+def _unpacked_result(packed: list[Any]) -> Applied | Got:
+    if packed[0] == _GOT:
+        _, revision, value = packed
+        return Got(revision, value)
+    result = _unpacked_one(packed)
+    if not isinstance(result, Applied):
+        raise ValueError("a transaction has no rejected results")
+    return result
 
 
 def _unpacked_one(packed: list[Any]) -> Applied | Rejected:

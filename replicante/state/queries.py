@@ -18,7 +18,7 @@ from replicante.limits import (
     PAGE_ITEMS_MAX,
 )
 from replicante.model.objects import SCOPE_NAMES, ObjectKind, StoredObject
-from replicante.state import tables
+from replicante.state import leases, tables
 from replicante.state.eventlog import Event, EventFilter, read_event
 from replicante.state.tables import Counters, RequestRecord, Retention
 from replicante.storage.keys import decode_key, encode_prefix, encoded_key_bytes, prefix_range
@@ -30,12 +30,34 @@ class KvRecord(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes
     """Canonical bytes."""
     revision: Stamp
+    lease: Stamp | None = None
+    """Token of the grant that the record is bound to."""
 
 
 class KvPage(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[KvRecord, ...]
     """In byte order of their keys."""
     next: bytes | None
+    """`after` of the next page; None when this was the last."""
+
+
+class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One lease that is held."""
+
+    name: str
+    token: Stamp
+    owner: bytes
+    """Canonical bytes of a map."""
+    duration_ms: int
+    deadline_ms: int
+    """Cluster time at which it ends when it is not renewed."""
+    acquired_ms: int
+
+
+class LeasePage(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[LeaseRecord, ...]
+    """By name, in byte order."""
+    next: str | None
     """`after` of the next page; None when this was the last."""
 
 
@@ -91,6 +113,8 @@ def kv_get(reader: Reader, key: bytes) -> KvRecord | None:
     if not 0 < len(key) <= KV_KEY_BYTES_MAX:
         return None
     row = reader.get(tables.kv_key(key))
+    if row is not None and tables.kv_lease(row) is not None:
+        row = leases.present_row(reader, row, clock_ms=counters(reader).clock_ms)
     return None if row is None else _kv_record(key, row)
 
 
@@ -117,13 +141,51 @@ def kv_range(
         start = max(start, tables.kv_key(after[:KV_KEY_BYTES_MAX]) + b"\x00")
     items: list[KvRecord] = []
     size = 0
+    clock_ms = counters(reader).clock_ms
+    place = b""
     if start < end:
-        for key, row in reader.scan(start, end):
+        for count, (key, row) in enumerate(reader.scan(start, end)):
             size += len(key) + len(row)
-            if len(items) == limit or (items and size > bytes_max):
-                return KvPage(items=tuple(items), next=items[-1].key)
-            items.append(_kv_record(key[1:], row))
+            # Records whose lease is over count for the bounds: a page reads so many rows.
+            if count == limit or (count and size > bytes_max):
+                return KvPage(items=tuple(items), next=place)
+            place = key[1:]
+            if leases.present_row(reader, row, clock_ms=clock_ms) is not None:
+                items.append(_kv_record(place, row))
     return KvPage(items=tuple(items), next=None)
+
+
+def lease_get(reader: Reader, name: str) -> LeaseRecord | None:
+    """None when nobody holds it."""
+    if not _fits(name):
+        return None
+    row = leases.held(reader, name, clock_ms=counters(reader).clock_ms)
+    return None if row is None else _lease_record(name, row)
+
+
+def lease_list(
+    reader: Reader, *, prefix: str = "", after: str | None = None, limit: int = PAGE_ITEMS_DEFAULT
+) -> LeasePage:
+    """Leases that are held, whose name begins with `prefix` and is greater than `after`. A page
+    looks at `limit` rows, so it may hold fewer, and still have a next one."""
+    assert 1 <= limit <= PAGE_ITEMS_MAX
+    if not _fits(prefix) or not _fits(after or ""):
+        return LeasePage(items=(), next=None)
+    start, end = prefix_range(tables.LEASES + prefix.encode())
+    if after is not None:
+        start = max(start, tables.lease_key(after) + b"\x00")
+    clock_ms = counters(reader).clock_ms
+    items: list[LeaseRecord] = []
+    place = ""
+    if start < end:
+        for count, (key, raw) in enumerate(reader.scan(start, end)):
+            if count == limit:
+                return LeasePage(items=tuple(items), next=place)
+            (place,) = decode_key(key, str)
+            row = tables.read_lease_row(raw)
+            if row.deadline_ms > clock_ms:
+                items.append(_lease_record(place, row))
+    return LeasePage(items=tuple(items), next=None)
 
 
 def object_get(reader: Reader, kind: ObjectKind, scope: tuple[str, ...]) -> StoredObject | None:
@@ -254,4 +316,21 @@ def _fits(*names: str) -> bool:
 
 
 def _kv_record(key: bytes, row: bytes) -> KvRecord:
-    return KvRecord(key=key, value=tables.kv_value(row), revision=Stamp(tables.kv_revision(row)))
+    lease = tables.kv_lease(row)
+    return KvRecord(
+        key=key,
+        value=tables.kv_value(row),
+        revision=Stamp(tables.kv_revision(row)),
+        lease=None if lease is None else Stamp(lease),
+    )
+
+
+def _lease_record(name: str, row: tables.LeaseRow) -> LeaseRecord:
+    return LeaseRecord(
+        name=name,
+        token=Stamp(row.token),
+        owner=row.owner,
+        duration_ms=row.duration_ms,
+        deadline_ms=row.deadline_ms,
+        acquired_ms=row.acquired_ms,
+    )

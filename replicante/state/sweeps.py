@@ -1,17 +1,17 @@
-"""Removes what is due, a bounded number with each entry: remembered requests, old events. Pure.
+"""Removes what is due, a bounded number with each entry: leases, requests, old events. Pure.
 
 Called by `machine` before and after the commands of every entry. Nothing that a command can see
 depends on how far a sweep has come: an expired record is expired for every command, swept or not.
 So these records are no deadlines: an idle cluster writes nothing for them.
 
-Records whose expiry is a fact in itself (an ended lease) are swept in `before_commands`, with an
-event each, and do count as deadlines.
+Leases are swept in `before_commands`, with an event each, and do count as deadlines: their end is a
+fact that others wait for. The records that go with them are swept there and after the commands.
 """
 
 from __future__ import annotations
 
 from replicante.limits import EXPIRE_BATCH_MAX, IDEMPOTENCY_WINDOW_MS
-from replicante.state import dedupe
+from replicante.state import apply_leases, dedupe
 from replicante.state.eventlog import read_event
 from replicante.state.tables import CHAIN_BYTES, event_key
 from replicante.state.writer import Writer
@@ -27,13 +27,24 @@ class Sweeps:
         self._oldest_event_ms = _oldest_event_ms(writer)
         self._is_behind_requests = False
         self._is_behind_events = False
+        self._leases_left = EXPIRE_BATCH_MAX
+        """Leases and bound records that this entry may still sweep."""
 
     @property
     def is_behind(self) -> bool:
         """More was due than one entry may sweep: the leader ticks again at once."""
-        return self._is_behind_requests or self._is_behind_events
+        times = self._writer.leases
+        return self._is_behind_requests or self._is_behind_events or times.has_ended
+
+    def deadline_ms(self) -> int | None:
+        """Cluster time at which the leader shall tick."""
+        if self.is_behind:
+            return self._writer.counters.clock_ms
+        return self._writer.leases.earliest_ms
 
     def before_commands(self) -> None:
+        self._leases_left = EXPIRE_BATCH_MAX
+        self._sweep_leases()
         oldest_ms = self._oldest_request_ms
         clock_ms = self._writer.counters.clock_ms
         self._is_behind_requests = False
@@ -47,6 +58,8 @@ class Sweeps:
             self._oldest_request_ms = self._writer.counters.clock_ms
 
     def after_commands(self) -> None:
+        self._drop_records()
+        self._writer.leases.settle(self._writer)
         if dedupe.forget_beyond_bound(self._writer):
             self._oldest_request_ms = dedupe.oldest_recorded_ms(self._writer)
         if self._oldest_event_ms is None and self._writer.entry_events_count:
@@ -56,6 +69,20 @@ class Sweeps:
             self._trim_events()
             self._oldest_event_ms = _oldest_event_ms(self._writer)
             self._is_behind_events = self._has_surplus_events()
+
+    def _sweep_leases(self) -> None:
+        times = self._writer.leases
+        earliest_ms = times.earliest_ms
+        if earliest_ms is not None and earliest_ms <= self._writer.counters.clock_ms:
+            count_max = self._leases_left
+            self._leases_left -= apply_leases.expire_due(self._writer, count_max=count_max)
+            times.settle(self._writer)
+        self._drop_records()
+
+    def _drop_records(self) -> None:
+        if self._writer.leases.has_ended and self._leases_left:
+            count_max = self._leases_left
+            self._leases_left -= apply_leases.drop_records(self._writer, count_max=count_max)
 
     def _has_surplus_events(self) -> bool:
         counters, retention = self._writer.counters, self._writer.retention

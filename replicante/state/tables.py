@@ -42,6 +42,16 @@ KV: Final = b"\x10"
 """bytes key → KvRecord."""
 NAMESPACES: Final = b"\x11"
 """str name → StoredObject."""
+LEASES: Final = b"\x12"
+"""str name → LeaseRow."""
+LEASES_BY_DEADLINE: Final = b"\x13"
+"""(int deadline_ms, str name) → empty: the order in which leases run out."""
+LEASES_BY_TOKEN: Final = b"\x14"
+"""int token → name, of every lease."""
+LEASE_RECORDS: Final = b"\x15"
+"""(int token, bytes key) → empty: the records that are bound to a grant."""
+LEASES_ENDED: Final = b"\x16"
+"""int token → empty: grants that are over and have left records behind."""
 
 OBJECT_TABLES: Final[dict[ObjectKind, bytes]] = {ObjectKind.NAMESPACE: NAMESPACES}
 ALL_TABLES: Final = (
@@ -52,6 +62,11 @@ ALL_TABLES: Final = (
     EVENTS,
     KV,
     *OBJECT_TABLES.values(),
+    LEASES,
+    LEASES_BY_DEADLINE,
+    LEASES_BY_TOKEN,
+    LEASE_RECORDS,
+    LEASES_ENDED,
 )
 
 OBJECT_KEY_BYTES_MAX: Final = ROW_KEY_BYTES_MAX - 3
@@ -65,6 +80,9 @@ CHAIN_START: Final = bytes(CHAIN_BYTES)
 
 _LAYOUT: Final = 1
 _KV_HEAD: Final = struct.Struct(">BQ")
+_LAYOUT_BOUND: Final = 2
+_KV_BOUND_HEAD: Final = struct.Struct(">BQQ")
+"""Layout, revision, token of the lease."""
 _pack = msgpack.Packer(use_bin_type=True).pack
 
 
@@ -166,20 +184,31 @@ def kv_key(key: bytes) -> bytes:
     return KV + key
 
 
-def kv_row(*, revision: int, value: bytes) -> bytes:
+def kv_row(*, revision: int, value: bytes, lease: int | None = None) -> bytes:
+    """lease: token of the grant that the record is bound to."""
+    if lease is not None:
+        return _KV_BOUND_HEAD.pack(_LAYOUT_BOUND, revision, lease) + value
     return _KV_HEAD.pack(_LAYOUT, revision) + value
 
 
 def kv_revision(row: bytes) -> int:
     """Raises FatalError when the row is no kv row."""
-    if len(row) <= _KV_HEAD.size or row[0] != _LAYOUT:
+    if len(row) <= _KV_HEAD.size or row[0] not in (_LAYOUT, _LAYOUT_BOUND):
         raise FatalError(f"a kv row of {len(row)} bytes and layout {row[:1].hex()}")
     revision: int = _KV_HEAD.unpack_from(row)[1]
     return revision
 
 
 def kv_value(row: bytes) -> bytes:
-    return row[_KV_HEAD.size :]
+    return row[_KV_HEAD.size if row[0] == _LAYOUT else _KV_BOUND_HEAD.size :]
+
+
+def kv_lease(row: bytes) -> int | None:
+    """Token of the grant that the record is bound to."""
+    if row[0] != _LAYOUT_BOUND:
+        return None
+    lease: int = _KV_BOUND_HEAD.unpack_from(row)[2]
+    return lease
 
 
 def object_key(kind: ObjectKind, scope: tuple[str, ...]) -> bytes:
@@ -230,6 +259,64 @@ def stored_object(kind: ObjectKind, scope: tuple[str, ...], row: bytes) -> Store
         is_deleting=read.is_deleting,
         finalisers=read.finalisers,
         spec=load_value(read.spec),
+    )
+
+
+class LeaseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One lease that was granted and has not been seen to end."""
+
+    token: int
+    """Stamp of the grant."""
+    duration_ms: int
+    deadline_ms: int
+    """Cluster time from which on nobody holds it."""
+    acquired_ms: int
+    owner: bytes
+    """Canonical bytes of a map."""
+
+
+def lease_key(name: str) -> bytes:
+    return encode_key(LEASES, name)
+
+
+def lease_deadline_key(deadline_ms: int, name: str) -> bytes:
+    return encode_key(LEASES_BY_DEADLINE, deadline_ms, name)
+
+
+def lease_token_key(token: int) -> bytes:
+    return encode_key(LEASES_BY_TOKEN, token)
+
+
+def lease_record_key(token: int, key: bytes) -> bytes:
+    return encode_key(LEASE_RECORDS, token, key)
+
+
+def lease_ended_key(token: int) -> bytes:
+    return encode_key(LEASES_ENDED, token)
+
+
+def lease_row(lease: LeaseRow) -> bytes:
+    row: bytes = _pack(
+        (
+            _LAYOUT,
+            lease.token,
+            lease.duration_ms,
+            lease.deadline_ms,
+            lease.acquired_ms,
+            lease.owner,
+        )
+    )
+    return row
+
+
+def read_lease_row(row: bytes) -> LeaseRow:
+    token, duration_ms, deadline_ms, acquired_ms, owner = _fields(row, count=5)
+    return LeaseRow(
+        token=token,
+        duration_ms=duration_ms,
+        deadline_ms=deadline_ms,
+        acquired_ms=acquired_ms,
+        owner=owner,
     )
 
 

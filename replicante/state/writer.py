@@ -18,6 +18,7 @@ from replicante.errors import FatalError
 from replicante.ids import ORDINAL_BITS
 from replicante.limits import STAMPS_PER_ENTRY_MAX
 from replicante.state.eventlog import LAYOUT, EventCode
+from replicante.state.leases import LeaseTimes
 from replicante.state.tables import CHAIN_BYTES, EVENTS, Counters, Retention
 from replicante.storage.kv import Store
 
@@ -36,6 +37,7 @@ class Writer:
         "counters",
         "delete",
         "get",
+        "leases",
         "put",
         "request_id",
         "retention",
@@ -50,6 +52,7 @@ class Writer:
         self.scan = store.scan
         self.counters = counters
         self.retention = retention
+        self.leases = LeaseTimes(store)
         self.request_id = ""
         self.actor = ""
         self.wall_ms = 0
@@ -121,6 +124,13 @@ class Writer:
         counters.events_head = event_id
         counters.events_count += 1
         counters.events_bytes += _EVENT_KEY_BYTES + CHAIN_BYTES + len(body)
+
+    def emit_unasked(self, code: EventCode, payload: bytes, *, key: str) -> None:
+        """Appends an event that no request caused: one that is due, whoever came across it."""
+        request_id, actor = self.request_id, self.actor
+        self.begin_command(request_id="", actor="")
+        self.emit(code, payload, key=key)
+        self.begin_command(request_id=request_id, actor=actor)
 
     def check_stamps(self) -> None:
         """Called at the end of the entry. Admission and the bounds of an entry make this

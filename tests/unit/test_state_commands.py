@@ -11,7 +11,9 @@ from replicante.state.commands import (
     DeleteObject,
     Expect,
     KvDelete,
+    KvGet,
     KvPut,
+    KvTxn,
     PutObject,
     SetEventRetention,
     SetFeatureLevel,
@@ -19,6 +21,13 @@ from replicante.state.commands import (
     pack_command,
     stamps_max,
     unpack_command,
+)
+from replicante.state.comparisons import Compare, CompareKind
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
 )
 
 NAMESPACE = ObjectKind.NAMESPACE
@@ -38,6 +47,24 @@ PACKED = [
     (Batch((KvDelete(b"k"), KvDelete(b"l"))), "9205929302c4016bc09302c4016cc0"),
     (SetFeatureLevel(2), "920602"),
     (SetEventRetention(1, 2, 3), "9407010203"),
+    (KvPut(b"k", b"\xc0", None, 1 << 16), "9501c4016bc401c0c0ce00010000"),
+    (
+        KvTxn(
+            (
+                Compare(b"k", CompareKind.ABSENT),
+                Compare(b"k", CompareKind.REVISION_LESS, 7),
+                Compare(b"k", CompareKind.VALUE_EQUALS, b"\xc0"),
+            ),
+            (KvGet(b"k"),),
+            (KvDelete(b"k"),),
+        ),
+        "9408939201c4016b9304c4016b079306c4016bc401c0919209c4016b919302c4016bc0",
+    ),
+    (LeaseAcquire("l", 1_000, b"\x80"), "940aa16ccd03e8c40180"),
+    (LeaseRenew("l", 7), "940ba16c07c0"),
+    (LeaseRenew("l", 7, 1_000), "940ba16c07cd03e8"),
+    (LeaseRelease("l", 7), "930ca16c07"),
+    (LeaseForceRelease("l", "why"), "930da16ca3776879"),
 ]
 
 
@@ -52,7 +79,9 @@ def test_a_packed_command_is_read_back(command, packed):
 
 
 def test_every_tag_is_covered():
-    assert {unpacked[0] for unpacked in (pack_command(c) for c, _ in PACKED)} == set(Tag)
+    # A get stands only inside a transaction.
+    covered = {unpacked[0] for unpacked in (pack_command(c) for c, _ in PACKED)}
+    assert covered | {Tag.KV_GET} == set(Tag)
 
 
 def test_tags_never_change():
@@ -64,6 +93,12 @@ def test_tags_never_change():
         "BATCH": 5,
         "SET_FEATURE_LEVEL": 6,
         "SET_EVENT_RETENTION": 7,
+        "KV_TXN": 8,
+        "KV_GET": 9,
+        "LEASE_ACQUIRE": 10,
+        "LEASE_RENEW": 11,
+        "LEASE_RELEASE": 12,
+        "LEASE_FORCE_RELEASE": 13,
     }
 
 
@@ -71,6 +106,22 @@ def test_tags_never_change():
     "packed",
     [
         [],
+        [1, b"k", b"\xc0", None, 0],
+        [1, b"k", b"\xc0", None, 1, 1],
+        [8, [], [[5, []]], []],
+        [8, [[1, b""]], [], []],
+        [8, [[7, b"k"]], [], []],
+        [8, [[1, b"k", 1]], [], []],
+        [8, [[3, b"k", b"x"]], [], []],
+        [8, [[3, b"k", 0]], [], []],
+        [9, b"k"],
+        [10, "", 1_000, b"\x80"],
+        [10, "l" * 129, 1_000, b"\x80"],
+        [10, "l", 0, b"\x80"],
+        [10, "l", 1, "x"],
+        [11, "l", -1, None],
+        [12, "l", "1"],
+        [13, "l", b"x"],
         [99],
         [0],
         [None],

@@ -14,19 +14,29 @@ from replicante.ids import make_stamp
 from replicante.model.codec import load_value
 from replicante.model.objects import ObjectKind
 from replicante.state import dedupe, invariants, queries, sweeps
+from replicante.state import envelope as envelope_module
 from replicante.state.apply_entry import EntryKind
 from replicante.state.commands import (
     Batch,
     DeleteObject,
     Expect,
     KvDelete,
+    KvGet,
     KvPut,
+    KvTxn,
     PutObject,
     SetEventRetention,
     SetFeatureLevel,
 )
+from replicante.state.comparisons import Compare, CompareKind
 from replicante.state.digest import row_hash
 from replicante.state.envelope import Envelope, admit
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
+)
 from replicante.storage.lmdb_store import LmdbStore
 from replicante.storage.memory import MemoryStore
 from replicante.testing.builders import (
@@ -64,6 +74,31 @@ def operations(expectations):
     )
 
 
+LEASES = st.sampled_from(["l", "m"])
+COMPARES = st.one_of(
+    st.builds(Compare, KEYS, st.sampled_from([CompareKind.ABSENT, CompareKind.PRESENT])),
+    st.builds(Compare, KEYS, st.just(CompareKind.REVISION_GREATER), STAMPS),
+    st.builds(Compare, KEYS, st.just(CompareKind.VALUE_EQUALS), VALUES),
+)
+TXN_OPERATIONS = st.lists(
+    st.one_of(
+        st.builds(KvPut, KEYS, VALUES, st.none(), st.none() | STAMPS),
+        st.builds(KvDelete, KEYS),
+        st.builds(KvGet, KEYS),
+    ),
+    max_size=3,
+).map(tuple)
+LEASE_AND_TXN_COMMANDS = st.one_of(
+    st.builds(KvPut, KEYS, VALUES, EXPECTATIONS, STAMPS),
+    st.builds(LeaseAcquire, LEASES, st.sampled_from([20, 40, 0]), st.sampled_from([b"\x80", b""])),
+    st.builds(LeaseAcquire, LEASES, st.just(60), st.just(b"\x81\xa1h\x01")),
+    st.builds(LeaseRenew, LEASES, STAMPS, st.sampled_from([None, 50])),
+    st.builds(LeaseRelease, LEASES, STAMPS),
+    st.builds(LeaseForceRelease, LEASES, st.just("why")),
+    st.builds(KvTxn, st.lists(COMPARES, max_size=2).map(tuple), TXN_OPERATIONS, TXN_OPERATIONS),
+)
+
+
 def commands(expectations):
     return st.one_of(
         operations(expectations),
@@ -81,7 +116,7 @@ ENVELOPES = st.builds(
     Envelope,
     request_id=st.sampled_from(["", "r1", "é"]),
     actor=st.sampled_from(["", "ann"]),
-    command=commands(EXPECTATIONS) | SETTINGS_COMMANDS,
+    command=commands(EXPECTATIONS) | SETTINGS_COMMANDS | LEASE_AND_TXN_COMMANDS,
     idempotency_key=st.sampled_from([None, None, "k1", "k2", "k3", "k4"]),
     first_attempt_ms=st.sampled_from([None, None, 0, 5, 50, 500]),
 )
@@ -122,6 +157,7 @@ def small_bounds(monkeypatch):
     monkeypatch.setattr(dedupe, "REQUESTS_KEPT_MAX", 2)
     monkeypatch.setattr(dedupe, "EXPIRE_BATCH_MAX", 1)
     monkeypatch.setattr(sweeps, "EXPIRE_BATCH_MAX", 1)
+    monkeypatch.setattr(envelope_module, "LEASE_MS_MIN", 1)
 
 
 def replay(state, entries):

@@ -14,12 +14,21 @@ from replicante.state.commands import (
     DeleteObject,
     Expect,
     KvDelete,
+    KvGet,
     KvPut,
+    KvTxn,
     PutObject,
     SetEventRetention,
     SetFeatureLevel,
 )
+from replicante.state.comparisons import Compare, CompareKind
 from replicante.state.envelope import Envelope, admit, bytes_least, unpack_envelope
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
+)
 from replicante.testing.builders import kv_delete, kv_put
 
 NULL = b"\xc0"
@@ -87,6 +96,29 @@ def test_the_fingerprint_is_of_the_command_alone():
         (Batch(()), "operations"),
         (Batch((kv_delete("a"),) * (limits.REQUEST_OPERATIONS_MAX + 1)), "operations"),
         (Batch((kv_delete("a"), KvPut(b"\xff", NULL))), "operations[1].key"),
+        (KvPut(b"k", NULL, None, 0), "lease"),
+        (KvTxn((), ()), ""),
+        (KvTxn((), (KvGet(b"k"),) * (limits.REQUEST_OPERATIONS_MAX + 1)), ""),
+        (KvTxn((Compare(b"", CompareKind.ABSENT),), ()), "compares[0].key"),
+        (KvTxn((Compare(b"k", CompareKind.ABSENT, 1),), ()), "compares[0]"),
+        (KvTxn((Compare(b"k", CompareKind.REVISION_LESS),), ()), "compares[0].revision"),
+        (KvTxn((Compare(b"k", CompareKind.REVISION_LESS, 0),), ()), "compares[0].revision"),
+        (KvTxn((Compare(b"k", CompareKind.VALUE_EQUALS),), ()), "compares[0].value"),
+        (KvTxn((Compare(b"k", CompareKind.VALUE_EQUALS, b""),), ()), "compares[0].value"),
+        (KvTxn((), (KvGet(b""),)), "then[0].key"),
+        (KvTxn((), (kv_put("a", 1, expect=Expect.absent()),)), "then[0].expect"),
+        (KvTxn((), (), (KvPut(b"k", b""),)), "otherwise[0].value"),
+        (LeaseAcquire("", 1_000, b"\x80"), "name"),
+        (LeaseAcquire("l" * 129, 1_000, b"\x80"), "name"),
+        (LeaseAcquire("l", limits.LEASE_MS_MIN - 1, b"\x80"), "duration"),
+        (LeaseAcquire("l", limits.LEASE_MS_MAX + 1, b"\x80"), "duration"),
+        (LeaseAcquire("l", 1_000, NULL), "owner"),
+        (LeaseAcquire("l", 1_000, b"\x81"), "owner"),
+        (LeaseRenew("l", 0), "token"),
+        (LeaseRenew("l", 1, 999), "duration"),
+        (LeaseRelease("l", 1 << 63), "token"),
+        (LeaseForceRelease("l", ""), "reason"),
+        (LeaseForceRelease("l", "x" * (limits.LEASE_REASON_BYTES_MAX + 1)), "reason"),
         (SetFeatureLevel(0), "level"),
         (SetFeatureLevel(99), "level"),
         (SetEventRetention(-1, 1, 1), "count_max"),

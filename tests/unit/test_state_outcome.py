@@ -11,8 +11,10 @@ from replicante.limits import REQUEST_OPERATIONS_MAX
 from replicante.state.outcome import (
     Applied,
     BatchApplied,
+    Got,
     RejectCode,
     Rejected,
+    TxnApplied,
     decode_outcome,
     encode_outcome,
     encode_replayed,
@@ -30,6 +32,10 @@ OUTCOMES = [
         "9302b17265766973696f6e5f6d69736d6174636881a87265766973696f6ec0",
     ),
     (BatchApplied((Applied(Stamp(1)),)), "92039193010102"),
+    (
+        TxnApplied(True, (Applied(Stamp(1)), Got(Stamp(2), b"\xc0"), Got(None, None))),
+        "9305c39393010102930602c401c09306c0c0",
+    ),
 ]
 
 
@@ -52,7 +58,7 @@ def test_bytes_that_are_no_outcome_are_fatal(raw):
         outcome = decode_outcome(raw)
     except FatalError:
         return
-    assert isinstance(outcome, Applied | Rejected | BatchApplied)
+    assert isinstance(outcome, Applied | Rejected | BatchApplied | TxnApplied)
 
 
 def test_the_outcome_of_the_largest_batch_is_small():

@@ -21,14 +21,25 @@ from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
 from replicante.limits import EVENT_VALUE_BYTES_MAX, IDEMPOTENCY_WINDOW_MS
+from replicante.model.codec import encode_value
 from replicante.model.objects import ObjectKind
 from replicante.state.commands import (
     Batch,
     Command,
     DeleteObject,
     Expect,
+    KvGet,
+    KvPut,
+    KvTxn,
     SetEventRetention,
     SetFeatureLevel,
+)
+from replicante.state.comparisons import Compare, CompareKind
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
 )
 from replicante.testing.builders import envelope_bytes, kv_delete, kv_put, put_namespace
 
@@ -164,6 +175,60 @@ def generations() -> Iterator[Entry]:
     yield entry(index, envelope_bytes(kv_put("a", 2, expect=Expect.at(make_stamp(3, 0)))))
 
 
+def leases() -> Iterator[Entry]:
+    """Grants, renewals, every way to end, refusals, records bound to a grant, two in one entry."""
+
+    def acquire(name: str, duration_ms: int = 5_000) -> bytes:
+        return envelope_bytes(LeaseAcquire(name, duration_ms, encode_value({"host": name})))
+
+    def bound(key: str, token: int) -> bytes:
+        return envelope_bytes(KvPut(key.encode(), encode_value(1), None, token))
+
+    yield from birth()
+    l_token, m_token = make_stamp(3, 0), make_stamp(3, 2)
+    yield entry(3, acquire("l"), acquire("m"), acquire("l"))
+    yield entry(4, bound("a", l_token), bound("b", l_token), bound("c", m_token), bound("d", 1))
+    yield entry(5, envelope_bytes(LeaseRenew("l", l_token)), clock_ms=3_000)
+    yield entry(6, envelope_bytes(LeaseRenew("m", l_token)), clock_ms=3_000)
+    yield entry(7, clock_ms=6_000)
+    yield entry(8, envelope_bytes(LeaseRenew("m", m_token)), acquire("m", 1_000), clock_ms=6_000)
+    yield entry(9, envelope_bytes(kv_put("b", 2)), envelope_bytes(kv_delete("a")), clock_ms=6_001)
+    yield entry(10, bound("e", l_token), bound("b", l_token), clock_ms=6_002)
+    yield entry(11, envelope_bytes(LeaseRelease("l", l_token), actor="ann"), clock_ms=6_003)
+    yield entry(12, envelope_bytes(LeaseForceRelease("m", "stuck"), actor="ann"), clock_ms=6_004)
+    yield entry(13, envelope_bytes(LeaseForceRelease("m", "again")), acquire("m"), clock_ms=90_000)
+
+
+def transactions() -> Iterator[Entry]:
+    """Every comparison met and not met, both branches, gets, two writes to one key, a repeat."""
+    revision = make_stamp(3, 0)
+    one = encode_value(1)
+    asked = (
+        (CompareKind.ABSENT, None),
+        (CompareKind.PRESENT, None),
+        (CompareKind.REVISION_EQUALS, revision),
+        (CompareKind.REVISION_LESS, revision),
+        (CompareKind.REVISION_GREATER, revision),
+        (CompareKind.VALUE_EQUALS, one),
+    )
+    yield from birth()
+    yield entry(3, envelope_bytes(kv_put("a", 1)))
+    for index, (kind, operand) in enumerate(asked, start=4):
+        for_a = Compare(b"a", kind, operand)
+        for_b = Compare(b"b", kind, operand)
+        yield entry(
+            index,
+            envelope_bytes(KvTxn((for_a,), (KvGet(b"a"),), (KvGet(b"b"),))),
+            envelope_bytes(KvTxn((for_b,), (KvGet(b"a"),), (KvGet(b"b"),))),
+        )
+    writes = (kv_put("a", 2), KvGet(b"a"), kv_put("a", 3), kv_delete("z"), kv_delete("a"))
+    both = KvTxn((Compare(b"a", CompareKind.PRESENT),), writes, (kv_put("b", 1),))
+    yield entry(20, envelope_bytes(both, idempotency_key="k"), envelope_bytes(both))
+    yield entry(21, envelope_bytes(both, idempotency_key="k"))
+    refused = KvTxn((), (kv_put("c", 1), KvPut(b"d", one, None, 1)))
+    yield entry(22, envelope_bytes(refused))
+
+
 def mixture() -> Iterator[Entry]:
     """Four hundred commands drawn by a fixed seed."""
     chance = random.Random(20_260_101)
@@ -204,6 +269,8 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     idempotency,
     settings,
     generations,
+    leases,
+    transactions,
     mixture,
 )
 
