@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from raft_harness import ListMachine, commands_record, genesis_record
 
 from replicante import limits
@@ -19,24 +17,20 @@ from replicante.raft.host import (
 from replicante.raft.proposals import Proposals
 from replicante.raft.records import CommandItem, OpenItem
 from replicante.raft.sessions import Session
+from replicante.testing.entropy import Chance
 
-PICK = st.integers(0, 1 << 20)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("propose"), PICK),
-        st.tuples(st.just("send"), PICK),
-        st.tuples(st.just("deliver"), PICK),
-        st.tuples(st.just("deliver"), PICK),
-        st.tuples(st.just("lose"), PICK),
-        st.tuples(st.just("hear"), PICK),
-        st.tuples(st.just("hear"), PICK),
-        st.tuples(st.just("new leader"), PICK),
-        st.tuples(st.just("wait"), PICK),
-        st.tuples(st.just("open"), PICK),
-        st.tuples(st.just("restart"), PICK),
-    ),
-    max_size=120,
-)
+STEPS = {
+    "propose": 4,
+    "send": 4,
+    "deliver": 8,
+    "lose": 1,
+    "hear": 8,
+    "wait": 2,
+    "new_leader": 1,
+    "open": 1,
+    "restart": 1,
+}
+"""What happens → how often, in proportion."""
 
 
 class World:
@@ -149,26 +143,28 @@ class World:
                 assert data not in applied, f"{done.error.code} and yet applied"
 
 
-@settings(max_examples=300, deadline=None)
-@given(steps=STEPS)
-def test_a_proposal_is_applied_at_most_once_and_answered_truly(steps):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "SESSION_OUTCOMES_MAX", 4)
-        patch.setattr(limits, "PROPOSALS_PENDING_MAX", 4)
-        world = World()
-        for name, pick in steps:
-            getattr(world, name.replace(" ", "_"))(pick)
-            world.check()
-        world.settle()
-        world.check()
-
-
-@settings(max_examples=100, deadline=None)
-@given(steps=STEPS)
-def test_when_everything_arrives_everybody_is_answered(steps):
+def live(seed, steps_count=300):
+    """A world in which anything happened in any order."""
+    chance = Chance(seed, "sessions")
     world = World()
-    for name, pick in steps:
-        getattr(world, name.replace(" ", "_"))(pick)
+    for _ in range(steps_count):
+        getattr(world, chance.weighted(list(STEPS.items())))(chance.between(0, 1 << 20))
+        world.check()
+    return world
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_proposal_is_applied_at_most_once_and_answered_truly(seed, monkeypatch):
+    monkeypatch.setattr(limits, "SESSION_OUTCOMES_MAX", 4)
+    monkeypatch.setattr(limits, "PROPOSALS_PENDING_MAX", 4)
+    world = live(seed)
+    world.settle()
+    world.check()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_when_everything_arrives_everybody_is_answered(seed):
+    world = live(seed)
     world.settle()
     assert set(world.answers) == set(range(1, world.ticket + 1))
     world.check()
