@@ -1,9 +1,11 @@
 """Compares replicated writes of unchanged PySyncObj and of our durable peer, in one run.
 
-    python bench/raft.py [--short] [--seconds S] [--failovers N] [--only TEXT] [--folder DIR]
+    python bench/raft.py [--short] [--seconds S] [--rounds N] [--failovers N] [--only TEXT]
+                         [--folder DIR]
 
-Three processes on loopback for each row of the table; the callers run inside the leader's
-process. Prints the tables and writes them with the facts of the machine to bench/results/raft.json.
+Every system is measured once a round, so that a noisy minute hits all alike; the tables at the
+end hold medians over the rounds. Three processes on loopback for each row; the callers run inside
+the leader's process. The tables and the facts of the machine go to bench/results/raft.json too.
 Absolute figures depend on disk, cores and neighbours: compare the rows of one run.
 """
 
@@ -62,21 +64,26 @@ def main() -> None:
         folder = Path(name)
         machine = machine_facts(folder)
         print(_facts_line(machine))
-        cells = [
+        runs = [
             cell
+            for number in range(options.rounds)
             for kind in options.machines
             for system in SYSTEMS
             if options.only in system.name
-            for cell in measure(system, kind, folder, options)
+            for cell in measure(system, kind, folder / f"round-{number}", options)
         ]
         failovers = measure_failovers(folder, options.failovers) if options.failovers else []
+    cells = medians_of(runs)
     ratios = ratios_of(cells)
+    _print_medians(cells)
     _print_ratios(ratios, failovers)
     RESULTS.parent.mkdir(exist_ok=True)
     report = {
         "machine": machine,
         "seconds": options.seconds,
+        "rounds": options.rounds,
         "cells": cells,
+        "runs": runs,
         "ratios": ratios,
         "failover_ms": failovers,
         "took_s": round(time.monotonic() - began_s, 1),
@@ -87,7 +94,10 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="measured for each cell and round"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--failovers", type=int, default=5)
     parser.add_argument("--only", default="", help="systems whose name holds this text")
     parser.add_argument("--folder", type=Path, help="where data directories go; a real disk")
@@ -96,7 +106,7 @@ def _options() -> argparse.Namespace:
     options.machines, options.callers, options.sizes = ("null", "kv"), CALLERS, SIZES
     if options.short:
         options.machines, options.callers, options.sizes = ("null",), (1, 256), (100,)
-        options.seconds = min(options.seconds, 2.0)
+        options.seconds, options.rounds = min(options.seconds, 2.0), 1
         options.failovers = min(options.failovers, 3)
     return options
 
@@ -104,11 +114,15 @@ def _options() -> argparse.Namespace:
 # --- throughput and latency --------------------------------------------------------------------
 
 
+_HEAD = "   bytes  callers   writes/s    p50 ms    p99 ms  commits/write  leader CPU µs/write"
+_SAME = ("system", "machine", "command_bytes", "callers")
+
+
 def measure(
     system: System, kind: str, folder: Path, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     print(f"\n{system.name}, {kind} machine")
-    print("   bytes  callers   writes/s    p50 ms    p99 ms  commits/write  leader CPU µs/write")
+    print(_HEAD)
     place = folder / f"{system.name}-{kind}".replace(" ", "_").replace(",", "")
     cells = []
     with running(system.program, place, machine=kind, **system.given) as group:
@@ -131,21 +145,55 @@ def measure(
                     }
                 )
                 _print_cell(result)
+        cuts = sum(member.ask(do="status").get("cuts", 0) for member in group.members)
+    for cell in cells:
+        cell["cuts_in_group"] = cuts
+    if cuts:
+        print(f"  a follower cut entries that it had applied, {cuts} times in this group")
     return cells
 
 
 def _print_cell(cell: dict[str, Any]) -> None:
     commits = f"{cell['commits_per_write']:.4f}" if cell["commits_per_write"] else "none"
-    errors = f"  {cell['errors']} errors" if cell["errors"] else ""
+    notes = f"  {cell['errors']} errors" if cell["errors"] else ""
+    if "writes_per_s_range" in cell:
+        low, high = cell["writes_per_s_range"]
+        notes = f"  {low:>10,.0f} – {high:,.0f}{notes}"
     print(
         f"{cell['command_bytes']:>8,} {cell['callers']:>8} {cell['writes_per_s']:>10,.0f}"
-        f" {_ms(cell['p50_ms'])} {_ms(cell['p99_ms'])} {commits:>14} {cell['leader_cpu_us_per_write']:>20.1f}{errors}",
+        f" {_ms(cell['p50_ms'])} {_ms(cell['p99_ms'])} {commits:>14}"
+        f" {cell['leader_cpu_us_per_write']:>20.1f}{notes}",
         flush=True,
     )
 
 
 def _ms(value: float | None) -> str:
     return f"{value:>9.2f}" if value is not None else f"{'–':>9}"
+
+
+def medians_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each cell as in the round whose throughput is the median, with the range over all rounds."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for cell in runs:
+        groups.setdefault(tuple(cell[name] for name in _SAME), []).append(cell)
+    cells = []
+    for group in groups.values():
+        ordered = sorted(group, key=lambda cell: cell["writes_per_s"])
+        spread = [ordered[0]["writes_per_s"], ordered[-1]["writes_per_s"]]
+        cells.append(ordered[len(ordered) // 2] | {"writes_per_s_range": spread})
+    return cells
+
+
+def _print_medians(cells: list[dict[str, Any]]) -> None:
+    for kind in sorted({cell["machine"] for cell in cells}, reverse=True):
+        for system in SYSTEMS:
+            mine = [c for c in cells if c["machine"] == kind and c["system"] == system.name]
+            if mine:
+                print(
+                    f"\nmedians of {system.name}, {kind} machine\n{_HEAD}       range of writes/s"
+                )
+            for cell in mine:
+                _print_cell(cell)
 
 
 def ratios_of(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,8 +217,7 @@ def ratios_of(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _is_counterpart(cell: dict[str, Any], ours: dict[str, Any], rival: System) -> bool:
-    same = ("machine", "command_bytes", "callers")
-    return cell["system"] == rival.name and all(cell[name] == ours[name] for name in same)
+    return cell["system"] == rival.name and all(cell[name] == ours[name] for name in _SAME[1:])
 
 
 def _print_ratios(ratios: list[dict[str, Any]], failovers: list[float]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import threading
 import time
@@ -24,6 +25,17 @@ from pysyncobj import SyncObj, SyncObjConf, replicated
 from raft_load import Load, Meter, answer, key_of, new_event_loop, set_switch_interval, value_of
 
 _NEVER = 1 << 60
+
+
+class CutCounter(logging.Handler):
+    """Counts how often PySyncObj says that it cuts entries which it has applied."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.CRITICAL)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += "truncating already-applied" in record.getMessage()
 
 
 class StockPeer(SyncObj):
@@ -123,13 +135,15 @@ def main() -> None:
         logCompactionMinTime=_NEVER,
         connectionRetryTime=0.2,
     )
+    cuts = CutCounter()
+    logging.getLogger("pysyncobj").addHandler(cuts)
     peer = StockPeer(own, others, conf)
     propose = peer.put if given["machine"] == "kv" else peer.nothing
     answer(started=True)
     for line in sys.stdin:
         order = json.loads(line)
         if order.pop("do") == "status":
-            answer(is_ready=peer.isReady(), is_leader=peer._isLeader())
+            answer(is_ready=peer.isReady(), is_leader=peer._isLeader(), cuts=cuts.count)
         else:
             answer(**run_load(propose, Load(**order), is_awaited=given["is_awaited"]))
     peer.destroy_synchronous()
