@@ -60,6 +60,7 @@ async def bind(listen: str, endpoint: tuple[str, int]) -> list[socket.socket]:
             raise AddressInUse(
                 f"another process listens on {listen}, where this peer would; is a peer running"
                 " already?",
+                hints=("stop that process, or choose another address with [raft] listen",),
                 address=listen,
             ) from error
         reason = getattr(error, "strerror", None) or str(error)

@@ -24,7 +24,7 @@ import msgpack
 
 from replicante import limits
 from replicante.disk_room import is_for_want_of_room
-from replicante.errors import CorruptData, DiskFull, FatalError, UnsupportedFormat
+from replicante.errors import CorruptData, DiskFull, FatalError, StartRefused, UnsupportedFormat
 from replicante.raft.log import HardState, LoadedLog, WriteSet
 from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record
 
@@ -61,10 +61,16 @@ class LmdbLog:
     """A `LogBackend`; also holds the header, which exists before the first entry does."""
 
     def __init__(self, path: Path, *, map_bytes: int) -> None:
-        """Raises CorruptData, UnsupportedFormat, DiskFull."""
+        """Raises CorruptData, UnsupportedFormat, DiskFull, StartRefused."""
         self._path = path
         self._map_bytes = map_bytes
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartRefused(
+                f"{path} cannot be used: {error.strerror}",
+                hints=("give a directory that this user may write",),
+            ) from error
         self._is_open = False
         is_new = not (path / "data.mdb").exists()
         self._open()

@@ -51,6 +51,10 @@ _FATAL_REFUSALS = frozenset(
     }
 )
 """Refusals that an unborn peer cannot outwait."""
+_CHECK_SETTINGS = (
+    "check [peer] id, [peer] cluster and [raft] peers, and that [peer] data_dir is its own; "
+    "nothing was changed anywhere"
+)
 
 
 class Sink(Protocol):
@@ -323,7 +327,8 @@ class Neighbours:
             is_fatal = now_ms - since_ms >= limits.CLASH_MS_MAX
         if is_fatal:
             self._failure = WrongIdentity(
-                f"{observation.peer_id} refused this peer: {observation.message}"
+                f"{observation.peer_id} refused this peer: {observation.message}",
+                hints=(_CHECK_SETTINGS,),
             )
             self._sink.wake()
 
