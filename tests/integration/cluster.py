@@ -18,6 +18,8 @@ from cluster_http import Answer, Http
 from cluster_peer import HOST, PORTS, WAIT_SECONDS, PeerProcess, eventually
 
 TAIL_LINES = 30
+DIGEST_EVERY = 1_024
+"""Entries between two digests that every peer computes, however large its state is."""
 
 
 class Cluster:
@@ -134,12 +136,17 @@ class Cluster:
 
             await eventually(is_ready, f"{peer_id} to be ready", seconds=seconds)
 
-    async def leader(self, *, not_one_of: Iterable[str] = ()) -> str:
-        """The id on which all peers that are awake agree, and which itself agrees."""
+    async def leader(
+        self, *, not_one_of: Iterable[str] = (), among: Iterable[str] | None = None
+    ) -> str:
+        """The id on which all peers that are awake agree, and which itself agrees. among: only
+        these are asked."""
         refused = set(not_one_of)
+        asked = None if among is None else set(among)
 
         async def agreed() -> str | None:
-            found = [await self.status(peer_id) for peer_id in self.awake]
+            asking = [peer_id for peer_id in self.awake if asked is None or peer_id in asked]
+            found = [await self.status(peer_id) for peer_id in asking]
             leaders = {status["leader"] for status in found}
             leading = {status["peer"] for status in found if status["role"] == "leader"}
             return leaders.pop() if leaders == leading and not leaders & refused else None
@@ -176,24 +183,32 @@ class Cluster:
 
     async def same_digests(self) -> None:
         """Every peer that is awake has the digests of the others, at some common index."""
+        if not await self._has_common_digest():
+            await self.pass_a_digest(self.awake[0])
+            await eventually(self._has_common_digest, "a digest that all peers have")
 
-        async def compared() -> bool:
-            seen: dict[int, set[str]] = {}
-            counts: dict[int, int] = {}
-            for peer_id in self.awake:
-                answer = await self.ask(peer_id, "GET", "/api/v0/raft/status?digest=now")
-                if answer.status == 409:  # too many rows to be hashed on request
-                    answer = await self.ask(peer_id, "GET", "/api/v0/raft/status")
-                digests = [*answer.json["digests"], answer.json["digest"]]
-                for index, value in {(it["index"], it["value"]) for it in digests if it}:
-                    seen.setdefault(index, set()).add(value)
-                    counts[index] = counts.get(index, 0) + 1
-            different = {index: values for index, values in seen.items() if len(values) > 1}
-            if different:
-                raise RuntimeError(f"peers differ: {different}")
-            return any(count == len(self.awake) for count in counts.values())
+    async def pass_a_digest(self, peer_id: str) -> None:
+        """Small writes up to the next index at which every peer hashes its state."""
+        index = (await self.status(peer_id))["applied_index"]
+        goal = index - index % DIGEST_EVERY + DIGEST_EVERY
+        while index <= goal:
+            answer = await self.put(peer_id, "filler", index)
+            assert answer.status in (200, 201), answer
+            index = answer.index
 
-        await eventually(compared, "a digest that all peers have")
+    async def _has_common_digest(self) -> bool:
+        seen: dict[int, list[str]] = {}
+        for peer_id in self.awake:
+            answer = await self.ask(peer_id, "GET", "/api/v0/raft/status?digest=now")
+            if answer.status == 409:  # too many rows to be hashed on request
+                answer = await self.ask(peer_id, "GET", "/api/v0/raft/status")
+            digests = [*answer.json["digests"], answer.json["digest"]]
+            for index, value in {(it["index"], it["value"]) for it in digests if it}:
+                seen.setdefault(index, []).append(value)
+        different = {index: values for index, values in seen.items() if len(set(values)) > 1}
+        if different:
+            raise RuntimeError(f"peers differ: {different}")
+        return any(len(values) == len(self.awake) for values in seen.values())
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -12,8 +12,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
 
 BATCHES = 100
 BATCH_ITEMS = 1_000
-DIGEST_EVERY = 1_024
-"""Entries between two digests that every peer computes."""
 
 
 async def test_a_peer_that_was_away_for_100k_writes_catches_up(tmp_path):
@@ -23,7 +21,7 @@ async def test_a_peer_that_was_away_for_100k_writes_catches_up(tmp_path):
         started = time.monotonic()
         await asyncio.gather(*(_write_batches(cluster, leader, turn) for turn in range(4)))
         print(f"{BATCHES * BATCH_ITEMS} writes in {time.monotonic() - started:.1f} s")
-        await _pass_a_digest(cluster, leader)
+        await cluster.pass_a_digest(leader)
 
         started = time.monotonic()
         await cluster.start(absent)
@@ -37,7 +35,7 @@ async def test_a_peer_that_was_away_for_100k_writes_catches_up(tmp_path):
         cluster.kill(*cluster.ids)
         await cluster.start()
         print(f"all restarted in {time.monotonic() - started:.1f} s")
-        await _pass_a_digest(cluster, absent)
+        await cluster.pass_a_digest(absent)
         await cluster.converged()
         assert (await cluster.get(absent, "bulk/099999")).json["value"] == 99_999
 
@@ -53,13 +51,3 @@ async def _write_batches(cluster: Cluster, peer: str, turn: int) -> None:
         )
         assert answer.status == 200, answer
         assert all(item["status"] == 201 for item in answer.json["items"])
-
-
-async def _pass_a_digest(cluster: Cluster, peer: str) -> None:
-    """Small writes up to the next index at which every peer hashes its state."""
-    index = (await cluster.status(peer))["applied_index"]
-    goal = index - index % DIGEST_EVERY + DIGEST_EVERY
-    while index <= goal:
-        answer = await cluster.put(peer, "count", index)
-        assert answer.status in (200, 201)
-        index = answer.index

@@ -25,10 +25,10 @@ async def test_a_follower_of_events_outlives_the_peers_that_it_is_connected_to(t
             connected = leader
             for _ in range(3):
                 await callers.acknowledged(100)
-                await eventually(lambda: reader.is_at(connected), f"to read from {connected}")
+                await reader.reads_from(connected)
                 cluster.kill(connected)
                 await callers.acknowledged(100)
-                await eventually(lambda: not reader.is_at(connected), "to read from another peer")
+                await reader.moves_on_from(connected)
                 await cluster.start(connected)
                 connected = reader.connected
             callers.stop()
@@ -74,8 +74,13 @@ class _Reader:
     def keys(self) -> list[str | None]:
         return [event["key"] for event in self.events]
 
-    def is_at(self, peer: str) -> bool:
-        return self.connected == peer and bool(self.events)
+    async def reads_from(self, peer: str) -> None:
+        await eventually(
+            lambda: self.connected == peer and len(self.events) > 0, f"to read from {peer}"
+        )
+
+    async def moves_on_from(self, peer: str) -> None:
+        await eventually(lambda: self.connected != peer, f"to read from another than {peer}")
 
     def observe(self, note) -> None:
         peer = self._ids[note.endpoint]

@@ -66,8 +66,7 @@ BROKEN_HTTP = [
     b"GET / HTTP/9.9\r\n\r\n",
     b"GET " + b"/a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"PUT /api/v0/kv/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
-    b"PUT /api/v0/kv/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"PUT /a HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"PUT /api/v0/kv/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"GET /api/v0/kv HTTP/1.1\r\nHost: evil.example\r\n\r\n",
     b"GET /api/v0/kv HTTP/1.1\r\n" + b"X: y\r\n" * 100_000 + b"\r\n",
