@@ -100,7 +100,9 @@ class HttpServer:
                 f"The HTTP address {where} cannot be resolved.",
                 hints=("listen on 127.0.0.1, or correct the name",),
             )
-        code = exc.errno if isinstance(exc, OSError) else None
+        # From 3.13 on asyncio passes over addresses that are not of this machine, and tells of none
+        # that was left by an error without a number.
+        code = (exc.errno or errno.EADDRNOTAVAIL) if isinstance(exc, OSError) else None
         if code == errno.EADDRINUSE:
             return errors.AddressInUse(
                 f"The HTTP address {where} is taken by another process.", hints=(PORT_HINT,)
