@@ -27,12 +27,20 @@ CAPABILITIES = ("kv", "batch", "namespaces", "events")
 async def get_raft_status(ctx: Context, call: Call) -> Reply:
     status = ctx.peer.status()
     digests = tuple(Digest(index=index, value=value) for index, value in ctx.state.digests())
-    newest = digests[-1] if digests else None
     asked = call.query.get(Q_DIGEST)
-    if asked is not None:
-        if asked != DIGEST_NOW:
-            raise errors.Invalid("Only digest=now is known.", path=f"?{Q_DIGEST}")
-        newest = _digest_now(ctx)
+    if asked not in (None, DIGEST_NOW):
+        raise errors.Invalid("Only digest=now is known.", path=f"?{Q_DIGEST}")
+    rows = _rows(ctx)
+    if rows <= DIGEST_ROWS_MAX:
+        index, value = ctx.state.digest_at_applied()
+        newest: Digest | None = Digest(index=index, value=value)
+    elif asked is None:
+        newest = digests[-1] if digests else None
+    else:
+        raise errors.Conflict(
+            f"The state has {rows} rows; up to {DIGEST_ROWS_MAX} are hashed on request.",
+            hints=("compare `digests`, which every peer computes at the same indexes",),
+        )
     return Reply(body=_raft_status(status, digest=newest, digests=digests))
 
 
@@ -92,17 +100,10 @@ def url_of(http_address: str) -> str:
     return f"http://{http_address}" if http_address else ""
 
 
-def _digest_now(ctx: Context) -> Digest:
+def _rows(ctx: Context) -> int:
     with ctx.state.view() as view:
         found = queries.summary(view)
-    rows = found.kv_count + found.objects_count + found.requests_count * 2 + found.events.count
-    if rows > DIGEST_ROWS_MAX:
-        raise errors.Conflict(
-            f"The state has {rows} rows; up to {DIGEST_ROWS_MAX} are hashed on request.",
-            hints=("compare `digests`, which every peer computes at the same indexes",),
-        )
-    index, value = ctx.state.digest_at_applied()
-    return Digest(index=index, value=value)
+    return found.kv_count + found.objects_count + found.requests_count * 2 + found.events.count
 
 
 def _raft_status(
@@ -156,7 +157,7 @@ ROUTES = (
         parameters=(
             Parameter(
                 name=Q_DIGEST,
-                meaning="`now`: digest of the state as it is, for up to 10000 rows.",
+                meaning="`now`: refuse (409) when the state is too large for a digest as it is.",
             ),
         ),
     ),

@@ -27,8 +27,9 @@ class RaftPeer(Answer, frozen=True, kw_only=True):
 
 
 class RaftStatus(Answer, frozen=True, kw_only=True):
-    """GET /raft/status, always local. role: leader, follower, candidate or learner. digest: the
-    newest one; digests: the last ones, to compare peers under load."""
+    """GET /raft/status, always local. role: leader, follower, candidate or learner. digest: of
+    the state as it is, up to 10,000 rows, else the newest of digests; digests: the last ones, at
+    the same indexes on every peer, to compare peers under load."""
 
     peer: str
     role: str

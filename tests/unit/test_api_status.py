@@ -18,7 +18,7 @@ async def test_raft_status_has_the_promised_shape():
         assert status["role"] == "leader"
         assert status["leader"] == "p1"
         assert status["applied_index"] == 1
-        assert status["digest"] is None
+        assert status["digest"]["index"] == status["applied_index"]
         assert status["durability"] == "fsync"
         assert [peer["peer"] for peer in status["peers"]] == ["p1"]
         assert {"term", "commit_index", "clock_ms"} <= set(status)
