@@ -69,7 +69,7 @@ class Birth:
         self, *, cluster_name: str, own: Member, expected: Mapping[str, str], locked: bytes
     ) -> None:
         """expected: peer id → address, this peer included. locked: what an earlier start
-        stored, or empty."""
+        stored, or empty. Raises WrongIdentity when the list was changed after that."""
         assert own.peer_id in expected
         self._cluster_name = cluster_name
         self._own = own
@@ -80,6 +80,7 @@ class Birth:
         self.lock_wanted: bytes | None = None
         self.genesis: bytes | None = None
         if locked:
+            self._check_list(locked)
             self.lock(locked)
         self._advance()
 
@@ -125,6 +126,18 @@ class Birth:
             self._hear_lock(member, note.locked)
         self._advance()
 
+    def _check_list(self, locked: bytes) -> None:
+        """With a shorter list this peer would be born by fewer than all that it agreed with, and
+        the others could be born without it."""
+        configuration, _ = self._read(locked, of="this data directory")
+        agreed = tuple(sorted(member.peer_id for member in configuration.voters))
+        if agreed != self._expected:
+            raise WrongIdentity(
+                f"this data directory agreed on a cluster of {', '.join(agreed)};"
+                f" now the peers are {', '.join(self._expected)}",
+                hints=("set [raft] peers back until the cluster is born", *_START_OVER),
+            )
+
     def _hear_lock(self, member: Member, locked: bytes) -> None:
         if self._locked and locked != self._locked:
             raise WrongIdentity(
@@ -158,7 +171,12 @@ class Birth:
 
     def _adopt(self, genesis: bytes, *, of: str) -> None:
         configuration, detail = self._read(genesis, of=of)
-        if detail.get("cluster") != self._cluster_name or not configuration.is_voter(self._own.key):
+        is_foreign = bool(self._locked) and self._locked != genesis
+        if (
+            is_foreign
+            or detail.get("cluster") != self._cluster_name
+            or not configuration.is_voter(self._own.key)
+        ):
             raise WrongIdentity(
                 f"{of} belongs to a cluster (id {cluster_id_of(genesis)}) that was born without "
                 f"this"
