@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import replicante
 from replicante.api.app import create_app
@@ -47,6 +48,9 @@ from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.logs import Logs
 from replicante.telemetry.loop_lag import watch_loop_lag
 from replicante.telemetry.metrics import Metrics, snake_case
+
+if TYPE_CHECKING:
+    from replicante import pki
 
 SWITCH_INTERVAL_S = 0.0005
 """The commit and flush threads give the loop its turn within half a millisecond instead of five."""
@@ -131,7 +135,9 @@ class PeerServer:
         self._room = _Room()
         self._metrics = Metrics(peer_id=config.peer.id, version=replicante.__version__)
         self._metrics.log_dropped.set_function(lambda: logs.dropped_count)
-        self.peer = Peer(_peer_settings(config), self._open_state)
+        self._dial_reasons: dict[str, str] = {}
+        """Why a peer was not reached when it was last tried: told once, not at each attempt."""
+        self.peer = Peer(self._peer_settings(), self._open_state)
         self.peer.observe(self._observed)
         self._http: HttpServer | None = None
         self._watchers: list[asyncio.Task[None]] = []
@@ -211,6 +217,50 @@ class PeerServer:
                 hints=("Give a directory that this user may write.",),
             ) from exc
 
+    def _peer_settings(self) -> PeerSettings:
+        """Raises InvalidConfig for TLS files that cannot be used."""
+        config, tls = self.config, self._open_tls()
+        http = config.http_listen
+        return PeerSettings(
+            data_dir=config.data_dir,
+            peer_id=config.peer.id,
+            cluster_name=config.peer.cluster,
+            listen=config.raft.listen,
+            advertise=config.raft.advertise,
+            peers={peer_id: str(address) for peer_id, address in config.voters.items()},
+            http_address=str(http) if http.port else "",
+            heartbeat_ms=config.raft.heartbeat_ms,
+            election_ms_min=config.raft.election_ms_min,
+            election_ms_max=config.raft.election_ms_max,
+            log_map_bytes=config.storage.log_map_bytes,
+            flush_interval_ms=config.storage.flush_interval_ms,
+            server_ssl=tls.server if tls else None,
+            client_ssl=tls.client if tls else None,
+        )
+
+    def _open_tls(self) -> pki.Contexts | None:
+        if self.config.raft.tls_files is None:
+            return None
+        from replicante import pki  # `cryptography` is large: only who uses it pays for it
+
+        certificate, key, authority = self.config.raft.tls_files
+        now_ms = SystemClock().wall_ms()
+        tls = pki.open_contexts(
+            pki.TlsFiles(certificate=certificate, key=key, authority=authority),
+            cluster=self.config.peer.cluster,
+            peer_id=self.config.peer.id,
+            now_ms=now_ms,
+        )
+        self._metrics.certificate_end.set(tls.facts.until_ms / 1_000)
+        if tls.facts.is_short(now_ms=now_ms):
+            self._log.warning(
+                Diagnostic.CERTIFICATE_ENDS,
+                file=str(certificate),
+                until=tls.facts.until_text,
+                days_left=tls.facts.left_days(now_ms=now_ms),
+            )
+        return tls
+
     def _open_state(self, incarnation: str) -> DurableStateMachine:
         store = LmdbStore.open(
             self.config.data_dir / "state",
@@ -266,33 +316,21 @@ class PeerServer:
                     leader=leader.partition("/")[0] if leader else None,
                     term=observation.term,
                 )
-            case DialFailed() | LinkRefused():
+            case DialFailed():
+                is_news = self._dial_reasons.get(observation.peer_id) != observation.reason
+                self._dial_reasons[observation.peer_id] = observation.reason
+                tell = self._log.info if is_news else self._log.debug
+                tell(Diagnostic.RAFT, kind=kind, detail=str(observation))
+            case LinkRefused():
                 self._log.debug(Diagnostic.RAFT, kind=kind, detail=str(observation))
             case LinkUp() | LinkDown():
+                self._dial_reasons.pop(observation.peer_id, None)
                 # One of the four links of a pair speaks for all of them.
                 is_main = observation.channel is Channel.VITAL and not observation.is_inbound
                 tell = self._log.info if is_main else self._log.debug
                 tell(Diagnostic.RAFT, kind=kind, detail=observation.peer_id)
             case _:
                 self._log.info(Diagnostic.RAFT, kind=kind, detail=str(observation))
-
-
-def _peer_settings(config: PeerConfig) -> PeerSettings:
-    http = config.http_listen
-    return PeerSettings(
-        data_dir=config.data_dir,
-        peer_id=config.peer.id,
-        cluster_name=config.peer.cluster,
-        listen=config.raft.listen,
-        advertise=config.raft.advertise,
-        peers={peer_id: str(address) for peer_id, address in config.voters.items()},
-        http_address=str(http) if http.port else "",
-        heartbeat_ms=config.raft.heartbeat_ms,
-        election_ms_min=config.raft.election_ms_min,
-        election_ms_max=config.raft.election_ms_max,
-        log_map_bytes=config.storage.log_map_bytes,
-        flush_interval_ms=config.storage.flush_interval_ms,
-    )
 
 
 def _check_free(address: Address) -> None:

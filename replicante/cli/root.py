@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "status:status",
     "config": "settings:config",
     "context": "contexts:context",
+    "pki": "pki:pki",
     "completion": "completion:completion",
 }
 """Name → file and function, loaded when it is asked for: the command line starts fast."""

@@ -93,13 +93,21 @@ def open_contexts(tls: TlsFiles, *, cluster: str, peer_id: str, now_ms: int) -> 
     if found:
         lines = "".join(f"\n  {tls.path(fault.file)} {fault.rule}" for fault in found)
         raise InvalidConfig(f"The TLS files of this peer cannot be used:{lines}")
+    return unjudged_contexts(tls)
+
+
+def unjudged_contexts(tls: TlsFiles) -> Contexts:
+    """Whoever the certificate is for, and whether or not it is over: the other end judges it.
+
+    Raises InvalidConfig for files that cannot be read or do not belong together.
+    """
     try:
         return Contexts(
             server=_context(tls, ssl.PROTOCOL_TLS_SERVER),
             client=_context(tls, ssl.PROTOCOL_TLS_CLIENT),
             facts=facts_of(read_certificates(files.read(tls.certificate))[0]),
         )
-    except (OSError, RequestError) as exc:  # ssl.SSLError too: files that ssl alone dislikes
+    except (OSError, RequestError) as exc:  # ssl.SSLError is an OSError
         raise InvalidConfig(f"The TLS files of this peer cannot be used: {exc}.") from exc
 
 

@@ -57,7 +57,7 @@ class PkiFolder:
             AUTHORITY_CERTIFICATE: Content(body=made.certificate),
         }
         files.write_folder(self._authority, contents)
-        return self._entry(self._authority / AUTHORITY_CERTIFICATE)
+        return self.entry(self._authority / AUTHORITY_CERTIFICATE)
 
     def issue(self, peer_id: str, *, days: int) -> Entry:
         """Makes key and certificate of a peer. Raises Conflict when it has one."""
@@ -79,7 +79,7 @@ class PkiFolder:
             PEER_CERTIFICATE: Content(body=made.certificate),
         }
         files.write_folder(folder, contents)
-        return self._entry(folder / PEER_CERTIFICATE)
+        return self.entry(folder / PEER_CERTIFICATE)
 
     def renew(self, peer_id: str, *, days: int) -> Entry:
         """A new certificate for the same key, in the place of the old one."""
@@ -90,7 +90,7 @@ class PkiFolder:
                 f"There is no certificate of {peer_id}: {path}.",
                 hints=[f"replicante pki issue {peer_id} makes the first one."],
             )
-        old = self._entry(path).facts
+        old = self.entry(path).facts
         if (old.kind, old.cluster, old.peer_id) != (
             CertificateKind.PEER,
             authority.cluster,
@@ -102,7 +102,7 @@ class PkiFolder:
             authority, files.read(path), peer_id, validity, entropy=self._entropy
         )
         files.replace(path, Content(body=body))
-        return self._entry(path)
+        return self.entry(path)
 
     def renew_authority(self, *, days: int) -> Entry:
         """A new certificate for the same authority and key: what it signed stays good. The copies
@@ -112,13 +112,20 @@ class PkiFolder:
         files.replace(self._authority / AUTHORITY_CERTIFICATE, Content(body=body))
         for folder in self._peer_folders():
             files.replace(folder / AUTHORITY_CERTIFICATE, Content(body=body))
-        return self._entry(self._authority / AUTHORITY_CERTIFICATE)
+        return self.entry(self._authority / AUTHORITY_CERTIFICATE)
 
     def show(self) -> list[Entry]:
         """The authority, then every peer by id. Raises NotFound when there is no authority."""
         self._read_authority()
-        found = [self._entry(self._authority / AUTHORITY_CERTIFICATE)]
-        return found + [self._entry(folder / PEER_CERTIFICATE) for folder in self._peer_folders()]
+        found = [self.entry(self._authority / AUTHORITY_CERTIFICATE)]
+        return found + [self.entry(folder / PEER_CERTIFICATE) for folder in self._peer_folders()]
+
+    def entry(self, path: Path) -> Entry:
+        """Of any file with a certificate."""
+        try:
+            return Entry(path=path, facts=read_facts(files.read(path)))
+        except Invalid as exc:
+            raise Invalid(f"{path} is no certificate: {exc.message}.") from exc
 
     def _open_authority(self) -> Authority:
         certificate = self._read_authority()
@@ -146,12 +153,6 @@ class PkiFolder:
 
     def _peer_folders(self) -> list[Path]:
         return sorted(path.parent for path in (self.root / "peers").glob(f"*/{PEER_CERTIFICATE}"))
-
-    def _entry(self, path: Path) -> Entry:
-        try:
-            return Entry(path=path, facts=read_facts(files.read(path)))
-        except Invalid as exc:
-            raise Invalid(f"{path} is no certificate: {exc.message}.") from exc
 
     def _validity(self, days: int) -> Validity:
         if not 1 <= days <= limits.CERTIFICATE_DAYS_MAX:

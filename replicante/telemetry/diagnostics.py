@@ -43,6 +43,11 @@ class Diagnostic(enum.StrEnum):
     START_REFUSED = ("start_refused", ("code", "detail", "hints"), "The peer refuses to start.")
     FATAL = ("fatal", ("error", "exception"), "A promise cannot be kept; the process ends now.")
     SETTING_RISKY = ("setting_risky", ("setting", "detail"), "A valid setting that may hurt.")
+    CERTIFICATE_ENDS = (
+        "certificate_ends",
+        ("file", "until", "days_left"),
+        "At the start: the certificate of this peer ends soon; renew it.",
+    )
 
     # --- Raft, as observed ---
     RAFT = (

@@ -101,6 +101,10 @@ RAFT_OBSERVATIONS = _counter(
     "replicante_raft_observations_total", "Observations of the Raft room, by kind.", "kind"
 )
 LOG_DROPPED = _gauge("replicante_log_lines_dropped", "Log lines dropped: stderr was too slow.")
+CERTIFICATE_END = _gauge(
+    "replicante_certificate_end_seconds",
+    "When the certificate of this peer ends, in seconds since 1970; 0 without TLS.",
+)
 STORE_SIZE = _gauge("replicante_store_size", "Sizes of the stores, by name and unit.", "name")
 
 RAFT_ROLE = _gauge("replicante_raft_role", "1 for the present role, 0 for the others.", "role")
@@ -130,10 +134,10 @@ RAFT_PEER_MATCH = _gauge(
 METRICS: tuple[MetricSpec, ...] = (
     INFO, HTTP_REQUESTS, HTTP_SECONDS, HTTP_INFLIGHT, HTTP_PROBLEMS, HTTP_UNEXPECTED,
     HTTP_MALFORMED, WRITES, WRITE_SECONDS, READS, STREAMS, STREAMS_ENDED, EVENTS_SENT, LOOP_LAG,
-    RAFT_OBSERVATIONS, LOG_DROPPED, STORE_SIZE, RAFT_ROLE, RAFT_HAS_LEADER, RAFT_READY,
-    RAFT_DISK_FULL, RAFT_TERM, RAFT_GENERATION, RAFT_COMMIT_INDEX, RAFT_APPLIED_INDEX,
-    RAFT_DURABLE_INDEX, RAFT_FIRST_INDEX, RAFT_LAST_INDEX, RAFT_CLOCK, RAFT_STALENESS,
-    RAFT_PENDING, RAFT_PEER_CONNECTED, RAFT_PEER_MATCH,
+    RAFT_OBSERVATIONS, LOG_DROPPED, CERTIFICATE_END, STORE_SIZE, RAFT_ROLE, RAFT_HAS_LEADER,
+    RAFT_READY, RAFT_DISK_FULL, RAFT_TERM, RAFT_GENERATION, RAFT_COMMIT_INDEX, RAFT_APPLIED_INDEX,
+    RAFT_DURABLE_INDEX, RAFT_FIRST_INDEX, RAFT_LAST_INDEX, RAFT_CLOCK, RAFT_STALENESS, RAFT_PENDING,
+    RAFT_PEER_CONNECTED, RAFT_PEER_MATCH,
 )  # fmt: skip
 """All of ours, in the order of the reference page; `process_*` and `python_*` come on top."""
 
@@ -162,6 +166,7 @@ class Metrics:
         self.events_sent = self._new_counter(EVENTS_SENT)
         self.loop_lag = self._new_histogram(LOOP_LAG, LAG_BUCKETS)
         self.log_dropped = self._new_gauge(LOG_DROPPED)
+        self.certificate_end = self._new_gauge(CERTIFICATE_END)
         self._observations = self._new_counter(RAFT_OBSERVATIONS)
         self._new_gauge(INFO).labels(peer=peer_id, version=version).set(1)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from replicante import limits
 from replicante.entropy import SystemEntropy
 from replicante.ids import ClusterId, Incarnation, PeerId
+from replicante.pki import Contexts
 from replicante.raft import frames
 from replicante.raft.dialling import resolve_name
 from replicante.raft.transport import (
@@ -52,6 +53,7 @@ class Station:
     local: LocalIdentity
     listen: str = "127.0.0.1:0"
     times: LinkTimes = field(default_factory=LinkTimes)
+    tls: Contexts | None = None
     resolve: Callable = resolve_name
     judge: Callable[[Hello], Refusal | None] = lambda hello: None
     hear: Callable[[bytes], None] = lambda body: None
@@ -62,7 +64,12 @@ class Station:
 
     def __post_init__(self) -> None:
         self.transport = Transport(
-            TransportSettings(listen=self.listen, times=self.times),
+            TransportSettings(
+                listen=self.listen,
+                times=self.times,
+                server_ssl=self.tls.server if self.tls else None,
+                client_ssl=self.tls.client if self.tls else None,
+            ),
             self.local,
             TransportCallbacks(
                 judge=lambda hello, *, is_inbound: self.judge(hello),

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from replicante.clock import SystemClock
 from replicante.config import LogFormat, PeerConfig
 from replicante.config_load import Loaded, Source, load
 from replicante.config_schema import plain, settings
+from replicante.entropy import SystemEntropy
 from replicante.errors import InvalidConfig
+from replicante.pki import PkiFolder
 
 REQUIRED = {"peer.id": "p1", "peer.data_dir": "/data"}
 
@@ -164,3 +167,27 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
         load(file=tmp_path / "none.toml", environment={}, flags={})
     with pytest.raises(InvalidConfig, match="cannot be read: Is a directory"):
         load(file=tmp_path, environment={}, flags={})
+
+
+def test_tls_files_are_judged_when_settings_are_read(tmp_path):
+    pki = PkiFolder(tmp_path / "pki", clock=SystemClock(), entropy=SystemEntropy())
+    pki.init("default", days=30)
+    pki.issue("p1", days=30)
+    pki.issue("p2", days=30)
+
+    def given(peer_id: str) -> dict[str, str]:
+        place = tmp_path / "pki" / "peers" / peer_id
+        return {
+            "raft__tls_certificate_file": str(place / "peer.crt"),
+            "raft__tls_key_file": str(place / "peer.key"),
+            "raft__tls_ca_file": str(place / "ca.crt"),
+        }
+
+    files = loaded(tmp_path, **given("p1")).config.raft.tls_files
+    assert files is not None and files[1].name == "peer.key"
+    said = refusal(tmp_path, **given("p2"))
+    assert "raft.tls_certificate_file" in said
+    assert "names peer p2 of cluster default, and this is peer p1" in said
+    assert "flag --raft-tls-certificate-file" in said
+    said = refusal(tmp_path, **(given("p1") | {"raft__tls_key_file": str(tmp_path / "none")}))
+    assert "raft.tls_key_file" in said and "is no file" in said

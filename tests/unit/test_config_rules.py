@@ -146,3 +146,39 @@ def test_contradicting_peers_are_refused(peers):
 )
 def test_times_that_make_needless_elections_are_refused(times, setting):
     assert broken(config(raft=RaftSection(**times))) == [setting]
+
+
+# --- TLS --------------------------------------------------------------------------------
+
+TLS = {
+    "tls_certificate_file": Path("/peer.crt"),
+    "tls_key_file": Path("/peer.key"),
+    "tls_ca_file": Path("/ca.crt"),
+}
+
+
+def test_with_tls_peers_may_be_on_other_machines():
+    raft = RaftSection(listen="10.0.0.1:1", peers=("p2=10.0.0.2:1", "p3=db.example:1"), **TLS)
+    assert broken(config(raft=raft)) == []
+    everywhere = RaftSection(listen="0.0.0.0:1", advertise="10.0.0.1:1", **TLS)
+    assert broken(config(raft=everywhere)) == []
+
+
+def test_tls_between_peers_does_not_open_the_http_api():
+    http = HttpSection(listen="10.0.0.1:1")
+    assert broken(config(raft=RaftSection(**TLS), http=http)) == ["http.listen"]
+
+
+@pytest.mark.parametrize("given", [["tls_ca_file"], ["tls_certificate_file", "tls_key_file"]])
+def test_tls_needs_all_three_files_and_opens_nothing_before(given):
+    raft = RaftSection(listen="10.0.0.1:1", **{name: TLS[name] for name in given})
+    missing = [f"raft.{name}" for name in TLS if name not in given]
+    assert broken(config(raft=raft)) == ["raft.listen", *missing]
+
+
+def test_an_address_that_stands_for_all_cannot_be_dialled():
+    assert broken(config(raft=RaftSection(listen="0.0.0.0:1", **TLS))) == ["raft.listen"]
+    advertised = RaftSection(listen="0.0.0.0:1", advertise="[::]:1", **TLS)
+    assert broken(config(raft=advertised)) == ["raft.advertise"]
+    listed = RaftSection(peers=("p2=0.0.0.0:1",), **TLS)
+    assert broken(config(raft=listed)) == ["raft.peers"]
