@@ -120,6 +120,48 @@ def test_ours_refuses_a_damaged_entry_and_names_it(tmp_path):
     store.close()
 
 
+# --- the head of the journal is cut [b2, g4]; ours cuts none yet ---------------------------------
+
+
+def test_stock_a_kill_while_the_journal_is_cut_leaves_a_part_of_it(tmp_path, monkeypatch):
+    path = tmp_path / "journal"
+    journal = FileJournal(str(path))
+    for index in range(2_000):
+        journal.add(b"\x00 command", index, 1)
+
+    def killed(self, command, index, term):
+        if index == 799:
+            raise KeyboardInterrupt
+        add(self, command, index, term)
+
+    add = FileJournal.add
+    monkeypatch.setattr(FileJournal, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
+        journal.deleteEntriesTo(500)
+    journal._destroy()
+    again = FileJournal(str(path))
+    assert len(again) == 299, "of 1,500 that were to stay"
+    again._destroy()
+
+
+def test_stock_forgets_everything_at_the_first_compaction_of_a_journal_alone(tmp_path):
+    conf = {"journalFile": str(tmp_path / "A.journal"), "logCompactionMinEntries": 10}
+    with stock("A", **conf) as group:
+        group.time_out("A")
+        for number in range(30):
+            group.add("A", number)
+        group.run("A", seconds=2)
+        assert group["A"].values == list(range(30))
+        group["A"]._doDestroy()
+        group._started.clear()
+
+        group.start("A", **conf)
+        group.time_out("A")
+        group.run("A", seconds=2)
+        assert group["A"]._isLeader()
+        assert group["A"].values == []
+
+
 # --- a commit index that the log does not reach [g5] ----------------------------------------------
 
 
