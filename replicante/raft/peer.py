@@ -22,6 +22,7 @@ from replicante.errors import (
     NoLeader,
     OutcomeUnknown,
     PeerStopping,
+    QueueFull,
     ReadTimeout,
     ReplicanteError,
 )
@@ -42,7 +43,6 @@ from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
 
 _DISK_FULL_RETRY_S = 1.0
-
 
 MachineFactory = Callable[[str], DurableStateMachine]
 """incarnation → machine: a machine on disk checks that its files belong to this data directory."""
@@ -65,6 +65,8 @@ class Peer:
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
         self._inbox: list[d.Input] = []
+        self._inbox_bytes = 0
+        """Of the commands among them."""
         self._callers = Callers()
         self._observers: list[Callable[[Observation], None]] = []
         self._driver: d.Driver | None = None
@@ -157,18 +159,25 @@ class Peer:
         self._refuse_when_unable()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         ticket = self._callers.proposals.open()
+        self._inbox_bytes += len(command)
         self._give(d.ProposeInput(ticket, command, deadline_ms))
-        late = NoLeader if self._driver is None else OutcomeUnknown
-        return await self._callers.proposals.wait(ticket, timeout_ms=timeout_ms, late=late)
+        try:
+            late = OutcomeUnknown
+            return await self._callers.proposals.wait(ticket, timeout_ms=timeout_ms, late=late)
+        except OutcomeUnknown:
+            if self._driver is None:
+                raise NoLeader() from None  # an unborn peer: the command is still here
+            raise
 
     async def read_barrier(self, *, timeout_ms: int) -> int:
         """Afterwards this peer's state holds every write that was acknowledged anywhere before
         the call.
 
-        Result: the index that proves it. Raises NoLeader, ReadTimeout, PeerStopping.
+        Result: the index that proves it. Raises NoLeader, QueueFull, ReadTimeout, PeerStopping.
         """
         if self._is_stopping:
             raise PeerStopping()
+        self._refuse_when_behind()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         ticket = self._callers.reads.open()
         self._give(d.ReadInput(ticket, deadline_ms))
@@ -191,9 +200,8 @@ class Peer:
 
     def staleness_ms(self) -> int | None:
         """Upper bound of the age of the applied state; None when nothing proves one."""
-        return (
-            None if self._driver is None else self._driver.staleness_ms(self._clock.monotonic_ms())
-        )
+        driver = self._driver
+        return None if driver is None else driver.staleness_ms(self._clock.monotonic_ms())
 
     def status(self) -> Status:
         """Cheap; never waits."""
@@ -241,13 +249,12 @@ class Peer:
                 if self._driver is not None:
                     await self._step(self._driver)
             self._answer_all(PeerStopping)
-            with contextlib.suppress(
-                DiskFull
-            ):  # the log is durable and replays what the state lacks
+            with contextlib.suppress(DiskFull):  # the log replays what the state lacks
                 self._machine.flush()
         finally:
             self._is_stopping = True
-            self._answer_all(PeerStopping)
+            # A step that failed half way may have applied what it did not answer.
+            self._answer_all(PeerStopping if self._driver is None else OutcomeUnknown)
             await self._neighbours.stop()
             self._opened.close()
 
@@ -266,7 +273,7 @@ class Peer:
         self._wake.clear()
 
     async def _step(self, driver: d.Driver) -> None:
-        inputs, self._inbox = self._inbox, []
+        inputs, self._inbox, self._inbox_bytes = self._inbox, [], 0
         now_ms = self._clock.monotonic_ms()
         effects = driver.step(inputs, now_ms=now_ms, wall_ms=self._clock.wall_ms())
         self._neighbours.send(effects.early)
@@ -319,9 +326,7 @@ class Peer:
 
     def _make_machine(self, incarnation: str) -> DurableStateMachine:
         given = self._machine_given
-        if callable(given):
-            return given(incarnation)
-        return InMemoryMachine(given)
+        return given(incarnation) if callable(given) else InMemoryMachine(given)
 
     def _begin(self) -> None:
         """The cluster exists: from now on there is a driver."""
@@ -330,8 +335,7 @@ class Peer:
             raise CorruptData(f"{self.settings.data_dir}/log names a cluster and has no entries")
         if self._machine.applied_index > loaded.last.index:
             raise CorruptData(
-                f"the state in {self.settings.data_dir} is at entry "
-                f"{self._machine.applied_index},"
+                f"the state in {self.settings.data_dir} is at entry {self._machine.applied_index},"
                 f" its log ends at {loaded.last.index}: the log was replaced or cut",
                 hints=("put the log back, or let this peer join again with an empty directory",),
             )
@@ -363,16 +367,25 @@ class Peer:
             raise PeerStopping()
         if self._disk_full is not None:
             raise DiskFull(hints=(self._disk_full,))
+        self._refuse_when_behind()
+
+    def _refuse_when_behind(self) -> None:
+        """An unborn peer, and one that waits for its disk, takes nothing out of its inbox."""
+        count_max = limits.INBOX_MESSAGES_MAX + limits.PROPOSALS_PENDING_MAX
+        is_large = self._inbox_bytes >= limits.PROPOSALS_PENDING_BYTES_MAX
+        if is_large or len(self._inbox) >= count_max:
+            raise QueueFull("this peer is not born yet or waits for its disk")
 
     def _give(self, given: d.Input) -> None:
         self._inbox.append(given)
         self._wake.set()
 
-    def _answer_all(self, error: type[ReplicanteError]) -> None:
+    def _answer_all(self, rest: type[ReplicanteError]) -> None:
+        """rest: for proposals that the driver does not have."""
         if self._driver is not None:
             self._answer_step(self._driver.stop())
-        self._callers.proposals.fail_all(error)
-        self._callers.reads.fail_all(error)
+        self._callers.proposals.fail_all(rest)
+        self._callers.reads.fail_all(PeerStopping)
         self._waiters.close()
 
     def _is_ready(self) -> bool:

@@ -1,0 +1,109 @@
+"""What a peer tells its callers when it cannot go on: never more than it knows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+from raft_harness import ListMachine
+
+from replicante import limits
+from replicante.errors import FatalError, NoLeader, OutcomeUnknown, PeerStopping, QueueFull
+from replicante.raft.host import InMemoryMachine
+from replicante.raft.inputs import Effects
+from replicante.raft.peer import Peer
+from replicante.raft.settings import PeerSettings
+from replicante.raft.waiters import AppliedWaiters
+
+
+class NoNeighbours:
+    """Nobody is there, and nothing goes wrong with them."""
+
+    def check(self): ...
+
+    async def advance_birth(self, committer): ...
+
+    async def stop(self): ...
+
+
+class BrokenDriver:
+    """Takes everything, applies it, and fails before it could say so."""
+
+    def __init__(self):
+        self.taken = []
+
+    def step(self, inputs, *, now_ms, wall_ms):
+        self.taken += inputs
+        raise FatalError("the entry after it cannot be applied")
+
+    def next_wake_ms(self):
+        return 1 << 60
+
+    def stop(self):
+        return Effects()
+
+
+def running(driver):
+    peer = Peer(
+        PeerSettings(data_dir=Path("unused"), peer_id="a", listen="127.0.0.1:1"), ListMachine()
+    )
+    peer._wake, peer._followed, peer._waiters = asyncio.Event(), asyncio.Event(), AppliedWaiters()
+    peer._machine, peer._neighbours = InMemoryMachine(ListMachine()), NoNeighbours()
+    peer._committer, peer._opened = None, contextlib.ExitStack()
+    peer._driver = driver
+    peer._task = asyncio.create_task(peer._run())
+    return peer
+
+
+async def test_what_a_failed_step_may_have_applied_is_unknown():
+    peer = running(BrokenDriver())
+    with pytest.raises(OutcomeUnknown):
+        await peer.propose(b"x", timeout_ms=60_000)
+    with pytest.raises(FatalError):
+        await peer.wait_closed()
+    assert len(peer.__dict__["_driver"].taken) == 1
+
+
+async def test_after_its_end_a_peer_refuses_definitely():
+    peer = running(BrokenDriver())
+    peer._wake.set()
+    with pytest.raises(FatalError):
+        await peer.wait_closed()
+    with pytest.raises(PeerStopping):
+        await peer.propose(b"x", timeout_ms=60_000)
+    with pytest.raises(PeerStopping):
+        await peer.read_barrier(timeout_ms=60_000)
+
+
+async def test_an_unborn_peer_never_did_what_it_was_asked(monkeypatch):
+    monkeypatch.setattr("replicante.raft.callers._GRACE_MS", 0)
+    peer = running(None)
+    with pytest.raises(NoLeader):
+        await peer.propose(b"x", timeout_ms=0)
+    peer._is_stopping = True
+    peer._wake.set()
+    await peer.wait_closed()
+
+
+async def test_an_unborn_peer_that_stops_refuses_definitely():
+    peer = running(None)
+    waiting = asyncio.create_task(peer.propose(b"x", timeout_ms=60_000))
+    await asyncio.sleep(0)
+    await peer.stop()
+    with pytest.raises(PeerStopping):
+        await waiting
+
+
+async def test_a_peer_that_takes_nothing_out_of_its_inbox_refuses_more(monkeypatch):
+    monkeypatch.setattr("replicante.raft.callers._GRACE_MS", 0)
+    monkeypatch.setattr(limits, "PROPOSALS_PENDING_BYTES_MAX", 3)
+    peer = running(None)
+    with pytest.raises(NoLeader):
+        await peer.propose(b"xyz", timeout_ms=0)
+    with pytest.raises(QueueFull):
+        await peer.propose(b"x", timeout_ms=0)
+    with pytest.raises(QueueFull):
+        await peer.read_barrier(timeout_ms=0)
+    await peer.stop()
