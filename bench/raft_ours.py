@@ -1,5 +1,6 @@
-"""One process of a measured group: a durable `replicante.raft.Peer` with a null or an in-memory
-key/value machine, and the callers that propose to it. Started by raft_group.
+"""One process of a measured group: a durable `replicante.raft.Peer` with a null machine, an
+in-memory key/value machine or Replicante's own over LMDB, and the callers that propose to it.
+Started by raft_group.
 
     python bench/raft_ours.py '{"peer_id": …, "data_dir": …, "peers": {…}, "machine": "null"}'
 """
@@ -10,12 +11,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from raft_load import (
     KEY_BYTES,
+    KEYS,
     Load,
     Meter,
     answer,
@@ -26,8 +28,14 @@ from raft_load import (
 )
 
 from replicante.errors import ReplicanteError
+from replicante.model.codec import encode_value
 from replicante.raft import Entry, Peer, PeerSettings, Role
 from replicante.raft.observations import CommitDone
+from replicante.state.commands import KvPut
+from replicante.state.digest import row_hash
+from replicante.state.machine import ReplicatedState
+from replicante.storage.lmdb_store import LmdbStore
+from replicante.testing.builders import envelope_bytes
 
 PROPOSE_TIMEOUT_MS = 20_000
 
@@ -59,12 +67,25 @@ class KvMachine(NullMachine):
         self.rows = {chunk[:KEY_BYTES]: chunk[KEY_BYTES:] for chunk in chunks}
 
 
-MACHINES = {"null": NullMachine, "kv": KvMachine}
+def open_own(folder: Path) -> ReplicatedState:
+    store = LmdbStore.open(folder / "state", identity=b"bench", row_hash=row_hash)
+    return ReplicatedState(store)
+
+
+def plain_command(number: int, command_bytes: int) -> bytes:
+    return key_of(number) + value_of(command_bytes)
+
+
+def own_command(number: int, command_bytes: int) -> bytes:
+    """What the HTTP API would propose for a value of the same size: key, value, envelope."""
+    put = KvPut(key_of(number), encode_value(value_of(command_bytes).decode()))
+    return envelope_bytes(put)
 
 
 class Bench:
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, command: Callable[[int, int], bytes]) -> None:
         self._peer = peer
+        self._command = command
         self._meter: Meter | None = None
         peer.observe(self._observe)
 
@@ -85,17 +106,16 @@ class Bench:
                 raise AssertionError(other)
 
     async def _load(self, load: Load) -> dict[str, Any]:
+        commands = [self._command(number, load.command_bytes) for number in range(KEYS)]
         self._meter = meter = Meter(load)
-        value = value_of(load.command_bytes)
 
         async def caller(number: int) -> None:
             goes_on = True
             while goes_on:
                 started_s = time.perf_counter()
-                command = key_of(number) + value
-                number += load.callers
+                number = (number + load.callers) % KEYS
                 try:
-                    await self._peer.propose(command, timeout_ms=PROPOSE_TIMEOUT_MS)
+                    await self._peer.propose(commands[number], timeout_ms=PROPOSE_TIMEOUT_MS)
                     goes_on = meter.answered(started_s)
                 except ReplicanteError:
                     goes_on = meter.failed()
@@ -106,7 +126,7 @@ class Bench:
 
     async def _write(self) -> dict[str, Any]:
         """When this one write was accepted, on the clock that all processes share."""
-        await self._peer.propose(key_of(1) + value_of(100), timeout_ms=PROPOSE_TIMEOUT_MS)
+        await self._peer.propose(self._command(1, 100), timeout_ms=PROPOSE_TIMEOUT_MS)
         return {"accepted_s": time.monotonic()}
 
 
@@ -120,8 +140,12 @@ async def main() -> None:
         peers=given["peers"],
         cluster_name="bench",
     )
-    peer = Peer(settings, MACHINES[given["machine"]]())
-    bench = Bench(peer)
+    is_own = given["machine"] == "own"
+    if is_own:
+        peer = Peer(settings, lambda incarnation: open_own(settings.data_dir))
+    else:
+        peer = Peer(settings, KvMachine() if given["machine"] == "kv" else NullMachine())
+    bench = Bench(peer, own_command if is_own else plain_command)
     await peer.start()
     answer(started=True)
     orders = asyncio.StreamReader()
