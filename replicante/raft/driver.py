@@ -116,7 +116,7 @@ class Driver:
         self.engine.tick()
         self._notice_leadership(effects)
         self._apply(effects)
-        self._confirm_reads()
+        self._confirm_reads(effects)
         self._answer_reads(effects)
         effects.proposals += self._proposals.expire(now_ms)
         self._advance_clock(now_ms)
@@ -203,6 +203,7 @@ class Driver:
                 self.engine.link_changed(given.key, is_up=given.is_up)
                 if given.is_up and given.key == self.engine.leader_key:
                     self._forwarding.link_restored()
+                    self._reads.ask_again()
             case LinkRefused():
                 if given.key == self.engine.leader_key:
                     self.engine.leader_is_gone()
@@ -318,7 +319,7 @@ class Driver:
             )
         return bool(requests)
 
-    def _confirm_reads(self) -> None:
+    def _confirm_reads(self, effects: Effects) -> None:
         engine = self.engine
         if engine.is_leader:
             for confirmed in self._reads.confirmed(engine.quorum_round()):
@@ -327,6 +328,8 @@ class Driver:
                 else:
                     reply = m.ReadIndexReply(number=confirmed.number, index=confirmed.index)
                     engine.outbox.append((confirmed.requester, reply))
+            if engine.is_own_term_committed and self._reads.is_asking:
+                effects.has_more = True  # they waited for the first commit of this term
             return
         self._reads.requests.clear()  # their owners ask again, or ask another leader
         if engine.leader_key is None or engine.leader_key not in engine.connected:

@@ -68,6 +68,7 @@ class Forwarding:
 
     def link_restored(self) -> None:
         """What was sent over the old connection to the leader may be lost."""
+        self._asked_ms = None
         self.own.send_again()
 
     def session_opened(self, opened: SessionOpened) -> None:
@@ -92,7 +93,7 @@ class Forwarding:
         commands = self._take_own(now_ms)
         if commands or boot:
             engine.outbox.append((engine.leader_key, m.Propose(commands=commands, boot=boot)))
-        effects.has_more = len(commands) == limits.ENTRY_COMMANDS_MAX
+        effects.has_more = self.own.may_send_more
 
     def _boot_to_ask(self, now_ms: int) -> int:
         """The boot counter when a session has to be asked for, else 0; asked again when the
@@ -121,7 +122,7 @@ class Forwarding:
         if boot:
             items.append(OpenItem(self._identity.peer_id, self._identity.incarnation, boot))
         items += self._fill(now_ms)
-        effects.has_more = bool(self._forwarded) or len(items) >= limits.ENTRY_COMMANDS_MAX
+        effects.has_more = bool(self._forwarded) or self.own.may_send_more
         return items
 
     def _fill(self, now_ms: int) -> list[Item]:

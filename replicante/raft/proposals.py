@@ -127,10 +127,20 @@ class Proposals:
             is_overdue = resend_before_ms is not None and pending.sent_ms <= resend_before_ms
             if pending.sent_term != term or is_overdue:
                 yield pending
-        # The session remembers so many outcomes above its floor: while one command is lost, others
-        # may not run ahead of it without end, for apply would not take them.
+        yield from islice(self._waiting, self._window_count)
+
+    @property
+    def _window_count(self) -> int:
+        """New numbers that may be given out. The session remembers so many outcomes above its
+        floor: while one command is lost, others may not run ahead of it without end, for apply
+        would not take them."""
         ahead_count = self._next_sequence - 1 - self.floor
-        yield from islice(self._waiting, max(limits.SESSION_OUTCOMES_MAX - ahead_count, 0))
+        return max(limits.SESSION_OUTCOMES_MAX - ahead_count, 0)
+
+    @property
+    def may_send_more(self) -> bool:
+        """The bounds of a message left something over."""
+        return self._session != 0 and bool(self._waiting) and self._window_count > 0
 
     def applied(self, sequence: int, outcome: bytes | None, index: int) -> ProposalDone | None:
         """None when nobody waits for it any more."""

@@ -72,6 +72,11 @@ class Reads:
         self._waiting.append(_Waiting(ticket, deadline_ms))
         return None
 
+    @property
+    def is_asking(self) -> bool:
+        """Somebody, here or on a follower, waits for a leader to be asked."""
+        return bool(self.requests) or self.has_unasked()
+
     def has_unasked(self) -> bool:
         return any(read.is_unasked for read in self._waiting)
 

@@ -8,81 +8,39 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from raft_builders import (
+    commands_of,
+    commands_record,
+    configuration,
+    genesis_record,
+    history,
+    key,
+    member,
+    record_after,
+    wire,
+)
+
 from replicante.errors import CorruptData
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.host import InMemoryMachine, MachineHost
 from replicante.raft.log import HardState, LoadedLog, Log, WriteSet, runs_of
-from replicante.raft.membership import Configuration, Member, configuration_of, genesis_payload
+from replicante.raft.membership import configuration_of
 from replicante.raft.records import (
     CHAIN_ZERO,
     BadRecord,
     CommandItem,
-    Item,
     OpenItem,
     Record,
     decode_record,
-    encode_items,
     encode_record,
-    make_record,
 )
-from replicante.raft.state_machine import EntryKind
 from replicante.raft.status import Role
 
 HEARTBEAT_MS = 100
 ELECTION_MS_MIN = 600
 ELECTION_MS_MAX = 1_200
 NEW = HardState()
-
-
-def member(name: str) -> Member:
-    return Member(name, f"{name}-disk", f"{name}.example:1")
-
-
-def configuration(names: Iterable[str]) -> Configuration:
-    return Configuration(voters=tuple(member(name) for name in names))
-
-
-def key(name: str) -> str:
-    return member(name).key
-
-
-def record_after(
-    before: Record | None,
-    *,
-    term: int,
-    payload: bytes = b"\x90",
-    kind: EntryKind = EntryKind.COMMANDS,
-    clock_ms: int = 0,
-) -> Record:
-    return make_record(
-        index=1 if before is None else before.index + 1,
-        term=term,
-        kind=kind,
-        clock_ms=clock_ms,
-        wall_ms=0,
-        payload=payload,
-        chain_before=CHAIN_ZERO if before is None else before.chain,
-    )
-
-
-def genesis_record(names: Iterable[str]) -> Record:
-    payload = genesis_payload(cluster_name="test", voters=[member(name) for name in names])
-    return record_after(None, term=0, payload=payload, kind=EntryKind.GENESIS)
-
-
-def history(names: Iterable[str], terms: Iterable[int]) -> list[Record]:
-    """Genesis, then one empty entry for each of `terms`."""
-    records = [genesis_record(names)]
-    for term in terms:
-        records.append(record_after(records[-1], term=term))
-    return records
-
-
-def wire(record: Record) -> m.WireRecord:
-    return m.WireRecord(
-        record.term, int(record.kind), record.clock_ms, record.wall_ms, record.payload
-    )
 
 
 class MemoryBackend:
@@ -388,18 +346,6 @@ class Cluster:
     def _link_all(self, name: str) -> None:
         others = [it.name for it in self.alive if it.name != name]
         self.step(name, *(d.LinkChanged(key(other), is_up=True) for other in others))
-
-
-def commands_of(record: Record) -> list[bytes]:
-    from replicante.raft.records import decode_items
-
-    if record.kind is not EntryKind.COMMANDS:
-        return []
-    return [it.data for it in decode_items(record.payload) if isinstance(it, CommandItem)]
-
-
-def commands_record(before: Record, *items: Item, term: int) -> Record:
-    return record_after(before, term=term, payload=encode_items(items))
 
 
 __all__ = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from raft_harness import Station, sent_to
+from raft_harness import OpenItem, Station, commands_record, key, sent_to, wire
 
+from replicante import limits
+from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.status import Role
 
@@ -39,3 +41,73 @@ def test_pre_votes_from_before_it_led_start_no_election_after_it_led():
     assert not peer.engine.is_leader
     assert sent_to(sent, "b", m.PreVoteRequest)
     assert not sent_to(sent, "b", m.VoteRequest)
+
+
+def follower(**options):
+    """Peer a, which follows b in term 1 with an open session and everything applied."""
+    peer = Station("a", **options)
+    peer.link("b", "c")
+    opening = OpenItem("a", "a-disk", 1)
+    entry = commands_record(peer.log.last_record, opening, term=1)
+    peer.receive("b", heartbeat(entries=[wire(entry)], chain=entry.chain, commit=2))
+    peer.step()
+    assert peer.driver.has_session
+    return peer
+
+
+def heartbeat(*, term=1, prev=(1, 0), commit=1, round_=1, entries=(), chain=b"", clock_ms=0):
+    return m.Append(
+        term=term,
+        prev_index=prev[0],
+        prev_term=prev[1],
+        commit_index=commit,
+        clock_ms=clock_ms,
+        round=round_,
+        echoed_round=0,
+        quorum_age_ms=-1,
+        entries=list(entries),
+        chain=chain,
+    )
+
+
+def test_what_did_not_fit_one_message_leaves_in_the_next_step():
+    peer = follower()
+    large = bytes(limits.COMMAND_BYTES_MAX)
+    sent, wanted_more = [], []
+    effects = peer.step(*(d.ProposeInput(i, large, 10_000) for i in range(3)))
+    for _ in range(3):
+        sent += [len(it.commands) for _, it in effects.late if isinstance(it, m.Propose)]
+        wanted_more.append(effects.has_more)
+        effects = peer.step()
+    assert sent == [1, 1, 1] and wanted_more == [True, True, False]
+
+
+def test_a_restored_link_to_the_leader_asks_again_at_once():
+    peer = follower()
+    peer.step(d.ProposeInput(1, b"x", 10_000), d.ReadInput(2, 10_000))
+    effects = peer.link("b", is_up=False)
+    assert not [it for _, it in effects.late if isinstance(it, m.Propose | m.ReadIndexRequest)]
+    effects = peer.link("b")
+    kinds = {type(it) for k, it in effects.late if k == key("b")}
+    assert kinds == {m.Propose, m.ReadIndexRequest}
+
+
+def test_a_restored_link_asks_again_for_a_session_at_once():
+    peer = Station("a")
+    peer.link("b", "c")
+    asked = [it.boot for _, it in peer.receive("b", heartbeat()) if isinstance(it, m.Propose)]
+    assert asked == [1]
+    peer.link("b", is_up=False)
+    effects = peer.link("b")
+    assert [it.boot for _, it in effects.late if isinstance(it, m.Propose)] == [1]
+
+
+def test_a_read_that_waited_for_the_first_commit_of_a_term_is_asked_at_once():
+    leader = Station("a")
+    leader.lead()
+    effects = leader.step(d.ReadInput(1, 10_000), d.Received(key("b"), m.ReadIndexRequest(7)))
+    assert not effects.has_more
+    ack = m.AppendAck(leader.engine.term, leader.engine.round, True, leader.log.last_index)
+    effects = leader.step(d.Received(key("b"), ack))
+    assert effects.has_more
+    assert not leader.step().has_more
