@@ -1,9 +1,9 @@
 """Apply, callers, reads and the wire: what unchanged PySyncObj 0.3.17 does, and what ours does
 in the same place. Ids in brackets are those of the audit.
 
-Rows without a test here, because ours has no counterpart that could fail: cutting the journal's
-head [b2], its 4 GiB bound [b3], dumps and their transmission [g1 to g4, g6, i5b, l1, l2], the
-configuration in the log [f2 to f5]. They belong to snapshots and to membership.
+Rows without a test in this folder: the 4 GiB bound of the journal [b3]; dumps and their
+transmission [g2, g3, g6, i5b, l1, l2], which belong to snapshots; the configuration in the log
+[f2 to f4], which belongs to membership.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import zlib
 
 import pytest
 from our_group import ready_group
-from pysyncobj import FAIL_REASON
+from pysyncobj import FAIL_REASON, replicated
 from pysyncobj.tcp_connection import TcpConnection
-from stock_group import SUCCESS, stock
+from stock_group import SUCCESS, StockPeer, Wires, stock
 
 from replicante import limits
 from replicante.errors import FatalError, NoLeader, OutcomeUnknown, ReadTimeout
 from replicante.raft import messages as m
 from replicante.raft.frames import FrameDecoder, FrameError, decode_greeting
 
-# --- a replicated method raises [h1] --------------------------------------------------------------
+# --- a replicated method raises [h1] ----------------------------------------------------------
 
 
 def test_stock_applies_a_failing_method_at_every_tick_and_answers_nobody():
@@ -50,7 +50,7 @@ def test_ours_stops_at_the_entry_that_its_machine_cannot_apply():
     assert caught.value.details["index"] == group.last("A")
 
 
-# --- a caller's callback raises [h2]; ours has none: its callers await futures --------------------
+# --- a caller's callback raises [h2]; ours has none: its callers await futures ----------------
 
 
 def test_stock_applies_twice_where_a_callback_raised():
@@ -68,7 +68,7 @@ def test_stock_applies_twice_where_a_callback_raised():
         assert group["B"].values == ["x"]
 
 
-# --- an entry of an unknown kind [h3] -------------------------------------------------------------
+# --- an entry of an unknown kind [h3] ---------------------------------------------------------
 
 
 def test_stock_applies_the_command_after_an_unknown_entry_twice():
@@ -96,7 +96,23 @@ def test_ours_stops_at_an_entry_of_an_unknown_kind():
         group.hear("B", "A", changed)
 
 
-# --- a forwarded command, or its answer, is lost [i1, i2] -----------------------------------------
+# --- what a stored number means [read] --------------------------------------------------------
+
+
+def test_stock_calls_another_method_for_an_old_entry_after_one_was_added():
+    class Newer(StockPeer):
+        @replicated
+        def abolish(self) -> None:
+            self.values.clear()
+
+    with stock("A") as group:
+        wires = Wires(group, "A")
+        newer = Newer("A", [], wires)
+        old_number = group["A"]._methodToID["add_v0"]
+        assert newer._idToMethod[old_number].__name__ != "add_v0"
+
+
+# --- a forwarded command, or its answer, is lost [i1, i2] -------------------------------------
 
 
 @pytest.mark.parametrize("lost", ["the command", "the answer"])
@@ -140,7 +156,7 @@ def test_ours_says_unknown_at_the_deadline_when_nothing_comes_back():
     assert isinstance(error, OutcomeUnknown) and not error.definite
 
 
-# --- the leader changes under a forwarded command [i4] --------------------------------------------
+# --- the leader changes under a forwarded command [i4] ----------------------------------------
 
 
 def test_stock_reports_a_failure_for_a_write_that_happens():
@@ -171,7 +187,7 @@ def test_ours_answers_with_the_outcome_through_a_change_of_leader():
     assert group["B"].values == group["C"].values == ["x"]
 
 
-# --- reads at a leader that was deposed [j] -------------------------------------------------------
+# --- reads at a leader that was deposed [j] ---------------------------------------------------
 
 
 def test_stock_a_deposed_leader_answers_an_old_value():
@@ -205,7 +221,7 @@ def test_ours_a_deposed_leader_answers_no_read():
     assert all(isinstance(error, ReadTimeout | NoLeader) for error in refused)
 
 
-# --- there is no leader [o2] ----------------------------------------------------------------------
+# --- there is no leader [o2] ------------------------------------------------------------------
 
 
 def test_stock_queues_without_a_leader_for_ever():
@@ -224,7 +240,7 @@ def test_ours_refuses_definitely_when_there_is_no_leader():
     assert isinstance(error, NoLeader) and error.definite
 
 
-# --- bytes from anybody [k] -----------------------------------------------------------------------
+# --- bytes from anybody [k] -------------------------------------------------------------------
 
 _HEARD: list[str] = []
 

@@ -13,7 +13,7 @@ from replicante.errors import FatalError
 from replicante.raft import messages as m
 from replicante.raft.status import Role
 
-# --- one vote, delivered twice [e1] ---------------------------------------------------------------
+# --- one vote, delivered twice [e1] -----------------------------------------------------------
 
 
 def test_stock_counts_one_vote_twice():
@@ -42,7 +42,7 @@ def test_ours_counts_a_voter_once():
     assert group["A"].engine.role is Role.CANDIDATE
 
 
-# --- strangers [e2, e3] ---------------------------------------------------------------------------
+# --- strangers [e2, e3] -----------------------------------------------------------------------
 
 
 def test_stock_counts_the_vote_of_a_stranger():
@@ -77,7 +77,7 @@ def test_ours_neither_answers_a_stranger_nor_takes_its_term():
     assert not group.links["B", "X"]
 
 
-# --- a peer that hears nothing deposes a leader that everybody else hears [e4] --------------------
+# --- a peer that hears nothing deposes a leader that everybody else hears [e4] ----------------
 
 
 def test_stock_a_half_deaf_peer_deposes_a_healthy_leader():
@@ -103,7 +103,7 @@ def test_ours_refuses_the_pre_vote_of_a_peer_that_does_not_hear_the_leader():
     assert [peer.engine.term for peer in group.peers.values()] == [1, 1, 1]
 
 
-# --- a leader that was asleep [n1] ----------------------------------------------------------------
+# --- a leader that was asleep [n1] ------------------------------------------------------------
 
 
 def test_stock_still_leads_after_29_seconds_without_an_answer():
@@ -122,7 +122,7 @@ def test_ours_no_longer_leads_after_a_pause():
     assert not group["A"].engine.is_leader
 
 
-# --- membership [f1, f6] --------------------------------------------------------------------------
+# --- membership [f1, f5, f6] ------------------------------------------------------------------
 
 
 def test_stock_two_pending_removals_split_the_cluster():
@@ -148,6 +148,18 @@ def test_ours_refuses_membership_changes_of_the_base_class(call):
     engine = ready_group("ABC")["A"].engine
     with pytest.raises(FatalError, match="unsafe"):
         getattr(engine, call)(Node("B"))
+
+
+def test_stock_a_new_peer_counts_before_it_was_ever_seen():
+    with stock("A", dynamicMembershipChange=True) as group:
+        group.time_out("A")
+        assert group.add("A", "before") == []
+        group.run("A", seconds=1)
+        assert group["A"].values == ["before"]
+        group["A"].addNodeToCluster(Node("B"))
+        answers = group.add("A", "after")
+        group.run("A", seconds=10)
+        assert answers == []
 
 
 def test_stock_a_late_answer_of_a_removed_peer_raises_out_of_the_tick():

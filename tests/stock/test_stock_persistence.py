@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 VOTE = {"type": "request_vote", "term": 1, "last_log_index": 1, "last_log_term": 0}
 
 
-# --- the vote after a power cut [a3] --------------------------------------------------------------
+# --- the vote after a power cut [a3] ----------------------------------------------------------
 
 
 def test_stock_votes_twice_in_a_term_when_its_file_came_back_empty(tmp_path):
@@ -60,7 +60,7 @@ def test_ours_does_not_start_when_term_and_vote_are_damaged(tmp_path):
     store.close()
 
 
-# --- what is synced before it is promised [b1] ----------------------------------------------------
+# --- what is synced before it is promised [b1] ------------------------------------------------
 
 
 def test_stock_syncs_nothing(tmp_path, monkeypatch):
@@ -96,7 +96,7 @@ def test_ours_syncs_every_write_of_the_log(tmp_path):
     store.close()
 
 
-# --- a flipped bit [b6] ---------------------------------------------------------------------------
+# --- a flipped bit [b6] -----------------------------------------------------------------------
 
 
 def test_stock_replays_a_damaged_command(tmp_path):
@@ -120,7 +120,7 @@ def test_ours_refuses_a_damaged_entry_and_names_it(tmp_path):
     store.close()
 
 
-# --- the head of the journal is cut [b2, g4]; ours cuts none yet ---------------------------------
+# --- the head of the journal is cut [b2, g4]; ours cuts none yet ------------------------------
 
 
 def test_stock_a_kill_while_the_journal_is_cut_leaves_a_part_of_it(tmp_path, monkeypatch):
@@ -162,7 +162,36 @@ def test_stock_forgets_everything_at_the_first_compaction_of_a_journal_alone(tmp
         assert group["A"].values == []
 
 
-# --- a commit index that the log does not reach [g5] ----------------------------------------------
+# --- a damaged snapshot [g1] ------------------------------------------------------------------
+
+
+def test_stock_leads_without_its_state_when_its_snapshot_is_damaged(tmp_path):
+    dump = tmp_path / "A.dump"
+    conf = {
+        "journalFile": str(tmp_path / "A.journal"),
+        "fullDumpFile": str(dump),
+        "logCompactionMinEntries": 10,
+    }
+    with stock("A", **conf) as group:
+        group.time_out("A")
+        for number in range(30):
+            group.add("A", number)
+        group.run("A", seconds=2)
+        assert group["A"].values == list(range(30)) and dump.exists()
+        group["A"]._doDestroy()
+        group._started.clear()
+
+        dump.write_bytes(dump.read_bytes()[:20])
+        group.start("A", **conf)
+        group.time_out("A")
+        answers = group.add("A", "new")
+        group.run("A", seconds=2)
+        assert group["A"]._isLeader()
+        assert group["A"].values == []
+        assert answers == [], "and it never applies anything again"
+
+
+# --- a commit index that the log does not reach [g5] ------------------------------------------
 
 
 def test_stock_applies_what_was_never_committed(tmp_path):

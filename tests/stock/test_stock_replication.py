@@ -11,7 +11,7 @@ from replicante import limits
 from replicante.raft import messages as m
 from replicante.raft.status import Role
 
-# --- an old append arrives once more [c1] ---------------------------------------------------------
+# --- an old append arrives once more [c1] -----------------------------------------------------
 
 
 def test_stock_an_old_append_cuts_an_acknowledged_write_off():
@@ -54,7 +54,7 @@ def test_ours_keeps_its_tail_when_an_old_append_arrives():
     assert group["C"].values == ["w", "x"]
 
 
-# --- first in, first out, one reconnect [c2] ------------------------------------------------------
+# --- first in, first out, one reconnect [c2] --------------------------------------------------
 
 
 def test_stock_repeated_refusals_lose_an_acknowledged_write_over_plain_tcp():
@@ -111,7 +111,7 @@ def test_ours_repeats_what_may_be_lost_and_loses_nothing(monkeypatch):
     assert group["C"].values == [f"value {i}" for i in range(6)]
 
 
-# --- acknowledgements of another term [d] ---------------------------------------------------------
+# --- acknowledgements of another term [d] -----------------------------------------------------
 
 
 def test_stock_counts_acknowledgements_of_an_old_term():
@@ -186,7 +186,7 @@ def test_ours_counts_acknowledgements_of_its_own_term_only():
     assert group["A"].engine.commit_index == commit_index
 
 
-# --- an append with an older term [e5] ------------------------------------------------------------
+# --- an append with an older term [e5] --------------------------------------------------------
 
 
 def test_stock_answers_nothing_to_an_old_leader():
