@@ -140,8 +140,8 @@ SESSION_OUTCOMES_MAX = 4_096
 """Outcomes remembered above the floor of one session (ADR 0014)."""
 SESSION_OUTCOME_BYTES_MAX = 1 * KIB
 """Longer outcomes are not remembered: after a jump over their entry they count as unknown."""
-ROUNDS_KEPT_MAX = 256
-"""Heartbeat rounds whose sending time a peer remembers: 25 s at the default heartbeat."""
+ROUNDS_KEPT_MAX = 4_096
+"""Heartbeat rounds that wait for their echo: at a round a read, they span an election timeout."""
 """Outcomes remembered above the floor of one session (ADR 0014)."""
 PEERS_MAX = 15
 """More voters make writes slower, not safer; five survive two failures."""
@@ -209,6 +209,10 @@ LEASE_OWNER_BYTES_MAX = 4 * KIB
 """Attributes for people and events, as a host and a version; not a document."""
 LEASE_REASON_BYTES_MAX = 1 * KIB
 """A sentence, or a ticket's address."""
+LEASE_WAIT_MS_MAX = BLOCKING_WAIT_MS_MAX
+"""Longest wait of an acquire; a caller who wants more asks again."""
+LEASE_WAITERS_MAX = 2_000
+"""Waiting acquires of one peer; more are answered 503 and go to another peer."""
 TXN_ANSWER_BYTES_MAX = 1 * MIB
 """Values that the gets of one transaction may find; more is refused before anything is written."""
 

@@ -8,12 +8,11 @@ a message proved equal, acknowledgements of this term only, match only grows.
 
 from __future__ import annotations
 
-from replicante import limits
 from replicante.errors import FatalError
 from replicante.raft import messages as m
 from replicante.raft.engine_elections import ElectingEngine
 from replicante.raft.records import make_record
-from replicante.raft.replication import Progress, next_entries, refusal_hint
+from replicante.raft.replication import Progress, forget_rounds, next_entries, refusal_hint
 from replicante.raft.state_machine import EntryKind
 from replicante.raft.upstream_parts import MemberNode, StepTime, retimed
 
@@ -67,8 +66,7 @@ class Engine(ElectingEngine):
         led when it was sent."""
         self.round += 1
         self.round_sent_ms[self.round] = self._now_ms
-        while len(self.round_sent_ms) > limits.ROUNDS_KEPT_MAX:
-            del self.round_sent_ms[next(iter(self.round_sent_ms))]
+        forget_rounds(self.round_sent_ms, below=self.quorum_round())
         for key, progress in self.progress.items():
             if key in self.connected:
                 self._send_heartbeat(key, progress)

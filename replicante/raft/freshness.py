@@ -13,6 +13,7 @@ from collections import deque
 
 from replicante import limits
 from replicante.raft.messages import Append
+from replicante.raft.replication import forget_rounds
 
 
 class Freshness:
@@ -43,8 +44,7 @@ class Freshness:
         if append.round > self._newest_round:
             self._newest_round = append.round
             self._acknowledged_ms[append.round] = now_ms
-        while len(self._acknowledged_ms) > limits.ROUNDS_KEPT_MAX:
-            del self._acknowledged_ms[next(iter(self._acknowledged_ms))]
+        forget_rounds(self._acknowledged_ms, below=append.echoed_round)
 
     def staleness_ms(self, *, applied_index: int, now_ms: int) -> int | None:
         """None: unknown, to be treated as infinite."""

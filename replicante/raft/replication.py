@@ -100,6 +100,15 @@ def next_entries(progress: Progress, log: Log) -> tuple[int, int, list[WireRecor
     return prev_index, prev_term, wire, records[-1].chain
 
 
+def forget_rounds(times_ms: dict[int, int], *, below: int) -> None:
+    """times_ms: round → instant, ascending. Drops what no later echo names, and keeps a bound."""
+    while times_ms:
+        oldest = next(iter(times_ms))
+        if oldest >= below and len(times_ms) <= limits.ROUNDS_KEPT_MAX:
+            return
+        del times_ms[oldest]
+
+
 def refusal_hint(log: Log, append: Append) -> tuple[int, int]:
     """(index, term) of the newest place where the leader's log and this one may agree.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from raft_harness import Station, history, key, sent_to
 
 from replicante import limits
+from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.freshness import Freshness
 
@@ -115,3 +116,27 @@ def test_a_new_leader_vouches_for_no_copy_before_its_own_entry_is_committed():
     sent = sent_to(leader.pass_time(150), "b", m.Append)
     assert sent[-1].quorum_age_ms >= 0
     assert leader.engine.leader_key == key("a")
+
+
+def test_many_reads_during_a_slow_write_of_a_follower_leave_the_age_known():
+    """Each read makes a round; the follower answers the first ones only when its disk is done."""
+    leader = Station("a")
+    leader.lead()
+    leader.acknowledge("b", "c")
+    first = leader.engine.round
+    for ticket in range(1_000):
+        leader.step(d.ReadInput(ticket, 10_000_000), now_ms=leader.now_ms + ticket % 2)
+    assert leader.engine.is_leader and leader.engine.round > first + 900
+    ack = m.AppendAck(leader.engine.term, first + 1, True, leader.log.last_index)
+    leader.receive("b", ack)
+    assert leader.engine.quorum_age_ms() == 500
+    assert leader.driver.staleness_ms(leader.now_ms) == 500
+
+
+def test_rounds_that_were_echoed_are_forgotten():
+    leader = Station("a")
+    leader.lead()
+    for ticket in range(100):
+        leader.step(d.ReadInput(ticket, 10_000_000))
+        leader.acknowledge("b")
+    assert len(leader.engine.round_sent_ms) <= 2
