@@ -56,7 +56,7 @@ class AccessReport:
         # Only methods that a route takes become labels: a caller may invent others.
         method = done.request.method if route is not None else "-"
         self._counter(route, method, status).inc()
-        waits = route is not None and route.access is Access.STREAM
+        waits = route is not None and (route.access is Access.STREAM or route.may_wait)
         if not waits:
             self._histogram(route, method).observe(duration_s)
         if done.code is not None:

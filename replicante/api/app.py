@@ -15,6 +15,7 @@ from replicante.api.bodies import Bodies
 from replicante.api.context import ApiSettings, Context, PeerIdentity, Presence
 from replicante.api.dispatch import Dispatcher
 from replicante.api.event_feed import EventFeed
+from replicante.api.lease_waits import LeaseWaits
 from replicante.api.openapi import openapi_document
 from replicante.api.routes import ROUTES
 from replicante.api.routing import Router
@@ -38,8 +39,10 @@ class Api:
         return await self._dispatcher.handle(request)
 
     def stop(self) -> None:
-        """Streams end with a last word, long polls answer; new ones are refused."""
+        """Streams end with a last word, long polls and waiting acquires answer; new ones are
+        refused."""
         self.ctx.feed.stop()
+        self.ctx.lease_waits.stop()
 
     def close(self) -> None:
         """After the last request."""
@@ -79,6 +82,7 @@ def create_app(
         log=log,
         presence=Presence(peer=peer, clock=clock),
         feed=EventFeed(peer=peer, state=state, log=log, streams_max=chosen.streams_max),
+        lease_waits=LeaseWaits(peer=peer, state=state, log=log),
         bodies=Bodies(read_ms_max=chosen.body_read_ms_max),
         openapi_json=msgspec.json.encode(openapi_document(ROUTES, version=replicante.__version__)),
     )

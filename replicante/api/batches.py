@@ -6,7 +6,7 @@ from __future__ import annotations
 from replicante import errors
 from replicante.api.answers import problem_of
 from replicante.api.routes_objects import object_kind, put_command, read_document
-from replicante.api.writes import expect_revision
+from replicante.api.writes import expect_revision, lease_token
 from replicante.ids import format_stamp
 from replicante.model.codec import encode_value
 from replicante.model.objects import read_scope
@@ -88,11 +88,10 @@ def _result_item(result: Applied | Got) -> BatchItem:
 def _command(operation: BatchOperation) -> Operation:
     match operation:
         case BatchKvPut():
-            if operation.lease is not None:
-                raise errors.Invalid("Keys cannot be bound to leases yet.", path="lease")
+            lease = lease_token(operation.lease, path="lease")
             value = encode_value(operation.value, path=("value",))
             expect = _expect(operation.if_match, is_new=operation.is_new)
-            return KvPut(operation.key.encode(), value, expect)
+            return KvPut(operation.key.encode(), value, expect, lease)
         case BatchKvDelete():
             return KvDelete(operation.key.encode(), _expect(operation.if_match))
         case BatchObjectApply():

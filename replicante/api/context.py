@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from replicante.api.event_feed import EventFeed
+    from replicante.api.lease_waits import LeaseWaits
 
 STATUS_KEPT_MS = 10
 """Headers may show a leader this old; asking once a request would cost more than the request."""
@@ -81,5 +82,6 @@ class Context:
     log: FilteringBoundLogger
     presence: Presence
     feed: EventFeed
+    lease_waits: LeaseWaits
     openapi_json: bytes
     bodies: Bodies

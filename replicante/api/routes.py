@@ -7,15 +7,19 @@ from replicante.api import (
     routes_events,
     routes_introspect,
     routes_kv,
+    routes_leases,
     routes_objects,
     routes_requests,
     routes_status,
+    routes_txn,
 )
 from replicante.api.routing import Route
 
 ROUTES: tuple[Route, ...] = (
     *routes_kv.ROUTES,
+    *routes_txn.ROUTES,
     *routes_batch.ROUTES,
+    *routes_leases.ROUTES,
     *routes_objects.ROUTES,
     *routes_events.ROUTES,
     *routes_requests.ROUTES,

@@ -13,7 +13,7 @@ from replicante.api.call import Call, Reply
 from replicante.api.cursors import read_key_cursor, write_cursor
 from replicante.api.reads import read
 from replicante.api.routing import Access, Method, Parameter, Route
-from replicante.api.writes import expectation, write
+from replicante.api.writes import expectation, lease_token, write
 from replicante.ids import format_stamp
 from replicante.model.codec import Value, encode_value, load_value
 from replicante.state import queries
@@ -42,19 +42,22 @@ async def put_record(ctx: Context, call: Call) -> Reply:
     key = _key(call)
     expect = expectation(call)
 
-    def build(body: Json) -> tuple[KvPut, Value]:
+    def build(body: Json) -> tuple[KvPut, tuple[Value, int | None]]:
         request = to_request(body, KvPutBody)
-        if request.lease is not None:
-            raise errors.Invalid(
-                "Keys cannot be bound to leases yet; only null is taken.", path="lease"
-            )
+        lease = lease_token(request.lease, path="lease")
         encoded = encode_value(request.value, path=("value",))
-        return KvPut(key.encode(), encoded, expect), request.value
+        return KvPut(key.encode(), encoded, expect, lease), (request.value, lease)
 
     written = await write(ctx, call, build)
     revision = format_stamp(written.applied.revision)
+    value, lease = written.built
     return written.reply(
-        KvItem(key=key, value=written.built, revision=revision),
+        KvItem(
+            key=key,
+            value=value,
+            revision=revision,
+            lease=None if lease is None else format_stamp(lease),
+        ),
         status=201 if written.applied.is_created else 200,
         revision=revision,
     )
@@ -118,6 +121,7 @@ def _item(record: queries.KvRecord) -> KvItem:
         key=record.key.decode(),
         value=load_value(record.value),
         revision=format_stamp(record.revision),
+        lease=None if record.lease is None else format_stamp(record.lease),
     )
 
 

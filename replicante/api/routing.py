@@ -77,6 +77,8 @@ class Route:
     """A path of the original: its problems also carry `error`, `error_msg`, `violations`."""
     takes_match: bool = False
     """If-Match and If-None-Match."""
+    may_wait: bool = False
+    """Answers late by design, so it is never reported as slow."""
     aliases: tuple[str, ...] = ()
     known_parameters: frozenset[str] = field(init=False, default=frozenset())
 

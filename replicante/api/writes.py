@@ -17,8 +17,17 @@ from replicante.api import query as q
 from replicante.api.call import Reply
 from replicante.api.negotiate import Media
 from replicante.api.strict_parse import parse_body
-from replicante.state.commands import Batch, Command, DeleteObject, Expect, KvDelete
+from replicante.state.commands import (
+    Batch,
+    Command,
+    DeleteObject,
+    Expect,
+    KvDelete,
+    KvGet,
+    KvTxn,
+)
 from replicante.state.envelope import Envelope, admit
+from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease, LeaseRenew
 from replicante.state.outcome import Applied, Outcome, Rejected, decode_outcome, rejected_error
 from replicante.wire import headers
 from replicante.wire.paths import request_path
@@ -38,6 +47,13 @@ DEADLINE_MARGIN_MS = 1_000
 """The peer answers at its deadline; this much later the API does, so that nothing hangs."""
 
 _IDEMPOTENCY_KEY = re.compile(headers.IDEMPOTENCY_KEY_PATTERN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sender:
+    request_id: str
+    idempotency_key: str | None
+    first_attempt_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +81,28 @@ class Written(Generic[T]):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared(Generic[T]):
+    """A write that was admitted and may be proposed, also more than once."""
+
+    sender: _Sender
+    encoded: bytes
+    command: Command
+    built: T
+    timeout_ms: int
+
+
 async def write(ctx: Context, call: Call, build: Build[T]) -> Written[T]:
     """Reads the body when the route takes one, and carries the write out.
 
     Raises Invalid and its like, the error of a Rejected outcome, StorageFull, what
     `PeerDoor.propose` raises.
     """
+    return await carry_out(ctx, await prepare(ctx, call, build))
+
+
+async def prepare(ctx: Context, call: Call, build: Build[T]) -> Prepared[T]:
+    """The first half of `write`: nothing is proposed yet. Raises Invalid and its like."""
     timeout_ms = q.strict_duration_ms(
         call.query,
         headers.Q_TIMEOUT,
@@ -85,18 +117,27 @@ async def write(ctx: Context, call: Call, build: Build[T]) -> Written[T]:
         encoded = admit(_envelope(sender, command))
     else:
         body, media = await call.body(ctx.bodies)
-        prepare = _preparation(sender, media, build)
-        encoded, command, built = await ctx.bodies.work(body, prepare)
-    _check_room(ctx, command)
+        prepare_body = _preparation(sender, media, build)
+        encoded, command, built = await ctx.bodies.work(body, prepare_body)
+    return Prepared(
+        sender=sender, encoded=encoded, command=command, built=built, timeout_ms=timeout_ms
+    )
+
+
+async def carry_out(ctx: Context, prepared: Prepared[T]) -> Written[T]:
+    """The second half of `write`."""
+    _check_room(ctx, prepared.command)
     with ctx.metrics.write_seconds.time():
-        outcome, index = await _propose(ctx, encoded, sender, timeout_ms=timeout_ms)
+        outcome, index = await _propose(
+            ctx, prepared.encoded, prepared.sender, timeout_ms=prepared.timeout_ms
+        )
     if isinstance(outcome, Rejected):
         ctx.metrics.writes.labels("rejected").inc()
         error = rejected_error(outcome)
         error.details["index"] = index
         raise error
     ctx.metrics.writes.labels("applied").inc()
-    return Written(outcome=outcome, index=index, built=built)
+    return Written(outcome=outcome, index=index, built=prepared.built)
 
 
 def expectation(call: Call) -> Expect | None:
@@ -129,11 +170,14 @@ def expect_revision(text: str, *, path: str) -> Expect:
     return Expect.at(revision)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sender:
-    request_id: str
-    idempotency_key: str | None
-    first_attempt_ms: int | None
+def lease_token(text: str | None, *, path: str) -> int | None:
+    """The token of a lease, None for None. Raises Invalid."""
+    if text is None:
+        return None
+    token = q.stamp(text, path=path)
+    if token == 0:
+        raise errors.Invalid("No lease has the token 0.", path=path)
+    return token
 
 
 def _sender(call: Call) -> _Sender:
@@ -180,15 +224,22 @@ def _preparation(
 
 
 def _check_room(ctx: Context, command: Command) -> None:
-    """Deletions are let through: they make room."""
+    """What makes room is let through, and what keeps leases alive: it takes none."""
     if ctx.room.used_fraction <= limits.STATE_USED_FRACTION_MAX:
         return
-    operations = command.operations if isinstance(command, Batch) else (command,)
-    if not all(isinstance(operation, KvDelete | DeleteObject) for operation in operations):
+    operations: tuple[object, ...] = (command,)
+    if isinstance(command, Batch):
+        operations = command.operations
+    elif isinstance(command, KvTxn):
+        operations = (*command.then, *command.otherwise)
+    if not all(isinstance(operation, _TAKES_NO_ROOM) for operation in operations):
         raise errors.StorageFull(
             hints=("delete data", "raise the bound of the state store"),
             used_fraction=round(ctx.room.used_fraction, 3),
         )
+
+
+_TAKES_NO_ROOM = (KvDelete, KvGet, DeleteObject, LeaseRenew, LeaseRelease, LeaseForceRelease)
 
 
 async def _propose(

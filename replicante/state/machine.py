@@ -45,6 +45,7 @@ from replicante.state.outcome import (
     Applied,
     BatchApplied,
     Outcome,
+    RejectCode,
     Rejected,
     encode_outcome,
     without_bodies,
@@ -155,6 +156,9 @@ class ReplicatedState:
         if repeat is not None:
             return repeat
         outcome = _carry_out(writer, unpacked.command)
+        if type(outcome) is Rejected and outcome.code is RejectCode.LEASE_HELD:
+            # Who waits for a lease asks again under the same key; one grant at most comes of it.
+            return encode_outcome(outcome)
         remembered = encode_outcome(without_bodies(outcome))
         dedupe.record(writer, idempotency, index=index, outcome=remembered)
         self._sweeps.note_request()

@@ -81,6 +81,11 @@ class Diagnostic(enum.StrEnum):
         ("exception",),
         "A defect of ours stopped the feed of new events; it starts again.",
     )
+    LEASE_WAITS_FAILED = (
+        "lease_waits_failed",
+        ("exception",),
+        "A defect of ours stopped the watch that wakes waiting acquires; it starts again.",
+    )
 
     # --- diagnostics about diagnostics ---
     LOG_LINES_DROPPED = ("log_lines_dropped", ("dropped_count",), "stderr was too slow.")

@@ -148,6 +148,12 @@ class FakePeer:
         self._wake()
         return decode_outcome(outcome)
 
+    def pass_time(self, ms: int) -> None:
+        """Cluster time passes, and the leader ticks."""
+        self.lone.advance(ms)
+        self.lone.tick()
+        self._wake()
+
     def _wake(self) -> None:
         self._applied.set()
         self._applied = asyncio.Event()

@@ -15,6 +15,8 @@ APPLY = f"{API_PREFIX}/apply"
 BATCH = f"{API_PREFIX}/batch"
 EVENTS = f"{API_PREFIX}/events"
 KV = f"{API_PREFIX}/kv"
+LEASES = f"{API_PREFIX}/leases"
+TXN = f"{API_PREFIX}/txn"
 STATUS = f"{API_PREFIX}/status"
 RAFT_STATUS = f"{API_PREFIX}/raft/status"
 REQUESTS = f"{API_PREFIX}/requests"
@@ -79,6 +81,11 @@ _HEX = {
 
 def kv_path(key: str) -> str:
     return f"{KV}/{quote_key(key)}"
+
+
+def lease_path(name: str, *verb: str) -> str:
+    """verb: acquire, renew or release; none for the lease itself."""
+    return "/".join((LEASES, quote_segment(name), *verb))
 
 
 def object_path(kind: str, *scope: str) -> str:

@@ -257,7 +257,28 @@ async def test_json_is_the_default(accept):
         assert read.headers["Content-Type"] == "application/json"
 
 
-async def test_a_key_bound_to_a_lease_is_refused_until_leases_exist():
+async def test_a_key_is_bound_to_a_lease_by_its_token_and_vanishes_with_it():
     async with running() as api:
-        body = (await api.put("/kv/a", {"value": 1, "lease": "l"})).problem("invalid", 400)
+        grant = await api.post("/leases/l/acquire", {"duration": "10s"})
+        token = grant.json["token"]
+        put = await api.put("/kv/a", {"value": 1, "lease": token})
+        assert put.json["lease"] == token
+        assert (await api.get("/kv/a")).json == put.json
+        operation = {"op": "kv.put", "key": "b", "value": 1, "lease": token}
+        await api.post("/batch", {"operations": [operation]})
+        assert (await api.get("/kv/b")).json["lease"] == token
+        await api.post("/leases/l/release", {"token": token})
+        (await api.get("/kv/a")).problem("not_found", 404)
+        assert (await api.get("/kv?prefix=")).json["items"] == []
+        refused = await api.put("/kv/a", {"value": 1, "lease": token})
+        refused.problem("stale_token", 409)
+
+
+@pytest.mark.parametrize("lease", ["l", "", "0", "99999999999999999999"])
+async def test_a_lease_that_is_no_token_is_refused(lease):
+    async with running() as api:
+        body = (await api.put("/kv/a", {"value": 1, "lease": lease})).problem("invalid", 400)
         assert body["path"] == "lease"
+        operation = {"op": "kv.put", "key": "b", "value": 1, "lease": lease}
+        body = (await api.post("/batch", {"operations": [operation]})).problem("invalid", 400)
+        assert body["path"] == "operations[0].lease"

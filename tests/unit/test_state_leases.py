@@ -308,6 +308,16 @@ def test_a_repeated_acquire_gives_the_same_token():
     assert again.revision == first.revision
 
 
+def test_a_refusal_is_not_remembered_so_that_one_key_may_wait():
+    state = CheckedState()
+    token = granted(state)
+    assert state.do(acquire(), idempotency_key="k").code == RejectCode.LEASE_HELD
+    state.do(LeaseRelease("l", token))
+    outcome = state.do(acquire(), idempotency_key="k")
+    assert outcome.is_created
+    assert state.do(acquire(), idempotency_key="k").revision == outcome.revision
+
+
 def leased_state():
     state = LoneState()
     token = granted(state)
