@@ -86,7 +86,7 @@ class Driver:
         self._heartbeat_ms = heartbeat_ms
         self._resend_ms = election_ms_min
         self._forwarding = Forwarding(
-            identity=identity, engine=self.engine, resend_ms=limits.RESEND_MS
+            identity=identity, engine=self.engine, entropy=entropy, resend_ms=limits.RESEND_MS
         )
         self._proposals = self._forwarding.own
         self._reads = Reads(boot=identity.boot)

@@ -8,7 +8,8 @@ owner sends again (ADR 0014).
 from __future__ import annotations
 
 from replicante import limits
-from replicante.errors import TooLarge
+from replicante.entropy import Entropy
+from replicante.errors import FatalError, TooLarge
 from replicante.raft import messages as m
 from replicante.raft.engine import Engine
 from replicante.raft.host import SessionOpened
@@ -16,11 +17,18 @@ from replicante.raft.inputs import Effects, Identity, ProposeInput
 from replicante.raft.proposals import ProposalDone, Proposals
 from replicante.raft.records import CommandItem, Item, OpenItem
 
+_CHANCE_BITS = 31
+
 
 class Forwarding:
-    def __init__(self, *, identity: Identity, engine: Engine, resend_ms: int) -> None:
+    def __init__(
+        self, *, identity: Identity, engine: Engine, entropy: Entropy, resend_ms: int
+    ) -> None:
         self.own = Proposals()
         self._identity = identity
+        # With chance below the counter, two processes on copies of one directory, which count
+        # alike, never number their commands in one session.
+        self._boot = identity.boot << _CHANCE_BITS | int(entropy.fraction() * (1 << _CHANCE_BITS))
         self._engine = engine
         self._resend_ms = resend_ms
         self._forwarded: list[Item] = []
@@ -72,9 +80,20 @@ class Forwarding:
         self.own.send_again()
 
     def session_opened(self, opened: SessionOpened) -> None:
-        own = (self._identity.peer_id, self._identity.incarnation, self._identity.boot)
-        if (opened.peer_id, opened.incarnation, opened.boot) == own:
-            self.own.session_opened(opened.session)
+        """Raises FatalError when a later process of this directory has one: this is a copy."""
+        own = (self._identity.peer_id, self._identity.incarnation)
+        if (opened.peer_id, opened.incarnation) != own or opened.boot < self._boot:
+            return
+        if opened.boot > self._boot:
+            raise FatalError(
+                f"a later process has spoken for {self._identity.peer_id}: this data directory is"
+                " an older state of that one, or a copy",
+                hints=(
+                    "stop this process: two of them would vote twice and forget what they promised",
+                    "a peer whose directory was restored joins again with an empty one",
+                ),
+            )
+        self.own.session_opened(opened.session)
 
     @property
     def has_session(self) -> bool:
@@ -104,7 +123,7 @@ class Forwarding:
         if not is_overdue and self._asked_term == self._engine.term:
             return 0
         self._asked_ms, self._asked_term = now_ms, self._engine.term
-        return self._identity.boot
+        return self._boot
 
     def _take_own(self, now_ms: int) -> list[m.WireCommand]:
         return self.own.take(

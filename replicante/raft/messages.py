@@ -114,7 +114,7 @@ class Propose(msgspec.Struct, array_like=True, frozen=True, tag=8):
 
     commands: Annotated[list[WireCommand], Meta(max_length=limits.PROPOSALS_PENDING_MAX)]
     boot: Unsigned = 0
-    """Not 0: the sender also asks for a session under this boot counter."""
+    """Not 0: the sender also asks for a session, as the process of this boot (ADR 0014)."""
 
 
 class ReadIndexRequest(msgspec.Struct, array_like=True, frozen=True, tag=9):

@@ -165,6 +165,11 @@ class Station:
         return self.driver.engine
 
     @property
+    def boot(self) -> int:
+        """What this process names itself by when it asks for a session."""
+        return self.driver._forwarding._boot
+
+    @property
     def terms(self) -> list[int]:
         """Term of each entry of the log, from genesis."""
         return [self.log.term_at(i) for i in range(1, self.log.last_index + 1)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from raft_harness import OpenItem, Station, commands_record, key, sent_to, wire
 
 from replicante import limits
+from replicante.errors import FatalError
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.status import Role
@@ -47,7 +49,7 @@ def follower(**options):
     """Peer a, which follows b in term 1 with an open session and everything applied."""
     peer = Station("a", **options)
     peer.link("b", "c")
-    opening = OpenItem("a", "a-disk", 1)
+    opening = OpenItem("a", "a-disk", peer.boot)
     entry = commands_record(peer.log.last_record, opening, term=1)
     peer.receive("b", heartbeat(entries=[wire(entry)], chain=entry.chain, commit=2))
     peer.step()
@@ -96,10 +98,38 @@ def test_a_restored_link_asks_again_for_a_session_at_once():
     peer = Station("a")
     peer.link("b", "c")
     asked = [it.boot for _, it in peer.receive("b", heartbeat()) if isinstance(it, m.Propose)]
-    assert asked == [1]
+    assert asked == [peer.boot]
     peer.link("b", is_up=False)
     effects = peer.link("b")
-    assert [it.boot for _, it in effects.late if isinstance(it, m.Propose)] == [1]
+    assert [it.boot for _, it in effects.late if isinstance(it, m.Propose)] == [peer.boot]
+
+
+def test_two_processes_on_copies_of_a_directory_ask_for_different_sessions():
+    original, copy = Station("a", fraction=0.25), Station("a", fraction=0.75)
+    assert original.backend.hard.boot == copy.backend.hard.boot
+    assert original.boot != copy.boot
+    copy.start(now_ms=0)
+    assert copy.boot > original.boot
+
+
+def test_a_process_that_meets_a_later_one_of_its_own_directory_stops():
+    peer = follower()
+    later = OpenItem("a", "a-disk", peer.boot + 1)
+    entry = commands_record(peer.log.last_record, later, term=1)
+    with pytest.raises(FatalError, match="an older state of that one, or a copy"):
+        peer.receive(
+            "b", heartbeat(prev=(2, 1), entries=[wire(entry)], chain=entry.chain, commit=3)
+        )
+        peer.step()
+
+
+def test_sessions_of_earlier_processes_and_of_other_directories_are_none_of_its_business():
+    peer = follower()
+    items = [OpenItem("a", "a-disk", peer.boot - 1), OpenItem("b", "b-disk", 1 << 62)]
+    entry = commands_record(peer.log.last_record, *items, term=1)
+    peer.receive("b", heartbeat(prev=(2, 1), entries=[wire(entry)], chain=entry.chain, commit=3))
+    peer.step()
+    assert peer.driver.applied_index == 3 and peer.driver.has_session
 
 
 def test_a_read_that_waited_for_the_first_commit_of_a_term_is_asked_at_once():
