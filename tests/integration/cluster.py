@@ -153,6 +153,17 @@ class Cluster:
 
         return await eventually(agreed, "one leader known to all")
 
+    async def make_leader(self, peer_id: str) -> None:
+        """Kills whoever else leads, until chance makes it this one."""
+        for _ in range(20):
+            leader = await self.leader()
+            if leader == peer_id:
+                return
+            self.kill(leader)
+            await self.leader()
+            await self.start(leader)
+        raise AssertionError(f"{peer_id} never came to lead")
+
     async def followers(self) -> list[str]:
         leader = await self.leader()
         return [peer_id for peer_id in self.awake if peer_id != leader]

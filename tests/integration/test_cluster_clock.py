@@ -72,7 +72,7 @@ async def test_a_leader_with_a_wrong_wall_clock_harms_nothing(tmp_path, shim, sh
         await cluster.start()
         async with load(cluster, writers=4, counters=2) as callers:
             await callers.acknowledged(50)
-            await _make_leader(cluster, "p1")
+            await cluster.make_leader("p1")
             before = (await cluster.status("p1"))["clock_ms"]
             await callers.acknowledged(100)
             cluster.kill("p1")
@@ -89,18 +89,6 @@ async def test_a_leader_with_a_wrong_wall_clock_harms_nothing(tmp_path, shim, sh
         assert any(moved), "while it led, events showed its time"
         assert any(right), "while others led, events showed theirs"
         assert all(one or other for one, other in zip(moved, right, strict=True))
-
-
-async def _make_leader(cluster, wanted: str) -> None:
-    """Others hand over until this one leads."""
-    for _ in range(20):
-        leader = await cluster.leader()
-        if leader == wanted:
-            return
-        assert await cluster.terminate(leader) == 0
-        await cluster.leader(not_one_of=[leader])
-        await cluster.start(leader)
-    raise AssertionError(f"{wanted} never came to lead")
 
 
 def _time_of(event: dict) -> datetime:

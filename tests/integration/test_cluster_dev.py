@@ -14,7 +14,7 @@ from local_processes import command, port_options
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_no_peer_outlives_its_supervisor(tmp_path, number):
     with command("dev", *port_options(free_ports()), folder=tmp_path) as dev:
         dev.wait_for(lambda line: line.startswith("ready: "))

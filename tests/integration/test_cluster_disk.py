@@ -88,7 +88,7 @@ async def test_a_full_disk_under_one_of_three_stops_nobody_else(tmp_path, full_i
         async with running(tmp_path, is_started=False) as cluster:
             cluster["p1"].data_dir = disk / "p1"
             await cluster.start()
-            await _make_p1(cluster, full_is)
+            await cluster.make_leader("p1" if full_is == "leader" else "p2")
             async with load(cluster, through=["p2", "p3"], deadline_seconds=8) as callers:
                 await callers.acknowledged(50)
                 ballast = fill(disk)
@@ -157,14 +157,3 @@ async def _stands_still(cluster: Cluster, peer: str) -> bool:
     answer = await cluster.put(peer, "through-the-full-one?timeout=2s", VALUE)
     assert answer.status in (200, 201, 504, 507)
     return answer.status == 507
-
-
-async def _make_p1(cluster: Cluster, role: str) -> None:
-    for _ in range(20):
-        leader = await cluster.leader()
-        if (leader == "p1") == (role == "leader"):
-            return
-        assert await cluster.terminate(leader) == 0
-        await cluster.leader(not_one_of=[leader])
-        await cluster.start(leader)
-    raise AssertionError(f"p1 never came to be {role}")

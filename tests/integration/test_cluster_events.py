@@ -20,18 +20,17 @@ MARKER = "the-end"
 
 async def test_a_follower_of_events_outlives_the_peers_that_it_is_connected_to(tmp_path):
     async with running(tmp_path) as cluster:
-        leader = await cluster.leader()
-        async with load(cluster) as callers, _following(cluster, first=leader) as reader:
-            connected = leader
-            for _ in range(3):
-                await callers.acknowledged(100)
-                await reader.reads_from(connected)
-                cluster.kill(connected)
-                await callers.acknowledged(100)
-                await reader.moves_on_from(connected)
-                await cluster.start(connected)
-                connected = reader.connected
-            callers.stop()
+        connected = await cluster.leader()
+        async with _following(cluster, first=connected) as reader:
+            async with load(cluster) as callers:
+                for _ in range(3):
+                    await callers.acknowledged(100)
+                    await reader.reads_from(connected)
+                    cluster.kill(connected)
+                    await callers.acknowledged(100)
+                    await reader.moves_on_from(connected)
+                    await cluster.start(connected)
+                    connected = reader.connected
             assert (await cluster.put(connected, MARKER, True)).status == 201
             await eventually(lambda: reader.task.done(), "the last event")
             reader.task.result()

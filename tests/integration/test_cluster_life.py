@@ -13,7 +13,7 @@ from cluster_peer import eventually
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
 
 
-@pytest.mark.parametrize("count", [1, 3, 5])
+@pytest.mark.parametrize("count", [1, 3])
 async def test_every_peer_takes_writes_and_reads_what_the_others_took(tmp_path, count):
     async with running(tmp_path, count) as cluster:
         for peer in cluster.ids:
@@ -31,6 +31,10 @@ async def test_every_peer_takes_writes_and_reads_what_the_others_took(tmp_path, 
 
 async def test_five_peers_serve_without_two_of_them(tmp_path):
     async with running(tmp_path, 5) as cluster:
+        for peer in cluster.ids:
+            assert (await cluster.put(peer, f"from/{peer}", peer)).status == 201
+        for peer in cluster.ids:
+            assert (await cluster.get(peer, "from/p5")).json["value"] == "p5"
         async with load(cluster, writers=4, counters=2) as callers:
             await callers.acknowledged(50)
             leader = await cluster.leader()
@@ -63,20 +67,14 @@ async def test_a_cluster_is_born_only_when_its_last_peer_has_come(tmp_path):
         await cluster.converged()
 
 
-async def test_a_peer_may_list_itself_or_not_and_the_order_is_free(tmp_path):
-    async with running(tmp_path, is_started=False) as cluster:
+async def test_peers_are_listed_by_name_in_any_order_with_or_without_oneself(tmp_path):
+    async with running(tmp_path, host="localhost", is_started=False) as cluster:
         members = cluster["p1"].members.split(",")
         cluster["p1"].members = ",".join(members[1:])
         cluster["p2"].members = ",".join(reversed(members))
         cluster.spawn("p2", "p3", "p1")
         await cluster.ready()
         assert (await cluster.put("p1", "a", 1)).status == 201
-        await cluster.converged()
-
-
-async def test_peers_are_given_by_name(tmp_path):
-    async with running(tmp_path, host="localhost") as cluster:
-        assert (await cluster.put("p2", "a", 1)).status == 201
         leader = await cluster.leader()
         cluster.kill(leader)
         await cluster.leader(not_one_of=[leader])
