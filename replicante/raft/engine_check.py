@@ -32,6 +32,11 @@ KEPT_FUNCTIONS = {
     "_SyncObj__getCurrentLogTerm": (
         "1cb8867e6a13d3976c07506c31d71681bc4921334dda8c5958da5d91f2e939ac"
     ),
+    "_SyncObj__onLeaderChanged": "53b7685e1d897887fe7d32a74e2d02eacba30cc7bf916b1a4dbf100eba8f1ec0",
+    "_SyncObj__callErrCallback": "6037c14ef64c2763bde217077685c080da70a6f0a7823940793ac0e9e70e78ed",
+    "_SyncObj__onSetCodeVersion": (
+        "17b050edb193c8537da50ede2bbffc111545449582103d78bf194061f28f73e9"
+    ),
 }
 """Functions of PySyncObj that run unchanged → sha256 of their source."""
 
