@@ -21,7 +21,7 @@ from replicante.ids import PeerId
 from replicante.raft.frames import Channel, RefusalCode
 from replicante.raft.link_observations import DialFailed, LinkRefused, SelfDialled
 from replicante.raft.link_outbound import OutboundLink
-from replicante.raft.link_tls import tls_reason
+from replicante.raft.link_tls import NO_PLAIN_ABROAD, is_plain_allowed, tls_reason
 from replicante.raft.links import LinkHost, LinkTimes
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -174,6 +174,9 @@ class Dialler:
             return None
         refused_count, reasons = 0, []
         for host in hosts[: limits.DIAL_ADDRESSES_MAX]:
+            if self.target.client_ssl is None and not is_plain_allowed(host):
+                reasons.append(f"{host} {NO_PLAIN_ABROAD}")
+                continue
             try:
                 link = await self._open(host)
                 if not link.is_echo:

@@ -5,6 +5,7 @@ certificate names exactly the peer and the cluster that the greeting claims (ADR
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from collections.abc import Mapping, Sequence
 
@@ -29,6 +30,7 @@ CLOSED_UNANSWERED = (
     " its own log says why"
 )
 CLOSED_IN_TLS = "closed during the TLS greeting: it may speak no TLS; its own log says why"
+NO_PLAIN_ABROAD = "is no loopback address: peers on other machines need TLS"
 _NAMES_SHOWN_MAX = 3
 _NAME_CHARACTERS_MAX = 200
 _NOT_TLS = frozenset(
@@ -43,6 +45,14 @@ def check_contexts(*, server: ssl.SSLContext | None, client: ssl.SSLContext | No
     for context in (server, client):
         if context is not None and context.verify_mode is not ssl.CERT_REQUIRED:
             raise InvalidConfig("TLS between peers is mutual: both contexts need CERT_REQUIRED")
+
+
+def is_plain_allowed(host: str) -> bool:
+    """Plain TCP is for peers of one machine: whoever reaches a port could be any peer.
+
+    host: an IP address as text.
+    """
+    return ipaddress.ip_address(host).is_loopback
 
 
 def certified_uris(certificate: Mapping[str, object] | None) -> tuple[str, ...] | None:

@@ -17,7 +17,14 @@ from replicante.errors import AddressInUse, InvalidConfig
 from replicante.raft.frames import encode_frame, encode_refusal
 from replicante.raft.link_inbound import InboundLink
 from replicante.raft.link_observations import StrangerDropped, StrangerFault
-from replicante.raft.link_tls import NEEDS_TLS, PLAIN_FIRST_BYTE, TLS_FIRST_BYTE, tls_reason
+from replicante.raft.link_tls import (
+    NEEDS_TLS,
+    NO_PLAIN_ABROAD,
+    PLAIN_FIRST_BYTE,
+    TLS_FIRST_BYTE,
+    is_plain_allowed,
+    tls_reason,
+)
 from replicante.raft.links import LinkHost, endpoint_text
 
 _BACKLOG = 64
@@ -32,10 +39,11 @@ class ListenerHost(LinkHost, Protocol):
         ...
 
 
-async def bind(listen: str, endpoint: tuple[str, int]) -> list[socket.socket]:
+async def bind(listen: str, endpoint: tuple[str, int], *, is_tls: bool) -> list[socket.socket]:
     """Sockets that listen on every address of the host, all on one port; port 0 takes a free one.
 
-    `listen` is how messages name the address. Raises AddressInUse or InvalidConfig.
+    `listen` is how messages name the address. Raises AddressInUse, or InvalidConfig, also for
+    addresses that others can reach without TLS.
     """
     host, port = endpoint
     sockets: list[socket.socket] = []
@@ -44,6 +52,8 @@ async def bind(listen: str, endpoint: tuple[str, int]) -> list[socket.socket]:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         for family, kind, protocol, _, name in dict.fromkeys(found):
+            if not is_tls and not is_plain_allowed(str(name[0])):
+                raise OSError(f"{name[0]} {NO_PLAIN_ABROAD}")
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setblocking(False)

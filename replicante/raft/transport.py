@@ -131,7 +131,9 @@ class Transport:
     async def start(self) -> None:
         """Listens, then dials. Raises AddressInUse or InvalidConfig."""
         assert self._root is None, "a transport starts once"
-        sockets = await bind(self._settings.listen, self._endpoint)
+        sockets = await bind(
+            self._settings.listen, self._endpoint, is_tls=self._settings.server_ssl is not None
+        )
         listener = Listener(self._board, sockets, server_ssl=self._settings.server_ssl)
         self._listener = listener
         running = asyncio.get_running_loop().create_future()

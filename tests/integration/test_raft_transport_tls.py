@@ -33,6 +33,8 @@ from replicante.raft.transport import (
     TransportSettings,
 )
 
+P2 = PeerId("p2")
+
 
 @pytest.fixture
 def ours(tmp_path) -> Authority:
@@ -290,6 +292,25 @@ async def test_a_tls_peer_that_dials_a_plain_peer_is_told_so(ours):
         report = second.reports(FrameRejected)[0]
         assert report.fault is FrameFault.NOT_A_PEER
         assert report.reason.startswith("it speaks TLS and this peer plain TCP")
+
+
+async def test_without_tls_nobody_listens_where_others_can_reach_it(ours):
+    async with Stage() as stage:
+        for listen in ("0.0.0.0:0", "[::]:0"):
+            with pytest.raises(InvalidConfig, match="need TLS"):
+                await stage.station("p1", listen=listen)
+        second = await stage.station("p2", listen="0.0.0.0:0", tls=ours.contexts("p2"))
+        first = await stage.station("p1", tls=ours.contexts("p1"))
+        first.transport.set_peers({P2: second.address.replace("0.0.0.0", "127.0.0.1")})
+        await stage.until(lambda: first.is_linked_to("p2"))
+
+
+async def test_without_tls_nobody_dials_another_machine(ours):
+    async with Stage() as stage:
+        first = await stage.station("p1")
+        first.transport.set_peers({P2: "192.0.2.1:1"})
+        await stage.until(lambda: first.reports(DialFailed))
+        assert first.reports(DialFailed)[0].reason.startswith("192.0.2.1 is no loopback address")
 
 
 # --- strangers ----------------------------------------------------------------------------
