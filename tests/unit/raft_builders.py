@@ -76,3 +76,19 @@ def commands_of(record: Record) -> list[bytes]:
 
 def commands_record(before: Record, *items: Item, term: int) -> Record:
     return record_after(before, term=term, payload=encode_items(items))
+
+
+def heartbeat(*, term=1, prev=(1, 0), commit=1, round_=1, entries=(), chain=b"", clock_ms=0):
+    """An append that proves nothing about its leader's quorum; with entries it is no heartbeat."""
+    return m.Append(
+        term=term,
+        prev_index=prev[0],
+        prev_term=prev[1],
+        commit_index=commit,
+        clock_ms=clock_ms,
+        round=round_,
+        echoed_round=0,
+        quorum_age_ms=-1,
+        entries=list(entries),
+        chain=chain,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from raft_harness import OpenItem, Station, commands_record, key, sent_to, wire
+from raft_harness import OpenItem, Station, commands_record, heartbeat, key, sent_to, wire
 
 from replicante import limits
 from replicante.errors import FatalError
@@ -55,21 +55,6 @@ def follower(**options):
     peer.step()
     assert peer.driver.has_session
     return peer
-
-
-def heartbeat(*, term=1, prev=(1, 0), commit=1, round_=1, entries=(), chain=b"", clock_ms=0):
-    return m.Append(
-        term=term,
-        prev_index=prev[0],
-        prev_term=prev[1],
-        commit_index=commit,
-        clock_ms=clock_ms,
-        round=round_,
-        echoed_round=0,
-        quorum_age_ms=-1,
-        entries=list(entries),
-        chain=chain,
-    )
 
 
 def test_what_did_not_fit_one_message_leaves_in_the_next_step():
