@@ -142,7 +142,6 @@ SESSION_OUTCOME_BYTES_MAX = 1 * KIB
 """Longer outcomes are not remembered: after a jump over their entry they count as unknown."""
 ROUNDS_KEPT_MAX = 4_096
 """Heartbeat rounds that wait for their echo: at a round a read, they span an election timeout."""
-"""Outcomes remembered above the floor of one session (ADR 0014)."""
 PEERS_MAX = 15
 """More voters make writes slower, not safer; five survive two failures."""
 INBOUND_LINKS_MAX = 4 * PEERS_MAX
