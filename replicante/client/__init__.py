@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from replicante.client.call import Call, Reply
 from replicante.client.client import DEFAULT_ENDPOINTS, Client
+from replicante.client.elections import Election, Leader
+from replicante.client.locks import Lock
 from replicante.client.notes import Note, NoteKind
 from replicante.client.options import (
     ALL_EVENTS,
@@ -29,6 +31,17 @@ from replicante.wire.batch import (
     BatchObjectDelete,
 )
 from replicante.wire.headers import Consistency
+from replicante.wire.txn import (
+    TxnAbsent,
+    TxnDelete,
+    TxnGet,
+    TxnPresent,
+    TxnPut,
+    TxnRevisionEquals,
+    TxnRevisionGreater,
+    TxnRevisionLess,
+    TxnValueEquals,
+)
 
 __all__ = [
     "ALL_EVENTS",
@@ -43,10 +56,22 @@ __all__ = [
     "Call",
     "Client",
     "Consistency",
+    "Election",
     "EventFilter",
+    "Leader",
+    "Lock",
     "Note",
     "NoteKind",
     "Read",
     "Reply",
+    "TxnAbsent",
+    "TxnDelete",
+    "TxnGet",
+    "TxnPresent",
+    "TxnPut",
+    "TxnRevisionEquals",
+    "TxnRevisionGreater",
+    "TxnRevisionLess",
+    "TxnValueEquals",
     "Write",
 ]

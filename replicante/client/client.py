@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from replicante.client.call import Call, Reply
 from replicante.client.calls import Calls, Observer
+from replicante.client.elections import Election
 from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
 from replicante.client.endpoints import Endpoints
 from replicante.client.events import Events
 from replicante.client.kv import Kv
+from replicante.client.leases import Leases
+from replicante.client.locks import Lock
 from replicante.client.objects import Objects
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.client.transport import Transport
@@ -21,6 +24,7 @@ from replicante.entropy import Entropy, SystemEntropy
 from replicante.wire import paths
 from replicante.wire.batch import BatchAnswer, BatchBody, BatchOperation, RequestOutcome
 from replicante.wire.status import RaftStatus, StatusAnswer
+from replicante.wire.values import Json
 
 DEFAULT_ENDPOINTS = (
     "http://127.0.0.1:16016",
@@ -64,6 +68,7 @@ class Client:
         self.kv = Kv(self._calls)
         self.objects = Objects(self._calls)
         self.events = Events(self._calls)
+        self.leases = Leases(self._calls)
 
     async def __aenter__(self) -> Self:
         await self._transport.open()
@@ -118,6 +123,31 @@ class Client:
         body = encode_body(BatchBody(operations=tuple(operations)), path="operations")
         call = write_call("POST", paths.BATCH, body, headers={}, write=write)
         return await self._calls.write_as(BatchAnswer, call)
+
+    def lock(
+        self,
+        name: str,
+        *,
+        duration_ms: int = 10_000,
+        owner: Mapping[str, Json] | None = None,
+        wait_ms: int | None = None,
+    ) -> Lock:
+        """`async with client.lock("name") as lock:` holds a lease while the block runs, renewed in
+        the background; `lock.token` fences. The block is cancelled and `LeaseLost` raised when the
+        lease must be counted lost: duration_ms − 5 % after the last renewal that succeeded was
+        sent. wait_ms: None waits for ever, 0 not at all; then `LeaseHeld` is raised."""
+        return Lock(
+            self.leases,
+            self._calls.clock,
+            name,
+            duration_ms=duration_ms,
+            owner=owner,
+            wait_ms=wait_ms,
+        )
+
+    def election(self, name: str) -> Election:
+        """A lease that one campaigner holds and everybody may watch."""
+        return Election(self._calls, self.leases, self.events, name)
 
     async def outcome(self, idempotency_key: str, *, read: Read = LINEARIZABLE) -> RequestOutcome:
         """What became of a write whose answer was lost. Raises `NotFound` when nothing is known

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from replicante import limits
 from replicante.client.calls import Calls
-from replicante.client.encoding import encode_value, path_text, precondition, read_call, write_call
+from replicante.client.encoding import (
+    check_value,
+    encode_body,
+    encode_value,
+    path_text,
+    precondition,
+    read_call,
+    write_call,
+)
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.errors import NotFound
 from replicante.wire import headers, paths
 from replicante.wire.kv import KvDeleted, KvItem, KvPage
+from replicante.wire.txn import (
+    TxnAnswer,
+    TxnBody,
+    TxnCompare,
+    TxnOperation,
+    TxnPut,
+    TxnValueEquals,
+)
 from replicante.wire.values import Json
 
 
@@ -43,19 +59,23 @@ class Kv:
         *,
         expect_revision: str | None = None,
         must_not_exist: bool = False,
+        lease: str | None = None,
         write: Write = DEFAULT_WRITE,
     ) -> KvItem:
         """Sets a key, whatever it held, or only under a condition.
 
         expect_revision: only when the key has this revision now. must_not_exist: only when there
-        is no such key. Durable on a majority of the peers when it returns, and seen by every
+        is no such key. lease: token of a lease; the key vanishes when that grant ends, and without
+        it stays. Durable on a majority of the peers when it returns, and seen by every
         linearizable read that begins afterwards.
         Raises `RevisionMismatch` when the condition does not hold (`details["revision"]` is the
-        present one), `Invalid`, `BodyTooLarge`, `StorageFull`, `OutcomeUnknown` when the deadline
-        ended before an answer (repeat with its `details["idempotency_key"]`), and when it certainly
-        did not happen `Unreachable`, `NoLeader`, `QueueFull` or `DiskFull`.
+        present one), `StaleToken` when the lease is over, `Invalid`, `BodyTooLarge`, `StorageFull`,
+        `OutcomeUnknown` when the deadline ended before an answer (repeat with its
+        `details["idempotency_key"]`), and when it certainly did not happen `Unreachable`,
+        `NoLeader`, `QueueFull` or `DiskFull`.
         """
-        body = b'{"value":' + encode_value(value) + b"}"
+        bound = b"" if lease is None else b',"lease":' + encode_value(lease, path="lease")
+        body = b'{"value":' + encode_value(value) + bound + b"}"
         condition = precondition(expect_revision=expect_revision, must_not_exist=must_not_exist)
         call = write_call(
             "PUT", path_text(paths.kv_path, key), body, headers=condition, write=write
@@ -71,6 +91,31 @@ class Kv:
             "DELETE", path_text(paths.kv_path, key), None, headers=condition, write=write
         )
         return await self._calls.write_as(KvDeleted, call)
+
+    async def txn(
+        self,
+        *,
+        compares: Sequence[TxnCompare] = (),
+        then: Sequence[TxnOperation] = (),
+        otherwise: Sequence[TxnOperation] = (),
+        write: Write = DEFAULT_WRITE,
+    ) -> TxnAnswer:
+        """Compares, then carries out all of `then` when every comparison holds, else all of
+        `otherwise`, in one log entry: nobody ever sees half of it.
+
+        `is_success` says which; `results` has one for each operation of that branch. Gets see the
+        operations before them; the answer to a repeat has their revisions without values.
+        Raises `StaleToken` when a put names a lease that is over, `AnswerTooLarge` when the gets
+        find too much, and as `put`; then nothing was written.
+        """
+        for name, items in (("compares", compares), ("then", then), ("otherwise", otherwise)):
+            for number, item in enumerate(items):
+                if isinstance(item, TxnPut | TxnValueEquals):
+                    check_value(item.value, path=f"{name}[{number}].value")
+        request = TxnBody(compares=tuple(compares), then=tuple(then), otherwise=tuple(otherwise))
+        body = encode_body(request, path="then")
+        call = write_call("POST", paths.TXN, body, headers={}, write=write)
+        return await self._calls.write_as(TxnAnswer, call)
 
     async def page(
         self,

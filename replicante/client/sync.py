@@ -23,10 +23,13 @@ from typing import Any, Self, TypeVar
 from replicante.client.client import DEFAULT_ENDPOINTS, Client
 from replicante.client.events import Events
 from replicante.client.kv import Kv
+from replicante.client.leases import Leases
 from replicante.client.objects import Objects
 
 T = TypeVar("T")
-NOUNS = (Kv, Objects, Events)
+NOUNS = (Kv, Objects, Events, Leases)
+ASYNC_ONLY = frozenset(("lock", "election"))
+"""They cancel the code under them, which only an event loop can: use `client.leases` instead."""
 
 
 class SyncClient:
@@ -58,10 +61,15 @@ class SyncClient:
             self._loop.stop()
 
     def __getattr__(self, name: str) -> Any:
+        if name in ASYNC_ONLY:
+            raise AttributeError(f"{name!r} needs an event loop: use Client, or client.leases.")
         return _blocking(getattr(self._client, name), self)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(name for name in dir(self._client) if name[0] != "_")]
+        return [
+            *super().__dir__(),
+            *(name for name in dir(self._client) if name[0] != "_" and name not in ASYNC_ONLY),
+        ]
 
     @property
     def loop(self) -> _LoopThread:

@@ -62,9 +62,9 @@ def test_every_error_explains_itself_and_says_whether_it_is_definite():
         assert 400 <= error.http_status <= 599
 
 
-def test_only_an_unknown_outcome_an_unreadable_answer_or_our_bug_is_indefinite():
+def test_only_an_unknown_outcome_an_unreadable_answer_a_lost_lease_or_our_bug_is_indefinite():
     indefinite = {error.code for error in _error_classes() if not error.definite}
-    assert indefinite <= {"internal", "fatal", "outcome_unknown", "bad_answer"}
+    assert indefinite <= {"internal", "fatal", "outcome_unknown", "bad_answer", "lease_lost"}
 
 
 def test_every_room_is_named_by_a_contract():
