@@ -126,7 +126,7 @@ class ElectingEngine(EngineCore):
     def _on_timeout_now(self, key: str, message: m.TimeoutNow) -> None:
         if message.term == self.term and key == self.leader_key and not self.is_leader:
             self._is_transfer = True
-            self._SyncObj__raftElectionDeadline = 0.0
+            self._SyncObj__raftElectionDeadline = -1.0  # earlier than any step
 
     def _sticks_to_leader(self) -> bool:
         """Within the minimal election timeout of hearing from a leader, or leading with a
