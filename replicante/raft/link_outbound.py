@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Sequence
 
 from replicante import limits
-from replicante.ids import PeerId
+from replicante.ids import PeerId, peer_uri
 from replicante.raft import frames
 from replicante.raft.frames import Channel, FrameError, FrameFault, Hello, Refusal, RefusalCode
 from replicante.raft.link_observations import OutboxFull
+from replicante.raft.link_tls import believed_refusal
 from replicante.raft.links import Link, LinkHost
 
 _WRITE_BYTES = 1 << 20
@@ -95,7 +96,7 @@ class OutboundLink(Link):
                 return
             match frames.decode_greeting(body):
                 case Refusal() as refusal:
-                    self._take_refusal(self.peer_id, refusal, is_ours=False)
+                    self._take_refusal(self.peer_id, self._believed(refusal), is_ours=False)
                 case Hello() as hello:
                     self._take_hello(hello)
 
@@ -113,6 +114,12 @@ class OutboundLink(Link):
         self._stand(hello)
         if not self.is_ending:
             self._set_timer(self.host.times.redial_ms_max, self._on_settled)
+
+    def _believed(self, refusal: Refusal) -> Refusal:
+        assert self.channel is not None
+        cluster_name = self.host.greeting(self.channel).cluster_name
+        expected_uri = peer_uri(cluster_name, self.peer_id)
+        return believed_refusal(refusal, expected_uri=expected_uri, certified=self.certified)
 
     def _take_refusal(self, peer_id: PeerId, refusal: Refusal, *, is_ours: bool) -> None:
         self.was_refused = True

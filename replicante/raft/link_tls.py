@@ -82,6 +82,22 @@ def certificate_refusal(hello: Hello, certified: tuple[str, ...] | None) -> Refu
     )
 
 
+def believed_refusal(
+    refusal: Refusal, *, expected_uri: str, certified: tuple[str, ...] | None
+) -> Refusal:
+    """What the dialler makes of a refusal that came in place of a greeting: nobody but the peer
+    that was dialled may tell an unborn peer to give up. It stays a refusal, and tells as much."""
+    if certified is None or expected_uri in certified:
+        return refusal
+    if refusal.code is RefusalCode.SELF:
+        return refusal  # Told by this very process.
+    shown = ", ".join(map(_printable, certified[:_NAMES_SHOWN_MAX])) or "no peer"
+    return Refusal(
+        code=RefusalCode.CERTIFICATE,
+        message=f"who answers there is certified as {shown}, and says: {refusal.message}",
+    )
+
+
 def tls_reason(error: OSError) -> str:
     """Why a TLS greeting failed, for people."""
     if isinstance(error, ssl.SSLCertVerificationError):

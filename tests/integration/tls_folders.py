@@ -1,15 +1,21 @@
-"""Authorities and certificates for tests, also wrong and expired ones. Not a test file."""
+"""Authorities and certificates for tests, also wrong and expired ones, and links that use them.
+Not a test file."""
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from raft_stations import Stage, Station
 
 from replicante import limits
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
 from replicante.pki import Contexts, PkiFolder, TlsFiles, contexts, files, issuing
 from replicante.pki.facts import DAY_MS
+from replicante.raft.transport import LinkUp
 
 CLUSTER = "demo"
 
@@ -79,3 +85,31 @@ class Authority:
 def opened(tls: TlsFiles) -> Contexts:
     """As a peer that judges nothing would open them: the other end is to judge."""
     return contexts.unjudged_contexts(tls)
+
+
+async def connect(
+    station: Station, context: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = station.address.rsplit(":", 1)
+    return await asyncio.open_connection(host, int(port), ssl=context, server_hostname=host)
+
+
+async def pair(stage: Stage, ours: Authority) -> tuple[Station, Station]:
+    first = await stage.station("p1", tls=ours.contexts("p1"))
+    second = await stage.station("p2", tls=ours.contexts("p2"))
+    first.dial(second)
+    second.dial(first)
+    await stage.until(lambda: first.is_linked_to("p2") and second.is_linked_to("p1"))
+    return first, second
+
+
+async def refused(
+    stage: Stage, *, dialler: Contexts | None, acceptor: Contexts | None
+) -> tuple[Station, Station]:
+    """p1 with the one dials p2 with the other: no link stands when both ends have told why."""
+    first = await stage.station("p1", tls=dialler)
+    second = await stage.station("p2", tls=acceptor)
+    first.dial(second)
+    await stage.until(lambda: first.seen and second.seen)
+    assert not first.reports(LinkUp) and not second.reports(LinkUp)
+    return first, second
