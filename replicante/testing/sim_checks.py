@@ -87,6 +87,8 @@ class RaftChecks:
     def stepped(self, peer: SimPeer) -> None:
         assert peer.driver is not None
         engine = peer.driver.engine
+        if peer.driver.applied_index > peer.disk.last_index:
+            self._fail("applied is durable", f"{peer.name} applied {peer.driver.applied_index}")
         if engine.is_leader:
             self._check_leader(peer, engine.term)
         commit_index = engine.commit_index
@@ -180,6 +182,8 @@ class RaftChecks:
 
     def check_durable(self, index: int, why: str) -> None:
         """What was promised is on the disks of a majority at this very instant."""
+        if index not in self.ledger:
+            self._fail("durable on a quorum", f"entry {index} {why}, and is not committed")
         chain = self.ledger[index].chain
         holders = [
             key
@@ -253,6 +257,8 @@ class RaftChecks:
             self._fail("vote is durable", f"{peer.name} votes {candidate} in {term}, has {hard}")
 
     def _check_acknowledgement(self, peer: SimPeer, ack: m.AppendAck) -> None:
+        if peer.disk.hard.term > ack.term:
+            return  # A leader of a later term may have had it cut since; then it never counts.
         chain = peer.disk.chain_at(ack.match_index)
         if chain is None and ack.match_index > 0:
             self._fail(

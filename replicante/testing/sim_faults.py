@@ -68,7 +68,9 @@ class Faults:
             case Reaction.PAUSE:
                 self._pause(peer)
             case Reaction.CUT:
-                self._isolate(peer)
+                # What was said last may still arrive.
+                delay_us = self._chance.between(0, 2 * self._options.delay_us[1])
+                self._schedule.after(delay_us, lambda: self._isolate_while_on(peer))
         return False
 
     # --- at random ---------------------------------------------------------------------------
@@ -170,6 +172,10 @@ class Faults:
             if which != 2:
                 pairs.append((other, peer))
         self._cut(pairs)
+
+    def _isolate_while_on(self, peer: SimPeer) -> None:
+        if self.is_on:
+            self._isolate(peer)
 
     def _partition(self) -> None:
         size = self._chance.between(1, max(1, len(self._peers) - 1))

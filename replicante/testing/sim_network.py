@@ -102,12 +102,14 @@ class SimNetwork:
         if not self.is_calm and self._chance.happens(self._options.loss):
             self._count("message_lost")
             return
-        self._carry(link, channel, body)
+        arrival_us = self._carry(link, channel, body)
         if not self.is_calm and self._chance.happens(self._options.duplication):
             self._count("message_repeated")
-            self._carry(link, channel, body)
+            delay_us = self._chance.between(0, self._options.repeat_us)
+            self._plan(link, arrival_us + delay_us, body)
 
-    def _carry(self, link: Link, channel: Channel, body: bytes) -> None:
+    def _carry(self, link: Link, channel: Channel, body: bytes) -> int:
+        """When it will arrive."""
         options, chance = self._options, self._chance
         delay_us = chance.between(*options.delay_us)
         if self.is_calm:
@@ -118,6 +120,10 @@ class SimNetwork:
         if options.is_ordered:
             arrival_us = max(arrival_us, link.latest_us[channel])
             link.latest_us[channel] = arrival_us
+        self._plan(link, arrival_us, body)
+        return arrival_us
+
+    def _plan(self, link: Link, arrival_us: int, body: bytes) -> None:
         generation, process = link.generation, link.target_process
         self._schedule.at(arrival_us, lambda: self._arrive(link, generation, process, body))
 

@@ -45,6 +45,7 @@ class Site(enum.Enum):
     TOLD_COMMIT = "told_commit"
     ANSWERED = "answered"
     ELECTED = "elected"
+    HANDED_OVER = "handed_over"
     BEFORE_BARRIER = "before_barrier"
     AFTER_BARRIER = "after_barrier"
     STARTING = "starting"
@@ -66,6 +67,7 @@ SITE_PROBABILITY = {
     Site.TOLD_COMMIT: 0.006,
     Site.ANSWERED: 0.02,
     Site.ELECTED: 0.20,
+    Site.HANDED_OVER: 0.30,
     Site.BEFORE_BARRIER: 0.01,
     Site.AFTER_BARRIER: 0.01,
     Site.STARTING: 0.10,
@@ -87,6 +89,8 @@ class Options:
     """(probability, longest extra delay in µs)"""
     loss: float
     duplication: float
+    repeat_us: int
+    """Longest delay of a repeated message behind the first."""
     is_ordered: bool
     """Messages of one link and channel arrive in the order of sending, as over TCP."""
     holds_when_cut: bool
@@ -134,6 +138,7 @@ def draw(seed: int) -> Options:
         spike=chance.pick([(0.0, 0), (0.01, 60_000), (0.03, 200_000), (0.01, 600_000)]),
         loss=chance.pick([0.0, 0.0, 0.02, 0.20]),
         duplication=chance.pick([0.0, 0.0, 0.03, 0.20]),
+        repeat_us=chance.pick([2_000, 150_000, 1_000_000]),
         is_ordered=chance.happens(0.5),
         holds_when_cut=chance.happens(0.5),
         sync_us=chance.pick([(200, 400), (200, 4_000), (1_000, 25_000)]),

@@ -415,6 +415,8 @@ def _site_of(message: m.Message) -> Site | None:
             return Site.VOTED
         case m.AppendAck(is_success=True):
             return Site.ACKNOWLEDGED
+        case m.TimeoutNow():
+            return Site.HANDED_OVER
         case m.Append(entries=[]):
             return Site.TOLD_COMMIT
         case m.Append():
