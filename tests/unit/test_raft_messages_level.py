@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from raft_harness import OpenItem, Station, commands_record, heartbeat, key, sent_to, wire
+from raft_harness import (
+    HardState,
+    OpenItem,
+    Station,
+    commands_record,
+    heartbeat,
+    history,
+    key,
+    record_after,
+    sent_to,
+    wire,
+)
 
 from replicante import limits
 from replicante.errors import FatalError
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.status import Role
+from replicante.testing.entropy import Chance
 
 
 def test_a_peer_that_hears_nobody_sleeps_between_its_pre_votes():
@@ -126,3 +140,106 @@ def test_a_read_that_waited_for_the_first_commit_of_a_term_is_asked_at_once():
     effects = leader.step(d.Received(key("b"), ack))
     assert effects.has_more
     assert not leader.step().has_more
+
+
+# --- anything that members could say -------------------------------------------------------
+
+
+class Judge:
+    """One peer among neighbours that say anything of the right types; what it does is judged."""
+
+    def __init__(self, seed):
+        self.chance = chance = Chance(seed, "messages")
+        terms = sorted(chance.between(1, 3) for _ in range(chance.between(0, 4)))
+        self.peer = Station("a", records=history("abc", terms), hard=HardState(term=3))
+        self.peer.link("b", "c")
+        self.term, self.commit_index, self.votes = 3, 1, {}
+
+    def number(self, near):
+        offset = self.chance.between(-2, 2)
+        return self.chance.weighted(
+            [(near, 5), (max(0, near + offset), 3), (self.chance.between(0, 6), 2), (HUGE, 0.02)]
+        )
+
+    def append(self):
+        log = self.peer.log
+        prev = self.chance.between(1, log.last_index)
+        term, before, entries = self.number(self.peer.engine.term), log.get(prev), []
+        for _ in range(self.chance.between(0, 3)):
+            next_term = max(before.term, min(term, before.term + 1))
+            before = record_after(before, term=next_term, clock_ms=before.clock_ms)
+            entries.append(before)
+        prev_term = self.chance.weighted([(log.term_at(prev), 5), (self.number(3), 1)])
+        return heartbeat(
+            term=term,
+            prev=(prev, prev_term),
+            commit=self.number(prev),
+            round_=self.number(3),
+            entries=map(wire, entries),
+            chain=before.chain if entries else b"",
+        )
+
+    def message(self):
+        term, last = self.number(self.peer.engine.term), self.number(self.peer.log.last_index)
+        flag, number = self.chance.happens(0.6), self.number(3)
+        make = self.chance.pick(
+            [
+                self.append,
+                self.append,
+                lambda: m.AppendAck(term, number, flag, last, last, term),
+                lambda: m.VoteRequest(term, last, number, flag),
+                lambda: m.VoteReply(term, flag),
+                lambda: m.PreVoteRequest(term, last, number),
+                lambda: m.PreVoteReply(term, self.peer.engine.term + 1, flag),
+                lambda: m.TimeoutNow(term),
+                lambda: m.Propose([m.WireCommand(number, last, number, b"x")], number),
+                lambda: m.ReadIndexRequest(number),
+                lambda: m.ReadIndexReply(number, last),
+                lambda: m.BirthNotice(b"x"),
+            ]
+        )
+        return make()
+
+    def turn(self):
+        inputs = [d.Received(key(self.chance.pick("bc")), self.message()) for _ in range(2)]
+        if self.chance.happens(0.2):
+            inputs.append(d.ProposeInput(self.chance.between(1, HUGE), b"y", self.peer.now_ms + 9))
+            inputs.append(d.ReadInput(self.chance.between(1, HUGE), self.peer.now_ms + 9))
+        if self.chance.happens(0.1):
+            up = self.chance.happens(0.7)
+            inputs.append(d.LinkChanged(key(self.chance.pick("bc")), up))
+        now_ms = self.peer.now_ms + self.chance.pick([0, 0, 10, 150, 1_300])
+        effects = self.peer.think(*inputs, now_ms=now_ms)
+        self.judge(effects)
+        self.peer.persist()
+
+    def judge(self, effects):
+        engine = self.peer.engine
+        assert engine.term >= self.term and engine.commit_index >= self.commit_index
+        self.term, self.commit_index = engine.term, engine.commit_index
+        assert all(isinstance(it, m.Append) for _, it in effects.early)
+        durable_after = self.peer.log.last_index
+        for receiver, message in effects.late:
+            match message:
+                case m.VoteReply(term=term, is_granted=True):
+                    assert self.votes.setdefault(term, receiver) == receiver, "voted twice"
+                case m.VoteRequest(term=term):
+                    assert self.votes.setdefault(term, self.peer.key) == self.peer.key
+                case m.AppendAck(is_success=True):
+                    assert message.match_index <= durable_after or engine.term > message.term
+
+
+HUGE = (1 << 62) - 1
+BROKEN_PROMISES = "committed entry|two leaders in term|another history"
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_whatever_members_say_a_peer_keeps_its_promises_or_stops_with_the_broken_one(seed):
+    """Half of this no correct peer would say. What it may not do: vote twice, go back, promise
+    early, or fail with anything but the name of the promise that somebody broke."""
+    judge = Judge(seed)
+    try:
+        for _ in range(60):
+            judge.turn()
+    except FatalError as error:
+        assert re.search(BROKEN_PROMISES, error.message)
