@@ -6,18 +6,21 @@ import json
 from typing import IO, NoReturn
 
 import click
+import msgspec
 
 from replicante import limits
 from replicante.cli import render
 from replicante.cli.common import Target, client_options, example, read_options
+from replicante.cli.exits import Exit
 from replicante.client import Client, Read
 from replicante.wire.kv import KvItem
+from replicante.wire.txn import TxnAnswer, TxnBody
 from replicante.wire.values import Json
 
 
 @click.group(epilog=example("replicante kv list config/"))
 def kv() -> None:
-    """Keys and values: put, get, delete, list."""
+    """Keys and values: put, get, delete, list, transactions."""
 
 
 @kv.command(
@@ -52,6 +55,7 @@ def get(key: str, *, raw: bool, target: Target, read: Read) -> None:
 @click.option("--file", type=click.File("rb"), help="Read the value from a file; - is stdin.")
 @click.option("--if-revision", metavar="REVISION", help="Only when the key has this revision.")
 @click.option("--if-new", is_flag=True, help="Only when there is no such key.")
+@click.option("--lease", metavar="TOKEN", help="Bind the key to a lease: it vanishes with it.")
 @client_options
 def put(
     key: str,
@@ -61,6 +65,7 @@ def put(
     file: IO[bytes] | None,
     if_revision: str | None,
     if_new: bool,
+    lease: str | None,
     target: Target,
 ) -> None:
     """Set KEY to VALUE, which is JSON."""
@@ -72,6 +77,7 @@ def put(
             body,
             expect_revision=if_revision,
             must_not_exist=if_new,
+            lease=lease,
             write=target.write,
         )
     )
@@ -90,6 +96,37 @@ def delete(key: str, *, if_revision: str | None, target: Target) -> None:
     target.show(
         deleted, text=lambda: render.pairs([("deleted", key), ("revision", deleted.revision)])
     )
+
+
+@kv.command(
+    epilog=example(
+        """replicante kv txn '{"compares": [{"check": "absent", "key": "colour"}],"""
+        """ "then": [{"op": "put", "key": "colour", "value": 1}]}'""",
+        "replicante kv txn --file change.json",
+    )
+)
+@click.argument("body", required=False)
+@click.option("--file", type=click.File("rb"), help="Read the body from a file; - is stdin.")
+@client_options
+def txn(body: str | None, *, file: IO[bytes] | None, target: Target) -> None:
+    """Compare, then carry out all of `then` or all of `otherwise`. BODY is that of POST /txn.
+
+    Exit code 5 when the comparisons did not hold, whatever `otherwise` did."""
+    try:
+        asked = msgspec.convert(_parse(_content(body, file)), TxnBody)
+    except msgspec.ValidationError as exc:
+        raise click.UsageError(f"The transaction is not valid: {exc}.") from exc
+    done = target.run(
+        lambda client: client.kv.txn(
+            compares=asked.compares,
+            then=asked.then,
+            otherwise=asked.otherwise,
+            write=target.write,
+        )
+    )
+    target.show(done, text=lambda: _results(done))
+    if not done.is_success:
+        raise click.exceptions.Exit(Exit.CONFLICT)
 
 
 @kv.command("list", epilog=example("replicante kv list", "replicante kv list config/ -o json"))
@@ -122,9 +159,18 @@ def _rows(items: list[KvItem]) -> str:
     )
 
 
+def _results(done: TxnAnswer) -> str:
+    rows = []
+    for one in done.results:
+        value = "" if one.value is msgspec.UNSET else render.json_line(one.value)
+        rows.append((one.op, one.key, value, one.revision))
+    branch = "then" if done.is_success else "otherwise"
+    return f"{branch}\n" + render.table(("OP", "KEY", "VALUE", "REVISION"), rows)
+
+
 def _content(value: str | None, file: IO[bytes] | None) -> str:
     if (value is None) == (file is None):
-        raise click.UsageError("Give either VALUE or --file.")
+        raise click.UsageError("Give either the text or --file.")
     if file is None:
         assert value is not None
         return value

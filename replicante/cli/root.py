@@ -24,6 +24,7 @@ COMMANDS = {
     "list": "objects:list_",
     "delete": "objects:delete",
     "kv": "kv:kv",
+    "lease": "leases:lease",
     "events": "events:events",
     "raft": "status:raft",
     "status": "status:status",
