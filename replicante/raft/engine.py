@@ -170,6 +170,9 @@ class Engine(ElectingEngine):
                 continue
             if present is not None:
                 self.log.truncate_from(index)
+            last = self.log.last_record
+            if wire.term < last.term or wire.clock_ms < last.clock_ms:
+                raise _other_history(index)
             self.log.append(
                 make_record(
                     index=index,
@@ -182,9 +185,7 @@ class Engine(ElectingEngine):
                 )
             )
         if append.entries and self.log.get(index).chain != append.chain:
-            raise FatalError(
-                f"entry {index} of the leader follows another history than the one here"
-            )
+            raise _other_history(index)
 
     def _commit_up_to(self, index: int) -> None:
         if index > self.commit_index:
@@ -239,6 +240,10 @@ class Engine(ElectingEngine):
                 chain=chain,
             ),
         )
+
+
+def _other_history(index: int) -> FatalError:
+    return FatalError(f"entry {index} of the leader follows another history than the one here")
 
 
 def _known_kind(number: int) -> EntryKind:
