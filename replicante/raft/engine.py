@@ -31,6 +31,7 @@ class Engine(ElectingEngine):
             for member in self.configuration.members
             if member.key != self.own_key
         }
+        self._remember_leader(self.own_key)
         _become_leader(self)
 
     def _SyncObj__sendAppendEntries(self) -> None:
@@ -133,10 +134,9 @@ class Engine(ElectingEngine):
                 m.AppendAck(term=self.term, round=append.round, is_success=False, match_index=0),
             )
             return
-        if append.term == self.term and self.is_leader:
-            raise FatalError(f"two leaders in term {self.term}: {self.own_key} and {key}")
         if append.term > self.term:
             self._adopt_term(append.term)
+        self._remember_leader(key)
         self._follow(key)
         self.heard_clock_ms = max(self.heard_clock_ms, append.clock_ms)
         if self.log.term_at(append.prev_index) != append.prev_term:
@@ -159,6 +159,17 @@ class Engine(ElectingEngine):
                 term=self.term, round=append.round, is_success=True, match_index=match_index
             )
         self._send(key, ack)
+
+    def _remember_leader(self, key: str) -> None:
+        """Election safety (figure 3) is proved, not hoped for: a second leader of one term means
+        that a voter voted twice, as two processes on copies of one directory do."""
+        term, known = self._term_leader
+        if term == self.term and known != key:
+            raise FatalError(
+                f"two leaders in term {self.term}: {known} and {key}",
+                hints=("look for a data directory that was copied or restored, and stop its peer",),
+            )
+        self._term_leader = (self.term, key)
 
     def _store(self, append: m.Append) -> None:
         """Appends what is new; drops the own tail only where it conflicts (paper §5.3)."""

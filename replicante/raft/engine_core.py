@@ -86,6 +86,8 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
         self._pre_votes: set[str] = set()
         self._pre_vote_until_ms: int | None = None
         self._leader_heard_ms: int | None = None
+        self._term_leader = (0, "")
+        """The last term in which a leader was known, and that leader."""
         self._is_transfer = False
         self._facade = EngineLog(self, log, max(applied_index, log.first_index))
         log.commit_floor = max(applied_index, log.first_index)

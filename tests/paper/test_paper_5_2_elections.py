@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from raft_harness import Cluster, HardState, Station, heartbeat, history, key, sent_to
 
+from replicante.errors import FatalError
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.status import Role
@@ -224,3 +225,17 @@ def test_5_2_at_most_one_leader_a_term_whatever_is_lost():
                 if station.engine.is_leader:
                     leaders.setdefault(station.engine.term, set()).add(station.name)
         assert leaders and all(len(names) == 1 for names in leaders.values())
+
+
+@pytest.mark.parametrize("first", ["the peer itself", "another one"])
+def test_5_2_a_second_leader_of_one_term_is_proof_of_a_broken_voter(first):
+    """Figure 3, election safety: nobody can follow both, so the peer that sees it stops."""
+    peer = Station("a")
+    if first == "the peer itself":
+        peer.lead()
+        peer.pass_time(2_000)
+        assert not peer.engine.is_leader
+    else:
+        peer.receive("b", heartbeat(term=1))
+    with pytest.raises(FatalError, match=f"two leaders in term {peer.engine.term}"):
+        peer.receive("c", heartbeat(term=peer.engine.term))
