@@ -168,18 +168,23 @@ class Cluster:
         leader = await self.leader()
         return [peer_id for peer_id in self.awake if peer_id != leader]
 
-    async def converged(self, *, seconds: float = WAIT_SECONDS) -> dict:
+    async def converged(self) -> dict:
         """Waits until all peers that are awake have applied the same index; their state is then
         the same: digest, event chain. Result: the status of one of them."""
+        status = await self.settled()
+        await self.same_digests()
+        return status
 
-        async def settled() -> list[dict] | None:
+    async def settled(self) -> dict:
+        """As `converged`, by the event chain alone."""
+
+        async def equal() -> list[dict] | None:
             found = [await self.status(peer_id) for peer_id in self.awake]
             places = {(it["applied_index"], it["commit_index"], it["last_index"]) for it in found}
             is_still = len(places) == 1 and len(set(places.pop())) == 1
             return found if is_still else None
 
-        found = await eventually(settled, "equal applied indexes", seconds=seconds)
-        await self.same_digests()
+        found = await eventually(equal, "equal applied indexes")
         last_events = [await self.last_event(peer_id) for peer_id in self.awake]
         assert all(event == last_events[0] for event in last_events), last_events
         return found[0]

@@ -48,6 +48,7 @@ async def certificate_end(cluster: Cluster, peer_id: str) -> float:
 async def test_three_peers_serve_over_tls_renew_and_refuse_a_plain_one(tmp_path):
     pki(tmp_path, "init", "default")
     pki(tmp_path, "issue", "p1", "p2", "p3", "--days", "20")
+    (tmp_path / "pki" / "peers" / "p2" / "peer.key").chmod(0o640)
     async with running(tmp_path, is_started=False) as cluster:
         for peer_id in cluster.ids:
             cluster[peer_id].flags = tls_flags(tmp_path, peer_id)
@@ -56,6 +57,8 @@ async def test_three_peers_serve_over_tls_renew_and_refuse_a_plain_one(tmp_path)
             assert (await cluster.put(peer_id, f"from/{peer_id}", peer_id)).status == 201
         warnings = [line for line in cluster["p1"].lines() if line["event"] == "certificate_ends"]
         assert [line["days_left"] for line in warnings] == [19]
+        risky = {peer_id: "setting_risky" in cluster[peer_id].text() for peer_id in cluster.ids}
+        assert risky == {"p1": False, "p2": True, "p3": False}, "a key that others may read"
 
         # A renewed certificate counts from the next start on.
         before = await certificate_end(cluster, "p2")
