@@ -259,6 +259,9 @@ class PeerServer:
                 until=tls.facts.until_text,
                 days_left=tls.facts.left_days(now_ms=now_ms),
             )
+        if not tls.is_key_private:
+            detail = f"other users of this machine may read {key}: chmod 600 it"
+            self._log.warning(Diagnostic.SETTING_RISKY, setting="raft.tls_key_file", detail=detail)
         return tls
 
     def _open_state(self, incarnation: str) -> DurableStateMachine:

@@ -24,6 +24,7 @@ from replicante.pki.facts import Facts, date_text, facts_of, read_certificates, 
 from replicante.pki.issuing import read_key
 
 _T = TypeVar("_T")
+_OTHERS_MASK = 0o077
 
 
 class TlsFile(enum.Enum):
@@ -64,6 +65,8 @@ class Contexts:
     client: ssl.SSLContext
     facts: Facts
     """Of the peer's own certificate."""
+    is_key_private: bool
+    """Nobody but the owner of its file may read the key."""
 
 
 def faults(tls: TlsFiles, *, cluster: str, peer_id: str, now_ms: int) -> tuple[Fault, ...]:
@@ -106,6 +109,7 @@ def unjudged_contexts(tls: TlsFiles) -> Contexts:
             server=_context(tls, ssl.PROTOCOL_TLS_SERVER),
             client=_context(tls, ssl.PROTOCOL_TLS_CLIENT),
             facts=facts_of(read_certificates(files.read(tls.certificate))[0]),
+            is_key_private=not tls.key.stat().st_mode & _OTHERS_MASK,
         )
     except (OSError, RequestError) as exc:  # ssl.SSLError is an OSError
         raise InvalidConfig(f"The TLS files of this peer cannot be used: {exc}.") from exc
