@@ -37,8 +37,8 @@ def _facts(report: dict[str, Any]) -> list[str]:
             f" Python {machine['python']}, {versions}."
         ),
         (
-            f"{report['rounds']} rounds of {report['seconds']:g} s for each cell. Load average while it"
-            f" ran: {loads[0]:.1f} to {loads[-1]:.1f}, median {statistics.median(loads):.1f}. One"
+            f"{report['rounds']} rounds of {report['seconds']:g} s for each cell. Load average"
+            f" while it ran: {loads[0]:.1f} to {loads[-1]:.1f}, median {statistics.median(loads):.1f}. One"
             f" fdatasync of 4 KiB before it began: p50 {machine['fdatasync_4kib_p50_ms']:.2f} ms,"
             f" p99 {machine['fdatasync_4kib_p99_ms']:.1f} ms."
         ),
@@ -64,8 +64,8 @@ def _table(kind: str, size: int, cells: list[dict[str, Any]]) -> list[str]:
     lines = [
         "",
         (
-            f"**{kind} machine, commands of {size:,} bytes**: writes/s, p50 and p99 in ms, by callers;"
-            " of the greatest number of callers also processor time and commits"
+            f"**{kind} machine, commands of {size:,} bytes**: writes/s, p50 and p99 in ms, by"
+            " callers; of the greatest number of callers also processor time and commits"
         ),
         "",
         "| system | " + " | ".join(map(str, callers)) + " | leader µs/write | commits/write |",
@@ -90,8 +90,8 @@ def _ratios(report: dict[str, Any]) -> list[str]:
     lines = [
         "",
         (
-            "**Ours, durable, over stock in memory**: writes/s ÷ writes/s (p50 ÷ p50), by callers; our"
-            " own machine is set against stock's kv machine"
+            "**Ours, durable, over stock in memory**: writes/s ÷ writes/s (p50 ÷ p50), by callers;"
+            " our own machine is set against stock's kv machine"
         ),
         "",
     ]
@@ -121,13 +121,13 @@ def _failover(report: dict[str, Any]) -> list[str]:
     return [
         "",
         (
-            f"kill -9 of our leader → first accepted write, proposed at once to another peer: median"
-            f" {statistics.median(took):.0f} ms of {', '.join(f'{one:.0f}' for one in took)}."
+            "kill -9 of our leader → first accepted write, proposed at once to another peer:"
+            f" median {statistics.median(took):.0f} ms of {', '.join(f'{one:.0f}' for one in took)}."
         ),
         "",
         (
-            f"Stock's followers said {sum(count for _, _, count in cuts):,} times that they cut entries"
-            f" which they had applied, in {len(cuts)} of the groups that send at once; nobody was"
+            f"Stock's followers said {sum(count for _, _, count in cuts):,} times that they cut"
+            f" entries which they had applied, in {len(cuts)} of the groups that send at once; nobody was"
             " killed or cut off."
         ),
     ]
