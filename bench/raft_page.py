@@ -38,8 +38,9 @@ def _facts(report: dict[str, Any]) -> list[str]:
         ),
         (
             f"{report['rounds']} rounds of {report['seconds']:g} s for each cell. Load average"
-            f" while it ran: {loads[0]:.1f} to {loads[-1]:.1f}, median {statistics.median(loads):.1f}. One"
-            f" fdatasync of 4 KiB before it began: p50 {machine['fdatasync_4kib_p50_ms']:.2f} ms,"
+            f" while it ran: {loads[0]:.1f} to {loads[-1]:.1f}, median"
+            f" {statistics.median(loads):.1f}. One fdatasync of 4 KiB before it"
+            f" began: p50 {machine['fdatasync_4kib_p50_ms']:.2f} ms,"
             f" p99 {machine['fdatasync_4kib_p99_ms']:.1f} ms."
         ),
     ]
@@ -122,13 +123,14 @@ def _failover(report: dict[str, Any]) -> list[str]:
         "",
         (
             "kill -9 of our leader → first accepted write, proposed at once to another peer:"
-            f" median {statistics.median(took):.0f} ms of {', '.join(f'{one:.0f}' for one in took)}."
+            f" median {statistics.median(took):.0f} ms of"
+            f" {', '.join(f'{one:.0f}' for one in took)}."
         ),
         "",
         (
             f"Stock's followers said {sum(count for _, _, count in cuts):,} times that they cut"
-            f" entries which they had applied, in {len(cuts)} of the groups that send at once; nobody was"
-            " killed or cut off."
+            f" entries which they had applied, in {len(cuts)} of the groups that send at once;"
+            " nobody was killed or cut off."
         ),
     ]
 
