@@ -19,7 +19,7 @@ from replicante.state.commands import KvDelete, KvPut
 from replicante.state.eventlog import EventCode
 from replicante.state.expectations import unmet
 from replicante.state.outcome import Applied, RejectCode, Rejected
-from replicante.state.tables import KV, kv_lease, kv_revision, kv_row, lease_record_key
+from replicante.state.tables import KV, KV_PLAIN, kv_lease, kv_revision, kv_row, lease_record_key
 from replicante.state.writer import Writer
 
 # The payload of KV_PUT by hand, because every write pays for it: a map of three, its keys sorted.
@@ -31,16 +31,19 @@ _PREVIOUS: Final = b"\x83\xa8previous\xb3%019d\xa8revision\xb3%019d\xa5value"
 def put(writer: Writer, command: KvPut) -> Applied | Rejected:
     row_key = KV + command.key
     stored = writer.get(row_key)
-    before = leases.present_row(writer, stored, clock_ms=writer.counters.clock_ms)
+    before = stored
+    if stored is not None and stored[0] != KV_PLAIN:
+        before = leases.present_row(writer, stored, clock_ms=writer.counters.clock_ms)
     previous = None if before is None else kv_revision(before)
     if command.expect is not None and (refusal := unmet(command.expect, previous)):
         return refusal
     if command.lease is not None and (refusal := not_held(writer, command.lease)):
         return refusal
-    if before is not None:
-        _unbind(writer, command.key, before)
-    elif stored is not None:
-        drop_bound(writer, command.key)
+    if stored is not None and stored[0] != KV_PLAIN:
+        if before is None:
+            drop_bound(writer, command.key)
+        else:
+            _unbind(writer, command.key, before)
     revision = writer.stamp()
     row = kv_row(revision=revision, value=command.value, lease=command.lease)
     writer.put(row_key, row)

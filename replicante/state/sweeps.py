@@ -44,7 +44,9 @@ class Sweeps:
 
     def before_commands(self) -> None:
         self._leases_left = EXPIRE_BATCH_MAX
-        self._sweep_leases()
+        times = self._writer.leases
+        if times.earliest_ms is not None or times.has_ended:
+            self._sweep_leases()
         oldest_ms = self._oldest_request_ms
         clock_ms = self._writer.counters.clock_ms
         self._is_behind_requests = False
@@ -58,8 +60,10 @@ class Sweeps:
             self._oldest_request_ms = self._writer.counters.clock_ms
 
     def after_commands(self) -> None:
-        self._drop_records()
-        self._writer.leases.settle(self._writer)
+        times = self._writer.leases
+        if times.earliest_ms is not None or times.has_ended:
+            self._drop_records()
+            times.settle(self._writer)
         if dedupe.forget_beyond_bound(self._writer):
             self._oldest_request_ms = dedupe.oldest_recorded_ms(self._writer)
         if self._oldest_event_ms is None and self._writer.entry_events_count:

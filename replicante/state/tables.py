@@ -79,6 +79,8 @@ CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
 
 _LAYOUT: Final = 1
+KV_PLAIN: Final = _LAYOUT
+"""First byte of a kv row that is bound to no lease."""
 _KV_HEAD: Final = struct.Struct(">BQ")
 _LAYOUT_BOUND: Final = 2
 _KV_BOUND_HEAD: Final = struct.Struct(">BQQ")

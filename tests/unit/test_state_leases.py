@@ -286,6 +286,34 @@ def test_many_bound_records_go_over_several_entries(monkeypatch):
     assert next(state.store.scan(tables.LEASES_ENDED, b"\x17"), None) is None
 
 
+def test_how_much_an_entry_sweeps_does_not_depend_on_the_entries_before(monkeypatch):
+    monkeypatch.setattr(sweeps, "EXPIRE_BATCH_MAX", 2)
+
+    def history():
+        """A lease with records begins and ends within one entry, after another one was swept."""
+        token = (3 << 16) + 6
+        yield [acquire("a")]
+        yield []
+        yield [
+            acquire("l"),
+            kv_put("x", 1),
+            acquire("m"),
+            *(bound(f"k{i}", token) for i in range(3)),
+            LeaseRelease("m", token),
+        ]
+
+    steady, restarted = LoneState(), LoneState()
+    for commands in history():
+        for state in (steady, restarted):
+            state.advance(S10 // 2 + 1)
+            state.propose_together([envelope_bytes(command) for command in commands])
+        restarted = LoneState(restarted.store)
+        restarted.clock_ms, restarted.wall_ms = steady.clock_ms, steady.wall_ms
+    assert steady.machine.digest_at_applied() == restarted.machine.digest_at_applied()
+    assert steady.machine.deadline_ms() == restarted.machine.deadline_ms()
+    assert queries.counters(steady.store).kv_count == 1 + 3 - 1
+
+
 def test_leases_are_listed_by_name_in_pages():
     state = CheckedState()
     for name in ("b", "a/2", "a/1", "c"):
