@@ -43,6 +43,7 @@ from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
 
 _DISK_FULL_RETRY_S = 1.0
+_STANDS_STILL = "This peer waits for room on its disk. Ask another peer, or read its stale copy."
 
 MachineFactory = Callable[[str], DurableStateMachine]
 """incarnation → machine: a machine on disk checks that its files belong to this data directory."""
@@ -78,8 +79,7 @@ class Peer:
     # --- life --------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Returns when this peer listens; it may still wait for others (see
-        `status().is_ready`).
+        """Returns when this peer listens; it may still wait for others (`status().is_ready`).
 
         Raises the StartRefused family: UnsupportedEngine, WrongIdentity, CorruptData,
         UnsupportedFormat, AddressInUse, InvalidConfig; DiskFull.
@@ -170,13 +170,14 @@ class Peer:
             raise
 
     async def read_barrier(self, *, timeout_ms: int) -> int:
-        """Afterwards this peer's state holds every write that was acknowledged anywhere before
-        the call.
+        """Afterwards this peer's state holds every write that was acknowledged before the call.
 
         Result: the index that proves it. Raises NoLeader, QueueFull, ReadTimeout, PeerStopping.
         """
         if self._is_stopping:
             raise PeerStopping()
+        if self._disk_full is not None:
+            raise ReadTimeout(_STANDS_STILL, hints=(self._disk_full,))
         self._refuse_when_behind()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         ticket = self._callers.reads.open()
@@ -184,8 +185,7 @@ class Peer:
         return await self._callers.reads.wait(ticket, timeout_ms=timeout_ms, late=ReadTimeout)
 
     async def wait_applied(self, index: int, *, timeout_ms: int) -> bool:
-        """True when this peer has applied `index`; False when the time ran out or the peer
-        stops."""
+        """True when this peer has applied `index`; False after the time, or when it stops."""
         return await self._waiters.wait(
             index, applied_index=self.applied_index, timeout_ms=timeout_ms
         )

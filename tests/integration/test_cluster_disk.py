@@ -132,6 +132,9 @@ async def _refused_write(cluster: Cluster, peer: str) -> Answer | None:
 async def _reads_go_on(cluster: Cluster, peer: str) -> None:
     answer = await cluster.get(peer, "before", "?consistency=stale")
     assert answer.json["value"] == 1
+    answer = await cluster.get(peer, "before", "?consistency=linearizable")
+    assert (answer.status, answer.code, answer.definite) == (503, "read_timeout", True)
+    assert "disk" in answer.json["detail"]  # told at once, not at the deadline
     answer = await cluster.ask(peer, "GET", "/api/v0/events?limit=5")
     assert answer.status == 200
 
