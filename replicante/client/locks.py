@@ -134,7 +134,7 @@ class Lock:
                 return grant.token
             # It was waited for: nobody knows how long ago the grant was made.
             try:
-                await self._renew(grant.token)
+                await self._renew(grant.token, timeout_ms=self._duration_ms)
             except errors.StaleToken:
                 continue
             return grant.token
@@ -176,7 +176,7 @@ class Lock:
             return None
         try:
             async with asyncio.timeout(left_ms / 1_000):
-                await self._renew(token)
+                await self._renew(token, timeout_ms=left_ms)
         except TimeoutError:
             return "no peer answered a renewal in time"
         except errors.StaleToken:
@@ -188,11 +188,10 @@ class Lock:
             return f"it could not be renewed: {exc.message}"
         return None
 
-    async def _renew(self, token: str) -> None:
+    async def _renew(self, token: str, *, timeout_ms: int) -> None:
         sent_ms = self._clock.monotonic_ms()
-        left_ms = max(1, self._lost_ms - sent_ms)
-        timeout_ms = min(left_ms, limits.REQUEST_DEADLINE_MS_DEFAULT)
-        await self._leases.renew(self.name, token, write=Write(timeout_ms=timeout_ms))
+        write = Write(timeout_ms=min(timeout_ms, limits.REQUEST_DEADLINE_MS_DEFAULT))
+        await self._leases.renew(self.name, token, write=write)
         self._count_from(sent_ms)
 
     async def _give_back(self, token: str) -> None:
