@@ -147,6 +147,8 @@ async def _acquire(
     """Proposes when the lease seems free to this peer, or at once when nothing is to be waited
     for. Raises LeaseHeld when the time is over, without an entry of its own if there was none."""
     until_ms = ctx.clock.monotonic_ms() + wait_ms
+    if wait_ms and await _was_answered(ctx, prepared):
+        wait_ms = 0
     while True:
         if wait_ms and ctx.lease_waits.is_held(name):
             left_ms = until_ms - ctx.clock.monotonic_ms()
@@ -160,6 +162,17 @@ async def _acquire(
         except BaseException:
             ctx.lease_waits.pass_on(name)
             raise
+
+
+async def _was_answered(ctx: Context, prepared: Prepared[int]) -> bool:
+    """Whether this repeats an acquire that was granted: it must not wait for its own grant to end.
+    The barrier shows what was committed before the repeat began, at whatever peer."""
+    key = prepared.sender.idempotency_key
+    if key is None:
+        return False
+    await ctx.peer.read_barrier(timeout_ms=prepared.timeout_ms)
+    with ctx.state.view() as view:
+        return queries.request_outcome(view, key) is not None
 
 
 def _held(ctx: Context, name: str, refusal: errors.LeaseHeld) -> errors.LeaseHeld:

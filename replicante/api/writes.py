@@ -50,7 +50,9 @@ _IDEMPOTENCY_KEY = re.compile(headers.IDEMPOTENCY_KEY_PATTERN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sender:
+class Sender:
+    """How a request names itself, so that it can be asked for and repeated."""
+
     request_id: str
     idempotency_key: str | None
     first_attempt_ms: int | None
@@ -85,7 +87,7 @@ class Written(Generic[T]):
 class Prepared(Generic[T]):
     """A write that was admitted and may be proposed, also more than once."""
 
-    sender: _Sender
+    sender: Sender
     encoded: bytes
     command: Command
     built: T
@@ -180,7 +182,7 @@ def lease_token(text: str | None, *, path: str) -> int | None:
     return token
 
 
-def _sender(call: Call) -> _Sender:
+def _sender(call: Call) -> Sender:
     key = call.header(headers.IDEMPOTENCY_KEY)
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise errors.Invalid(
@@ -189,13 +191,13 @@ def _sender(call: Call) -> _Sender:
         )
     first = call.header(headers.FIRST_ATTEMPT_MS)
     if first is None:
-        return _Sender(request_id=call.request_id, idempotency_key=key, first_attempt_ms=None)
+        return Sender(request_id=call.request_id, idempotency_key=key, first_attempt_ms=None)
     if key is None or not (first.isascii() and first.isdigit() and len(first) <= 18):
         raise errors.Invalid(
             "The first attempt is a cluster clock in ms, and goes with an Idempotency-Key.",
             path=headers.FIRST_ATTEMPT_MS,
         )
-    return _Sender(request_id=call.request_id, idempotency_key=key, first_attempt_ms=int(first))
+    return Sender(request_id=call.request_id, idempotency_key=key, first_attempt_ms=int(first))
 
 
 def _refuse_conditions(call: Call) -> None:
@@ -204,7 +206,7 @@ def _refuse_conditions(call: Call) -> None:
             raise errors.Invalid(f"This path takes no {name}; it would be ignored.", path=name)
 
 
-def _envelope(sender: _Sender, command: Command) -> Envelope:
+def _envelope(sender: Sender, command: Command) -> Envelope:
     return Envelope(
         request_id=sender.request_id,
         command=command,
@@ -214,7 +216,7 @@ def _envelope(sender: _Sender, command: Command) -> Envelope:
 
 
 def _preparation(
-    sender: _Sender, media: Media, build: Build[T]
+    sender: Sender, media: Media, build: Build[T]
 ) -> Callable[[bytes], tuple[bytes, Command, T]]:
     def prepare(body: bytes) -> tuple[bytes, Command, T]:
         command, built = build(parse_body(body, media))
@@ -243,7 +245,7 @@ _TAKES_NO_ROOM = (KvDelete, KvGet, DeleteObject, LeaseRenew, LeaseRelease, Lease
 
 
 async def _propose(
-    ctx: Context, encoded: bytes, sender: _Sender, *, timeout_ms: int
+    ctx: Context, encoded: bytes, sender: Sender, *, timeout_ms: int
 ) -> tuple[Outcome, int]:
     try:
         async with asyncio.timeout((timeout_ms + DEADLINE_MARGIN_MS) / 1_000):
@@ -258,7 +260,7 @@ async def _propose(
 
 
 def _unknown(
-    ctx: Context, sender: _Sender, cause: Exception, *, timeout_ms: int
+    ctx: Context, sender: Sender, cause: Exception, *, timeout_ms: int
 ) -> errors.OutcomeUnknown:
     key = sender.idempotency_key
     message = f"No answer within {timeout_ms} ms; the write may still happen."

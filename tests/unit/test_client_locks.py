@@ -262,6 +262,13 @@ async def test_an_acquire_whose_answer_is_lost_happens_once():
         assert (await client.leases.get("l")).token == grant.token
 
 
+async def test_a_waiting_acquire_whose_answer_is_lost_does_not_wait_for_its_own_grant():
+    async with cluster() as (client, first, _):
+        first.trouble = Trouble.LOST_AFTER
+        grant = await client.leases.acquire("l", duration_ms=10_000, wait_ms=60_000)
+        assert (await client.leases.get("l")).token == grant.token
+
+
 async def test_an_owner_that_no_body_carries_is_refused():
     async with cluster() as (client, _, _second):
         with pytest.raises(errors.Invalid) as caught:
