@@ -17,6 +17,8 @@ from replicante.testing.sim_machine import encode_put
 from replicante.testing.sim_options import Options
 from replicante.testing.sim_peer import SimPeer
 
+PROBE = -1
+"""The client of an operation that nobody goes on from."""
 _ANSWER_GRACE_US = 30_000
 """A caller waits so much longer than its deadline for a peer that stands still."""
 
@@ -124,6 +126,7 @@ class Clients:
                 assert done.outcome is not None
                 self._history.written(operation, outcome=done.outcome, index=done.index)
                 self._versions[operation.key] = operation.version
+                self._probe(operation, peer)
             elif not is_unknown:
                 self._history.refused(operation, error=type(done.error).code)
             else:
@@ -131,6 +134,22 @@ class Clients:
             self._go_on(operation)
         for read in effects.reads:
             self._answer_read(peer, read)
+
+    def _probe(self, written: Operation, peer: SimPeer) -> None:
+        """Reads what was just written where it is most likely to be missing: at another peer that
+        thinks that it leads, or at any other."""
+        others = [other for other in self._peers if other is not peer and other.is_running]
+        if not (others and self.is_open and self._chance.happens(self._options.probes)):
+            return
+        leaders = [o for o in others if o.driver is not None and o.driver.engine.is_leader]
+        self.ask(
+            self._chance.pick(leaders or others),
+            client=PROBE,
+            is_read=True,
+            key=written.key,
+            expected=-1,
+            timeout_ms=self._chance.between(*self._options.deadline_ms),
+        )
 
     def _answer_read(self, peer: SimPeer, read: ReadDone) -> None:
         operation = self._waiting.pop((peer.name, peer.process, read.ticket), None)
@@ -157,7 +176,7 @@ class Clients:
 
     def _go_on(self, operation: Operation) -> None:
         self._note(f"told {operation.number} {operation.fate.value} {operation.version}")
-        if operation.client >= 0:
+        if operation.client != PROBE:
             self._schedule.after(self._think_us(), lambda: self._ask(operation.client))
 
     def _think_us(self) -> int:

@@ -105,6 +105,8 @@ class Options:
     think_us: int
     deadline_ms: tuple[int, int]
     reads_share: float
+    probes: float
+    """Share of answered writes after which somebody reads elsewhere at once."""
     fault_gap_us: int
     faults: tuple[Fault, ...]
     triggers: tuple[Site, ...]
@@ -149,6 +151,7 @@ def draw(seed: int) -> Options:
         think_us=chance.pick([500, 3_000, 15_000]),
         deadline_ms=chance.pick([(20, 120), (60, 600), (1_000, 2_000)]),
         reads_share=chance.pick([0.2, 0.4, 0.7]),
+        probes=chance.pick([0.0, 0.3, 1.0]),
         fault_gap_us=chance.pick([30_000, 100_000, 300_000, 1_000_000]),
         faults=_subset(chance, list(Fault), 0.45),
         triggers=_subset(chance, list(Site), 0.45),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_checks import Violation
+from replicante.testing.sim_clients import PROBE
 from replicante.testing.sim_history import Fate, Operation
 from replicante.testing.sim_peer import Phase, SimPeer
 
@@ -110,7 +111,7 @@ class Progress:
             for is_read in (False, True):
                 operation = self._cluster.clients.ask(
                     peer,
-                    client=-1,
+                    client=PROBE,
                     is_read=is_read,
                     key=1,
                     expected=-1,
