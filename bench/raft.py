@@ -174,7 +174,8 @@ def _ms(value: float | None) -> str:
 
 
 def medians_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each cell as in the round whose throughput is the median, with the range over all rounds."""
+    """Each cell as in the round whose throughput is the median (the lower one of two), with the
+    range over all rounds."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for cell in runs:
         groups.setdefault(tuple(cell[name] for name in _SAME), []).append(cell)
@@ -182,7 +183,7 @@ def medians_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for group in groups.values():
         ordered = sorted(group, key=lambda cell: cell["writes_per_s"])
         spread = [ordered[0]["writes_per_s"], ordered[-1]["writes_per_s"]]
-        cells.append(ordered[len(ordered) // 2] | {"writes_per_s_range": spread})
+        cells.append(ordered[(len(ordered) - 1) // 2] | {"writes_per_s_range": spread})
     return cells
 
 
