@@ -239,3 +239,17 @@ def test_5_2_a_second_leader_of_one_term_is_proof_of_a_broken_voter(first):
         peer.receive("b", heartbeat(term=1))
     with pytest.raises(FatalError, match=f"two leaders in term {peer.engine.term}"):
         peer.receive("c", heartbeat(term=peer.engine.term))
+
+
+def test_5_2_votes_of_an_earlier_election_do_not_count_in_the_next():
+    """§5.2: a majority of votes in the same term."""
+    peer = Station("a", voters="abcde")
+    peer.link(*"bcde")
+    for term in (1, 2):
+        peer.pass_time(1_300)
+        for name in "bc":
+            if peer.engine.term < term:
+                peer.receive(name, m.PreVoteReply(term - 1, term, True))
+        assert peer.engine.term == term
+        peer.receive("bc"[term - 1], m.VoteReply(term, True))
+        assert peer.engine.role is Role.CANDIDATE

@@ -243,3 +243,88 @@ def test_whatever_members_say_a_peer_keeps_its_promises_or_stops_with_the_broken
             judge.turn()
     except FatalError as error:
         assert re.search(BROKEN_PROMISES, error.message)
+
+
+# --- what must not outlive a leadership or a process -----------------------------------------
+
+
+def depose(leader, *, by="c"):
+    """Another leader of the next term is heard once."""
+    prev = (leader.log.last_index, leader.log.last_term)
+    leader.receive(by, heartbeat(term=leader.engine.term + 1, prev=prev))
+    assert not leader.engine.is_leader
+
+
+def test_a_leader_that_steps_down_waits_an_election_timeout_before_it_asks():
+    leader = Station("a")
+    leader.lead()
+    leader.pass_time(650)
+    assert not leader.engine.is_leader
+    assert not sent_to(leader.pass_time(500), "b", m.PreVoteRequest)
+    assert sent_to(leader.pass_time(500), "b", m.PreVoteRequest)
+
+
+def test_a_read_of_a_lost_leadership_is_not_answered_by_the_echoes_of_the_next():
+    """Its index was noted when another leader may already have acknowledged more."""
+    leader = Station("a")
+    leader.lead()
+    leader.acknowledge("b", "c")
+    leader.step()
+    leader.acknowledge("b", "c")
+    leader.step(d.ReadInput(1, 1 << 40))
+    depose(leader)
+    leader.lead()
+    for _ in range(5):
+        leader.pass_time(100)
+        echo = m.AppendAck(leader.engine.term, leader.engine.round, True, 1)
+        assert not leader.step(d.Received(key("b"), echo)).reads
+    assert leader.engine.is_leader
+
+
+def test_commands_that_waited_in_a_lost_leadership_are_their_owners_to_send_again():
+    leader = Station("a")
+    leader.lead()
+    leader.step(d.TransferInput(leader.now_ms + 500))
+    leader.receive("b", m.Propose([m.WireCommand(77, 1, 0, b"waiting")]))
+    depose(leader)
+    leader.lead()
+    leader.pass_time(1_000)
+    assert b"waiting" not in b"".join(record.payload for record in leader.backend.records())
+
+
+def test_a_leader_appends_its_own_commands_once_however_long_they_take():
+    leader = Station("a")
+    leader.lead()
+    leader.acknowledge("b", "c")
+    leader.step()
+    assert leader.driver.has_session
+    leader.step(d.ProposeInput(1, b"slow", 1 << 40))
+    match = leader.log.last_index - 1
+    for _ in range(100):
+        leader.pass_time(100)
+        leader.acknowledge("b", upto=match)
+    assert leader.engine.is_leader
+    assert [record.payload.count(b"slow") for record in leader.backend.records()].count(1) == 1
+
+
+def test_the_session_of_an_earlier_process_is_not_used_by_this_one():
+    peer = Station("a")
+    peer.link("b", "c")
+    entry = commands_record(peer.log.last_record, OpenItem("a", "a-disk", peer.boot - 1), term=1)
+    peer.receive("b", heartbeat(entries=[wire(entry)], chain=entry.chain, commit=2))
+    peer.step()
+    assert peer.driver.applied_index == 2 and not peer.driver.has_session
+
+
+def test_a_leader_that_has_not_applied_what_it_committed_claims_no_age():
+    leader = Station("a")
+    leader.lead()
+    leader.acknowledge("b", "c")
+    leader.step()
+    leader.acknowledge("b", "c")
+    assert leader.driver.staleness_ms(leader.now_ms) == 0
+    leader.driver.host.machine.is_full = True
+    leader.step(d.ProposeInput(1, b"x", 1 << 40))
+    leader.acknowledge("b", "c")
+    assert leader.engine.commit_index > leader.driver.applied_index
+    assert leader.driver.staleness_ms(leader.now_ms) is None
