@@ -72,10 +72,8 @@ class LmdbLog:
                 hints=("give a directory that this user may write",),
             ) from error
         self._is_open = False
-        is_new = not (path / "data.mdb").exists()
         self._open()
-        if is_new:
-            _sync_directories(path, path.parent)
+        _sync_directories(path, path.parent)
 
     def _open(self) -> None:
         try:
