@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test bench check format clean venv
+.PHONY: demo test sim mutants bench check format clean venv
 
 venv: $(STAMP)
 
@@ -22,6 +22,16 @@ demo: $(STAMP)
 # All tests. ARGS passes options on: make test ARGS='-k session'
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Simulated clusters, a run a seed: make sim SEEDS=2000, from another one with FIRST=5000; make sim SEED=7 TRACE=1
+SEEDS ?= 150
+FIRST ?= 0
+sim: $(STAMP)
+	$(BIN)/python -m replicante.testing.sim $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(SEEDS) --first $(FIRST))
+
+# Known defects, each made in a copy of the package: the simulator must find every one. ARGS names some
+mutants: $(STAMP)
+	$(BIN)/python tests/sim/mutants.py $(ARGS)
 
 # Replicated writes of stock PySyncObj and of ours in one run, about six minutes. make bench ARGS=--short
 bench: $(STAMP)

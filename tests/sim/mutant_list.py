@@ -1,0 +1,322 @@
+"""Defects that the simulator must find, as edits of the product's code.
+
+A mutant is one known way to lose, split or delay what was promised. The tool (`mutants.py`) makes
+each of them in a copy of the package. An edit whose text is no longer found exactly once fails:
+the code moved, and the mutant has to move with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DRIVER = "raft/driver.py"
+ELECTIONS = "raft/engine_elections.py"
+ENGINE = "raft/engine.py"
+ENGINE_CORE = "raft/engine_core.py"
+FORWARDING = "raft/forwarding.py"
+FRESHNESS = "raft/freshness.py"
+LOG = "raft/log.py"
+PROPOSALS = "raft/proposals.py"
+READS = "raft/reads.py"
+REPLICATION = "raft/replication.py"
+SESSIONS = "raft/sessions.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    path: str
+    """Below the package."""
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    name: str
+    promise: str
+    """What it breaks, in the words of the paper or of a decision record."""
+    edits: tuple[Edit, ...]
+    seeds_max: int = 2_000
+
+
+def _early(kinds: str) -> Edit:
+    return Edit(
+        DRIVER,
+        "is_early = isinstance(message, m.Append)\n",
+        f"is_early = isinstance(message, m.Append | {kinds})\n",
+    )
+
+
+MUTANTS = (
+    Mutant(
+        "vote_before_sync",
+        "a vote leaves after it is durable (paper, figure 2)",
+        (_early("m.VoteReply"),),
+    ),
+    Mutant(
+        "candidacy_before_sync",
+        "a candidate's own vote is durable before it asks for others",
+        (_early("m.VoteRequest"),),
+    ),
+    Mutant(
+        "ack_before_sync",
+        "an acknowledgement leaves after the entries are durable",
+        (_early("m.AppendAck"),),
+    ),
+    Mutant(
+        "term_not_persisted",
+        "the term is durable before anything is said in it",
+        (
+            Edit(
+                LOG,
+                "            self._is_hard_staged = True\n",
+                "            self._is_hard_staged = hard.voted_for is not None\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "vote_not_persisted",
+        "the vote survives a restart",
+        (
+            Edit(
+                LOG,
+                "hard=self._hard if self._is_hard_staged else None,",
+                "hard=HardState(self._hard.term, None, self._hard.boot)"
+                " if self._is_hard_staged else None,",
+            ),
+        ),
+    ),
+    Mutant(
+        "votes_counted_twice",
+        "votes are a set of members: a repeated message is one vote",
+        (
+            Edit(
+                ELECTIONS,
+                "            self._votes.add(key)\n",
+                "            self._votes.add((key, len(self._votes)))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "votes_twice_in_a_term",
+        "one vote a term (paper §5.2)",
+        (Edit(ELECTIONS, "            and self.log.hard.voted_for in (None, key)\n", ""),),
+    ),
+    Mutant(
+        "votes_for_a_shorter_log",
+        "only who has everything may lead (paper §5.4.1)",
+        (
+            Edit(
+                ELECTIONS,
+                "return (last_term, last_index) >= (self.log.last_term, self.log.last_index)",
+                "return last_index >= 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "quorum_too_small",
+        "a majority decides",
+        (
+            Edit(
+                ENGINE_CORE,
+                "return majority(len(self.configuration.voters))",
+                "return len(self.configuration.voters) // 2",
+            ),
+        ),
+    ),
+    Mutant(
+        "truncates_without_conflict",
+        "an entry is dropped only where the logs conflict (paper §5.3)",
+        (
+            Edit(
+                ENGINE,
+                "            if present == wire.term:\n                continue\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "commit_beyond_the_last_new_entry",
+        "a follower commits what the message proved equal (paper, figure 2)",
+        (
+            Edit(
+                ENGINE,
+                "self._commit_up_to(min(append.commit_index, match_index))",
+                "self._commit_up_to(min(append.commit_index, self.log.last_index))",
+            ),
+        ),
+    ),
+    Mutant(
+        "acks_its_whole_log",
+        "an acknowledgement tells what the message proved equal",
+        (
+            Edit(
+                ENGINE,
+                "            match_index = append.prev_index + len(append.entries)\n",
+                "            match_index = self.log.last_index\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "acks_of_old_terms_counted",
+        "an acknowledgement of another term counts for nothing",
+        (
+            Edit(
+                ENGINE,
+                "if not self.is_leader or ack.term != self.term or progress is None:",
+                "if not self.is_leader or progress is None:",
+            ),
+        ),
+    ),
+    Mutant(
+        "no_stickiness_and_no_pre_vote",
+        "nobody deposes a leader that a majority hears (thesis §4.2.3, §9.6)",
+        (
+            Edit(
+                ELECTIONS,
+                "        if self.is_leader:\n            # check-quorum",
+                "        if self.term >= 0:\n            return False\n"
+                "        if self.is_leader:\n            # check-quorum",
+            ),
+            Edit(
+                ELECTIONS,
+                "        if self._is_transfer:\n            return True\n",
+                "        if self.term >= 0:\n            return True\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no_check_quorum",
+        "a leader that hears no majority steps down",
+        (
+            Edit(
+                ENGINE_CORE,
+                "leaderFallbackTimeout=election_ms_min / 1000,",
+                "leaderFallbackTimeout=1e6,",
+            ),
+        ),
+    ),
+    Mutant(
+        "session_dedupe_dropped",
+        "a command is applied once (ADR 0014)",
+        (
+            Edit(
+                SESSIONS,
+                "return sequence <= self.floor or sequence in self.outcomes",
+                "return sequence <= self.floor",
+            ),
+        ),
+    ),
+    Mutant(
+        "floor_fencing_dropped",
+        "what its owner has ended is not applied later (ADR 0014)",
+        (
+            Edit(
+                SESSIONS,
+                "return sequence <= self.floor or sequence in self.outcomes",
+                "return sequence in self.outcomes",
+            ),
+            Edit(
+                SESSIONS,
+                "return self.floor < sequence <= self.floor + limits.SESSION_OUTCOMES_MAX",
+                "return sequence <= self.floor + limits.SESSION_OUTCOMES_MAX",
+            ),
+        ),
+    ),
+    Mutant(
+        "proposals_never_sent_again",
+        "a proposal is sent to the next leader until its fate is known (ADR 0014)",
+        (
+            Edit(
+                PROPOSALS,
+                "            if pending.sent_term != term or is_overdue:\n",
+                "            if pending.sent_term == -1:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "answers_before_commit",
+        "a caller is answered when its entry is committed",
+        (
+            Edit(
+                DRIVER,
+                "        committed = min(self.engine.commit_index, self.log.durable_index)\n",
+                "        committed = self.log.durable_index\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "applies_what_is_not_durable_here",
+        "the state is never ahead of the own log (ADR 0002)",
+        (
+            Edit(
+                DRIVER,
+                "        committed = min(self.engine.commit_index, self.log.durable_index)\n",
+                "        committed = self.engine.commit_index\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "read_without_quorum_echo",
+        "a read is confirmed by a majority asked afterwards (thesis §6.4)",
+        (
+            Edit(
+                DRIVER,
+                "self._reads.confirmed(engine.quorum_round())",
+                "self._reads.confirmed(engine.round)",
+            ),
+        ),
+    ),
+    Mutant(
+        "read_by_an_earlier_echo",
+        "the round that confirms a read began after it was asked (thesis §6.4)",
+        (
+            Edit(
+                DRIVER,
+                "Confirmation(self.engine.round + 1, self.engine.commit_index, requester, number)",
+                "Confirmation(self.engine.round, self.engine.commit_index, requester, number)",
+            ),
+        ),
+    ),
+    Mutant(
+        "read_without_own_term_no_op",
+        "a new leader knows what is committed after its first entry (paper §8)",
+        (
+            Edit(
+                DRIVER,
+                "        if not self.engine.is_own_term_committed:\n"
+                "            return False\n"
+                "        requests",
+                "        requests",
+            ),
+        ),
+    ),
+    Mutant(
+        "reads_numbered_anew_in_each_process",
+        "an answer to an earlier process answers nobody",
+        (Edit(READS, "self._number = boot << _BATCH_BITS", "self._number = 0"),),
+        5_000,
+    ),
+    Mutant(
+        "fresh_without_own_term",
+        "a leader vouches for freshness once it knows what is committed (ADR 0009)",
+        (
+            Edit(
+                ENGINE,
+                "age_ms = self.quorum_age_ms() if self.is_own_term_committed else None",
+                "age_ms = self.quorum_age_ms()",
+            ),
+        ),
+    ),
+    Mutant(
+        "forgotten_round_noted_again",
+        "staleness counts from the first acknowledgement of a round (ADR 0009)",
+        (
+            Edit(
+                FRESHNESS,
+                "        if append.round > self._newest_round:\n",
+                "        if append.round not in self._acknowledged_ms:\n",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,112 @@
+"""Proves that the simulator can fail: makes every mutant of `mutant_list` and lets it be found.
+
+    .venv/bin/python tests/sim/mutants.py [NAME…]
+
+Each mutant is made in a copy of the package in a temporary folder and meets the seeds 0, 1, 2, …
+until a promise is broken. Prints the table of killers. Exit code 1: a mutant survived, or an
+edit no longer fits the code, or the true code was found guilty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutant_list import MUTANTS, Edit, Mutant
+
+PACKAGE = Path(__file__).resolve().parents[2] / "replicante"
+_BASELINE_SEEDS = 200
+_LIMIT_S = 1_800
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    mutant: str
+    rule: str
+    """What was broken; empty when nothing was."""
+    seed: int
+    elapsed_ms: int
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", help="mutants; all of them when none is named")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        true = _run(Path(folder) / "true", (), _BASELINE_SEEDS, options.jobs)
+        if true is not None:
+            print(f"the true code breaks {true[0]!r} at seed {true[1]}: mend that first")
+            return 1
+        fates = []
+        for mutant in chosen:
+            fates.append(_kill(mutant, Path(folder) / mutant.name, options.jobs))
+            shutil.rmtree(Path(folder) / mutant.name)
+            print(_row(fates[-1], mutant), flush=True)
+    survivors = [fate.mutant for fate in fates if not fate.rule]
+    print(f"{len(fates) - len(survivors)} of {len(fates)} mutants are killed")
+    if survivors:
+        print(f"survivors: {', '.join(survivors)}")
+    return 1 if survivors else 0
+
+
+def _kill(mutant: Mutant, folder: Path, jobs: int) -> Fate:
+    found = _run(folder, mutant.edits, mutant.seeds_max, jobs)
+    if found is None:
+        return Fate(mutant.name, "", -1, 0)
+    rule, seed, elapsed_ms = found
+    return Fate(mutant.name, rule, seed, elapsed_ms)
+
+
+def _run(folder: Path, edits: Sequence[Edit], seeds: int, jobs: int) -> tuple[str, int, int] | None:
+    """(rule, seed, elapsed ms) of the first violation."""
+    copy = folder / "replicante"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for path, text in mutated(PACKAGE, edits).items():
+        (copy / path).write_text(text, encoding="utf-8")
+    arguments = ["--seeds", str(seeds), "--jobs", str(jobs), "--first-only", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "replicante.testing.sim", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_S,
+        check=False,
+    )
+    if not done.stdout.strip():
+        raise SystemExit(f"the simulator itself failed: {done.stderr[-2_000:]}")
+    summary = json.loads(done.stdout.splitlines()[-1])
+    for rule, found in summary["broken"].items():
+        return rule, found[0], summary["elapsed_ms"]
+    return None
+
+
+def mutated(package: Path, edits: Sequence[Edit]) -> dict[str, str]:
+    """Path below the package → its text with the edits. Raises when one fits not exactly once."""
+    texts: dict[str, str] = {}
+    for edit in edits:
+        text = texts.get(edit.path) or (package / edit.path).read_text(encoding="utf-8")
+        count = text.count(edit.before)
+        if count != 1:
+            raise SystemExit(f"{edit.path} has {count} times: {edit.before!r}")
+        texts[edit.path] = text.replace(edit.before, edit.after)
+    return texts
+
+
+def _row(fate: Fate, mutant: Mutant) -> str:
+    killer = f"{fate.rule} | {fate.seed}" if fate.rule else "SURVIVED | –"
+    return f"| {fate.mutant} | {mutant.promise} | {killer} | {fate.elapsed_ms / 1_000:.1f} s |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
