@@ -30,8 +30,9 @@ from replicante.testing.sim_faults import Faults
 from replicante.testing.sim_history import HistoryChecks
 from replicante.testing.sim_network import SimNetwork
 from replicante.testing.sim_options import Options, draw
-from replicante.testing.sim_peer import SimPeer, World
+from replicante.testing.sim_peer import SimPeer
 from replicante.testing.sim_progress import Progress
+from replicante.testing.sim_world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class Trace:
 
 
 class SimCluster:
-    """Fits `sim_peer.Watcher`."""
+    """Fits `sim_world.Watcher`."""
 
     def __init__(self, options: Options, *, keeps_lines: bool = False) -> None:
         self.options = options

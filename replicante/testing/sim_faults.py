@@ -12,7 +12,8 @@ from replicante.testing.clock import Schedule
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_network import SimNetwork
 from replicante.testing.sim_options import SITE_PROBABILITY, Fault, Options, Reaction, Site
-from replicante.testing.sim_peer import Phase, SimPeer
+from replicante.testing.sim_peer import SimPeer
+from replicante.testing.sim_world import Phase
 
 _DATE_JUMP_MS = 3_600_000
 

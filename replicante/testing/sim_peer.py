@@ -6,11 +6,6 @@ early, answer, write, barrier, `persisted`, send late. A process may end between
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
-
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.data_dir import count_boot
@@ -18,61 +13,19 @@ from replicante.raft.host import InMemoryMachine, MachineHost
 from replicante.raft.log import Log, WriteSet
 from replicante.raft.membership import Configuration, Member
 from replicante.raft.state_machine import DurableStateMachine
-from replicante.testing.clock import Action, Schedule, SimClock
+from replicante.testing.clock import Action, SimClock
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_disk import SimDisk
 from replicante.testing.sim_machine import (
     LaggingMachine,
     RegisterMachine,
     Registers,
-    Report,
     StateDisk,
 )
-from replicante.testing.sim_network import SimNetwork
-from replicante.testing.sim_options import Options, Site
+from replicante.testing.sim_options import Site
+from replicante.testing.sim_world import Phase, World, site_of
 
 _STALL_US_MAX = 400_000
-
-
-class Phase(enum.Enum):
-    DOWN = "down"
-    STARTING = "starting"
-    IDLE = "idle"
-    WRITING = "writing"
-    """A write is in flight; inputs wait."""
-
-
-class Watcher(Protocol):
-    """Everything that a peer does is shown to the checks before anything else happens."""
-
-    def started(self, peer: SimPeer) -> None: ...
-
-    def stepped(self, peer: SimPeer, effects: d.Effects) -> None: ...
-
-    def staged(self, peer: SimPeer, writes: WriteSet) -> None: ...
-
-    def synced(self, peer: SimPeer, writes: WriteSet) -> None: ...
-
-    def sent(self, peer: SimPeer, target: str, message: m.Message) -> None: ...
-
-    def answered(self, peer: SimPeer, effects: d.Effects) -> None: ...
-
-    def ended(self, peer: SimPeer) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What a peer lives in."""
-
-    options: Options
-    schedule: Schedule
-    network: SimNetwork
-    watcher: Watcher
-    note: Callable[[str], None]
-    count: Callable[[str], None]
-    report: Report
-    reached: Callable[[SimPeer, Site], bool]
-    """Tells of a promise that has just been given; True when the peer ended because of it."""
 
 
 class SimPeer:
@@ -363,7 +316,7 @@ class SimPeer:
             target = self._names[key]
             world.watcher.sent(self, target, message)
             world.network.send(self.name, target, message)
-            site = _site_of(message)
+            site = site_of(message)
             if site is not None and world.reached(self, site):
                 return False
         return True
@@ -405,21 +358,3 @@ class SimPeer:
                 action()
 
         self._world.schedule.after(delay_us, when_due)
-
-
-def _site_of(message: m.Message) -> Site | None:
-    match message:
-        case m.VoteRequest():
-            return Site.ASKED_FOR_VOTE
-        case m.VoteReply(is_granted=True):
-            return Site.VOTED
-        case m.AppendAck(is_success=True):
-            return Site.ACKNOWLEDGED
-        case m.TimeoutNow():
-            return Site.HANDED_OVER
-        case m.Append(entries=[]):
-            return Site.TOLD_COMMIT
-        case m.Append():
-            return Site.APPENDED
-        case _:
-            return None

@@ -13,7 +13,8 @@ from replicante.testing.entropy import Chance
 from replicante.testing.sim_checks import Violation
 from replicante.testing.sim_clients import PROBE
 from replicante.testing.sim_history import Fate, Operation
-from replicante.testing.sim_peer import Phase, SimPeer
+from replicante.testing.sim_peer import SimPeer
+from replicante.testing.sim_world import Phase
 
 if TYPE_CHECKING:
     from replicante.testing.sim_cluster import SimCluster
