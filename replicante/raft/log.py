@@ -123,6 +123,11 @@ class Log:
     def has_writes(self) -> bool:
         return bool(self._staged) or self._truncate_from is not None or self._is_hard_staged
 
+    @property
+    def is_promise_staged(self) -> bool:
+        """A term or vote that is not on disk yet."""
+        return self._is_hard_staged
+
     def term_at(self, index: int) -> int | None:
         """None outside the log; 0 at index 0, the place before the first entry of generation 0."""
         if index == 0:

@@ -131,7 +131,7 @@ def draw(seed: int) -> Options:
     return Options(
         seed=seed,
         voters_count=voters_count,
-        learners_count=chance.weighted([(0, 85), (1, 15)]) if 1 < voters_count < 5 else 0,
+        learners_count=chance.weighted([(0, 80), (1, 15), (2, 5)]) if voters_count < 5 else 0,
         safety_ms=chance.pick([1_200, 2_400, 3_600]),
         heartbeat_ms=election_ms_min // chance.pick([4, 6]),
         election_ms_min=election_ms_min,

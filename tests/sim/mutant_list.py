@@ -42,7 +42,7 @@ class Mutant:
 def _early(kinds: str) -> Edit:
     return Edit(
         DRIVER,
-        "is_early = isinstance(message, m.Append)\n",
+        "is_early = may_hurry and isinstance(message, m.Append)\n",
         f"is_early = isinstance(message, m.Append | {kinds})\n",
     )
 
@@ -57,6 +57,17 @@ MUTANTS = (
         "candidacy_before_sync",
         "a candidate's own vote is durable before it asks for others",
         (_early("m.VoteRequest"),),
+    ),
+    Mutant(
+        "sole_voter_hurries",
+        "who decides alone leads in a term that is on its disk",
+        (
+            Edit(
+                DRIVER,
+                "        may_hurry = not self.log.is_promise_staged\n",
+                "        may_hurry = True\n",
+            ),
+        ),
     ),
     Mutant(
         "ack_before_sync",
