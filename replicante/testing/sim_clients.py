@@ -50,6 +50,10 @@ class Clients:
         for client in range(self._options.clients_count):
             self._schedule.after(self._think_us(), lambda client=client: self._ask(client))  # type: ignore[misc]
 
+    def has_work_at(self, peer: SimPeer) -> bool:
+        """Whether the peer still works on something, also when nobody waits for it any more."""
+        return any(place[:2] == (peer.name, peer.process) for place in self._waiting)
+
     # --- asking ------------------------------------------------------------------------------
 
     def _ask(self, client: int) -> None:
@@ -95,7 +99,13 @@ class Clients:
         if is_read:
             ticket = peer.read(timeout_ms=timeout_ms)
         else:
-            command = encode_put(operation=number, key=key, expected=expected)
+            padding_bytes = self._chance.between(0, self._options.padding_bytes)
+            command = encode_put(
+                operation=number,
+                key=key,
+                expected=expected,
+                padding_bytes=0 if client == PROBE else padding_bytes,
+            )
             ticket = peer.propose(command, timeout_ms=timeout_ms)
         self._note(f"ask {operation.client} {peer.name} {number} {is_read} {key} {expected}")
         place = (peer.name, peer.process, ticket)

@@ -17,9 +17,9 @@ Report = Callable[[int, int, int, bytes], None]
 """(operation, index, ordinal, outcome): called for every command that a machine applies."""
 
 
-def encode_put(*, operation: int, key: int, expected: int) -> bytes:
+def encode_put(*, operation: int, key: int, expected: int, padding_bytes: int = 0) -> bytes:
     """expected: version that the key must have; −1 for any."""
-    return b"%d %d %d" % (operation, key, expected)
+    return b"%d %d %d" % (operation, key, expected) + b" " * padding_bytes
 
 
 def decode_outcome(outcome: bytes) -> tuple[bool, int]:
@@ -39,7 +39,7 @@ class Registers:
 
     def apply(self, *, command: bytes, clock_ms: int) -> tuple[int, bytes]:
         """(operation, outcome)"""
-        operation, key, expected = (int(part) for part in command.split(b" "))
+        operation, key, expected = (int(part) for part in command.split())
         version, _ = self.rows.get(key, (0, 0))
         is_done = expected in (-1, version)
         if is_done:

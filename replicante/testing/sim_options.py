@@ -103,6 +103,8 @@ class Options:
     clients_count: int
     keys_count: int
     think_us: int
+    padding_bytes: int
+    """Longest stretch of meaningless bytes in a command."""
     deadline_ms: tuple[int, int]
     reads_share: float
     probes: float
@@ -149,6 +151,7 @@ def draw(seed: int) -> Options:
         clients_count=chance.between(2, 5),
         keys_count=chance.between(1, 4),
         think_us=chance.pick([500, 3_000, 15_000]),
+        padding_bytes=chance.pick([0, 0, 150]),
         deadline_ms=chance.pick([(20, 120), (60, 600), (1_000, 2_000)]),
         reads_share=chance.pick([0.2, 0.4, 0.7]),
         probes=chance.pick([0.0, 0.3, 1.0]),
@@ -170,6 +173,7 @@ def _subset(chance: Chance, choices: list[_Choice], share: float) -> tuple[_Choi
 def _draw_bounds(chance: Chance, election_ms_min: int) -> tuple[tuple[str, int], ...]:
     """Small bounds reach in a second what real ones reach in a month."""
     pending = chance.pick([2, 8, 4_096])
+    command_bytes = chance.pick([60, 1_000, 1 << 20])
     drawn = {
         "APPEND_ENTRIES_MAX": chance.pick([1, 2, 256]),
         "APPEND_BYTES_MAX": chance.pick([1, 512 * 1_024]),
@@ -180,6 +184,11 @@ def _draw_bounds(chance: Chance, election_ms_min: int) -> tuple[tuple[str, int],
         "PROPOSALS_PENDING_MAX": pending,
         "SESSION_OUTCOMES_MAX": pending,
         "SESSION_OUTCOME_BYTES_MAX": chance.pick([0, 1_024, 1_024]),
+        "COMMAND_BYTES_MAX": command_bytes,
+        "FORWARDED_COMMANDS_MAX": chance.pick([2, 65_536]),
+        "FORWARDED_BYTES_MAX": chance.pick([2, 1_000]) * command_bytes,
+        "PROPOSALS_PENDING_BYTES_MAX": chance.pick([3, 1_000]) * command_bytes,
+        "READS_PENDING_MAX": chance.pick([2, 16_384]),
         "ROUNDS_KEPT_MAX": chance.pick([2, 256]),
         "CLOCK_TICK_MS": chance.pick([50, 10_000]),
         "CLOCK_STEP_MS_MAX": election_ms_min,

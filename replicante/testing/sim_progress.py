@@ -56,7 +56,7 @@ class Progress:
         """Raises Violation when there is no progress."""
         self._heal()
         self._wait("a leader emerges", self._leader_within, self._has_leader)
-        self._wait("old proposals end", ANSWERED_WITHIN, self._has_no_old_proposals)
+        self._wait("old operations end", ANSWERED_WITHIN, self._has_no_old_work)
         operations = self._ask()
         self._wait(
             "everything is answered",
@@ -124,10 +124,19 @@ class Progress:
 
     def _demand_stability(self) -> None:
         """Nobody deposes a leader that a majority hears: not even who cannot hear it."""
-        before = self._leading()
-        self._run(STAYS_FOR if self._has_deaf else 1)
+        before, clock_ms = self._leading(), self._clock_ms()
+        timeouts = STAYS_FOR if self._has_deaf else 1
+        self._run(timeouts)
         if self._leading() != before:
             raise Violation("a heard leader stays", f"{before} and then {self._leading()}")
+        served_ms = timeouts * self._cluster.options.election_ms_max
+        counted_ms = self._clock_ms() - clock_ms
+        if counted_ms < served_ms * 0.9 - 2 * self._cluster.options.heartbeat_ms:
+            raise Violation("served time counts", f"{counted_ms} ms of {served_ms}")
+
+    def _clock_ms(self) -> int:
+        leader = self._leader()
+        return 0 if leader is None or leader.driver is None else leader.driver.clock_ms
 
     def _leading(self) -> tuple[str, int] | None:
         leader = self._leader()
@@ -155,11 +164,8 @@ class Progress:
     def _has_leader(self) -> bool:
         return self._leader() is not None
 
-    def _has_no_old_proposals(self) -> bool:
-        return all(
-            peer.driver is not None and peer.driver.pending_count == 0 and not peer.inbox
-            for peer in self._healed
-        )
+    def _has_no_old_work(self) -> bool:
+        return not any(self._cluster.clients.has_work_at(peer) for peer in self._healed)
 
     def _has_converged(self) -> bool:
         leader = self._leader()
