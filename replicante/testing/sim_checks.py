@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from replicante import limits
 from replicante.raft import messages as m
 from replicante.raft.log import WriteSet
 from replicante.raft.membership import Configuration, majority
@@ -68,6 +69,8 @@ class RaftChecks:
         """peer → (process, commit index seen last)"""
         self._peers: dict[str, SimPeer] = {}
         self._led: dict[str, int] = {}
+        self._clocks: dict[tuple[str, int], int] = {}
+        """(leader, term) → its cluster clock after its last step"""
         self._commands: set[tuple[int, int]] = set()
 
     def watch(self, peers: Sequence[SimPeer]) -> None:
@@ -91,6 +94,7 @@ class RaftChecks:
             self._fail("applied is durable", f"{peer.name} applied {peer.driver.applied_index}")
         if engine.is_leader:
             self._check_leader(peer, engine.term)
+            self._check_served_time(peer)
         commit_index = engine.commit_index
         process, seen_index = self._commits.get(peer.key, (0, 0))
         if process != peer.process:
@@ -118,6 +122,19 @@ class RaftChecks:
                     "leader completeness",
                     f"{peer.name} leads term {term} without entry {self.committed_index}",
                 )
+
+    def _check_served_time(self, peer: SimPeer) -> None:
+        """A pause of the leader makes nothing expire (ADR 0013)."""
+        assert peer.driver is not None
+        engine = peer.driver.engine
+        place = (peer.key, engine.term)
+        before_ms = self._clocks.get(place, engine.entry_clock_ms)
+        self._clocks[place] = engine.entry_clock_ms
+        if engine.entry_clock_ms - before_ms > limits.CLOCK_STEP_MS_MAX:
+            self._fail(
+                "only served time counts",
+                f"{peer.name} goes from {before_ms} to {engine.entry_clock_ms} ms in one step",
+            )
 
     def _check_commit(self, peer: SimPeer, commit_index: int) -> None:
         driver = peer.driver

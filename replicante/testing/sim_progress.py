@@ -125,7 +125,8 @@ class Progress:
     def _demand_stability(self) -> None:
         """Nobody deposes a leader that a majority hears: not even who cannot hear it."""
         before, clock_ms = self._leading(), self._clock_ms()
-        timeouts = STAYS_FOR if self._has_deaf else 1
+        is_disturbed = self._deafen_somebody() or self._has_deaf
+        timeouts = STAYS_FOR if is_disturbed else 1
         self._run(timeouts)
         if self._leading() != before:
             raise Violation("a heard leader stays", f"{before} and then {self._leading()}")
@@ -133,6 +134,19 @@ class Progress:
         counted_ms = self._clock_ms() - clock_ms
         if counted_ms < served_ms * 0.9 - 2 * self._cluster.options.heartbeat_ms:
             raise Violation("served time counts", f"{counted_ms} ms of {served_ms}")
+
+    def _deafen_somebody(self) -> bool:
+        """One follower hears everybody but the leader: it campaigns, and nobody may follow it."""
+        leader = self._leader()
+        voters = [peer for peer in self._healed if peer in self._cluster.voters]
+        followers = [peer for peer in voters if peer is not leader]
+        is_spare = len(voters) > len(self._cluster.voters) // 2 + 1
+        if leader is None or not is_spare or self._chance.happens(0.5):
+            return False
+        half_deaf = self._chance.pick(followers)
+        self._cluster.network.cut(leader.name, half_deaf.name)
+        self._healed.remove(half_deaf)
+        return True
 
     def _clock_ms(self) -> int:
         leader = self._leader()

@@ -20,6 +20,7 @@ PROPOSALS = "raft/proposals.py"
 READS = "raft/reads.py"
 REPLICATION = "raft/replication.py"
 SESSIONS = "raft/sessions.py"
+UPSTREAM_PARTS = "raft/upstream_parts.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +328,90 @@ MUTANTS = (
                 FRESHNESS,
                 "        if append.round > self._newest_round:\n",
                 "        if append.round not in self._acknowledged_ms:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "commits_entries_of_old_terms",
+        "a leader commits by counting only entries of its own term (paper §5.4.2)",
+        (
+            Edit(
+                UPSTREAM_PARTS,
+                '(b"", index, self._log.term_at(index)) for index in range(start, stop)',
+                '(b"", index, self._log.hard.term) for index in range(start, stop)',
+            ),
+        ),
+        5_000,
+    ),
+    Mutant(
+        "no_stickiness",
+        "a half-deaf peer deposes nobody (thesis §4.2.3)",
+        (
+            Edit(
+                ELECTIONS,
+                "        if self.is_leader:\n            # check-quorum",
+                "        if self.term >= 0:\n            return False\n"
+                "        if self.is_leader:\n            # check-quorum",
+            ),
+        ),
+    ),
+    Mutant(
+        "lost_append_never_sent_again",
+        "what was lost on the way to a follower is sent again",
+        (
+            Edit(
+                REPLICATION,
+                "        return bool(self.in_flight) and now_ms",
+                "        return bool(self.in_flight) and now_ms < 0 and now_ms",
+            ),
+        ),
+    ),
+    Mutant(
+        "unknown_called_definite",
+        "what was sent and not answered is unknown, never failed (ADR 0014)",
+        (
+            Edit(
+                PROPOSALS,
+                "OutcomeUnknown() if pending.was_sent else NoLeader()",
+                "NoLeader()",
+            ),
+        ),
+    ),
+    Mutant(
+        "age_of_the_quorum_ignored",
+        "staleness counts from when a majority last followed the leader (ADR 0009)",
+        (Edit(FRESHNESS, "acknowledged_ms - append.quorum_age_ms", "acknowledged_ms"),),
+    ),
+    Mutant(
+        "paused_time_counts",
+        "time in which the leader did not serve expires nothing (ADR 0013)",
+        (
+            Edit(
+                DRIVER,
+                "min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)",
+                "now_ms - self._last_step_ms",
+            ),
+        ),
+    ),
+    Mutant(
+        "a_cut_tail_counts_as_durable",
+        "entries that replace a cut tail are durable after their own write",
+        (
+            Edit(
+                LOG,
+                "        self._durable_index = min(self._durable_index, index - 1)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "hand_over_to_somebody_behind",
+        "only who has everything is asked to take over (thesis §3.10)",
+        (
+            Edit(
+                ENGINE,
+                "if progress is None or progress.match_index != self.log.last_index:",
+                "if progress is None:",
             ),
         ),
     ),
