@@ -129,10 +129,8 @@ class Engine(ElectingEngine):
 
     def _on_append(self, key: str, append: m.Append) -> None:
         if append.term < self.term:
-            self._send(
-                key,
-                m.AppendAck(term=self.term, round=append.round, is_success=False, match_index=0),
-            )
+            # No echo: the sender may lead again by now, and counts rounds of its present term.
+            self._send(key, m.AppendAck(term=self.term, round=0, is_success=False, match_index=0))
             return
         if append.term > self.term:
             self._adopt_term(append.term)
