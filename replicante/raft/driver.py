@@ -95,6 +95,7 @@ class Driver:
         self._last_tick_entry_ms = now_ms
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
         self._transfer_until_ms: int | None = None
+        self._successor_asked_ms: int | None = None
         self._now_ms = now_ms
 
     # --- the step ----------------------------------------------------------------------------
@@ -215,6 +216,7 @@ class Driver:
                     effects.reads.append(refused)
             case TransferInput():
                 self._transfer_until_ms = given.deadline_ms
+                self._successor_asked_ms = None
 
     def _receive(self, key: str, message: m.Message) -> None:
         match message:
@@ -369,12 +371,17 @@ class Driver:
         if now_ms >= self._transfer_until_ms or not self.engine.is_leader:
             self._transfer_until_ms = None
             return
+        asked_ms = self._successor_asked_ms
+        if asked_ms is not None and now_ms - asked_ms < self._heartbeat_ms:
+            return  # whoever was asked needs a moment; a second candidate would split the votes
+        # Who answered last is most likely to hear this; who stays silent is older by the next try.
         candidates = sorted(
-            ((progress.match_index, key) for key, progress in self.engine.progress.items()),
+            ((p.match_index, p.last_ack_ms, key) for key, p in self.engine.progress.items()),
             reverse=True,
         )
-        for _, key in candidates:
+        for _, _, key in candidates:
             if self.engine.hand_over(key):
+                self._successor_asked_ms = now_ms
                 return
 
     def _sort_outbox(self, effects: Effects) -> None:
