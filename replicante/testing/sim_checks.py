@@ -90,8 +90,6 @@ class RaftChecks:
     def stepped(self, peer: SimPeer) -> None:
         assert peer.driver is not None
         engine = peer.driver.engine
-        if peer.driver.applied_index > peer.disk.last_index:
-            self._fail("applied is durable", f"{peer.name} applied {peer.driver.applied_index}")
         if engine.is_leader:
             self._check_leader(peer, engine.term)
             self._check_served_time(peer)
@@ -104,6 +102,16 @@ class RaftChecks:
                 self._fail("commit goes back", f"{peer.name}: {seen_index} → {commit_index}")
             self._commits[peer.key] = (peer.process, commit_index)
             self._check_commit(peer, commit_index)
+        self._check_applied(peer)
+
+    def _check_applied(self, peer: SimPeer) -> None:
+        """The state is never ahead of the own log: a restart would find entries missing."""
+        assert peer.driver is not None
+        index = peer.driver.applied_index
+        if index > self.committed_index:
+            self._fail("applied is committed", f"{peer.name} applied {index}")
+        if index > 0 and peer.disk.chain_at(index) != self.ledger[index].chain:
+            self._fail("applied is durable", f"{peer.name} applied {index}")
 
     def _check_leader(self, peer: SimPeer, term: int) -> None:
         assert peer.driver is not None

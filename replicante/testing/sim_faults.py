@@ -71,7 +71,7 @@ class Faults:
             case Reaction.CUT:
                 # What was said last may still arrive.
                 delay_us = self._chance.between(0, 2 * self._options.delay_us[1])
-                self._schedule.after(delay_us, lambda: self._isolate_while_on(peer))
+                self._schedule.after(delay_us, lambda: self._cut_off_while_on(peer))
         return False
 
     # --- at random ---------------------------------------------------------------------------
@@ -174,14 +174,21 @@ class Faults:
                 pairs.append((other, peer))
         self._cut(pairs)
 
-    def _isolate_while_on(self, peer: SimPeer) -> None:
-        if self.is_on:
+    def _cut_off_while_on(self, peer: SimPeer) -> None:
+        if not self.is_on:
+            return
+        if self._chance.happens(0.5):
             self._isolate(peer)
+        else:
+            self._partition(peer)
 
-    def _partition(self) -> None:
+    def _partition(self, peer: SimPeer | None = None) -> None:
+        """peer: one who is not left alone, if it can be helped."""
         size = self._chance.between(1, max(1, len(self._peers) - 1))
         side = self._chance.some(self._peers, size)
-        rest = [peer for peer in self._peers if peer not in side]
+        if peer is not None:
+            side = [peer, *self._chance.some(self._others(peer), size - 1)]
+        rest = [other for other in self._peers if other not in side]
         pairs = [(a, b) for a in side for b in rest]
         self._cut(pairs + [(b, a) for a, b in pairs])
 

@@ -26,6 +26,7 @@ NARROW_LEADER_WITHIN = 40
 ANSWERED_WITHIN = 10
 CONVERGED_WITHIN = 6
 STAYS_FOR = 4
+HANDED_OVER_WITHIN = 2
 
 
 class Outsider(enum.Enum):
@@ -68,6 +69,7 @@ class Progress:
                 raise Violation("everything is answered", str(operation))
         self._wait("all converge", CONVERGED_WITHIN, self._has_converged)
         self._demand_stability()
+        self._demand_hand_over()
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -134,6 +136,19 @@ class Progress:
         counted_ms = self._clock_ms() - clock_ms
         if counted_ms < served_ms * 0.9 - 2 * self._cluster.options.heartbeat_ms:
             raise Violation("served time counts", f"{counted_ms} ms of {served_ms}")
+
+    def _demand_hand_over(self) -> None:
+        """A leader that is asked to gives its place to somebody who takes it."""
+        leader = self._leader()
+        voters = [peer for peer in self._healed if peer in self._cluster.voters]
+        if leader is None or len(voters) < 2 or self._chance.happens(0.5):
+            return
+        leader.hand_over()
+        self._wait(
+            "leadership is handed over",
+            HANDED_OVER_WITHIN,
+            lambda: self._leader() not in (None, leader),
+        )
 
     def _deafen_somebody(self) -> bool:
         """One follower hears everybody but the leader: it campaigns, and nobody may follow it."""

@@ -405,13 +405,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "hand_over_to_somebody_behind",
-        "only who has everything is asked to take over (thesis §3.10)",
+        "hand_over_is_not_followed",
+        "who is asked to take over does so although it hears the leader (thesis §3.10)",
         (
             Edit(
-                ENGINE,
-                "if progress is None or progress.match_index != self.log.last_index:",
-                "if progress is None:",
+                ELECTIONS,
+                "        if not request.is_transfer and self._sticks_to_leader():",
+                "        if self._sticks_to_leader():",
             ),
         ),
     ),
