@@ -67,7 +67,7 @@ SITE_PROBABILITY = {
     Site.TOLD_COMMIT: 0.006,
     Site.ANSWERED: 0.02,
     Site.ELECTED: 0.20,
-    Site.HANDED_OVER: 0.30,
+    Site.HANDED_OVER: 0.60,
     Site.BEFORE_BARRIER: 0.01,
     Site.AFTER_BARRIER: 0.01,
     Site.STARTING: 0.10,

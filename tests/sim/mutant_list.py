@@ -7,57 +7,30 @@ the code moved, and the mutant has to move with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-DRIVER = "raft/driver.py"
-ELECTIONS = "raft/engine_elections.py"
-ENGINE = "raft/engine.py"
-ENGINE_CORE = "raft/engine_core.py"
-FORWARDING = "raft/forwarding.py"
-FRESHNESS = "raft/freshness.py"
-LOG = "raft/log.py"
-PROPOSALS = "raft/proposals.py"
-READS = "raft/reads.py"
-REPLICATION = "raft/replication.py"
-SESSIONS = "raft/sessions.py"
-UPSTREAM_PARTS = "raft/upstream_parts.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    path: str
-    """Below the package."""
-    before: str
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    name: str
-    promise: str
-    """What it breaks, in the words of the paper or of a decision record."""
-    edits: tuple[Edit, ...]
-    seeds_max: int = 2_000
-
-
-def _early(kinds: str) -> Edit:
-    return Edit(
-        DRIVER,
-        "is_early = may_hurry and isinstance(message, m.Append)\n",
-        f"is_early = isinstance(message, m.Append | {kinds})\n",
-    )
-
+from mutant_list_rest import MORE_MUTANTS
+from mutant_parts import (
+    DRIVER,
+    ELECTIONS,
+    ENGINE,
+    ENGINE_CORE,
+    LOG,
+    PROPOSALS,
+    SESSIONS,
+    Edit,
+    Mutant,
+    early,
+)
 
 MUTANTS = (
     Mutant(
         "vote_before_sync",
         "a vote leaves after it is durable (paper, figure 2)",
-        (_early("m.VoteReply"),),
+        (early("m.VoteReply"),),
     ),
     Mutant(
         "candidacy_before_sync",
         "a candidate's own vote is durable before it asks for others",
-        (_early("m.VoteRequest"),),
+        (early("m.VoteRequest"),),
     ),
     Mutant(
         "sole_voter_hurries",
@@ -73,7 +46,7 @@ MUTANTS = (
     Mutant(
         "ack_before_sync",
         "an acknowledgement leaves after the entries are durable",
-        (_early("m.AppendAck"),),
+        (early("m.AppendAck"),),
     ),
     Mutant(
         "term_not_persisted",
@@ -303,116 +276,5 @@ MUTANTS = (
             ),
         ),
     ),
-    Mutant(
-        "reads_numbered_anew_in_each_process",
-        "an answer to an earlier process answers nobody",
-        (Edit(READS, "self._number = boot << _BATCH_BITS", "self._number = 0"),),
-        5_000,
-    ),
-    Mutant(
-        "fresh_without_own_term",
-        "a leader vouches for freshness once it knows what is committed (ADR 0009)",
-        (
-            Edit(
-                ENGINE,
-                "age_ms = self.quorum_age_ms() if self.is_own_term_committed else None",
-                "age_ms = self.quorum_age_ms()",
-            ),
-        ),
-    ),
-    Mutant(
-        "forgotten_round_noted_again",
-        "staleness counts from the first acknowledgement of a round (ADR 0009)",
-        (
-            Edit(
-                FRESHNESS,
-                "        if append.round > self._newest_round:\n",
-                "        if append.round not in self._acknowledged_ms:\n",
-            ),
-        ),
-    ),
-    Mutant(
-        "commits_entries_of_old_terms",
-        "a leader commits by counting only entries of its own term (paper §5.4.2)",
-        (
-            Edit(
-                UPSTREAM_PARTS,
-                '(b"", index, self._log.term_at(index)) for index in range(start, stop)',
-                '(b"", index, self._log.hard.term) for index in range(start, stop)',
-            ),
-        ),
-        5_000,
-    ),
-    Mutant(
-        "no_stickiness",
-        "a half-deaf peer deposes nobody (thesis §4.2.3)",
-        (
-            Edit(
-                ELECTIONS,
-                "        if self.is_leader:\n            # check-quorum",
-                "        if self.term >= 0:\n            return False\n"
-                "        if self.is_leader:\n            # check-quorum",
-            ),
-        ),
-    ),
-    Mutant(
-        "lost_append_never_sent_again",
-        "what was lost on the way to a follower is sent again",
-        (
-            Edit(
-                REPLICATION,
-                "        return bool(self.in_flight) and now_ms",
-                "        return bool(self.in_flight) and now_ms < 0 and now_ms",
-            ),
-        ),
-    ),
-    Mutant(
-        "unknown_called_definite",
-        "what was sent and not answered is unknown, never failed (ADR 0014)",
-        (
-            Edit(
-                PROPOSALS,
-                "OutcomeUnknown() if pending.was_sent else NoLeader()",
-                "NoLeader()",
-            ),
-        ),
-    ),
-    Mutant(
-        "age_of_the_quorum_ignored",
-        "staleness counts from when a majority last followed the leader (ADR 0009)",
-        (Edit(FRESHNESS, "acknowledged_ms - append.quorum_age_ms", "acknowledged_ms"),),
-    ),
-    Mutant(
-        "paused_time_counts",
-        "time in which the leader did not serve expires nothing (ADR 0013)",
-        (
-            Edit(
-                DRIVER,
-                "min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)",
-                "now_ms - self._last_step_ms",
-            ),
-        ),
-    ),
-    Mutant(
-        "a_cut_tail_counts_as_durable",
-        "entries that replace a cut tail are durable after their own write",
-        (
-            Edit(
-                LOG,
-                "        self._durable_index = min(self._durable_index, index - 1)\n",
-                "",
-            ),
-        ),
-    ),
-    Mutant(
-        "hand_over_is_not_followed",
-        "who is asked to take over does so although it hears the leader (thesis §3.10)",
-        (
-            Edit(
-                ELECTIONS,
-                "        if not request.is_transfer and self._sticks_to_leader():",
-                "        if self._sticks_to_leader():",
-            ),
-        ),
-    ),
+    *MORE_MUTANTS,
 )

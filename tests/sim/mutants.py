@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutant_list import MUTANTS, Edit, Mutant
+from mutant_list import MUTANTS
+from mutant_parts import Edit, Mutant
 
 PACKAGE = Path(__file__).resolve().parents[2] / "replicante"
 _BASELINE_SEEDS = 200

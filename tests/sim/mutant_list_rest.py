@@ -1,0 +1,146 @@
+"""The other part of the defects that the simulator must find (see mutant_list)."""
+
+from __future__ import annotations
+
+from mutant_parts import (
+    DRIVER,
+    ELECTIONS,
+    ENGINE,
+    FRESHNESS,
+    LOG,
+    PROPOSALS,
+    READS,
+    REPLICATION,
+    UPSTREAM_PARTS,
+    Edit,
+    Mutant,
+)
+
+MORE_MUTANTS = (
+    Mutant(
+        "reads_numbered_anew_in_each_process",
+        "an answer to an earlier process answers nobody",
+        (Edit(READS, "self._number = boot << _BATCH_BITS", "self._number = 0"),),
+        5_000,
+    ),
+    Mutant(
+        "old_append_echoed",
+        "an answer to an append of an earlier term echoes no round of the present one",
+        (
+            Edit(
+                ENGINE,
+                "m.AppendAck(term=self.term, round=0, is_success=False, match_index=0)",
+                "m.AppendAck(\n                "
+                "term=self.term, round=append.round, is_success=False, match_index=0)",
+            ),
+        ),
+        6_000,
+    ),
+    Mutant(
+        "fresh_without_own_term",
+        "a leader vouches for freshness once it knows what is committed (ADR 0009)",
+        (
+            Edit(
+                ENGINE,
+                "age_ms = self.quorum_age_ms() if self.is_own_term_committed else None",
+                "age_ms = self.quorum_age_ms()",
+            ),
+        ),
+    ),
+    Mutant(
+        "forgotten_round_noted_again",
+        "staleness counts from the first acknowledgement of a round (ADR 0009)",
+        (
+            Edit(
+                FRESHNESS,
+                "        if append.round > self._newest_round:\n",
+                "        if append.round not in self._acknowledged_ms:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "commits_entries_of_old_terms",
+        "a leader commits by counting only entries of its own term (paper §5.4.2)",
+        (
+            Edit(
+                UPSTREAM_PARTS,
+                '(b"", index, self._log.term_at(index)) for index in range(start, stop)',
+                '(b"", index, self._log.hard.term) for index in range(start, stop)',
+            ),
+        ),
+        5_000,
+    ),
+    Mutant(
+        "no_stickiness",
+        "a half-deaf peer deposes nobody (thesis §4.2.3)",
+        (
+            Edit(
+                ELECTIONS,
+                "        if self.is_leader:\n            # check-quorum",
+                "        if self.term >= 0:\n            return False\n"
+                "        if self.is_leader:\n            # check-quorum",
+            ),
+        ),
+    ),
+    Mutant(
+        "lost_append_never_sent_again",
+        "what was lost on the way to a follower is sent again",
+        (
+            Edit(
+                REPLICATION,
+                "        return bool(self.in_flight) and now_ms",
+                "        return bool(self.in_flight) and now_ms < 0 and now_ms",
+            ),
+        ),
+    ),
+    Mutant(
+        "unknown_called_definite",
+        "what was sent and not answered is unknown, never failed (ADR 0014)",
+        (
+            Edit(
+                PROPOSALS,
+                "OutcomeUnknown() if pending.was_sent else NoLeader()",
+                "NoLeader()",
+            ),
+        ),
+    ),
+    Mutant(
+        "age_of_the_quorum_ignored",
+        "staleness counts from when a majority last followed the leader (ADR 0009)",
+        (Edit(FRESHNESS, "acknowledged_ms - append.quorum_age_ms", "acknowledged_ms"),),
+        6_000,
+    ),
+    Mutant(
+        "paused_time_counts",
+        "time in which the leader did not serve expires nothing (ADR 0013)",
+        (
+            Edit(
+                DRIVER,
+                "min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)",
+                "now_ms - self._last_step_ms",
+            ),
+        ),
+    ),
+    Mutant(
+        "a_cut_tail_counts_as_durable",
+        "entries that replace a cut tail are durable after their own write",
+        (
+            Edit(
+                LOG,
+                "        self._durable_index = min(self._durable_index, index - 1)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "hand_over_is_not_followed",
+        "who is asked to take over does so although it hears the leader (thesis §3.10)",
+        (
+            Edit(
+                ELECTIONS,
+                "        if not request.is_transfer and self._sticks_to_leader():",
+                "        if self._sticks_to_leader():",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,43 @@
+"""What a mutant is made of: files of the product, edits, and the promise that it breaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DRIVER = "raft/driver.py"
+ELECTIONS = "raft/engine_elections.py"
+ENGINE = "raft/engine.py"
+ENGINE_CORE = "raft/engine_core.py"
+FORWARDING = "raft/forwarding.py"
+FRESHNESS = "raft/freshness.py"
+LOG = "raft/log.py"
+PROPOSALS = "raft/proposals.py"
+READS = "raft/reads.py"
+REPLICATION = "raft/replication.py"
+SESSIONS = "raft/sessions.py"
+UPSTREAM_PARTS = "raft/upstream_parts.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    path: str
+    """Below the package."""
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    name: str
+    promise: str
+    """What it breaks, in the words of the paper or of a decision record."""
+    edits: tuple[Edit, ...]
+    seeds_max: int = 2_000
+
+
+def early(kinds: str) -> Edit:
+    return Edit(
+        DRIVER,
+        "is_early = may_hurry and isinstance(message, m.Append)\n",
+        f"is_early = isinstance(message, m.Append | {kinds})\n",
+    )
