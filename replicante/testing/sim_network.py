@@ -86,6 +86,12 @@ class SimNetwork:
                 if source is not target:
                     self._links[source.name, target.name] = Link(source, target)
 
+    def calm(self) -> None:
+        """From now on delays are short, and nothing waits behind what was delayed before."""
+        self.is_calm = True
+        for link in self._links.values():
+            link.latest_us = dict.fromkeys(Channel, 0)
+
     # --- sending -----------------------------------------------------------------------------
 
     def send(self, source: str, target: str, message: m.Message) -> None:

@@ -75,7 +75,7 @@ class Progress:
 
     def _heal(self) -> None:
         cluster, network = self._cluster, self._cluster.network
-        network.is_calm = True
+        network.calm()
         network.heal_all()
         outsiders = [peer for peer in cluster.peers if peer not in self._healed]
         for peer in outsiders:
