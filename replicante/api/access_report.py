@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from replicante.telemetry.metrics import Metrics
+    from replicante.wire.headers import Consistency
 
 UNROUTED = "none"
 """Route label of requests that match no route: raw paths would make labels without bound."""
@@ -37,6 +38,8 @@ class Finished:
     code: str | None = None
     """Of the problem that was answered."""
     index: int | None = None
+    seen_as: Consistency | None = None
+    """How the tables were read before a problem was found."""
 
 
 class AccessReport:

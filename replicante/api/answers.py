@@ -80,14 +80,20 @@ def respond_problem(
     request_id: str,
     instance: str | None = None,
     is_original: bool = False,
+    seen_as: Consistency | None = None,
 ) -> web.Response:
-    """Always problem+json, whatever the caller accepts: a problem is read by people too."""
+    """Always problem+json, whatever the caller accepts: a problem is read by people too.
+
+    seen_as: how the tables were read before the problem was found; None when they were not.
+    """
     problem = problem_of(error, request_id=request_id, instance=instance, is_original=is_original)
     reply = Reply(
         status=problem.status,
         raw=encode(problem, Media.JSON),
         content_type=headers.PROBLEM_JSON,
         index=problem.index,
+        consistency=seen_as,
+        staleness_ms=ctx.peer.staleness_ms(),
         headers=problem_headers(error),
     )
     return respond(ctx, reply, media=Media.JSON, request_id=request_id)

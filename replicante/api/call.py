@@ -30,6 +30,8 @@ class Call:
     """What the answer is to be written in."""
     held_bytes: int = 0
     """Given back by `dispatch` when the request is over."""
+    seen_as: Consistency | None = None
+    """How the tables were read for it, once they were: also what was not there was seen so."""
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)

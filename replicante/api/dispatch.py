@@ -72,6 +72,7 @@ class Dispatcher:
             request_id=done.request_id,
             instance=printable_path(done.request),
             is_original=done.route is not None and done.route.is_original,
+            seen_as=done.seen_as,
         )
 
     async def _route(self, done: Finished) -> web.StreamResponse:
@@ -87,6 +88,9 @@ class Dispatcher:
         with self._room_for(match.route):
             try:
                 reply = await match.route.handler(ctx, call)
+            except errors.ReplicanteError:
+                done.seen_as = call.seen_as
+                raise
             finally:
                 ctx.bodies.release(call.held_bytes)
         if isinstance(reply, web.StreamResponse):

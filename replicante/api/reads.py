@@ -96,7 +96,13 @@ def read_options(
 async def read(ctx: Context, call: Call, query: Callable[[View], T]) -> Seen[T]:
     """Raises Invalid for bad parameters; NoLeader, ReadTimeout, StaleRead; and whatever `query`
     raises."""
-    return await read_with(ctx, read_options(call.query), query)
+    options = read_options(call.query)
+
+    def noted(view: View) -> T:
+        call.seen_as = options.consistency
+        return query(view)
+
+    return await read_with(ctx, options, noted)
 
 
 async def read_with(ctx: Context, options: ReadOptions, query: Callable[[View], T]) -> Seen[T]:

@@ -282,3 +282,11 @@ async def test_a_lease_that_is_no_token_is_refused(lease):
         operation = {"op": "kv.put", "key": "b", "value": 1, "lease": lease}
         body = (await api.post("/batch", {"operations": [operation]})).problem("invalid", 400)
         assert body["path"] == "operations[0].lease"
+
+
+@pytest.mark.parametrize("consistency", ["linearizable", "bounded", "stale"])
+async def test_what_is_not_there_was_seen_as_consistently_as_asked(consistency):
+    async with running() as api:
+        answer = await api.get(f"/kv/none?consistency={consistency}")
+        assert answer.status == 404
+        assert answer.headers["Replicante-Consistency"] == consistency
