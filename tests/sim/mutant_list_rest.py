@@ -108,7 +108,7 @@ MORE_MUTANTS = (
         "age_of_the_quorum_ignored",
         "staleness counts from when a majority last followed the leader (ADR 0009)",
         (Edit(FRESHNESS, "acknowledged_ms - append.quorum_age_ms", "acknowledged_ms"),),
-        6_000,
+        test="tests/unit/test_raft_freshness.py",
     ),
     Mutant(
         "paused_time_counts",

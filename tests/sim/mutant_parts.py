@@ -33,6 +33,8 @@ class Mutant:
     """What it breaks, in the words of the paper or of a decision record."""
     edits: tuple[Edit, ...]
     seeds_max: int = 2_000
+    test: str = ""
+    """A test of one peer that finds it in place of the simulator, which meets it too seldom."""
 
 
 def early(kinds: str) -> Edit:

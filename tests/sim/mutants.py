@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from pathlib import Path
 from mutant_list import MUTANTS
 from mutant_parts import Edit, Mutant
 
-PACKAGE = Path(__file__).resolve().parents[2] / "replicante"
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "replicante"
 _BASELINE_SEEDS = 200
 _LIMIT_S = 1_800
 
@@ -44,7 +46,8 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        true = _run(Path(folder) / "true", (), _BASELINE_SEEDS, options.jobs)
+        _copy(Path(folder) / "true", ())
+        true = _simulate(Path(folder) / "true", _BASELINE_SEEDS, options.jobs)
         if true is not None:
             print(f"the true code breaks {true[0]!r} at seed {true[1]}: mend that first")
             return 1
@@ -61,35 +64,58 @@ def main() -> int:
 
 
 def _kill(mutant: Mutant, folder: Path, jobs: int) -> Fate:
-    found = _run(folder, mutant.edits, mutant.seeds_max, jobs)
+    _copy(folder, mutant.edits)
+    if mutant.test:
+        started_s = time.monotonic()
+        is_found = _fails(folder, mutant.test)
+        elapsed_ms = round((time.monotonic() - started_s) * 1_000)
+        return Fate(mutant.name, mutant.test if is_found else "", -1, elapsed_ms)
+    found = _simulate(folder, mutant.seeds_max, jobs)
     if found is None:
         return Fate(mutant.name, "", -1, 0)
     rule, seed, elapsed_ms = found
     return Fate(mutant.name, rule, seed, elapsed_ms)
 
 
-def _run(folder: Path, edits: Sequence[Edit], seeds: int, jobs: int) -> tuple[str, int, int] | None:
-    """(rule, seed, elapsed ms) of the first violation."""
+def _copy(folder: Path, edits: Sequence[Edit]) -> None:
     copy = folder / "replicante"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for path, text in mutated(PACKAGE, edits).items():
         (copy / path).write_text(text, encoding="utf-8")
+
+
+def _simulate(folder: Path, seeds: int, jobs: int) -> tuple[str, int, int] | None:
+    """(rule, seed, elapsed ms) of the first violation."""
     arguments = ["--seeds", str(seeds), "--jobs", str(jobs), "--first-only", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "replicante.testing.sim", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT_S,
-        check=False,
-    )
+    done = _python(folder, ["-m", "replicante.testing.sim", *arguments], cwd=folder)
     if not done.stdout.strip():
         raise SystemExit(f"the simulator itself failed: {done.stderr[-2_000:]}")
     summary = json.loads(done.stdout.splitlines()[-1])
     for rule, found in summary["broken"].items():
         return rule, found[0], summary["elapsed_ms"]
     return None
+
+
+def _fails(folder: Path, test: str) -> bool:
+    # -P: the working directory, with the true package in it, stays off the path.
+    done = _python(folder, ["-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test])
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{test} cannot be run: {done.stdout[-2_000:]}")
+    return done.returncode == 1
+
+
+def _python(
+    folder: Path, arguments: Sequence[str], *, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_S,
+        check=False,
+    )
 
 
 def mutated(package: Path, edits: Sequence[Edit]) -> dict[str, str]:
@@ -105,7 +131,8 @@ def mutated(package: Path, edits: Sequence[Edit]) -> dict[str, str]:
 
 
 def _row(fate: Fate, mutant: Mutant) -> str:
-    killer = f"{fate.rule} | {fate.seed}" if fate.rule else "SURVIVED | –"
+    seed = str(fate.seed) if fate.seed >= 0 else "–"
+    killer = f"{fate.rule or 'SURVIVED'} | {seed}"
     return f"| {fate.mutant} | {mutant.promise} | {killer} | {fate.elapsed_ms / 1_000:.1f} s |"
 
 
