@@ -38,6 +38,7 @@ MUST_BE_MET = (
     "read_ok",
     "command_repeated",
     "state_lagged",
+    "leader_replaced_fast",
 )
 """A campaign that never saw one of these has proved less than it says."""
 _MUST_FROM_SEEDS = 100

@@ -84,18 +84,18 @@ class SimCluster:
             payload=encode_detail({"cluster": "sim"}),
             chain_before=CHAIN_ZERO,
         )
-        self.network = SimNetwork(self.schedule, options, note=self.trace.note, count=self._count)
+        self.network = SimNetwork(self.schedule, options, note=self.trace.note, count=self.count)
         self.raft = RaftChecks(
-            self.schedule, configuration, genesis, drift=options.drift, count=self._count
+            self.schedule, configuration, genesis, drift=options.drift, count=self.count
         )
-        self.history = HistoryChecks(self.schedule, self.raft, count=self._count)
+        self.history = HistoryChecks(self.schedule, self.raft, count=self.count)
         world = World(
             options=options,
             schedule=self.schedule,
             network=self.network,
             watcher=self,
             note=self.trace.note,
-            count=self._count,
+            count=self.count,
             report=self.history.applied,
             reached=lambda peer, site: self.faults.reached(peer, site),
         )
@@ -118,7 +118,7 @@ class SimCluster:
             self.network,
             self.peers,
             note=self.trace.note,
-            count=self._count,
+            count=self.count,
         )
         self.clients = Clients(
             self.schedule, options, self.history, self.peers, note=self.trace.note
@@ -126,7 +126,7 @@ class SimCluster:
         self._digests: dict[int, int] = {}
         self._digested: dict[str, tuple[int, int]] = {}
 
-    def _count(self, name: str) -> None:
+    def count(self, name: str) -> None:
         self.counters[name] += 1
 
     # --- the run -----------------------------------------------------------------------------
@@ -145,13 +145,13 @@ class SimCluster:
     # --- Watcher -----------------------------------------------------------------------------
 
     def started(self, peer: SimPeer) -> None:
-        self._count("process_started")
+        self.count("process_started")
         self.raft.started(peer)
         assert peer.driver is not None
         if peer.machine.applied_index > peer.disk.last_index:
             raise Violation("state behind the log", f"{peer.name} would refuse to start")
         if peer.machine.applied_index < peer.disk.last_index:
-            self._count("state_lagged")
+            self.count("state_lagged")
 
     def stepped(self, peer: SimPeer, effects: d.Effects) -> None:
         if self.history.broken is not None:

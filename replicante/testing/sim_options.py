@@ -129,12 +129,16 @@ class Options:
 def draw(seed: int) -> Options:
     chance = Chance(seed, "options")
     voters_count = chance.weighted([(3, 55), (5, 20), (4, 12), (2, 8), (1, 5)])
-    election_ms_min, election_ms_max = chance.pick([(100, 200), (120, 180), (100, 110), (80, 320)])
+    election_ms_min, election_ms_max = chance.weighted(
+        [((100, 200), 3), ((120, 180), 3), ((100, 110), 3), ((80, 320), 3), ((600, 1_200), 2)]
+    )
+    # The last are the real ones: whatever outlasts a timeout has to grow with them.
+    pace = max(election_ms_min // 100, 1)
     return Options(
         seed=seed,
         voters_count=voters_count,
         learners_count=chance.weighted([(0, 80), (1, 15), (2, 5)]) if voters_count < 5 else 0,
-        safety_ms=chance.pick([1_200, 2_400, 3_600]),
+        safety_ms=pace * chance.pick([1_200, 2_400, 3_600]),
         heartbeat_ms=election_ms_min // chance.pick([4, 6]),
         election_ms_min=election_ms_min,
         election_ms_max=election_ms_max,
@@ -150,12 +154,12 @@ def draw(seed: int) -> Options:
         drift=chance.pick([0, 1_000, 50_000]),
         clients_count=chance.between(2, 5),
         keys_count=chance.between(1, 4),
-        think_us=chance.pick([500, 3_000, 15_000]),
+        think_us=pace * chance.pick([500, 3_000, 15_000]),
         padding_bytes=chance.pick([0, 0, 150]),
         deadline_ms=chance.pick([(20, 120), (60, 600), (1_000, 2_000)]),
         reads_share=chance.pick([0.2, 0.4, 0.7]),
         probes=chance.pick([0.0, 0.3, 1.0]),
-        fault_gap_us=chance.pick([30_000, 100_000, 300_000, 1_000_000]),
+        fault_gap_us=pace * chance.pick([30_000, 100_000, 300_000, 1_000_000]),
         faults=_subset(chance, list(Fault), 0.45),
         triggers=_subset(chance, list(Site), 0.45),
         reactions=_subset(chance, list(Reaction), 0.5) or (Reaction.CRASH,),

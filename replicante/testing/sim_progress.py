@@ -52,6 +52,7 @@ class Progress:
         self._healed = chance.some(voters, size)
         self._healed += [p for p in cluster.peers if p not in voters and chance.happens(0.5)]
         self._has_deaf = False
+        self._half_deaf: SimPeer | None = None
 
     def demand(self) -> None:
         """Raises Violation when there is no progress."""
@@ -70,6 +71,7 @@ class Progress:
         self._wait("all converge", CONVERGED_WITHIN, self._has_converged)
         self._demand_stability()
         self._demand_hand_over()
+        self._demand_replacement()
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -150,6 +152,26 @@ class Progress:
             lambda: self._leader() not in (None, leader),
         )
 
+    def _demand_replacement(self) -> None:
+        """A killed leader is replaced: at once where its end is noticed, else after a timeout."""
+        if self._half_deaf is not None:
+            for peer in self._healed:
+                self._cluster.network.heal(peer.name, self._half_deaf.name)
+            self._healed.append(self._half_deaf)
+            self._wait("all converge", CONVERGED_WITHIN, self._has_converged)
+        leader = self._leader()
+        voters = [peer for peer in self._healed if peer in self._cluster.voters]
+        is_spare = len(voters) > len(self._cluster.voters) // 2 + 1
+        if leader is None or not is_spare or self._chance.happens(0.5):
+            return
+        killed_us = self._cluster.schedule.now_us
+        leader.crash()
+        self._healed.remove(leader)
+        self._wait("a killed leader is replaced", self._leader_within, self._has_leader)
+        elapsed_ms = (self._cluster.schedule.now_us - killed_us) / 1_000
+        if elapsed_ms < self._cluster.options.election_ms_min:
+            self._cluster.count("leader_replaced_fast")
+
     def _deafen_somebody(self) -> bool:
         """One follower hears everybody but the leader: it campaigns, and nobody may follow it."""
         leader = self._leader()
@@ -161,6 +183,7 @@ class Progress:
         half_deaf = self._chance.pick(followers)
         self._cluster.network.cut(leader.name, half_deaf.name)
         self._healed.remove(half_deaf)
+        self._half_deaf = half_deaf
         return True
 
     def _clock_ms(self) -> int:
