@@ -298,6 +298,28 @@ CLIENT_EVENT_BYTES_MAX = 4 * MIB
 CLIENT_STREAM_SILENCE_MS_MAX = 2 * EVENT_HEARTBEAT_MS + 2_500
 """A stream without event or heartbeat for this long is dead: two heartbeats were missed."""
 
+# --- orchestration ------------------------------------------------------------
+INTERVAL_MS_MIN = 250
+"""Cycles and discoveries closer together would keep an agent busy answering."""
+INTERVAL_MS_MAX = 7 * 24 * 3_600 * 1_000
+"""A cluster that is looked at less often than weekly is not watched."""
+GRACE_MS_MAX = 30 * 24 * 3_600 * 1_000
+"""Graces, quiet periods and windows beyond a month are mistakes."""
+CONFIRMATIONS_MAX = 1_000
+"""Observations in a row that a policy may ask for."""
+MAINTENANCE_WINDOWS_MAX = 32
+"""Windows of one cluster: each is compared with the time in every cycle."""
+DEFINITION_GROUPS_MAX = 64
+"""Node groups of one cluster."""
+DEFINITION_NODES_MAX = 1_000
+"""Nodes that a definition may ask for: a slip of the finger must not fill a data centre."""
+SEARCH_MATCHERS_MAX = 32
+"""Matchers of one node search."""
+SEARCH_VALUES_MAX = 256
+"""Values of one matcher."""
+SEARCH_SORTS_MAX = 16
+"""Sort rules of one node search."""
+
 assert ENTRY_BYTES_MAX >= COMMAND_BYTES_MAX + 16 * KIB, "the largest command fits an entry"
 assert ENTRY_COMMANDS_MAX * 15 < 1 << 16, "ordinals of an entry fit into a stamp"
 assert HEARTBEAT_MS * 3 < ELECTION_MS_MIN < ELECTION_MS_MAX

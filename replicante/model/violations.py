@@ -5,13 +5,17 @@ Called by the kinds of this room; the reader functions take a field, check it an
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 from replicante.errors import Invalid
 from replicante.limits import NAME_PATTERN
 from replicante.model.codec import Path, Value, format_path
+from replicante.wire.durations import format_duration_ms, parse_duration_ms
 
+_Choice = TypeVar("_Choice", bound=enum.StrEnum)
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -65,6 +69,61 @@ class Violations:
             self.add(path, f"must be {lowest} to {highest}")
             return lowest
         return value
+
+    def boolean(self, value: Value, path: Path, *, default: bool) -> bool:
+        """True or false; `default` after a fault."""
+        if type(value) is bool:
+            return value
+        self.add(path, f"must be true or false, not {describe(value)}")
+        return default
+
+    def text(self, value: Value, path: Path) -> str:
+        """Text that is not empty; empty after a fault."""
+        if not isinstance(value, str):
+            self.add(path, f"must be text, not {describe(value)}")
+            return ""
+        if not value:
+            self.add(path, "must not be empty")
+        return value
+
+    def choice(
+        self, value: Value, path: Path, choices: type[_Choice], *, default: _Choice
+    ) -> _Choice:
+        """A member of an enum by its text; `default` after a fault."""
+        for member in choices:
+            if value == str(member) and isinstance(value, str):
+                return member
+        self.add(path, f"must be one of {', '.join(str(member) for member in choices)}")
+        return default
+
+    def items(self, value: Value, path: Path, *, count_max: int) -> tuple[Value, ...]:
+        """A list of at most `count_max` values; empty after a fault."""
+        if not isinstance(value, list | tuple):
+            self.add(path, f"must be a list, not {describe(value)}")
+            return ()
+        if len(value) > count_max:
+            self.add(path, f"must be at most {count_max} items")
+            return ()
+        return tuple(value)
+
+    def duration_ms(
+        self, value: Value, path: Path, *, default_ms: int, unit_ms: int, highest_ms: int
+    ) -> int:
+        """A duration as `90s`, or a whole number of the unit that the original means here.
+
+        Milliseconds; `default_ms` after a fault.
+        """
+        if type(value) is int:
+            duration_ms = value * unit_ms
+        elif isinstance(value, str) and (parsed := parse_duration_ms(value)) is not None:
+            duration_ms = parsed
+        else:
+            self.add(path, f"must be a duration as 90s or 1h30m, not {describe(value)}")
+            return default_ms
+        if not 0 <= duration_ms <= highest_ms:
+            self.add(path, f"must be 0s to {format_duration_ms(highest_ms)}")
+            return default_ms
+        return duration_ms
 
     def text_or_none(self, value: Value, path: Path) -> str | None:
         if value is None or isinstance(value, str):

@@ -1,0 +1,64 @@
+"""The kinds of actions that decisions speak of, in words that fit every store. Pure.
+
+Called by `orchestrate` (which asks for them) and by `agents` (which carry them out). A kind is
+`{domain}/{name}`; `replicante.io` and all below it is ours. The first four are the original's.
+
+Every kind is a wish for a state, not a movement: an agent that finds the state reached already
+answers DONE, so that a repeat after a crash does nothing twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CLUSTER_INIT: Final = "agent.replicante.io/cluster.init"
+"""This node begins a new cluster. args: what the declaration's `initialise.action_args` says."""
+CLUSTER_ADD: Final = "agent.replicante.io/cluster.add"
+"""This member admits another node. args: node (member address of the new one)."""
+CLUSTER_JOIN: Final = "agent.replicante.io/cluster.join"
+"""This node joins. args: node (member address of a member, for a store with one primary: of the
+primary)."""
+CLUSTER_REMOVE: Final = "agent.replicante.io/cluster.remove"
+"""Asked of a surviving member: forget a node. args: node (its member address, null when unknown),
+node_id."""
+
+STORE_PROMOTE: Final = "replicante.io/store.promote"
+"""This node becomes the primary of a shard although the old one cannot agree: writes may be lost.
+args: shard_id, replaces (node id of the old primary), offset (the commit offset that the decision
+saw; the agent refuses when the node is behind it now)."""
+STORE_SWITCHOVER: Final = "replicante.io/store.switchover"
+"""Asked of the healthy primary: hand the shard over, losing nothing, or stay primary and fail.
+args: shard_id, node (member address of the successor), node_id (its id), timeout_ms."""
+STORE_REJOIN: Final = "replicante.io/store.rejoin"
+"""This node follows the primary from now on and gives up what it has beyond it; a store that is
+down starts as a follower. args: shard_id, node (member address of the primary), node_id."""
+SERVICE_START: Final = "replicante.io/service.start"
+SERVICE_STOP: Final = "replicante.io/service.stop"
+SERVICE_RESTART: Final = "replicante.io/service.restart"
+
+ROLE_KINDS: Final = frozenset({STORE_PROMOTE, STORE_SWITCHOVER, STORE_REJOIN})
+"""Change who is primary or follows whom: never sent to a store that another controller rules."""
+DISRUPTIVE_KINDS: Final = ROLE_KINDS | {
+    CLUSTER_INIT,
+    CLUSTER_ADD,
+    CLUSTER_JOIN,
+    CLUSTER_REMOVE,
+    SERVICE_STOP,
+    SERVICE_RESTART,
+}
+"""At most one of these is under way in a cluster."""
+
+PLATFORM_PROVISION: Final = "core.replicante.io/platform.provision"
+"""Orchestrator action. args: request (node_group_id, count), stable_after_ms."""
+PLATFORM_DEPROVISION: Final = "core.replicante.io/platform.deprovision"
+"""Orchestrator action. args: node_id."""
+CORE_SWITCHOVER: Final = "core.replicante.io/switchover"
+"""Orchestrator action, asked for by a person: no loss, or nothing happens. args: shard_id, to
+(node id; null: the best)."""
+CORE_FAILOVER: Final = "core.replicante.io/failover"
+"""Orchestrator action, asked for by a person: may lose. args: shard_id, to (node id; null: the
+best), accepted_loss (in the unit of the shard's offset, required)."""
+CORE_TEST_SUCCESS: Final = "core.replicante.io/test.success"
+CORE_TEST_FAIL: Final = "core.replicante.io/test.fail"
+CORE_TEST_LOOP: Final = "core.replicante.io/test.loop"
+"""args: target (10)."""

@@ -1,0 +1,175 @@
+"""The ClusterSpec: what people declare of one cluster, and how far automation may go. Pure.
+
+Called by `model.objects` and `orchestrate`. A new cluster is in observe mode (design R11): it is
+discovered, watched and explained, and nothing is done to it until somebody says so by name.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from replicante.limits import INTERVAL_MS_MAX, INTERVAL_MS_MIN
+from replicante.model.civil_time import format_rfc3339, parse_rfc3339_ms
+from replicante.model.cluster_declaration import Declaration, read_declared
+from replicante.model.codec import Path, Value
+from replicante.model.violations import Violations
+from replicante.wire.durations import format_duration_ms
+
+INTERVAL_MS_DEFAULT = 60_000
+
+
+class Mode(enum.StrEnum):
+    OBSERVE = "observe"
+    """See, explain, say what would have been done; start nothing."""
+    ACTIVE = "active"
+    PAUSED = "paused"
+    """As observe; and actions that wait are not sent either, whoever asked for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeSetting:
+    mode: Mode = Mode.OBSERVE
+    actor: str | None = None
+    """Who set it."""
+    reason: str | None = None
+    until_wall_ms: int | None = None
+    """When it ends by itself; a mode that has ended is `observe`: automation that was switched on
+    for a time stops, and a pause that was forgotten goes back to watching, never to acting."""
+
+    def in_force(self, *, wall_now_ms: int) -> Mode:
+        if self.until_wall_ms is not None and wall_now_ms >= self.until_wall_ms:
+            return Mode.OBSERVE
+        return self.mode
+
+    def to_spec(self) -> dict[str, Value]:
+        until = self.until_wall_ms
+        return {
+            "mode": str(self.mode),
+            "actor": self.actor,
+            "reason": self.reason,
+            "until": None if until is None else format_rfc3339(until),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSpec:
+    """What a spec says, with every default filled in."""
+
+    ns_id: str
+    cluster_id: str
+    is_active: bool = True
+    """False: not orchestrated at all, on request neither."""
+    interval_ms: int = INTERVAL_MS_DEFAULT
+    """Wanted time between two cycles."""
+    platform_ns_id: str | None = None
+    platform_name: str | None = None
+    """Who makes and removes its nodes; required by a definition."""
+    mode: ModeSetting = ModeSetting()
+    declaration: Declaration = field(default_factory=Declaration)
+
+    def to_spec(self) -> dict[str, Value]:
+        platform: Value = None
+        if self.platform_name is not None:
+            platform = {"ns_id": self.platform_ns_id, "name": self.platform_name}
+        return {
+            "ns_id": self.ns_id,
+            "cluster_id": self.cluster_id,
+            "active": self.is_active,
+            "interval": format_duration_ms(self.interval_ms),
+            "platform": platform,
+            "mode": self.mode.to_spec(),
+            "declaration": self.declaration.to_spec(),
+        }
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Value]) -> ClusterSpec:
+        """The cluster of a spec that `to_spec` made."""
+        violations = Violations()
+        cluster = read_cluster_spec(spec, metadata_name=None, violations=violations)
+        violations.raise_if_any()
+        return cluster
+
+
+def read_cluster_spec(
+    spec: Mapping[str, Value], *, metadata_name: str | None, violations: Violations
+) -> ClusterSpec:
+    """The cluster that a user's spec declares; its faults go to `violations`."""
+    path: Path = ("spec",)
+    violations.mapping(
+        spec,
+        path,
+        fields=("ns_id", "cluster_id", "active", "interval", "platform", "mode", "declaration"),
+    )
+    ns_id = violations.name(spec.get("ns_id", "default"), (*path, "ns_id"))
+    cluster_id = violations.name(spec.get("cluster_id", metadata_name), (*path, "cluster_id"))
+    if metadata_name and cluster_id and metadata_name != cluster_id:
+        violations.add(("metadata", "name"), "differs from spec.cluster_id")
+    platform_ns_id, platform_name = _read_platform_ref(spec, ns_id, violations)
+    declaration = read_declared(
+        spec.get("declaration", {}),
+        (*path, "declaration"),
+        cluster_id=cluster_id,
+        violations=violations,
+    )
+    if declaration.definition is not None and spec.get("platform") is None:
+        violations.add((*path, "platform"), "required by declaration.definition")
+    return ClusterSpec(
+        ns_id=ns_id,
+        cluster_id=cluster_id,
+        is_active=violations.boolean(spec.get("active", True), (*path, "active"), default=False),
+        interval_ms=_read_interval(spec, violations),
+        platform_ns_id=platform_ns_id,
+        platform_name=platform_name,
+        mode=_read_mode(spec.get("mode"), (*path, "mode"), violations),
+        declaration=declaration,
+    )
+
+
+def _read_interval(spec: Mapping[str, Value], violations: Violations) -> int:
+    path = ("spec", "interval")
+    interval_ms = violations.duration_ms(
+        spec.get("interval", format_duration_ms(INTERVAL_MS_DEFAULT)),
+        path,
+        default_ms=INTERVAL_MS_DEFAULT,
+        unit_ms=1_000,
+        highest_ms=INTERVAL_MS_MAX,
+    )
+    if interval_ms < INTERVAL_MS_MIN:
+        violations.add(path, f"must be at least {format_duration_ms(INTERVAL_MS_MIN)}")
+    return interval_ms
+
+
+def _read_platform_ref(
+    spec: Mapping[str, Value], ns_id: str, violations: Violations
+) -> tuple[str | None, str | None]:
+    value, path = spec.get("platform"), ("spec", "platform")
+    if value is None:
+        return None, None
+    fields = violations.mapping(value, path, fields=("ns_id", "name"))
+    owner = fields.get("ns_id")
+    return (
+        ns_id if owner is None else violations.name(owner, (*path, "ns_id")),
+        violations.name(fields.get("name"), (*path, "name")),
+    )
+
+
+def _read_mode(value: Value, path: Path, violations: Violations) -> ModeSetting:
+    """The short form is the bare name of the mode."""
+    if value is None:
+        return ModeSetting()
+    if isinstance(value, str):
+        return ModeSetting(mode=violations.choice(value, path, Mode, default=Mode.OBSERVE))
+    fields = violations.mapping(value, path, fields=("mode", "actor", "reason", "until"))
+    until, until_ms = fields.get("until"), None
+    if until is not None:
+        until_ms = parse_rfc3339_ms(until) if isinstance(until, str) else None
+        if until_ms is None:
+            violations.add((*path, "until"), "must be a time in UTC as 2026-12-01T06:00:00Z")
+    return ModeSetting(
+        mode=violations.choice(fields.get("mode"), (*path, "mode"), Mode, default=Mode.OBSERVE),
+        actor=violations.text_or_none(fields.get("actor"), (*path, "actor")),
+        reason=violations.text_or_none(fields.get("reason"), (*path, "reason")),
+        until_wall_ms=until_ms,
+    )

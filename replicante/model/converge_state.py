@@ -1,0 +1,43 @@
+"""What the decisions of one cluster remember from cycle to cycle. Pure.
+
+Called by `orchestrate`; stored by `state`. Starts are kept, not ends: a changed length in the
+declaration takes effect at once.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from replicante.model.records import Record
+
+
+class Suspicion(Record, frozen=True, kw_only=True):
+    """Something seen in several cycles in a row; it is forgotten in the first one without it."""
+
+    since_ms: int
+    count: int
+    last_ms: int
+
+
+class Attempts(Record, frozen=True, kw_only=True):
+    """Failures in a row of one step."""
+
+    count: int
+    last_ms: int
+
+
+class ConvergeState(Record, frozen=True, kw_only=True):
+    ns_id: str
+    cluster_id: str
+    graces: dict[str, int] = msgspec.field(default_factory=dict)
+    """Step → cluster ms at which it acted last."""
+    suspicions: dict[str, Suspicion] = msgspec.field(default_factory=dict)
+    """Subject, as `primary-down:0` → how often it was seen."""
+    attempts: dict[str, Attempts] = msgspec.field(default_factory=dict)
+    """Step → its failures in a row; a success takes it away."""
+    recovered_ms: int | None = None
+    """When the roles were changed last: a quiet period follows."""
+    conditions: dict[str, int] = msgspec.field(default_factory=dict)
+    """Condition that holds → cluster ms since when."""
+    epoch: int = 0
+    """The greatest fencing token under which this state was written."""

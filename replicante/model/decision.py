@@ -1,0 +1,140 @@
+"""What a cycle saw, what it would do, and which rule said what: the stored record. Pure.
+
+Made by `orchestrate`, stored by `state`, turned into answers by `orchestrate.explain`. It is made
+by every cycle, also by one that does nothing: "why did it do nothing?" is what people ask most.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from replicante.model.codec import Value
+from replicante.model.records import Record
+
+
+class Ruling(enum.StrEnum):
+    """What a rule says of a proposal; the gravest of all rulings counts."""
+
+    ALLOW = "allow"
+    NEED_APPROVAL = "need_approval"
+    DENY = "deny"
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    rule: str
+    ruling: Ruling
+    reason: str
+    """One sentence; for anything but allow also what would have to change."""
+    evidence: dict[str, Value] = msgspec.field(default_factory=dict)
+
+
+class Loss(Record, frozen=True, kw_only=True):
+    """The price of a proposal in acknowledged writes."""
+
+    is_none: bool
+    """True: nothing acknowledged can be lost."""
+    known_min: int | None = None
+    """At least so much by what was seen, in `unit`; None: it cannot be said."""
+    unit: str | None = None
+    blind_ms: int | None = None
+    """Time before the failure of which nothing was seen: what was written then is not counted."""
+    text: str
+
+
+class Outcome(enum.StrEnum):
+    DONE = "done"
+    """The action was created and may be sent."""
+    AWAITS_APPROVAL = "awaits_approval"
+    """The action was created and waits for a person."""
+    WOULD_DO = "would_do"
+    """Nothing but the mode stands against it."""
+    DENIED = "denied"
+
+
+class ProposalRecord(Record, frozen=True, kw_only=True):
+    step: str
+    """`failover`, `scale_up`, …"""
+    action_kind: str
+    node_id: str | None
+    """Where the node action runs; None for an orchestrator action."""
+    args: Value = None
+    effect: str
+    """One sentence in the future tense."""
+    loss: Loss
+    is_disruptive: bool
+    outcome: Outcome
+    verdicts: tuple[Verdict, ...]
+    action_id: str | None = None
+    """The action that was created, or that waits already."""
+
+
+class CandidateRecord(Record, frozen=True, kw_only=True):
+    """One node that could be chosen, and why it is or is not."""
+
+    step: str
+    node_id: str
+    is_eligible: bool
+    reasons: tuple[str, ...] = ()
+    offset: int | None = None
+    loss: Loss | None = None
+
+
+class ForcedOption(Record, frozen=True, kw_only=True):
+    """A way out that only a person may take."""
+
+    verb: str
+    """The action kind to ask for."""
+    args: Value
+    price: Loss
+    text: str
+
+
+class ConditionRecord(Record, frozen=True, kw_only=True):
+    """Something that holds now. It clears by itself: it is not in the next record."""
+
+    name: str
+    subject: str
+    """Node id, `shard/ID`, or empty for the cluster."""
+    message: str
+    since_ms: int
+    evidence: dict[str, Value] = msgspec.field(default_factory=dict)
+
+
+class IdleStep(Record, frozen=True, kw_only=True):
+    """A step that had nothing to propose, and why."""
+
+    step: str
+    reason: str
+
+
+class Decision(Record, frozen=True, kw_only=True):
+    ns_id: str
+    cluster_id: str
+    decision_id: str
+    epoch: int
+    now_ms: int
+    wall_now_ms: int
+    mode: str
+    """`active`, `observe`, `paused` or `delete`, as it was in force."""
+    mode_reason: str
+    conditions: tuple[ConditionRecord, ...] = ()
+    proposals: tuple[ProposalRecord, ...] = ()
+    candidates: tuple[CandidateRecord, ...] = ()
+    options: tuple[ForcedOption, ...] = ()
+    idle: tuple[IdleStep, ...] = ()
+    unfenced: tuple[str, ...] = ()
+    """Nodes whose agents keep no epoch."""
+    observations: dict[str, str] = msgspec.field(default_factory=dict)
+    """Node → how its agent answered."""
+    sent: tuple[str, ...] = ()
+    """Node actions that this cycle submits."""
+
+    def essence(self) -> dict[str, Value]:
+        """The record without times and ids: two cycles that agree here decided the same, and the
+        second need not be kept."""
+        value = self.to_value()
+        for name in ("decision_id", "epoch", "now_ms", "wall_now_ms"):
+            del value[name]
+        return value
