@@ -15,7 +15,8 @@ from pathlib import Path
 
 from replicante import limits
 from replicante.clock import SystemClock
-from replicante.config import PeerConfig, Problem, validate
+from replicante.config import PeerConfig, Problem
+from replicante.config_rules import validate
 from replicante.config_schema import ENVIRONMENT_PREFIX, Setting, Value, build, settings
 from replicante.errors import InvalidConfig
 

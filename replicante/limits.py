@@ -160,6 +160,13 @@ CLOCK_TICK_MS = 10_000
 """While any deadline exists the clock is replicated at least this often."""
 LOG_TAIL_BYTES_MAX = 16 * MIB
 """Newest log entries kept in memory for followers and apply; older ones are read from disk."""
+LOG_KEPT_BYTES_DEFAULT = 64 * MIB
+"""Entries that are kept although the state has what they did: a peer that was away catches up
+from them, and a start reads and verifies them, which takes about a second."""
+LOG_SEGMENT_BYTES = 1 * MIB
+"""The log is trimmed by so much at once: deleting it takes a few milliseconds of one commit."""
+LOG_SEGMENT_ENTRIES_MAX = 4_096
+"""As LOG_SEGMENT_BYTES, where entries are small."""
 
 # --- state ------------------------------------------------------------
 STATE_MAP_BYTES_DEFAULT = 64 * GIB

@@ -233,6 +233,7 @@ class PeerServer:
             election_ms_min=config.raft.election_ms_min,
             election_ms_max=config.raft.election_ms_max,
             log_map_bytes=config.storage.log_map_bytes,
+            log_kept_bytes=config.storage.log_kept_bytes,
             flush_interval_ms=config.storage.flush_interval_ms,
             server_ssl=tls.server if tls else None,
             client_ssl=tls.client if tls else None,

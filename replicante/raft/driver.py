@@ -35,7 +35,7 @@ from replicante.raft.inputs import (
 from replicante.raft.log import Log
 from replicante.raft.membership import Configuration
 from replicante.raft.observations import LeaderChanged, RoleChanged
-from replicante.raft.reads import Confirmation, Reads
+from replicante.raft.reading import Reading
 from replicante.raft.records import encode_detail, encode_items
 from replicante.raft.state_machine import EntryKind
 from replicante.raft.status import Role
@@ -67,6 +67,7 @@ class Driver:
         heartbeat_ms: int = limits.HEARTBEAT_MS,
         election_ms_min: int = limits.ELECTION_MS_MIN,
         election_ms_max: int = limits.ELECTION_MS_MAX,
+        log_kept_bytes: int = limits.LOG_KEPT_BYTES_DEFAULT,
     ) -> None:
         self.identity = identity
         self.log = log
@@ -84,12 +85,13 @@ class Driver:
         )
         self.engine.own_key_payload = encode_detail({"leader": identity.peer_id})
         self._heartbeat_ms = heartbeat_ms
-        self._resend_ms = election_ms_min
+        self._log_kept_bytes = log_kept_bytes
         self._forwarding = Forwarding(
             identity=identity, engine=self.engine, entropy=entropy, resend_ms=limits.RESEND_MS
         )
         self._proposals = self._forwarding.own
-        self._reads = Reads(boot=identity.boot)
+        self._reading = Reading(self.engine, boot=identity.boot, resend_ms=election_ms_min)
+        self._reads = self._reading.own
         self._freshness = Freshness(started_term=self.engine.term)
         self._last_step_ms = now_ms
         self._last_tick_entry_ms = now_ms
@@ -112,16 +114,17 @@ class Driver:
         effects.proposals += self._proposals.expire_waiting(now_ms)
         self._forwarding.send(effects, now_ms=now_ms)
         self._propose_block(effects)
-        if self.engine.is_leader and self._reads_to_confirm():
+        if self.engine.is_leader and self._reading.wants_round(now_ms):
             self.engine.broadcast()
         self.engine.tick()
         self._notice_leadership(effects)
         self._apply(effects)
-        self._confirm_reads(effects)
-        self._answer_reads(effects)
+        self._reading.confirm(effects, now_ms=now_ms)
+        self._reading.answer(effects, applied_index=self.applied_index, now_ms=now_ms)
         effects.proposals += self._proposals.expire(now_ms)
         self._advance_clock(now_ms)
         self._hand_over(now_ms)
+        self._trim_log()
         self._sort_outbox(effects)
         return effects
 
@@ -304,51 +307,15 @@ class Driver:
                         self._forwarding.session_opened(fate)
             commands_count += 1
 
-    # --- reads -------------------------------------------------------------------------------
+    # --- the log's beginning, clock, transfer, outbox ----------------------------------------
 
-    def _reads_to_confirm(self) -> bool:
-        """As leader: turns waiting reads into confirmations that need the next round; True if
-        there are any."""
-        if not self.engine.is_own_term_committed:
-            return False
-        requests: list[tuple[str | None, int]] = list(self._reads.requests)
-        self._reads.requests.clear()
-        if self._reads.has_unasked():
-            requests.append((None, self._reads.ask(self._now_ms)))
-        for requester, number in requests:
-            self._reads.confirmations.append(
-                Confirmation(self.engine.round + 1, self.engine.commit_index, requester, number)
-            )
-        return bool(requests)
-
-    def _confirm_reads(self, effects: Effects) -> None:
-        engine = self.engine
-        if engine.is_leader:
-            for confirmed in self._reads.confirmed(engine.quorum_round()):
-                if confirmed.requester is None:
-                    self._reads.known(confirmed.number, confirmed.index)
-                else:
-                    reply = m.ReadIndexReply(number=confirmed.number, index=confirmed.index)
-                    engine.outbox.append((confirmed.requester, reply))
-            if engine.is_own_term_committed and self._reads.is_asking:
-                effects.has_more = True  # they waited for the first commit of this term
-            return
-        self._reads.requests.clear()  # their owners ask again, or ask another leader
-        if engine.leader_key is None or engine.leader_key not in engine.connected:
-            return
-        self._reads.ask_again(asked_before_ms=self._now_ms - self._resend_ms)
-        if self._reads.has_unasked():
-            request = m.ReadIndexRequest(number=self._reads.ask(self._now_ms))
-            engine.outbox.append((engine.leader_key, request))
-
-    def _answer_reads(self, effects: Effects) -> None:
-        effects.reads += self._reads.finish(
-            applied_index=self.applied_index,
-            now_ms=self._now_ms,
-            has_leader=self.engine.leader_key is not None,
+    def _trim_log(self) -> None:
+        """Drops one segment a step of what the state machine has durably (ADR 0019)."""
+        index = self.log.trim_point(
+            kept_bytes=self._log_kept_bytes, applied_index=self.host.machine.durable_index
         )
-
-    # --- clock, transfer, outbox -------------------------------------------------------------
+        if index is not None:
+            self.log.trim_to(index)
 
     def _keep_clock_above_log(self) -> None:
         """A new leader starts from the greatest clock that it has in its log or heard (ADR

@@ -137,7 +137,16 @@ class Engine(ElectingEngine):
         self._remember_leader(key)
         self._follow(key)
         self.heard_clock_ms = max(self.heard_clock_ms, append.clock_ms)
-        if self.log.term_at(append.prev_index) != append.prev_term:
+        if append.prev_index < self.log.first_index and append.prev_index:
+            # It was trimmed here, so it was committed, and so is the base: whoever leads a later
+            # term has both (leader completeness, figure 3).
+            ack = m.AppendAck(
+                term=self.term,
+                round=append.round,
+                is_success=True,
+                match_index=self.log.first_index,
+            )
+        elif self.log.term_at(append.prev_index) != append.prev_term:
             hint_index, hint_term = refusal_hint(self.log, append)
             ack = m.AppendAck(
                 term=self.term,
@@ -215,10 +224,12 @@ class Engine(ElectingEngine):
             self._SyncObj__raftNextIndex[node] = progress.next_index
 
     def _send_heartbeat(self, key: str, progress: Progress) -> None:
-        """Built on what the follower is known to have, so that it always succeeds."""
-        prev_term = self.log.term_at(progress.match_index)
-        assert prev_term is not None
-        self._send_append(key, progress, progress.match_index, prev_term, [], b"")
+        """Built on what the follower is known to have, so that it always succeeds; on nothing
+        where that was trimmed here."""
+        prev_index, prev_term = progress.match_index, self.log.term_at(progress.match_index)
+        if prev_term is None:
+            prev_index, prev_term = 0, 0
+        self._send_append(key, progress, prev_index, prev_term, [], b"")
 
     def _send_append(
         self,

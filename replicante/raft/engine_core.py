@@ -126,7 +126,7 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
         return False
 
     def _SyncObj__tryLogCompaction(self) -> None:
-        """Nothing is trimmed before snapshots exist."""
+        """The driver trims the log (ADR 0019)."""
 
     def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:
         raise FatalError("PySyncObj's dump files are never used")

@@ -3,7 +3,8 @@ No I/O of its own.
 
 Writes are staged and leave as one `WriteSet` per step; `persisted` says that the set is
 durable. Reads see staged writes. The newest entries are kept in memory (LOG_TAIL_BYTES_MAX),
-older ones come from the backend.
+older ones come from the backend. The oldest ones are trimmed once the state machine has what they
+did; the first that is left stays as the place that others are compared with (ADR 0019).
 
 Invariants: indexes are dense; terms and clocks never decrease along the log; nothing at or
 below `commit_floor` is ever truncated; `durable_index` ≤ `last_index`, and never counts an
@@ -14,14 +15,18 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from replicante import limits
 from replicante.errors import FatalError
+from replicante.raft.log_sizes import LogSizes
 from replicante.raft.records import CHAIN_ZERO, Record, encode_record
+from replicante.raft.state_machine import EntryKind
 
+FIRST_INDEX = 1
+"""Of the entry that a cluster is born with, in generation 0: nothing was ever before it."""
 _READ_ENTRIES_MAX = 16
 """Entries fetched from the backend at once: of full size, they are still read in one slice."""
 
@@ -37,14 +42,28 @@ class HardState:
     """Number of starts of this data directory; names the forwarding session (ADR 0014)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """Where a trimmed log begins: its first entry, which was applied, and what was known there."""
+
+    index: int
+    term: int
+    clock_ms: int
+    chain: bytes
+    configuration_index: int
+    configuration: bytes
+    """Payload of the newest GENESIS or CONFIGURATION entry at or below `index`."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteSet:
     """One durable transaction: first drop every entry from `truncate_from` on, then add
-    `records`."""
+    `records`, then drop every entry below `base`."""
 
     truncate_from: int | None
     records: tuple[tuple[int, bytes], ...]
     hard: HardState | None
+    base: Base | None = None
 
 
 class LogBackend(Protocol):
@@ -75,6 +94,57 @@ class LoadedLog:
     """(first index of the run, term), ascending."""
     tail: list[Record] = field(default_factory=list)
     """The newest entries, ending with `last`; at least `last` itself."""
+    configurations: list[tuple[int, bytes]] = field(default_factory=list)
+    """(index, payload) of the configurations, ascending; the first may lie below first_index."""
+    sizes: LogSizes = field(default_factory=LogSizes)
+
+
+def load_records(
+    records: Iterable[Record],
+    *,
+    hard: HardState,
+    base: Base | None,
+    tail_bytes_max: int | None = None,
+    segment_bytes: int = limits.LOG_SEGMENT_BYTES,
+) -> LoadedLog | None:
+    """What a log is known by, read off its entries, which are dense and ascending. None when
+    there are none.
+
+    tail_bytes_max: None for LOG_TAIL_BYTES_MAX. segment_bytes: see LogSizes.
+    """
+    if tail_bytes_max is None:
+        tail_bytes_max = limits.LOG_TAIL_BYTES_MAX
+    runs: list[tuple[int, int]] = []
+    configurations = [] if base is None else [(base.configuration_index, base.configuration)]
+    sizes = LogSizes(segment_bytes)
+    tail: deque[Record] = deque()
+    tail_bytes, first_index = 0, 0
+    for record in records:
+        first_index = first_index or record.index
+        if not runs or runs[-1][1] != record.term:
+            runs.append((record.index, record.term))
+        if is_configuration(record) and (base is None or record.index > base.index):
+            configurations.append((record.index, record.payload))
+        sizes.add(record.index, record.size_bytes)
+        tail.append(record)
+        tail_bytes += record.size_bytes
+        while tail_bytes > tail_bytes_max and len(tail) > 1:
+            tail_bytes -= tail.popleft().size_bytes
+    if not tail:
+        return None
+    return LoadedLog(
+        hard=hard,
+        first_index=first_index,
+        last=tail[-1],
+        term_runs=runs,
+        tail=list(tail),
+        configurations=configurations,
+        sizes=sizes,
+    )
+
+
+def is_configuration(record: Record) -> bool:
+    return record.kind in (EntryKind.GENESIS, EntryKind.CONFIGURATION)
 
 
 class Log:
@@ -89,6 +159,9 @@ class Log:
         self._truncate_from: int | None = None
         self._staged: list[Record] = []
         self._is_hard_staged = False
+        self._configurations = list(loaded.configurations)
+        self._sizes = loaded.sizes
+        self._staged_base: Base | None = None
         self._in_flight: WriteSet | None = None
         self.commit_floor = 0
         """Entries up to here were committed or applied: truncating them is a broken promise."""
@@ -121,12 +194,32 @@ class Log:
 
     @property
     def has_writes(self) -> bool:
-        return bool(self._staged) or self._truncate_from is not None or self._is_hard_staged
+        is_cut = self._truncate_from is not None or self._staged_base is not None
+        return bool(self._staged) or is_cut or self._is_hard_staged
 
     @property
     def is_promise_staged(self) -> bool:
         """A term or vote that is not on disk yet."""
         return self._is_hard_staged
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all entries; an estimate after truncations."""
+        return self._sizes.total_bytes
+
+    @property
+    def configuration(self) -> tuple[int, bytes]:
+        """(index, payload) of the newest configuration, committed or not (thesis §4.1)."""
+        return self._configurations[-1]
+
+    def configuration_at(self, index: int) -> tuple[int, bytes]:
+        """As `configuration`, of the entries up to `index`, which lies in the log."""
+        place = bisect.bisect_right(self._configurations, index, key=lambda found: found[0]) - 1
+        return self._configurations[place]
+
+    def can_send_from(self, index: int) -> bool:
+        """Whether entries from `index` on can be sent: the one before is known, or was never."""
+        return index > self._first_index or index == self._first_index == FIRST_INDEX
 
     def term_at(self, index: int) -> int | None:
         """None outside the log; 0 at index 0, the place before the first entry of generation 0."""
@@ -198,6 +291,9 @@ class Log:
             self._runs.append((record.index, record.term))
         self._tail.append(record)
         self._tail_bytes += record.size_bytes
+        if is_configuration(record):
+            self._configurations.append((record.index, record.payload))
+        self._sizes.add(record.index, record.size_bytes)
         self._staged.append(record)
 
     def truncate_from(self, index: int) -> None:
@@ -213,6 +309,9 @@ class Log:
             self._tail_bytes -= self._tail.pop().size_bytes
         while self._runs[-1][0] >= index:
             self._runs.pop()
+        while self._configurations[-1][0] >= index:
+            self._configurations.pop()
+        self._sizes.truncate_from(index)
         self._staged = [record for record in self._staged if record.index < index]
         if index <= self._durable_index or self._in_flight is not None:
             self._truncate_from = min(index, self._truncate_from or index)
@@ -226,6 +325,42 @@ class Log:
     def chain(self) -> bytes:
         return self._tail[-1].chain if self._tail else CHAIN_ZERO
 
+    def trim_point(self, *, kept_bytes: int, applied_index: int) -> int | None:
+        """Where the log may begin next: about `kept_bytes` stay, and everything after
+        `applied_index`, which a state machine has durably. None when there is nothing to drop."""
+        limit = min(applied_index, self.commit_floor, self._durable_index)
+        return self._sizes.trim_point(kept_bytes=kept_bytes, limit=limit)
+
+    def trim_to(self, index: int) -> None:
+        """Drops every entry below `index`, which stays: the check of what follows needs its term
+        and chain. What a caller may drop is told by `trim_point`."""
+        assert self._first_index <= index <= min(self.commit_floor, self._durable_index)
+        self._staged_base = self.base_at(index)
+        self._begin_at(index)
+
+    def base_at(self, index: int) -> Base:
+        """What is to be known of an entry of this log for another log to begin there."""
+        record = self.get(index)
+        configuration_index, configuration = self.configuration_at(index)
+        return Base(
+            index=index,
+            term=record.term,
+            clock_ms=record.clock_ms,
+            chain=record.chain,
+            configuration_index=configuration_index,
+            configuration=configuration,
+        )
+
+    def _begin_at(self, index: int) -> None:
+        self._first_index = index
+        while len(self._runs) > 1 and self._runs[1][0] <= index:
+            self._runs.pop(0)
+        while len(self._configurations) > 1 and self._configurations[1][0] <= index:
+            self._configurations.pop(0)
+        self._sizes.drop_below(index)
+        while self._tail[0].index < index:
+            self._tail_bytes -= self._tail.popleft().size_bytes
+
     # --- handing writes to the disk ----------------------------------------------------------
 
     def take_writes(self) -> WriteSet:
@@ -234,8 +369,10 @@ class Log:
             truncate_from=self._truncate_from,
             records=tuple((record.index, encode_record(record)) for record in self._staged),
             hard=self._hard if self._is_hard_staged else None,
+            base=self._staged_base,
         )
         self._in_flight = writes
+        self._staged_base = None
         self._truncate_from, self._staged, self._is_hard_staged = None, [], False
         return writes
 
@@ -249,11 +386,3 @@ class Log:
     def _shrink_tail(self) -> None:
         while self._tail_bytes > limits.LOG_TAIL_BYTES_MAX and len(self._tail) > 1:
             self._tail_bytes -= self._tail.popleft().size_bytes
-
-
-def runs_of(records: Sequence[Record]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for record in records:
-        if not runs or runs[-1][1] != record.term:
-            runs.append((record.index, record.term))
-    return runs

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,10 +21,9 @@ import lmdb
 import lmdb.verify
 import msgpack
 
-from replicante import limits
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import CorruptData, DiskFull, FatalError, StartRefused, UnsupportedFormat
-from replicante.raft.log import HardState, LoadedLog, WriteSet
+from replicante.raft.log import Base, HardState, LoadedLog, WriteSet, load_records
 from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record
 
 FORMAT_VERSION = 1
@@ -35,6 +33,7 @@ _KEY = struct.Struct(">Q")
 _CRC = struct.Struct(">I")
 _HEADER_ROW = b"header"
 _HARD_ROW = b"hard"
+_BASE_ROW = b"base"
 _WAY_OUT = (
     "this copy is damaged: move the directory away and let the peer join again, empty",
     "if every peer is damaged, keep all directories and restore from a backup",
@@ -157,8 +156,13 @@ class LmdbLog:
     # --- LogBackend --------------------------------------------------------------------------
 
     def write(self, writes: WriteSet) -> None:
-        rows = {} if writes.hard is None else {_HARD_ROW: asdict(writes.hard)}
-        self._transact(rows, writes.truncate_from, writes.records)
+        rows: dict[bytes, dict[str, Any]] = {}
+        if writes.hard is not None:
+            rows[_HARD_ROW] = asdict(writes.hard)
+        if writes.base is not None:
+            rows[_BASE_ROW] = asdict(writes.base)
+        trim_to = None if writes.base is None else writes.base.index
+        self._transact(rows, writes.truncate_from, writes.records, trim_to=trim_to)
 
     def read(self, low: int, high: int) -> list[Record]:
         records: list[Record] = []
@@ -174,35 +178,27 @@ class LmdbLog:
         """Verifies every record and the chain; None before genesis. Raises CorruptData with the
         way out."""
         hard = self._hard_state()
-        runs: list[tuple[int, int]] = []
-        tail: deque[Record] = deque()
-        tail_bytes, first_index = 0, 0
-        for record in self._scan():
-            first_index = first_index or record.index
-            if not runs or runs[-1][1] != record.term:
-                runs.append((record.index, record.term))
-            tail.append(record)
-            tail_bytes += record.size_bytes
-            while tail_bytes > limits.LOG_TAIL_BYTES_MAX and len(tail) > 1:
-                tail_bytes -= tail.popleft().size_bytes
-        if not tail:
+        base = self._base()
+        loaded = load_records(self._scan(base), hard=hard, base=base)
+        if loaded is None:
+            if base is not None:
+                raise self._missing(base.index)
             return None
-        if tail[-1].term > hard.term:
+        if loaded.last.term > hard.term:
             raise CorruptData(
-                f"{self._path} has entries of term {tail[-1].term} and a promise for term"
+                f"{self._path} has entries of term {loaded.last.term} and a promise for term"
                 f" {hard.term} only: what it promised since is lost",
                 hints=_WAY_OUT,
             )
-        return LoadedLog(
-            hard=hard, first_index=first_index, last=tail[-1], term_runs=runs, tail=list(tail)
-        )
+        return loaded
 
     # --- below -------------------------------------------------------------------------------
 
-    def _scan(self) -> Iterator[Record]:
-        """Every record in order, each proved to follow the one before it."""
-        chain = CHAIN_ZERO
-        expected: int | None = None
+    def _scan(self, base: Base | None) -> Iterator[Record]:
+        """Every record in order, each proved to follow the one before it, the first to be the one
+        that the log was trimmed to."""
+        chain: bytes | None = CHAIN_ZERO if base is None else None
+        expected: int | None = None if base is None else base.index
         with self._reading() as txn:
             for key, stored in txn.cursor(db=self._entries):
                 if len(key) != _KEY.size:
@@ -211,6 +207,8 @@ class LmdbLog:
                 if expected is not None and index != expected:
                     raise self._missing(expected)
                 record = self._decode(index, stored, chain)
+                if base is not None and index == base.index and record.chain != base.chain:
+                    raise self._missing(index)
                 chain, expected = record.chain, index + 1
                 yield record
 
@@ -231,6 +229,13 @@ class LmdbLog:
             return HardState(**fields) if fields is not None else HardState()
         except TypeError as error:
             raise CorruptData(f"the hard state in {self._path} is incomplete: {error}") from error
+
+    def _base(self) -> Base | None:
+        fields = self._read_row(_BASE_ROW)
+        try:
+            return Base(**fields) if fields is not None else None
+        except TypeError as error:
+            raise CorruptData(f"the base row in {self._path} is incomplete: {error}") from error
 
     def _decode(self, index: int, stored: bytes, chain_before: bytes | None) -> Record:
         try:
@@ -259,6 +264,8 @@ class LmdbLog:
         rows: dict[bytes, dict[str, Any]],
         truncate_from: int | None,
         records: tuple[tuple[int, bytes], ...],
+        *,
+        trim_to: int | None = None,
     ) -> None:
         if not self._is_open:
             self._open()  # found no room last time
@@ -272,6 +279,8 @@ class LmdbLog:
                     self._truncate(txn, truncate_from)
                 for index, stored in records:
                     txn.put(_KEY.pack(index), stored, db=self._entries)
+                if trim_to is not None:
+                    self._trim(txn, trim_to)
         except lmdb.Error as error:
             self._fail(error)
 
@@ -279,6 +288,12 @@ class LmdbLog:
         with txn.cursor(db=self._entries) as cursor:
             found = cursor.set_range(_KEY.pack(index))
             while found:
+                found = cursor.delete()
+
+    def _trim(self, txn: lmdb.Transaction, index: int) -> None:
+        with txn.cursor(db=self._entries) as cursor:
+            found = cursor.first()
+            while found and bytes(cursor.key()) < _KEY.pack(index):
                 found = cursor.delete()
 
     def _fail(self, error: lmdb.Error) -> None:

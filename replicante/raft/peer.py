@@ -17,7 +17,6 @@ from replicante.clock import Clock, SystemClock
 from replicante.dir_lock import DirLock
 from replicante.entropy import Entropy, SystemEntropy
 from replicante.errors import (
-    CorruptData,
     DiskFull,
     NoLeader,
     OutcomeUnknown,
@@ -29,13 +28,14 @@ from replicante.errors import (
 from replicante.raft import driver as d
 from replicante.raft.callers import Callers, Proposed
 from replicante.raft.commit_thread import CommitThread
-from replicante.raft.data_dir import count_boot, open_log
+from replicante.raft.data_dir import open_log
 from replicante.raft.engine_check import check_engine
-from replicante.raft.host import InMemoryMachine, MachineHost
-from replicante.raft.log import Log, WriteSet
-from replicante.raft.membership import Configuration, configuration_of
+from replicante.raft.host import InMemoryMachine
+from replicante.raft.log import WriteSet
+from replicante.raft.membership import Configuration
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import CommitDone, DiskFullChanged, Observation, RoleChanged
+from replicante.raft.peer_driver import open_driver
 from replicante.raft.peer_status import status_of, unborn_status
 from replicante.raft.settings import PeerSettings
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
@@ -330,36 +330,15 @@ class Peer:
 
     def _begin(self) -> None:
         """The cluster exists: from now on there is a driver."""
-        loaded = self._store.load()
-        if loaded is None:
-            raise CorruptData(f"{self.settings.data_dir}/log names a cluster and has no entries")
-        if self._machine.applied_index > loaded.last.index:
-            raise CorruptData(
-                f"the state in {self.settings.data_dir} is at entry {self._machine.applied_index},"
-                f" its log ends at {loaded.last.index}: the log was replaced or cut",
-                hints=("put the log back, or let this peer join again with an empty directory",),
-            )
-        header = self._neighbours.header
-        hard = count_boot(self._store, loaded)
-        log = Log(self._store, loaded)
-        # Nothing is trimmed yet, so the newest configuration is that of genesis.
-        genesis = log.get(log.first_index)
-        key = f"{header.peer_id}/{header.incarnation}"
-        configuration = configuration_of(genesis.header().detail)
-        self._driver = d.Driver(
-            identity=d.Identity(
-                peer_id=header.peer_id, key=key, incarnation=header.incarnation, boot=hard.boot
-            ),
-            configuration=configuration,
-            log=log,
-            host=MachineHost(self._machine),
+        self._driver = open_driver(
+            self.settings,
+            self._neighbours.header,
+            self._store,
+            self._machine,
             entropy=self._entropy,
             now_ms=self._clock.monotonic_ms(),
-            heartbeat_ms=self.settings.heartbeat_ms,
-            election_ms_min=self.settings.election_ms_min,
-            election_ms_max=self.settings.election_ms_max,
         )
-        self._neighbours.set_configuration(configuration)
+        self._neighbours.set_configuration(self._driver.engine.configuration)
         self._wake.set()
 
     def _refuse_when_unable(self) -> None:

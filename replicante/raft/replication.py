@@ -79,9 +79,11 @@ def next_entries(progress: Progress, log: Log) -> tuple[int, int, list[WireRecor
     left or may be sent."""
     if progress.next_index > log.last_index or not progress.has_room:
         return None
+    if not log.can_send_from(progress.next_index):
+        return None  # it needs a snapshot
     prev_index = progress.next_index - 1
     prev_term = log.term_at(prev_index)
-    assert prev_term is not None, "nothing is trimmed below a follower's next index yet"
+    assert prev_term is not None, "the entry before is known"
     records = log.read(
         progress.next_index,
         count_max=limits.APPEND_ENTRIES_MAX,

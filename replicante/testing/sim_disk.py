@@ -8,10 +8,12 @@ kept are the bytes that the log made, decoded and proved to follow each other.
 from __future__ import annotations
 
 from replicante.errors import CorruptData
-from replicante.raft.log import HardState, LoadedLog, WriteSet, runs_of
+from replicante.raft.log import Base, HardState, LoadedLog, WriteSet, load_records
 from replicante.raft.records import Record, decode_record
 
-_TAIL_RECORDS = 8
+_TAIL_BYTES = 1_000
+"""So little that old entries are read from the disk again and again."""
+_SEGMENT_BYTES = 300
 
 
 class SimDisk:
@@ -20,6 +22,7 @@ class SimDisk:
     def __init__(self, genesis: Record) -> None:
         self.hard = HardState()
         self.writes_count = 0
+        self.base: Base | None = None
         self._first_index = genesis.index
         self._records = [genesis]
 
@@ -31,6 +34,9 @@ class SimDisk:
             last = self._records[-1]
             assert index == last.index + 1, "the disk would get a hole"
             self._records.append(decode_record(index, stored, chain_before=last.chain))
+        if writes.base is not None:
+            del self._records[: writes.base.index - self._first_index]
+            self.base, self._first_index = writes.base, writes.base.index
         if writes.hard is not None:
             self.hard = writes.hard
         self.writes_count += 1
@@ -42,13 +48,15 @@ class SimDisk:
         return found
 
     def load(self) -> LoadedLog:
-        return LoadedLog(
+        loaded = load_records(
+            self._records,
             hard=self.hard,
-            first_index=self._first_index,
-            last=self._records[-1],
-            term_runs=runs_of(self._records),
-            tail=self._records[-_TAIL_RECORDS:],
+            base=self.base,
+            tail_bytes_max=_TAIL_BYTES,
+            segment_bytes=_SEGMENT_BYTES,
         )
+        assert loaded is not None
+        return loaded
 
     # --- what checks ask ---------------------------------------------------------------------
 

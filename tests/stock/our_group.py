@@ -13,7 +13,7 @@ from typing import Any
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.host import InMemoryMachine, MachineHost
-from replicante.raft.log import HardState, LoadedLog, Log, WriteSet, runs_of
+from replicante.raft.log import HardState, LoadedLog, Log, WriteSet, load_records
 from replicante.raft.membership import Configuration, Member, genesis_payload
 from replicante.raft.proposals import ProposalDone
 from replicante.raft.reads import ReadDone
@@ -40,13 +40,9 @@ class Disk:
         return [record for record in self.records if low <= record.index < high]
 
     def load(self) -> LoadedLog:
-        return LoadedLog(
-            hard=self.hard,
-            first_index=self.records[0].index,
-            last=self.records[-1],
-            term_runs=runs_of(self.records),
-            tail=list(self.records),
-        )
+        loaded = load_records(self.records, hard=self.hard, base=None)
+        assert loaded is not None
+        return loaded
 
 
 class Values:

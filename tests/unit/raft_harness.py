@@ -25,7 +25,7 @@ from replicante.errors import CorruptData
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.host import InMemoryMachine, MachineHost
-from replicante.raft.log import HardState, LoadedLog, Log, WriteSet, runs_of
+from replicante.raft.log import Base, HardState, LoadedLog, Log, WriteSet, load_records
 from replicante.raft.membership import configuration_of
 from replicante.raft.records import (
     CHAIN_ZERO,
@@ -41,6 +41,7 @@ from replicante.raft.status import Role
 HEARTBEAT_MS = 100
 ELECTION_MS_MIN = 600
 ELECTION_MS_MAX = 1_200
+SEGMENT_BYTES = 300
 NEW = HardState()
 
 
@@ -51,12 +52,16 @@ class MemoryBackend:
         self.stored = {record.index: encode_record(record) for record in records}
         self.hard = hard
         self.writes: list[WriteSet] = []
+        self.base: Base | None = None
 
     def write(self, writes: WriteSet) -> None:
         self.writes.append(writes)
         if writes.truncate_from is not None:
             self.stored = {i: row for i, row in self.stored.items() if i < writes.truncate_from}
         self.stored.update(writes.records)
+        if writes.base is not None:
+            self.base = writes.base
+            self.stored = {i: row for i, row in self.stored.items() if i >= writes.base.index}
         if writes.hard is not None:
             self.hard = writes.hard
 
@@ -66,7 +71,7 @@ class MemoryBackend:
     def records(self) -> list[Record]:
         """Everything stored, with the chain verified."""
         records: list[Record] = []
-        chain = CHAIN_ZERO
+        chain = CHAIN_ZERO if self.base is None else None
         for index in sorted(self.stored):
             try:
                 record = decode_record(index, self.stored[index], chain_before=chain)
@@ -76,15 +81,17 @@ class MemoryBackend:
             records.append(record)
         return records
 
-    def load(self, *, tail_count: int = 1_000) -> LoadedLog:
+    def load(self, *, tail_bytes_max: int | None = None) -> LoadedLog:
         records = self.records()
-        return LoadedLog(
+        loaded = load_records(
+            records,
             hard=self.hard,
-            first_index=records[0].index,
-            last=records[-1],
-            term_runs=runs_of(records),
-            tail=records[-tail_count:],
+            base=self.base,
+            tail_bytes_max=tail_bytes_max,
+            segment_bytes=300,
         )
+        assert loaded is not None
+        return loaded
 
 
 class Draws:

@@ -14,8 +14,8 @@ from replicante.config import (
     RaftSection,
     StorageSection,
     parse_address,
-    validate,
 )
+from replicante.config_rules import validate
 
 OWN = PeerSection(id="p1", data_dir=Path("/data"))
 

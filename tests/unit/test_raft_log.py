@@ -13,9 +13,9 @@ from replicante.raft.log import Log
 from replicante.raft.log_store import LmdbLog
 
 
-def opened(terms=(), *, tail_count=1_000):
+def opened(terms=(), *, tail_bytes_max=1_000_000):
     backend = MemoryBackend(history("abc", terms))
-    return Log(backend, backend.load(tail_count=tail_count)), backend
+    return Log(backend, backend.load(tail_bytes_max=tail_bytes_max)), backend
 
 
 def append(log, *, term=1, payload=b"\x90", clock_ms=0):
@@ -141,7 +141,7 @@ def test_the_newest_place_of_a_term_is_what_a_search_finds(terms, index, term):
 
 
 def test_a_read_ends_at_its_count_its_bytes_or_the_log(monkeypatch):
-    log, _ = opened([1] * 9, tail_count=2)
+    log, _ = opened([1] * 9, tail_bytes_max=150)
     indexes = [record.index for record in log.read(2, count_max=4, bytes_max=1 << 20)]
     assert indexes == [2, 3, 4, 5]
     assert len(log.read(2, count_max=9, bytes_max=1)) == 1

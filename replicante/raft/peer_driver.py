@@ -1,0 +1,72 @@
+"""Puts the driver of a born peer together from what its data directory holds. Touches the log.
+
+Called by peer, once in a process. Rule: state and log must fit each other; what lies between them
+must be in the log, or nothing is started.
+"""
+
+from __future__ import annotations
+
+from replicante.entropy import Entropy
+from replicante.errors import CorruptData
+from replicante.raft.data_dir import count_boot
+from replicante.raft.driver import Driver
+from replicante.raft.host import MachineHost
+from replicante.raft.inputs import Identity
+from replicante.raft.log import LoadedLog, Log
+from replicante.raft.log_store import LmdbLog, LogHeader
+from replicante.raft.membership import configuration_of
+from replicante.raft.records import decode_detail
+from replicante.raft.settings import PeerSettings
+from replicante.raft.state_machine import DurableStateMachine
+
+
+def open_driver(
+    settings: PeerSettings,
+    header: LogHeader,
+    store: LmdbLog,
+    machine: DurableStateMachine,
+    *,
+    entropy: Entropy,
+    now_ms: int,
+) -> Driver:
+    """Counts this start of the directory, durably. Raises CorruptData."""
+    loaded = store.load()
+    if loaded is None:
+        raise CorruptData(f"{settings.data_dir}/log names a cluster and has no entries")
+    _check_fit(settings, loaded, machine)
+    hard = count_boot(store, loaded)
+    log = Log(store, loaded)
+    _, configuration = log.configuration
+    return Driver(
+        identity=Identity(
+            peer_id=header.peer_id,
+            key=f"{header.peer_id}/{header.incarnation}",
+            incarnation=header.incarnation,
+            boot=hard.boot,
+        ),
+        configuration=configuration_of(decode_detail(configuration)),
+        log=log,
+        host=MachineHost(machine),
+        entropy=entropy,
+        now_ms=now_ms,
+        heartbeat_ms=settings.heartbeat_ms,
+        election_ms_min=settings.election_ms_min,
+        election_ms_max=settings.election_ms_max,
+        log_kept_bytes=settings.log_kept_bytes,
+    )
+
+
+def _check_fit(settings: PeerSettings, loaded: LoadedLog, machine: DurableStateMachine) -> None:
+    applied_index, last_index = machine.applied_index, loaded.last.index
+    if applied_index > last_index:
+        raise CorruptData(
+            f"the state in {settings.data_dir} is at entry {applied_index}, its log ends at"
+            f" {last_index}: the log was replaced or cut",
+            hints=("put the log back, or let this peer join again with an empty directory",),
+        )
+    if applied_index < loaded.first_index - 1:
+        raise CorruptData(
+            f"the state in {settings.data_dir} is at entry {applied_index}, its log begins at"
+            f" {loaded.first_index}: the state was replaced or removed",
+            hints=("put the state back, or let this peer join again with an empty directory",),
+        )
