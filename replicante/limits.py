@@ -163,6 +163,19 @@ LOG_TAIL_BYTES_MAX = 16 * MIB
 LOG_KEPT_BYTES_DEFAULT = 64 * MIB
 """Entries that are kept although the state has what they did: a peer that was away catches up
 from them, and a start reads and verifies them, which takes about a second."""
+SNAPSHOT_CHUNK_BYTES = 256 * KIB
+"""One message of a snapshot on its way: far below the outbox of a link, read in one slice."""
+SNAPSHOT_WINDOW_BYTES = 2 * MIB
+"""Of a snapshot, sent and not answered: hides the round trip, leaves the link room for entries."""
+SNAPSHOT_IDLE_MS_MAX = 30_000
+"""A snapshot that nobody takes is kept so long for the next one who needs it."""
+SNAPSHOT_RETRY_MS = 5_000
+"""After a snapshot could not be made, most likely for want of room."""
+SNAPSHOT_EVERY_ENTRIES = 10_000
+"""Entries after which the library saves the state of a machine in memory: what a start replays."""
+LOG_HELD_FACTOR = 4
+"""For a follower that takes a snapshot the log keeps up to this multiple of what it keeps else:
+without it, a slow transfer would end behind the log and begin again without end."""
 LOG_SEGMENT_BYTES = 1 * MIB
 """The log is trimmed by so much at once: deleting it takes a few milliseconds of one commit."""
 LOG_SEGMENT_ENTRIES_MAX = 4_096

@@ -9,7 +9,8 @@ from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.errors import WrongIdentity
 from replicante.ids import make_index
-from replicante.raft.log import HardState, LoadedLog, LogBackend, WriteSet
+from replicante.raft.log import HardState, LogBackend, WriteSet
+from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.membership import cluster_id_of
 from replicante.raft.records import CHAIN_ZERO, encode_record, make_record

@@ -32,11 +32,11 @@ from replicante.raft.inputs import (
     Received,
     TransferInput,
 )
-from replicante.raft.log import Log
-from replicante.raft.membership import Configuration
+from replicante.raft.log import Base, Log
+from replicante.raft.membership import Configuration, configuration_of
 from replicante.raft.observations import LeaderChanged, RoleChanged
 from replicante.raft.reading import Reading
-from replicante.raft.records import encode_detail, encode_items
+from replicante.raft.records import decode_detail, encode_detail, encode_items
 from replicante.raft.state_machine import EntryKind
 from replicante.raft.status import Role
 
@@ -99,6 +99,8 @@ class Driver:
         self._transfer_until_ms: int | None = None
         self._successor_asked_ms: int | None = None
         self._now_ms = now_ms
+        self.held_index: int | None = None
+        """What follows it is kept, within a bound, for who takes a snapshot as of it."""
 
     # --- the step ----------------------------------------------------------------------------
 
@@ -130,6 +132,19 @@ class Driver:
 
     def persisted(self) -> None:
         self.log.persisted()
+
+    def installed(self, base: Base, *, keeps_tail: bool) -> Effects:
+        """The machine's state and the log on disk were replaced by those as of `base`, between two
+        steps. Answers whom the jump decided; never moves the commit index beyond it."""
+        effects = Effects()
+        self.log.reset_to(base, keeps_tail=keeps_tail)
+        _, configuration = self.log.configuration
+        self.engine.installed(base.index, configuration_of(decode_detail(configuration)))
+        self.host.restored()
+        own = self.host.sessions.find(self._proposals.session)
+        effects.proposals = self._proposals.jumped(own, index=base.index)
+        self._keep_clock_above_log()
+        return effects
 
     @property
     def wants_step(self) -> bool:
@@ -202,7 +217,7 @@ class Driver:
     def _take(self, given: Input, effects: Effects) -> None:
         match given:
             case Received():
-                self._receive(given.key, given.message)
+                self._receive(given.key, given.message, effects)
             case LinkChanged():
                 self.engine.link_changed(given.key, is_up=given.is_up)
                 if given.is_up and given.key == self.engine.leader_key:
@@ -221,7 +236,7 @@ class Driver:
                 self._transfer_until_ms = given.deadline_ms
                 self._successor_asked_ms = None
 
-    def _receive(self, key: str, message: m.Message) -> None:
+    def _receive(self, key: str, message: m.Message, effects: Effects) -> None:
         match message:
             case m.Propose():
                 self._forwarding.receive(key, message)
@@ -231,6 +246,11 @@ class Driver:
                 self._reads.known(message.number, message.index)
             case m.BirthNotice():
                 pass  # this peer was born; `birth` listens to these before
+            case m.SnapshotChunk():
+                if self.engine.accepts_chunk(key, message):
+                    effects.chunks.append((key, message))
+            case m.SnapshotAck() if self.engine.is_leader and message.term == self.engine.term:
+                effects.snapshot_acks.append((key, message))
             case m.Append():
                 self.engine.receive(key, message)
                 if message.term == self.engine.term and key == self.engine.leader_key:
@@ -311,9 +331,11 @@ class Driver:
 
     def _trim_log(self) -> None:
         """Drops one segment a step of what the state machine has durably (ADR 0019)."""
-        index = self.log.trim_point(
-            kept_bytes=self._log_kept_bytes, applied_index=self.host.machine.durable_index
-        )
+        kept_bytes, applied_index = self._log_kept_bytes, self.host.machine.durable_index
+        is_within_bound = self.log.size_bytes <= kept_bytes * limits.LOG_HELD_FACTOR
+        if self.held_index is not None and is_within_bound:
+            applied_index = min(applied_index, self.held_index)
+        index = self.log.trim_point(kept_bytes=kept_bytes, applied_index=applied_index)
         if index is not None:
             self.log.trim_to(index)
 

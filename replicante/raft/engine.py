@@ -11,6 +11,7 @@ from __future__ import annotations
 from replicante.errors import FatalError
 from replicante.raft import messages as m
 from replicante.raft.engine_elections import ElectingEngine
+from replicante.raft.membership import Configuration
 from replicante.raft.records import make_record
 from replicante.raft.replication import Progress, forget_rounds, next_entries, refusal_hint
 from replicante.raft.state_machine import EntryKind
@@ -112,8 +113,30 @@ class Engine(ElectingEngine):
                 self._on_vote_reply(key, message)
             case m.TimeoutNow():
                 self._on_timeout_now(key, message)
+            case m.SnapshotAck() if message.term > self.term:
+                self._adopt_term(message.term)
+            case m.SnapshotAck():
+                pass  # what it says is SnapshotDesk's
             case _:
                 raise AssertionError(f"{type(message).__name__} is the driver's")
+
+    def accepts_chunk(self, key: str, chunk: m.SnapshotChunk) -> bool:
+        """A part of a snapshot is a word of the leader, as an append is; not of an old one."""
+        if chunk.term < self.term:
+            self._send(key, m.SnapshotAck(term=self.term, index=chunk.index, offset=0))
+            return False
+        if chunk.term > self.term:
+            self._adopt_term(chunk.term)
+        self._remember_leader(key)
+        self._follow(key)
+        return True
+
+    def installed(self, index: int, configuration: Configuration) -> None:
+        """The state jumped to `index`, which the leader had committed. configuration: the newest
+        in the log that is left."""
+        self.configuration = configuration
+        self._commit_up_to(index)
+        self._SyncObj__raftLastApplied = max(self._SyncObj__raftLastApplied, index)
 
     def hand_over(self, key: str) -> bool:
         """Asks a follower that has everything to take over; False when it does not have it yet."""
@@ -137,8 +160,9 @@ class Engine(ElectingEngine):
         self._remember_leader(key)
         self._follow(key)
         self.heard_clock_ms = max(self.heard_clock_ms, append.clock_ms)
-        if append.prev_index < self.log.first_index and append.prev_index:
-            # It was trimmed here, so it was committed, and so is the base: whoever leads a later
+        is_claim = bool(append.prev_index or append.entries)
+        if self.log.is_trimmed and append.prev_index < self.log.first_index and is_claim:
+            # That was trimmed here, so it was committed, and so is the base: whoever leads a later
             # term has both (leader completeness, figure 3).
             ack = m.AppendAck(
                 term=self.term,

@@ -7,20 +7,13 @@ same entry, so skipping or repeating it would split the histories.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 from replicante.errors import FatalError, ReplicanteError, SessionEnded
 from replicante.ids import make_stamp
 from replicante.raft.records import CommandItem, OpenItem, Record, decode_items
 from replicante.raft.sessions import SessionTable
-from replicante.raft.state_machine import (
-    DurableStateMachine,
-    Entry,
-    EntryHeader,
-    EntryKind,
-    StateMachine,
-)
+from replicante.raft.state_machine import DurableStateMachine, EntryKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +52,10 @@ class MachineHost:
     def __init__(self, machine: DurableStateMachine) -> None:
         self.machine = machine
         self.sessions = SessionTable(machine.sessions)
+
+    def restored(self) -> None:
+        """The machine jumped to another state: the sessions are those of that state."""
+        self.sessions = SessionTable(self.machine.sessions)
 
     def apply(self, record: Record) -> list[Applied]:
         """Everything that this entry decided, in order. Raises FatalError for any failure of
@@ -120,59 +117,3 @@ class MachineHost:
         return [
             SessionOpened(session.session_id, session.peer_id, session.incarnation, session.boot)
         ]
-
-
-class InMemoryMachine:
-    """Fits a `StateMachine` of three functions into a `DurableStateMachine`: nothing is durable
-    but the log.
-
-    At start the whole log is replayed. (Snapshots, which shorten this, come with log trimming.)
-    """
-
-    def __init__(self, machine: StateMachine) -> None:
-        self._machine = machine
-        self._header: EntryHeader | None = None
-        self._ordinal = 0
-        self._sessions: dict[bytes, bytes] = {}
-        self.applied_index = 0
-        self.durable_index = 0
-        self.is_full = False
-        self.is_disk_full = False
-
-    @property
-    def sessions(self) -> MutableMapping[bytes, bytes]:
-        return self._sessions
-
-    def begin(self, header: EntryHeader) -> None:
-        self._header = header
-        self._ordinal = 0
-
-    def apply(self, command: bytes) -> bytes:
-        assert self._header is not None
-        entry = Entry(
-            index=self._header.index,
-            ordinal=self._ordinal,
-            term=self._header.term,
-            clock_ms=self._header.clock_ms,
-            wall_ms=self._header.wall_ms,
-            data=command,
-        )
-        self._ordinal += 1
-        return self._machine.apply(entry)
-
-    def end(self) -> None:
-        assert self._header is not None
-        self.applied_index = self._header.index
-        self._header = None
-
-    def deadline_ms(self) -> int | None:
-        return None
-
-    def request_flush(self) -> None:
-        """There is nothing to flush."""
-
-    def flush(self) -> None:
-        """There is nothing to flush."""
-
-    def close(self) -> None:
-        """There is nothing to close."""

@@ -61,6 +61,9 @@ class Effects:
     proposals: list[ProposalDone] = field(default_factory=list)
     reads: list[ReadDone] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
+    chunks: list[tuple[str, m.SnapshotChunk]] = field(default_factory=list)
+    snapshot_acks: list[tuple[str, m.SnapshotAck]] = field(default_factory=list)
+    """What the leader of this term sent, and what followers answered in it: for SnapshotDesk."""
     has_more: bool = False
     """Another step has work at once, without new input."""
 

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from replicante import limits
 from replicante.errors import FatalError
-from replicante.raft.log_sizes import LogSizes
 from replicante.raft.records import CHAIN_ZERO, Record, encode_record
 from replicante.raft.state_machine import EntryKind
+
+if TYPE_CHECKING:  # it is made of what is defined here
+    from replicante.raft.log_loading import LoadedLog
 
 FIRST_INDEX = 1
 """Of the entry that a cluster is born with, in generation 0: nothing was ever before it."""
@@ -54,6 +56,19 @@ class Base:
     configuration: bytes
     """Payload of the newest GENESIS or CONFIGURATION entry at or below `index`."""
 
+    def record(self) -> Record:
+        """Stands in a log for the entry itself, of which only term, clock and chain are needed:
+        the state has what it did."""
+        return Record(
+            index=self.index,
+            term=self.term,
+            kind=EntryKind.COMMANDS,
+            clock_ms=self.clock_ms,
+            wall_ms=0,
+            payload=b"",
+            chain=self.chain,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WriteSet:
@@ -81,70 +96,6 @@ class LogBackend(Protocol):
         """Entries low ≤ index < high, all of which exist. Checksums are verified; CorruptData
         otherwise."""
         ...
-
-
-@dataclass(slots=True)
-class LoadedLog:
-    """What a backend found at start, after verifying every checksum and the chain."""
-
-    hard: HardState
-    first_index: int
-    last: Record
-    term_runs: list[tuple[int, int]]
-    """(first index of the run, term), ascending."""
-    tail: list[Record] = field(default_factory=list)
-    """The newest entries, ending with `last`; at least `last` itself."""
-    configurations: list[tuple[int, bytes]] = field(default_factory=list)
-    """(index, payload) of the configurations, ascending; the first may lie below first_index."""
-    sizes: LogSizes = field(default_factory=LogSizes)
-
-
-def load_records(
-    records: Iterable[Record],
-    *,
-    hard: HardState,
-    base: Base | None,
-    tail_bytes_max: int | None = None,
-    segment_bytes: int = limits.LOG_SEGMENT_BYTES,
-) -> LoadedLog | None:
-    """What a log is known by, read off its entries, which are dense and ascending. None when
-    there are none.
-
-    tail_bytes_max: None for LOG_TAIL_BYTES_MAX. segment_bytes: see LogSizes.
-    """
-    if tail_bytes_max is None:
-        tail_bytes_max = limits.LOG_TAIL_BYTES_MAX
-    runs: list[tuple[int, int]] = []
-    configurations = [] if base is None else [(base.configuration_index, base.configuration)]
-    sizes = LogSizes(segment_bytes)
-    tail: deque[Record] = deque()
-    tail_bytes, first_index = 0, 0
-    for record in records:
-        first_index = first_index or record.index
-        if not runs or runs[-1][1] != record.term:
-            runs.append((record.index, record.term))
-        if is_configuration(record) and (base is None or record.index > base.index):
-            configurations.append((record.index, record.payload))
-        sizes.add(record.index, record.size_bytes)
-        tail.append(record)
-        tail_bytes += record.size_bytes
-        while tail_bytes > tail_bytes_max and len(tail) > 1:
-            tail_bytes -= tail.popleft().size_bytes
-    if not tail:
-        return None
-    return LoadedLog(
-        hard=hard,
-        first_index=first_index,
-        last=tail[-1],
-        term_runs=runs,
-        tail=list(tail),
-        configurations=configurations,
-        sizes=sizes,
-    )
-
-
-def is_configuration(record: Record) -> bool:
-    return record.kind in (EntryKind.GENESIS, EntryKind.CONFIGURATION)
 
 
 class Log:
@@ -216,6 +167,10 @@ class Log:
         """As `configuration`, of the entries up to `index`, which lies in the log."""
         place = bisect.bisect_right(self._configurations, index, key=lambda found: found[0]) - 1
         return self._configurations[place]
+
+    @property
+    def is_trimmed(self) -> bool:
+        return self._first_index != FIRST_INDEX
 
     def can_send_from(self, index: int) -> bool:
         """Whether entries from `index` on can be sent: the one before is known, or was never."""
@@ -291,7 +246,7 @@ class Log:
             self._runs.append((record.index, record.term))
         self._tail.append(record)
         self._tail_bytes += record.size_bytes
-        if is_configuration(record):
+        if record.is_configuration:
             self._configurations.append((record.index, record.payload))
         self._sizes.add(record.index, record.size_bytes)
         self._staged.append(record)
@@ -338,6 +293,24 @@ class Log:
         self._staged_base = self.base_at(index)
         self._begin_at(index)
 
+    def reset_to(self, base: Base, *, keeps_tail: bool) -> None:
+        """The state jumped to `base`. keeps_tail: what the backend answered; what follows stays
+        when it follows that very entry, else it conflicts with what was committed and goes."""
+        assert not self.has_writes
+        assert self._in_flight is None
+        self.commit_floor = max(self.commit_floor, base.index)
+        if keeps_tail:
+            self._begin_at(base.index)
+            return
+        record = base.record()
+        self._tail = deque([record])
+        self._tail_bytes = record.size_bytes
+        self._runs = [(base.index, base.term)]
+        self._configurations = [(base.configuration_index, base.configuration)]
+        self._sizes.clear()
+        self._sizes.add(base.index, record.size_bytes)
+        self._first_index = self._durable_index = base.index
+
     def base_at(self, index: int) -> Base:
         """What is to be known of an entry of this log for another log to begin there."""
         record = self.get(index)
@@ -358,7 +331,7 @@ class Log:
         while len(self._configurations) > 1 and self._configurations[1][0] <= index:
             self._configurations.pop(0)
         self._sizes.drop_below(index)
-        while self._tail[0].index < index:
+        while self._tail[0].index < index and len(self._tail) > 1:
             self._tail_bytes -= self._tail.popleft().size_bytes
 
     # --- handing writes to the disk ----------------------------------------------------------

@@ -32,6 +32,10 @@ class LogSizes:
         self._segments: deque[_Segment] = deque()
         self.total_bytes = 0
 
+    def clear(self) -> None:
+        self._segments.clear()
+        self.total_bytes = 0
+
     def add(self, index: int, size_bytes: int) -> None:
         last = self._segments[-1] if self._segments else None
         if (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ import msgpack
 
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import CorruptData, DiskFull, FatalError, StartRefused, UnsupportedFormat
-from replicante.raft.log import Base, HardState, LoadedLog, WriteSet, load_records
-from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record
+from replicante.raft.log import Base, HardState, WriteSet
+from replicante.raft.log_loading import LoadedLog, load_records
+from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record, encode_record
 
 FORMAT_VERSION = 1
 MAGIC = "replicante-log"
@@ -34,6 +35,7 @@ _CRC = struct.Struct(">I")
 _HEADER_ROW = b"header"
 _HARD_ROW = b"hard"
 _BASE_ROW = b"base"
+_INSTALLING_ROW = b"installing"
 _WAY_OUT = (
     "this copy is damaged: move the directory away and let the peer join again, empty",
     "if every peer is damaged, keep all directories and restore from a backup",
@@ -72,7 +74,7 @@ class LmdbLog:
             ) from error
         self._is_open = False
         self._open()
-        _sync_directories(path, path.parent)
+        sync_directories(path, path.parent)
 
     def _open(self) -> None:
         try:
@@ -156,13 +158,41 @@ class LmdbLog:
     # --- LogBackend --------------------------------------------------------------------------
 
     def write(self, writes: WriteSet) -> None:
-        rows: dict[bytes, dict[str, Any]] = {}
+        rows: dict[bytes, dict[str, Any] | None] = {}
         if writes.hard is not None:
             rows[_HARD_ROW] = asdict(writes.hard)
         if writes.base is not None:
             rows[_BASE_ROW] = asdict(writes.base)
         trim_to = None if writes.base is None else writes.base.index
         self._transact(rows, writes.truncate_from, writes.records, trim_to=trim_to)
+
+    def write_marker(self, base: Base) -> None:
+        """The state is about to be replaced by the one as of `base`; durable when it returns."""
+        self._transact({_INSTALLING_ROW: asdict(base)}, None, ())
+
+    def marker(self) -> Base | None:
+        """Of an installation that this process, or one before it, began and did not end."""
+        return self._read_base(_INSTALLING_ROW)
+
+    def drop_marker(self) -> None:
+        self._transact({_INSTALLING_ROW: None}, None, ())
+
+    def reset_to(self, base: Base) -> bool:
+        """The log begins at `base`, in one transaction that also ends the installation. What
+        follows stays only when it follows that very entry: True when it does."""
+        rows = {_BASE_ROW: asdict(base), _INSTALLING_ROW: None}
+        keeps_tail = self._holds(base)
+        if keeps_tail:
+            self._transact(rows, None, (), trim_to=base.index)
+        else:
+            record = (base.index, encode_record(base.record()))
+            self._transact(rows, 0, (record,))
+        return keeps_tail
+
+    def _holds(self, base: Base) -> bool:
+        with self._reading() as txn:
+            stored = txn.get(_KEY.pack(base.index), db=self._entries)
+        return stored is not None and self._decode(base.index, stored, None).chain == base.chain
 
     def read(self, low: int, high: int) -> list[Record]:
         records: list[Record] = []
@@ -231,11 +261,15 @@ class LmdbLog:
             raise CorruptData(f"the hard state in {self._path} is incomplete: {error}") from error
 
     def _base(self) -> Base | None:
-        fields = self._read_row(_BASE_ROW)
+        return self._read_base(_BASE_ROW)
+
+    def _read_base(self, name: bytes) -> Base | None:
+        fields = self._read_row(name)
         try:
             return Base(**fields) if fields is not None else None
         except TypeError as error:
-            raise CorruptData(f"the base row in {self._path} is incomplete: {error}") from error
+            what = f"row {name.decode()} in {self._path}"
+            raise CorruptData(f"{what} is incomplete: {error}", hints=_WAY_OUT) from error
 
     def _decode(self, index: int, stored: bytes, chain_before: bytes | None) -> Record:
         try:
@@ -261,7 +295,7 @@ class LmdbLog:
 
     def _transact(
         self,
-        rows: dict[bytes, dict[str, Any]],
+        rows: Mapping[bytes, dict[str, Any] | None],
         truncate_from: int | None,
         records: tuple[tuple[int, bytes], ...],
         *,
@@ -272,6 +306,9 @@ class LmdbLog:
         try:
             with self._env.begin(write=True) as txn:
                 for name, fields in rows.items():
+                    if fields is None:
+                        txn.delete(name, db=self._meta)
+                        continue
                     body = msgpack.packb(fields)
                     crc = zlib.crc32(body, zlib.crc32(name))
                     txn.put(name, _CRC.pack(crc) + body, db=self._meta)
@@ -312,7 +349,7 @@ class LmdbLog:
         return isinstance(error, lmdb.MapFullError) or is_for_want_of_room(self._path, error.code)
 
 
-def _sync_directories(*paths: Path) -> None:
+def sync_directories(*paths: Path) -> None:
     """A durable file under a name that a power cut may forget would not be durable."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

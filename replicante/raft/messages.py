@@ -132,6 +132,35 @@ class BirthNotice(msgspec.Struct, array_like=True, frozen=True, tag=11):
     note: Annotated[bytes, Meta(max_length=limits.HELLO_BIRTH_BYTES_MAX)]
 
 
+class SnapshotChunk(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    """InstallSnapshot (paper §7): a part of the state as of `index`, which was committed. The
+    frame's checksum guards the part, `digest` the whole. It never moves a commit index."""
+
+    term: Unsigned
+    """Of the sender, who leads."""
+    index: Unsigned
+    index_term: Unsigned
+    clock_ms: Unsigned
+    chain: Chain
+    """Term, clock and chain of the entry at `index`: the log of the receiver begins there."""
+    configuration_index: Unsigned
+    configuration: Annotated[bytes, Meta(max_length=limits.HELLO_BIRTH_BYTES_MAX)]
+    size_bytes: Unsigned
+    digest: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    """blake2b-128 of all `size_bytes`."""
+    offset: Unsigned
+    data: Annotated[bytes, Meta(max_length=limits.SNAPSHOT_CHUNK_BYTES)]
+
+
+class SnapshotAck(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    term: Unsigned
+    index: Unsigned
+    offset: Unsigned
+    """The receiver has everything before it; the sender goes on, or begins again, there."""
+    is_installed: bool = False
+    """Its state is durably at `index` or further."""
+
+
 Message = (
     Append
     | AppendAck
@@ -144,6 +173,8 @@ Message = (
     | ReadIndexRequest
     | ReadIndexReply
     | BirthNotice
+    | SnapshotChunk
+    | SnapshotAck
 )
 
 
@@ -167,6 +198,6 @@ def decode_message(body: bytes) -> Message:
 def channel_of(message: Message) -> Channel:
     if isinstance(message, Append):
         return Channel.BULK if message.entries else Channel.VITAL
-    if isinstance(message, Propose):
+    if isinstance(message, Propose | SnapshotChunk):
         return Channel.BULK
     return Channel.VITAL

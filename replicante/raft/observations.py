@@ -62,6 +62,29 @@ class CommitDone:
     duration_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMade:
+    """A copy of the state, for followers that lack what was trimmed."""
+
+    index: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFailed:
+    """It is tried again by itself; nothing was changed."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotInstalled:
+    """The state of this peer was replaced by the leader's, as of `index`."""
+
+    index: int
+    before_index: int
+
+
 Observation = (
     RoleChanged
     | LeaderChanged
@@ -70,5 +93,8 @@ Observation = (
     | DiskFullChanged
     | PeerRefused
     | CommitDone
+    | SnapshotMade
+    | SnapshotFailed
+    | SnapshotInstalled
     | LinkObservation
 )

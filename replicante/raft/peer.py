@@ -30,14 +30,16 @@ from replicante.raft.callers import Callers, Proposed
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.data_dir import open_log
 from replicante.raft.engine_check import check_engine
-from replicante.raft.host import InMemoryMachine
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import WriteSet
 from replicante.raft.membership import Configuration
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import CommitDone, DiskFullChanged, Observation, RoleChanged
 from replicante.raft.peer_driver import open_driver
+from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.peer_status import status_of, unborn_status
 from replicante.raft.settings import PeerSettings
+from replicante.raft.snapshot_files import FolderShelf
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
 from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
@@ -109,6 +111,15 @@ class Peer:
             if header.cluster_id:
                 self._begin()
             await self._neighbours.start()
+            self._snapshots = PeerSnapshots(
+                self.settings,
+                self._store,
+                self._committer,
+                clock=self._clock,
+                send=self._neighbours.send,
+                report=self.report,
+                wake=self.wake,
+            )
             self._opened = opened.pop_all()
         self._task = asyncio.create_task(self._run(), name=f"raft-{self.settings.peer_id}")
 
@@ -256,6 +267,7 @@ class Peer:
             # A step that failed half way may have applied what it did not answer.
             self._answer_all(PeerStopping if self._driver is None else OutcomeUnknown)
             await self._neighbours.stop()
+            await self._snapshots.stop()
             self._opened.close()
 
     async def _wait(self) -> None:
@@ -282,6 +294,10 @@ class Peer:
             await self._commit(driver.log.take_writes())
             driver.persisted()
         self._neighbours.send(effects.late)
+        jumped = await self._snapshots.step(driver, effects)
+        if jumped is not None:
+            self._neighbours.set_configuration(driver.engine.configuration)
+            self._answer_step(jumped)
         self._flush_state(now_ms)
         if effects.has_more or driver.wants_step or self._inbox:
             self._wake.set()
@@ -326,7 +342,9 @@ class Peer:
 
     def _make_machine(self, incarnation: str) -> DurableStateMachine:
         given = self._machine_given
-        return given(incarnation) if callable(given) else InMemoryMachine(given)
+        if callable(given):
+            return given(incarnation)
+        return InMemoryMachine(given, FolderShelf(self.settings.data_dir))
 
     def _begin(self) -> None:
         """The cluster exists: from now on there is a driver."""

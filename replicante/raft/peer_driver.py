@@ -12,11 +12,13 @@ from replicante.raft.data_dir import count_boot
 from replicante.raft.driver import Driver
 from replicante.raft.host import MachineHost
 from replicante.raft.inputs import Identity
-from replicante.raft.log import LoadedLog, Log
+from replicante.raft.log import Log
+from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.membership import configuration_of
 from replicante.raft.records import decode_detail
 from replicante.raft.settings import PeerSettings
+from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
 
 
@@ -30,6 +32,7 @@ def open_driver(
     now_ms: int,
 ) -> Driver:
     """Counts this start of the directory, durably. Raises CorruptData."""
+    finish_installation(store, machine)
     loaded = store.load()
     if loaded is None:
         raise CorruptData(f"{settings.data_dir}/log names a cluster and has no entries")

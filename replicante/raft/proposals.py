@@ -16,6 +16,7 @@ from itertools import islice
 from replicante import limits
 from replicante.errors import NoLeader, OutcomeUnknown, QueueFull, ReplicanteError
 from replicante.raft.messages import WireCommand
+from replicante.raft.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,21 @@ class Proposals:
         self._bytes -= len(pending.data)
         error = None if outcome is not None else OutcomeUnknown()
         return ProposalDone(pending.ticket, outcome, index, error)
+
+    def jumped(self, session: Session | None, *, index: int) -> list[ProposalDone]:
+        """The state jumped to `index`, past entries that this peer never applied one by one.
+        session: this peer's in that state, which remembers what became of its commands."""
+        done = []
+        for sequence in list(self._sent):
+            if session is None:
+                done.append(self._give_up(self._sent.pop(sequence)))
+            elif session.has_applied(sequence):
+                answer = self.applied(sequence, session.outcomes.get(sequence), index)
+                if answer is not None:
+                    done.append(answer)
+        if session is None:
+            self._session = 0
+        return done
 
     def expire(self, now_ms: int) -> list[ProposalDone]:
         """Gives up what is past its deadline; what was sent is unknown, what never left is

@@ -51,6 +51,10 @@ class Record:
     def size_bytes(self) -> int:
         return _HEAD.size + _CRC.size + len(self.payload)
 
+    @property
+    def is_configuration(self) -> bool:
+        return self.kind in (EntryKind.GENESIS, EntryKind.CONFIGURATION)
+
     def header(self) -> EntryHeader:
         detail = {} if self.kind is EntryKind.COMMANDS else decode_detail(self.payload)
         return EntryHeader(

@@ -51,6 +51,14 @@ class Progress:
         self.told_commit_index = 0
         self.in_flight.clear()
 
+    def installed(self, index: int, *, now_ms: int) -> None:
+        """Its state, and so its log, holds everything up to `index` durably."""
+        self.match_index = max(self.match_index, index)
+        self.next_index = max(self.next_index, index + 1)
+        self.in_flight.clear()
+        self.is_probing = True
+        self.last_ack_ms = self.last_move_ms = now_ms
+
     def is_stuck(self, *, now_ms: int, patience_ms: int) -> bool:
         return bool(self.in_flight) and now_ms - self.last_move_ms > patience_ms
 
@@ -80,7 +88,7 @@ def next_entries(progress: Progress, log: Log) -> tuple[int, int, list[WireRecor
     if progress.next_index > log.last_index or not progress.has_room:
         return None
     if not log.can_send_from(progress.next_index):
-        return None  # it needs a snapshot
+        return None  # it needs a snapshot, see `needs_snapshot`
     prev_index = progress.next_index - 1
     prev_term = log.term_at(prev_index)
     assert prev_term is not None, "the entry before is known"
@@ -100,6 +108,11 @@ def next_entries(progress: Progress, log: Log) -> tuple[int, int, list[WireRecor
         for record in records
     ]
     return prev_index, prev_term, wire, records[-1].chain
+
+
+def needs_snapshot(progress: Progress, log: Log) -> bool:
+    """What it lacks was trimmed here."""
+    return progress.next_index <= log.last_index and not log.can_send_from(progress.next_index)
 
 
 def forget_rounds(times_ms: dict[int, int], *, below: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -128,6 +129,19 @@ class DurableStateMachine(Protocol):
 
     def flush(self) -> None:
         """As request_flush, but returns when it is durable. Called at stop."""
+        ...
+
+    def export(self, path: Path) -> int:
+        """Writes a copy of the durable state into the new file `path`, durably; the index that it
+        is as of. Called on a thread of its own while everything else goes on; may take long.
+        Raises OSError, DiskFull."""
+        ...
+
+    def install(self, path: Path, *, index: int) -> None:
+        """Replaces the whole state by the copy in `path`, which `export` of another peer wrote as
+        of `index`, and takes the file away. Called on the loop between entries. Atomic: after a
+        crash at any instruction the old state is there, or the new one. Afterwards applied_index
+        and durable_index are `index`. Raises CorruptData, having changed nothing."""
         ...
 
     def close(self) -> None: ...

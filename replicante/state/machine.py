@@ -10,6 +10,7 @@ Rejected value. Any exception is our bug or a broken disk: the entry is not ende
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any, Final
 
 from replicante.errors import CorruptData, FatalError, UnsupportedFormat
@@ -73,6 +74,14 @@ class ReplicatedState:
         belong to another entry than it says.
         """
         self._store = store
+        self._sessions = SessionRows(self, store)
+        self._entry_index: int | None = None
+        """Of the entry between begin and end."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """From the rows as they are."""
+        store = self._store
         counters = Counters.from_row(store.get(COUNTERS_KEY))
         if counters.feature_level > levels.LEVEL_MAX:
             raise UnsupportedFormat(
@@ -88,9 +97,6 @@ class ReplicatedState:
         self._counters = counters
         self._writer = Writer(store, counters, Retention.from_row(store.get(RETENTION_KEY)))
         self._sweeps = Sweeps(self._writer)
-        self._sessions = SessionRows(self, store)
-        self._entry_index: int | None = None
-        """Of the entry between begin and end."""
 
     @property
     def applied_index(self) -> int:
@@ -200,6 +206,14 @@ class ReplicatedState:
 
     def flush(self) -> None:
         self._store.flush()
+
+    def export(self, path: Path) -> int:
+        return self._store.export(path)
+
+    def install(self, path: Path, *, index: int) -> None:
+        assert self._entry_index is None, "an installation inside an entry"
+        self._store.install(path, index=index)
+        self._begin()
 
     def close(self) -> None:
         self._store.close()

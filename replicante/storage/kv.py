@@ -15,6 +15,7 @@ cannot be read), every later call of any method but `close` raises FatalError.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 RowHash = Callable[[bytes, bytes], int]
@@ -136,6 +137,19 @@ class Store(Reader, Protocol):
 
         Raises DiskFull, and does not wait for room: nothing is lost, the log holds it.
         """
+        ...
+
+    def export(self, path: Path) -> int:
+        """Writes what is durable into the new file `path`, durably; the index that it is as of.
+        On a thread of its own while everything else goes on. Raises OSError, DiskFull,
+        CorruptData."""
+        ...
+
+    def install(self, path: Path, *, index: int) -> None:
+        """Replaces all rows by those of the copy in `path`, which `export` of another store wrote
+        as of `index`, and takes the file away. Never called inside an entry. After a crash at
+        any instruction the old rows are there, or the new ones. Raises CorruptData, having
+        changed nothing."""
         ...
 
     def close(self) -> None:

@@ -65,6 +65,18 @@ class Header:
         return _with_checksum(fixed + self.identity)
 
 
+def decode_header(row: bytes | None) -> tuple[Header | None, int | None]:
+    """(header, format): no format for bytes that are no header, no header for one of another
+    format or one that does not match its checksum."""
+    if row is None or row[: len(MAGIC)] != MAGIC or len(row) < _FIXED.size:
+        return None, None
+    _, version, applied_index, identity_bytes = _FIXED.unpack_from(row)
+    body = _without_checksum(row)
+    if version != FORMAT or body is None or len(body) != _FIXED.size + identity_bytes:
+        return None, version
+    return Header(identity=body[_FIXED.size :], applied_index=applied_index), version
+
+
 class LmdbEnvironment:
     """Open from the constructor to `close`. `header` is what the last reader of it found."""
 
@@ -111,6 +123,15 @@ class LmdbEnvironment:
 
     def close(self) -> None:
         self._environment.close()
+
+    def successor(self) -> LmdbEnvironment:
+        """Of this one, after `close`: whatever the directory holds now."""
+        return LmdbEnvironment(self.path, map_bytes=self.map_bytes, identity=self.identity)
+
+    def copy_to(self, descriptor: int) -> None:
+        """A compact copy of the last commit, as one file. May be called on any thread; what is
+        written meanwhile is not in it. Raises lmdb.Error."""
+        self._environment.copyfd(descriptor, compact=True)
 
     def begin_read(self) -> lmdb.Transaction[bytes]:
         try:
@@ -233,9 +254,9 @@ class LmdbEnvironment:
             raise self._corrupt(f"it is cut short: {problems[0]}")
 
     def _decode_header(self, row: bytes | None) -> Header:
-        if row is None or row[: len(MAGIC)] != MAGIC or len(row) < _FIXED.size:
+        header, version = decode_header(row)
+        if version is None:
             raise self._corrupt("it has no header")
-        _, version, applied_index, identity_bytes = _FIXED.unpack_from(row)
         if version != FORMAT:
             raise UnsupportedFormat(
                 f"The state in {self.path} has format {version}; this version of Replicante "
@@ -245,10 +266,9 @@ class LmdbEnvironment:
                 found=version,
                 supported=FORMAT,
             )
-        body = _without_checksum(row)
-        if body is None or len(body) != _FIXED.size + identity_bytes:
+        if header is None:
             raise self._corrupt("its header does not match its checksum")
-        return Header(identity=body[_FIXED.size :], applied_index=applied_index)
+        return header
 
     def _count_bytes(self, txn: lmdb.Transaction[bytes]) -> int:
         pages = txn.stat(db=self._rows)

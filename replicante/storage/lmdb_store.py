@@ -14,6 +14,7 @@ any instruction is the state at some flushed index; the log replays the rest.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,10 @@ from replicante.limits import (
 )
 from replicante.storage.keys import ABOVE_ALL_KEYS
 from replicante.storage.kv import DIGEST_BITS, RowHash
+from replicante.storage.lmdb_copy import export_copy, place_copy, prepare_copy
 from replicante.storage.lmdb_environment import LmdbEnvironment
 from replicante.storage.lmdb_flusher import LmdbFlusher
+from replicante.storage.lmdb_view import LmdbView
 from replicante.storage.memtable import TOMBSTONE, Memtable, newest, scan_layers
 
 RESTART_HINT = "Check the disk and the kernel's log, then start this peer again."
@@ -46,9 +49,19 @@ class LmdbStore:
     def __init__(
         self, environment: LmdbEnvironment, lock: DirLock, *, row_hash: RowHash | None
     ) -> None:
-        self._environment = environment
         self._lock = lock
         self._row_hash = row_hash
+        self._epoch = 0
+        """Raised when the read transaction is replaced: what was opened before is over."""
+        self._failure: FatalError | None = None
+        self._is_closed = False
+        self._copying = threading.Lock()
+        """Held while a copy is written on another thread: the environment stays open."""
+        self._begin(environment)
+
+    def _begin(self, environment: LmdbEnvironment) -> None:
+        """From what is on disk."""
+        self._environment = environment
         self._applied_index = environment.header.applied_index
         self._active = Memtable(index=self._applied_index)
         self._ended_bytes = 0
@@ -57,19 +70,15 @@ class LmdbStore:
         self._layers: tuple[Memtable, ...] = (self._active,)
         """Newest first: the active memtable, then frozen ones."""
         self._txn = environment.begin_read()
-        self._epoch = 0
-        """Raised when the read transaction is replaced: what was opened before is over."""
         self._is_flushing = False
         """From the hand-over of frozen memtables until `_settle` sees them durable."""
         self._seen_slices_done = 0
-        self._failure: FatalError | None = None
-        self._is_closed = False
         self._digests: deque[tuple[int, int]] = deque(maxlen=DIGESTS_KEPT)
         self._flusher = LmdbFlusher(
             environment,
             durable_index=self._applied_index,
-            row_hash=row_hash,
-            digest=None if row_hash is None else self._stored_digest(row_hash),
+            row_hash=self._row_hash,
+            digest=None if self._row_hash is None else self._stored_digest(self._row_hash),
             on_failure=self._note_failure,
         )
 
@@ -225,15 +234,38 @@ class LmdbStore:
         if self._flusher.has_news:
             self._settle()
 
+    def export(self, path: Path) -> int:
+        with self._copying:
+            if self._is_closed:
+                raise DiskFull(f"the state in {self._environment.path} is being closed")
+            return export_copy(self._environment, path)
+
+    def install(self, path: Path, *, index: int) -> None:
+        if self._failure is not None or self._is_closed:
+            self._refuse()
+        assert self._active.written_bytes == self._ended_bytes, "an installation inside an entry"
+        environment = self._environment
+        prepare_copy(path, identity=environment.identity, index=index)
+        self._end_environment()
+        place_copy(path, environment.path)
+        try:
+            self._begin(environment.successor())
+        except StartRefused as exc:
+            raise self._fail(FatalError(str(exc), hints=exc.hints, **exc.details)) from exc
+
     def close(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
+        self._end_environment()
+        self._lock.release()
+
+    def _end_environment(self) -> None:
         self._epoch += 1
         self._flusher.stop()
-        self._txn.abort()
-        self._environment.close()
-        self._lock.release()
+        with self._copying:
+            self._txn.abort()
+            self._environment.close()
 
     def _give_way(self, new_rows: int) -> None:
         """Lets the flusher write as many rows as wait anew, and some in any case: so it is
@@ -275,7 +307,8 @@ class LmdbStore:
     def _reopen(self) -> None:
         """After a write that found no room: what was durable before must still be all there is."""
         try:
-            self._environment.reopen()
+            with self._copying:
+                self._environment.reopen()
         except StartRefused as exc:
             raise self._fail(FatalError(str(exc), hints=exc.hints, **exc.details)) from exc
         found = self._environment.header.applied_index
@@ -344,50 +377,3 @@ class LmdbStore:
     def _refuse(self) -> NoReturn:
         assert self._failure is not None, "the store is closed"
         raise self._failure
-
-
-class LmdbView:
-    """What the store showed when the view was taken, until something is written."""
-
-    __slots__ = ("_active", "_applied_index", "_epoch", "_layers", "_store", "_written_bytes")
-
-    def __init__(self, store: LmdbStore) -> None:
-        self._store = store
-        self._layers = store._layers
-        self._active = store._active
-        self._written_bytes = store._active.written_bytes
-        self._epoch = store._epoch
-        self._applied_index = store._applied_index
-
-    @property
-    def applied_index(self) -> int:
-        return self._applied_index
-
-    def get(self, key: bytes) -> bytes | None:
-        self._check()
-        return self._store._read(self._layers, key)
-
-    def scan(
-        self, start: bytes, end: bytes, *, is_reversed: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        self._check()
-        rows = self._store._scan(
-            self._layers, start, end, is_reversed=is_reversed, epoch=self._epoch
-        )
-        for row in rows:
-            yield row
-            self._check()
-
-    def close(self) -> None:
-        self._epoch = -1
-
-    def __enter__(self) -> LmdbView:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _check(self) -> None:
-        assert (
-            self._epoch == self._store._epoch and self._written_bytes == self._active.written_bytes
-        ), "a view was read after a write or its close"

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
+import msgpack
 from sortedcontainers import SortedDict
 
+from replicante.errors import CorruptData
 from replicante.limits import (
     DIGEST_INTERVAL_ENTRIES,
     DIGESTS_KEPT,
@@ -141,6 +144,24 @@ class MemoryStore:
 
     def flush(self) -> None:
         self.request_flush()
+
+    def export(self, path: Path) -> int:
+        copy = self.crashed_copy()
+        path.write_bytes(msgpack.packb((copy._applied_index, list(copy._rows.items()))))
+        return copy._applied_index
+
+    def install(self, path: Path, *, index: int) -> None:
+        found, rows = msgpack.unpackb(path.read_bytes())
+        if found != index:
+            raise CorruptData(f"{path} is a state as of {found}, not of {index}")
+        fresh = MemoryStore(row_hash=self._row_hash)
+        fresh._rows.update((key, value) for key, value in rows)
+        fresh._applied_index = fresh._durable_index = index
+        if self._row_hash is not None:
+            fresh._undigested = dict.fromkeys(fresh._rows)
+        fresh._version = fresh._ended_version = self._version + 1
+        self.__dict__ = fresh.__dict__
+        path.unlink()
 
     def close(self) -> None:
         self._is_closed = True

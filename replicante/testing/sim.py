@@ -39,6 +39,8 @@ MUST_BE_MET = (
     "command_repeated",
     "state_lagged",
     "leader_replaced_fast",
+    "log_trimmed",
+    "snapshot_installed",
 )
 """A campaign that never saw one of these has proved less than it says."""
 _MUST_FROM_SEEDS = 100

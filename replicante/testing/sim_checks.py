@@ -213,7 +213,7 @@ class RaftChecks:
         holders = [
             key
             for key, peer in self._peers.items()
-            if key in self._voters and peer.disk.chain_at(index) == chain
+            if key in self._voters and peer.disk.holds(index, chain)
         ]
         if len(holders) < self._majority:
             self._fail("durable on a quorum", f"entry {index} {why}, on disk at {holders}")
@@ -224,6 +224,10 @@ class RaftChecks:
         assert peer.driver is not None
         if writes.truncate_from is not None:
             self._count("tail_truncated")
+        if writes.base is not None:
+            self._count("log_trimmed")
+            if writes.base.index > min(self.committed_index, peer.machine.durable_index):
+                self._fail("trimmed is kept by the state", f"{peer.name} to {writes.base.index}")
 
     def synced(self, peer: SimPeer, writes: WriteSet) -> None:
         """`writes` are on its disk."""
@@ -264,6 +268,8 @@ class RaftChecks:
                 self._check_acknowledgement(peer, message)
             case m.AppendAck():
                 self._count("append_refused")
+            case m.SnapshotAck(is_installed=True):
+                self._check_installed(peer, message.index)
             case m.Append():
                 leader = self._leaders.setdefault(term, peer.key)
                 if leader != peer.key:
@@ -271,6 +277,12 @@ class RaftChecks:
                 if message.entries:
                     index = message.prev_index + len(message.entries)
                     self._check_match(peer, index, message.entries[-1].term, message.chain)
+
+    def _check_installed(self, peer: SimPeer, index: int) -> None:
+        assert peer.driver is not None
+        is_here = peer.driver.applied_index >= index and peer.disk.last_index >= index
+        if index > self.committed_index or not is_here:
+            self._fail("installed is durable", f"{peer.name} says {index}")
 
     def _check_vote(self, peer: SimPeer, term: int, candidate: str) -> None:
         before = self._votes.setdefault((peer.key, term), candidate)
@@ -285,7 +297,7 @@ class RaftChecks:
         if peer.disk.hard.term > ack.term:
             return  # A leader of a later term may have had it cut since; then it never counts.
         chain = peer.disk.chain_at(ack.match_index)
-        if chain is None and ack.match_index > 0:
+        if chain is None and ack.match_index >= peer.disk.first_index:
             self._fail(
                 "acknowledged is durable",
                 f"{peer.name} acknowledges {ack.match_index}, has {peer.disk.last_index}",
@@ -296,6 +308,8 @@ class RaftChecks:
         engine = leader.driver.engine
         if not engine.is_leader or engine.term != ack.term:
             return
+        if chain is None or ack.match_index < engine.log.first_index:
+            return  # trimmed, so committed, which is checked elsewhere
         if _chain_in_log(leader, ack.match_index) != chain:
             self._fail(
                 "acknowledged is equal", f"{peer.name} acknowledges another {ack.match_index}"

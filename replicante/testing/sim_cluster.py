@@ -13,12 +13,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from replicante import limits
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.log import WriteSet
-from replicante.raft.membership import Configuration, Member
+from replicante.raft.membership import Configuration, Member, genesis_detail
 from replicante.raft.records import CHAIN_ZERO, encode_detail, make_record
 from replicante.raft.state_machine import EntryKind
 from replicante.testing.clock import Schedule
@@ -81,7 +82,7 @@ class SimCluster:
             kind=EntryKind.GENESIS,
             clock_ms=0,
             wall_ms=0,
-            payload=encode_detail({"cluster": "sim"}),
+            payload=encode_detail(_genesis(configuration)),
             chain_before=CHAIN_ZERO,
         )
         self.network = SimNetwork(self.schedule, options, note=self.trace.note, count=self.count)
@@ -150,6 +151,8 @@ class SimCluster:
         assert peer.driver is not None
         if peer.machine.applied_index > peer.disk.last_index:
             raise Violation("state behind the log", f"{peer.name} would refuse to start")
+        if peer.machine.applied_index < peer.disk.first_index - 1:
+            raise Violation("log behind the state", f"{peer.name} would refuse to start")
         if peer.machine.applied_index < peer.disk.last_index:
             self.count("state_lagged")
 
@@ -244,6 +247,12 @@ def _configuration(options: Options) -> Configuration:
         voters=tuple(members[: options.voters_count]),
         learners=tuple(members[options.voters_count :]),
     )
+
+
+def _genesis(configuration: Configuration) -> dict[str, Any]:
+    detail = genesis_detail(cluster_name="sim", voters=configuration.voters)
+    learners = [[m.peer_id, m.incarnation, m.raft_address] for m in configuration.learners]
+    return {**detail, "learners": learners}
 
 
 def _place(error: BaseException) -> str:

@@ -8,7 +8,8 @@ kept are the bytes that the log made, decoded and proved to follow each other.
 from __future__ import annotations
 
 from replicante.errors import CorruptData
-from replicante.raft.log import Base, HardState, LoadedLog, WriteSet, load_records
+from replicante.raft.log import Base, HardState, WriteSet
+from replicante.raft.log_loading import LoadedLog, load_records
 from replicante.raft.records import Record, decode_record
 
 _TAIL_BYTES = 1_000
@@ -23,6 +24,7 @@ class SimDisk:
         self.hard = HardState()
         self.writes_count = 0
         self.base: Base | None = None
+        self._marker: Base | None = None
         self._first_index = genesis.index
         self._records = [genesis]
 
@@ -58,7 +60,35 @@ class SimDisk:
         assert loaded is not None
         return loaded
 
+    # --- InstallationLog ---------------------------------------------------------------------
+
+    def write_marker(self, base: Base) -> None:
+        self._marker = base
+
+    def marker(self) -> Base | None:
+        return self._marker
+
+    def drop_marker(self) -> None:
+        self._marker = None
+
+    def reset_to(self, base: Base) -> bool:
+        keeps_tail = self.chain_at(base.index) == base.chain
+        if keeps_tail:
+            del self._records[: base.index - self._first_index]
+        else:
+            self._records = [base.record()]
+        self.base, self._first_index, self._marker = base, base.index, None
+        return keeps_tail
+
     # --- what checks ask ---------------------------------------------------------------------
+
+    def holds(self, index: int, chain: bytes) -> bool:
+        """The entry is here, or what it did is in the state that the log begins with."""
+        return index < self._first_index or self.chain_at(index) == chain
+
+    @property
+    def first_index(self) -> int:
+        return self._first_index
 
     @property
     def last_index(self) -> int:

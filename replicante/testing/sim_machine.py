@@ -10,8 +10,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import msgpack
+
+from replicante.raft.in_memory import decode_snapshot, encode_snapshot
 from replicante.raft.state_machine import Entry, EntryHeader
+from replicante.testing.sim_files import SimFiles
 
 Report = Callable[[int, int, int, bytes], None]
 """(operation, index, ordinal, outcome): called for every command that a machine applies."""
@@ -52,6 +57,14 @@ class Registers:
     def version(self, key: int) -> int:
         return self.rows.get(key, (0, 0))[0]
 
+    def encode(self) -> bytes:
+        packed: bytes = msgpack.packb((list(self.rows.items()), self.digest, self.timer_ms))
+        return packed
+
+    def decode(self, stored: bytes) -> None:
+        rows, self.digest, self.timer_ms = msgpack.unpackb(stored, use_list=False)
+        self.rows = dict(rows)
+
     def copy(self) -> Registers:
         return Registers(dict(self.rows), self.digest, self.timer_ms)
 
@@ -69,10 +82,10 @@ class RegisterMachine:
         return outcome
 
     def snapshot(self) -> Iterable[bytes]:
-        yield repr(self.registers.rows).encode()
+        yield self.registers.encode()
 
     def restore(self, chunks: Iterator[bytes]) -> None:
-        raise NotImplementedError("nothing is trimmed yet")
+        self.registers.decode(b"".join(chunks))
 
 
 @dataclass(slots=True)
@@ -83,12 +96,26 @@ class StateDisk:
     registers: Registers = field(default_factory=Registers)
     sessions: dict[bytes, bytes] = field(default_factory=dict)
 
+    def encode(self) -> bytes:
+        """As a machine in memory does: either takes what the other made."""
+        return encode_snapshot(
+            index=self.applied_index, sessions=self.sessions, chunks=[self.registers.encode()]
+        )
+
+    def decode(self, stored: bytes) -> None:
+        self.applied_index, self.sessions, chunks = decode_snapshot(stored)
+        self.registers = Registers()
+        self.registers.decode(b"".join(chunks))
+
 
 class LaggingMachine:
     """Fits `DurableStateMachine`: durable as of the last flush that finished."""
 
-    def __init__(self, disk: StateDisk, report: Report, *, unflushed_max: int) -> None:
+    def __init__(
+        self, disk: StateDisk, report: Report, files: SimFiles, *, unflushed_max: int
+    ) -> None:
         """unflushed_max: entries after which it takes no more before a flush."""
+        self._files = files
         self.registers = disk.registers.copy()
         self.applied_index = disk.applied_index
         self.durable_index = disk.applied_index
@@ -158,6 +185,26 @@ class LaggingMachine:
     def flush(self) -> None:
         self._flushing = self._copy()
         self.finish_flush()
+
+    def export(self, path: Path) -> int:
+        self._files.write(path, self._disk.encode())
+        return self._disk.applied_index
+
+    def install(self, path: Path, *, index: int) -> None:
+        fresh = StateDisk()
+        fresh.decode(self._files.read(path))
+        assert fresh.applied_index == index, "the state is as of the index that was said"
+        assert index > self.applied_index, "an older snapshot was installed"
+        self._flushing = None
+        self._disk.applied_index = index
+        self._disk.registers, self._disk.sessions = fresh.registers, fresh.sessions
+        copied = fresh.registers.copy()
+        self.registers.rows, self.registers.digest = copied.rows, copied.digest
+        self.registers.timer_ms = copied.timer_ms
+        self._sessions.clear()
+        self._sessions.update(fresh.sessions)
+        self.applied_index = self.durable_index = index
+        self._files.remove(path)
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -49,6 +49,8 @@ class Site(enum.Enum):
     BEFORE_BARRIER = "before_barrier"
     AFTER_BARRIER = "after_barrier"
     STARTING = "starting"
+    INSTALLING = "installing"
+    """Between any two steps of the installation of a snapshot."""
 
 
 class Reaction(enum.Enum):
@@ -71,6 +73,7 @@ SITE_PROBABILITY = {
     Site.BEFORE_BARRIER: 0.01,
     Site.AFTER_BARRIER: 0.01,
     Site.STARTING: 0.10,
+    Site.INSTALLING: 0.10,
 }
 """Rare promises are followed by a fault more often than frequent ones."""
 
@@ -117,6 +120,9 @@ class Options:
     durable_machines: int
     """So many peers keep their state on a disk that lags; the others keep it in memory."""
     flush_ms: int
+    log_kept_bytes: int
+    save_entries: int
+    """Entries after which a machine in memory saves its state."""
     bounds: tuple[tuple[str, int], ...]
     """Names of replicante.limits and what they are in this run."""
 
@@ -166,6 +172,8 @@ def draw(seed: int) -> Options:
         restart_us=chance.pick([(0, 4_000), (0, 60_000), (0, 400_000)]),
         durable_machines=chance.between(0, voters_count),
         flush_ms=chance.pick([5, 40, 200]),
+        log_kept_bytes=chance.pick([1, 1_500, 64 << 20]),
+        save_entries=chance.pick([4, 30, 1 << 40]),
         bounds=_draw_bounds(chance, election_ms_min),
     )
 
@@ -194,6 +202,10 @@ def _draw_bounds(chance: Chance, election_ms_min: int) -> tuple[tuple[str, int],
         "PROPOSALS_PENDING_BYTES_MAX": chance.pick([3, 1_000]) * command_bytes,
         "READS_PENDING_MAX": chance.pick([2, 16_384]),
         "ROUNDS_KEPT_MAX": chance.pick([2, 256]),
+        "SNAPSHOT_CHUNK_BYTES": chance.pick([50, 1_000]),
+        "SNAPSHOT_WINDOW_BYTES": chance.pick([50, 4_000]),
+        "SNAPSHOT_RETRY_MS": election_ms_min,
+        "LOG_HELD_FACTOR": chance.pick([1, 4]),
         "CLOCK_TICK_MS": chance.pick([50, 10_000]),
         "CLOCK_STEP_MS_MAX": election_ms_min,
         "RESEND_MS": election_ms_min,

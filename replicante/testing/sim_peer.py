@@ -9,13 +9,16 @@ from __future__ import annotations
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.data_dir import count_boot
-from replicante.raft.host import InMemoryMachine, MachineHost
+from replicante.raft.host import MachineHost
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import Log, WriteSet
 from replicante.raft.membership import Configuration, Member
+from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
 from replicante.testing.clock import Action, SimClock
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_disk import SimDisk
+from replicante.testing.sim_files import SimFiles
 from replicante.testing.sim_machine import (
     LaggingMachine,
     RegisterMachine,
@@ -23,6 +26,7 @@ from replicante.testing.sim_machine import (
     StateDisk,
 )
 from replicante.testing.sim_options import Site
+from replicante.testing.sim_snapshots import SimSnapshots
 from replicante.testing.sim_world import Phase, World, site_of
 
 _STALL_US_MAX = 400_000
@@ -58,6 +62,7 @@ class SimPeer:
         self._keys = {other.peer_id: other.key for other in configuration.members}
         self._names = {other.key: other.peer_id for other in configuration.members}
         self._state_disk = StateDisk() if is_durable else None
+        self.files = SimFiles()
         self._chance = Chance(options.seed, f"peer {self.name}")
         self._entropy = Chance(options.seed, f"engine {self.name}")
         self.clock = SimClock(
@@ -70,9 +75,11 @@ class SimPeer:
         self._effects: d.Effects | None = None
         self._is_step_planned = False
         self._wake_ms: int | None = None
-        self._after_pause: Action | None = None
+        self.after_pause: Action | None = None
         self._last_flush_ms = 0
         self._next_ticket = 1
+        self.installed_us = -1
+        """When a snapshot was installed last."""
         self._unflushed_max = self._chance.pick([3, 50, 1 << 40])
 
     # --- life --------------------------------------------------------------------------------
@@ -96,13 +103,15 @@ class SimPeer:
         self._world.note(f"start {self.name}")
         if self._world.reached(self, Site.STARTING):
             return
-        self._later(self._sync_us(), self._begin)
+        self.later(self.sync_us(), self._begin)
 
     def _begin(self) -> None:
+        machine = self._make_machine()
+        finish_installation(self.disk, machine)
         loaded = self.disk.load()
         hard = count_boot(self.disk, loaded)
-        machine = self._make_machine()
         options = self._world.options
+        self._snapshots = SimSnapshots(self, self._world, self.files)
         self.driver = d.Driver(
             identity=d.Identity(
                 peer_id=self.name,
@@ -118,6 +127,7 @@ class SimPeer:
             heartbeat_ms=options.heartbeat_ms,
             election_ms_min=options.election_ms_min,
             election_ms_max=options.election_ms_max,
+            log_kept_bytes=options.log_kept_bytes,
         )
         self._last_flush_ms = self.clock.monotonic_ms()
         self.phase = Phase.IDLE
@@ -130,8 +140,11 @@ class SimPeer:
         if self._state_disk is None:
             machine = RegisterMachine(report)
             self.registers: Registers = machine.registers
-            return InMemoryMachine(machine)
-        lagging = LaggingMachine(self._state_disk, report, unflushed_max=self._unflushed_max)
+            every_entries = self._world.options.save_entries
+            return InMemoryMachine(machine, self.files, every_entries=every_entries)
+        lagging = LaggingMachine(
+            self._state_disk, report, self.files, unflushed_max=self._unflushed_max
+        )
         self.registers = lagging.registers
         return lagging
 
@@ -153,7 +166,7 @@ class SimPeer:
         self._writes = self._effects = None
         self._is_step_planned = False
         self._wake_ms = None
-        self._after_pause = None
+        self.after_pause = None
         self._world.network.ended(self, loses_sent=loses_sent)
 
     def finish(self) -> None:
@@ -174,7 +187,7 @@ class SimPeer:
             return
         self._world.note(f"resume {self.name}")
         self.is_paused = False
-        action, self._after_pause = self._after_pause, None
+        action, self.after_pause = self.after_pause, None
         if action is not None:
             action()
         self.wake()
@@ -223,7 +236,7 @@ class SimPeer:
         if self._is_step_planned or self.is_paused or self.phase is not Phase.IDLE:
             return
         self._is_step_planned = True
-        self._later(self._chance.between(*self._world.options.loop_us), self._step)
+        self.later(self._chance.between(*self._world.options.loop_us), self._step)
 
     def _step(self) -> None:
         if not self._is_step_planned or self.is_paused or self.phase is not Phase.IDLE:
@@ -242,7 +255,7 @@ class SimPeer:
             # Taken first, so that a crash while sending finds the write on its way.
             self._writes, self._is_written = driver.log.take_writes(), False
             world.watcher.staged(self, self._writes)
-        if not self._send(effects.early):
+        if not self.send(effects.early):
             return
         world.watcher.answered(self, effects)
         if effects.proposals and world.reached(self, Site.ANSWERED):
@@ -255,17 +268,17 @@ class SimPeer:
         self.phase = Phase.WRITING
         self._effects = effects
         if not world.reached(self, Site.BEFORE_BARRIER):
-            self._later(self._sync_us(), self._barrier)
+            self.later(self.sync_us(), self._barrier)
 
     def _barrier(self) -> None:
         """The disk has it. The process learns of it a moment later, if it still runs."""
         if self._world.schedule.now_us < self.stall_until_us:
-            self._later(self.stall_until_us - self._world.schedule.now_us, self._barrier)
+            self.later(self.stall_until_us - self._world.schedule.now_us, self._barrier)
             return
         self._sync()
         self._world.note(f"barrier {self.name} {self.disk.last_index}")
         if not self._world.reached(self, Site.AFTER_BARRIER):
-            self._later(self._chance.between(*self._world.options.loop_us), self._persisted)
+            self.later(self._chance.between(*self._world.options.loop_us), self._persisted)
 
     def _sync(self) -> None:
         assert self._writes is not None
@@ -275,7 +288,7 @@ class SimPeer:
 
     def _persisted(self) -> None:
         if self.is_paused:
-            self._after_pause = self._persisted
+            self.after_pause = self._persisted
             return
         driver, effects = self.driver, self._effects
         assert driver is not None
@@ -288,7 +301,7 @@ class SimPeer:
     def _complete(self, effects: d.Effects) -> None:
         driver = self.driver
         assert driver is not None
-        if not self._send(effects.late):
+        if not self.send(effects.late) or not self._snapshots.step(effects):
             return
         self._flush_state()
         if effects.has_more or driver.wants_step or self.inbox:
@@ -297,7 +310,7 @@ class SimPeer:
         wake_ms = driver.next_wake_ms()
         if wake_ms != self._wake_ms:
             self._wake_ms = wake_ms
-            self._later(
+            self.later(
                 self.clock.instant_us(wake_ms) - self._world.schedule.now_us,
                 lambda: self._timer(wake_ms),
             )
@@ -309,7 +322,7 @@ class SimPeer:
 
     # --- sending -----------------------------------------------------------------------------
 
-    def _send(self, messages: list[tuple[str, m.Message]]) -> bool:
+    def send(self, messages: list[tuple[str, m.Message]]) -> bool:
         """False when the process ended on the way."""
         world = self._world
         for key, message in messages:
@@ -332,14 +345,14 @@ class SimPeer:
         self._last_flush_ms = now_ms
         if not machine.is_flushing and machine.applied_index > machine.durable_index:
             machine.request_flush()
-            self._later(self._sync_us() * 2, lambda: self._flushed(machine))
+            self.later(self.sync_us() * 2, lambda: self._flushed(machine))
 
     def _flushed(self, machine: LaggingMachine) -> None:
         if machine.is_flushing:
             machine.finish_flush()
             self.wake()
 
-    def _sync_us(self) -> int:
+    def sync_us(self) -> int:
         world = self._world
         if world.network.is_calm:
             return world.options.sync_us[0]
@@ -349,7 +362,7 @@ class SimPeer:
         now_us = self._world.schedule.now_us
         self.stall_until_us = now_us + self._chance.between(1_000, _STALL_US_MAX)
 
-    def _later(self, delay_us: int, action: Action) -> None:
+    def later(self, delay_us: int, action: Action) -> None:
         """`action` belongs to the process that runs now; it dies with it."""
         process = self.process
 

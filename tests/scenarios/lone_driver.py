@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from replicante.raft import driver as d
-from replicante.raft.host import InMemoryMachine, MachineHost
+from replicante.raft.host import MachineHost
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import Log
 from replicante.raft.membership import Configuration, Member
 from replicante.raft.records import CHAIN_ZERO, encode_detail, make_record

@@ -8,6 +8,7 @@ the code moved, and the mutant has to move with it.
 from __future__ import annotations
 
 from mutant_list_rest import MORE_MUTANTS
+from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_parts import (
     DRIVER,
     ELECTIONS,
@@ -15,6 +16,7 @@ from mutant_parts import (
     ENGINE_CORE,
     LOG,
     PROPOSALS,
+    READING,
     SESSIONS,
     Edit,
     Mutant,
@@ -246,9 +248,9 @@ MUTANTS = (
         "a read is confirmed by a majority asked afterwards (thesis §6.4)",
         (
             Edit(
-                DRIVER,
-                "self._reads.confirmed(engine.quorum_round())",
-                "self._reads.confirmed(engine.round)",
+                READING,
+                "reads.confirmed(engine.quorum_round())",
+                "reads.confirmed(engine.round)",
             ),
         ),
     ),
@@ -257,9 +259,9 @@ MUTANTS = (
         "the round that confirms a read began after it was asked (thesis §6.4)",
         (
             Edit(
-                DRIVER,
-                "Confirmation(self.engine.round + 1, self.engine.commit_index, requester, number)",
-                "Confirmation(self.engine.round, self.engine.commit_index, requester, number)",
+                READING,
+                "Confirmation(engine.round + 1, engine.commit_index, requester, number)",
+                "Confirmation(engine.round, engine.commit_index, requester, number)",
             ),
         ),
     ),
@@ -268,8 +270,8 @@ MUTANTS = (
         "a new leader knows what is committed after its first entry (paper §8)",
         (
             Edit(
-                DRIVER,
-                "        if not self.engine.is_own_term_committed:\n"
+                READING,
+                "        if not engine.is_own_term_committed:\n"
                 "            return False\n"
                 "        requests",
                 "        requests",
@@ -277,4 +279,5 @@ MUTANTS = (
         ),
     ),
     *MORE_MUTANTS,
+    *SNAPSHOT_MUTANTS,
 )

@@ -12,8 +12,10 @@ from typing import Any
 
 from replicante.raft import driver as d
 from replicante.raft import messages as m
-from replicante.raft.host import InMemoryMachine, MachineHost
-from replicante.raft.log import HardState, LoadedLog, Log, WriteSet, load_records
+from replicante.raft.host import MachineHost
+from replicante.raft.in_memory import InMemoryMachine
+from replicante.raft.log import HardState, Log, WriteSet
+from replicante.raft.log_loading import LoadedLog, load_records
 from replicante.raft.membership import Configuration, Member, genesis_payload
 from replicante.raft.proposals import ProposalDone
 from replicante.raft.reads import ReadDone

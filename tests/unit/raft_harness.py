@@ -24,8 +24,10 @@ from raft_builders import (
 from replicante.errors import CorruptData
 from replicante.raft import driver as d
 from replicante.raft import messages as m
-from replicante.raft.host import InMemoryMachine, MachineHost
-from replicante.raft.log import Base, HardState, LoadedLog, Log, WriteSet, load_records
+from replicante.raft.host import MachineHost
+from replicante.raft.in_memory import InMemoryMachine
+from replicante.raft.log import Base, HardState, Log, WriteSet
+from replicante.raft.log_loading import LoadedLog, load_records
 from replicante.raft.membership import configuration_of
 from replicante.raft.records import (
     CHAIN_ZERO,

@@ -10,10 +10,10 @@ from replicante.errors import FatalError, SessionEnded
 from replicante.raft.host import (
     CommandApplied,
     CommandRefused,
-    InMemoryMachine,
     MachineHost,
     SessionOpened,
 )
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.records import CommandItem, OpenItem
 from replicante.raft.sessions import SessionTable
 

@@ -11,7 +11,7 @@ from raft_harness import ListMachine
 
 from replicante import limits
 from replicante.errors import FatalError, NoLeader, OutcomeUnknown, PeerStopping, QueueFull
-from replicante.raft.host import InMemoryMachine
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.inputs import Effects
 from replicante.raft.peer import Peer
 from replicante.raft.settings import PeerSettings
@@ -51,6 +51,7 @@ def running(driver):
     )
     peer._wake, peer._followed, peer._waiters = asyncio.Event(), asyncio.Event(), AppliedWaiters()
     peer._machine, peer._neighbours = InMemoryMachine(ListMachine()), NoNeighbours()
+    peer._snapshots = NoNeighbours()
     peer._committer, peer._opened = None, contextlib.ExitStack()
     peer._driver = driver
     peer._task = asyncio.create_task(peer._run())

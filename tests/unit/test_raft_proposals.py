@@ -5,6 +5,7 @@ from __future__ import annotations
 from replicante import limits
 from replicante.errors import NoLeader, OutcomeUnknown, PeerStopping, QueueFull
 from replicante.raft.proposals import Proposals
+from replicante.raft.sessions import Session
 
 
 def opened(session=7):
@@ -198,3 +199,29 @@ def test_a_restored_link_sends_everything_again():
     proposals.applied(1, b"", 1)
     proposals.send_again()
     assert [c.sequence for c in take(proposals)] == [2]
+
+
+def jumped_to(proposals, *, outcomes, floor=0):
+    session = Session(7, "p", "i", 1, floor, dict(outcomes))
+    return {it.ticket: it for it in proposals.jumped(session, index=90)}
+
+
+def test_who_waits_for_an_entry_that_a_snapshot_jumped_over_is_answered_from_the_session():
+    proposals = opened()
+    add(proposals, 1, 2, 3)
+    take(proposals)
+    done = jumped_to(proposals, outcomes={1: b"one", 2: None})
+    assert (done[1].outcome, done[1].index, done[1].error) == (b"one", 90, None)
+    assert isinstance(done[2].error, OutcomeUnknown), "it was too long to remember"
+    assert 3 not in done, "it was not applied yet: the leader gets it again"
+    assert proposals.count == 1
+
+
+def test_a_jump_into_a_state_without_the_session_leaves_what_was_sent_unknown():
+    proposals = opened()
+    add(proposals, 1, 2)
+    take(proposals, count_max=1)
+    (done,) = proposals.jumped(None, index=90)
+    assert isinstance(done.error, OutcomeUnknown)
+    assert proposals.session == 0, "a new one is asked for"
+    assert proposals.count == 1

@@ -10,10 +10,10 @@ from replicante.errors import PeerStopping
 from replicante.raft.host import (
     CommandApplied,
     CommandRefused,
-    InMemoryMachine,
     MachineHost,
     SessionOpened,
 )
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.proposals import Proposals
 from replicante.raft.records import CommandItem, OpenItem
 from replicante.raft.sessions import Session

@@ -1,0 +1,195 @@
+"""Fits a `StateMachine` of three functions into a `DurableStateMachine`: its state is saved every
+now and then, and the log replays the rest.
+
+Made by peer. Touches files through its shelf alone. A snapshot is taken between two entries, on
+the loop: it costs what `snapshot` of the machine costs. It is written on a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgpack
+
+from replicante import limits
+from replicante.errors import CorruptData, FatalError
+from replicante.raft.state_machine import Entry, EntryHeader, StateMachine
+
+FORMAT = 1
+_DIGEST_BYTES = 16
+
+
+class Saving(Protocol):
+    """One snapshot on its way to the shelf."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing was replaced; only when it is over."""
+        ...
+
+    def wait(self) -> None: ...
+
+
+class Shelf(Protocol):
+    """Where the newest snapshot of a machine in memory lies."""
+
+    def load(self) -> bytes | None:
+        """None when nothing was ever saved."""
+        ...
+
+    def save(self, snapshot: bytes) -> Saving:
+        """Begins to replace the last one, or nothing of it. One at a time."""
+        ...
+
+    def read(self, path: Path) -> bytes: ...
+
+    def write(self, path: Path, snapshot: bytes) -> None:
+        """Into a new file, durably."""
+        ...
+
+    def remove(self, path: Path) -> None: ...
+
+
+class InMemoryMachine:
+    def __init__(
+        self,
+        machine: StateMachine,
+        shelf: Shelf | None = None,
+        *,
+        every_entries: int = limits.SNAPSHOT_EVERY_ENTRIES,
+    ) -> None:
+        """shelf: None to replay the whole log at each start, which then is never trimmed.
+        Raises CorruptData for a snapshot that is damaged."""
+        self._machine = machine
+        self._shelf = shelf
+        self._every_entries = every_entries
+        self._header: EntryHeader | None = None
+        self._ordinal = 0
+        self._sessions: dict[bytes, bytes] = {}
+        self._saving: tuple[int, Saving] | None = None
+        """(index, the snapshot as of it)"""
+        self._durable_index = 0
+        self.applied_index = 0
+        self.is_full = False
+        stored = None if shelf is None else shelf.load()
+        if stored is not None:
+            self._restore(stored)
+
+    @property
+    def sessions(self) -> MutableMapping[bytes, bytes]:
+        return self._sessions
+
+    @property
+    def durable_index(self) -> int:
+        if self._saving is not None and self._saving[1].is_over:
+            (index, saving), self._saving = self._saving, None
+            if saving.failure is None:
+                self._durable_index = index
+            elif not isinstance(saving.failure, OSError):
+                raise FatalError(
+                    f"the snapshot of entry {index} failed: {saving.failure}"
+                ) from saving.failure
+        return self._durable_index
+
+    @property
+    def is_disk_full(self) -> bool:
+        return False
+
+    def begin(self, header: EntryHeader) -> None:
+        self._header = header
+        self._ordinal = 0
+
+    def apply(self, command: bytes) -> bytes:
+        assert self._header is not None
+        entry = Entry(
+            index=self._header.index,
+            ordinal=self._ordinal,
+            term=self._header.term,
+            clock_ms=self._header.clock_ms,
+            wall_ms=self._header.wall_ms,
+            data=command,
+        )
+        self._ordinal += 1
+        return self._machine.apply(entry)
+
+    def end(self) -> None:
+        assert self._header is not None
+        self.applied_index = self._header.index
+        self._header = None
+
+    def deadline_ms(self) -> int | None:
+        return None
+
+    def request_flush(self) -> None:
+        """Saves the state when enough was applied since it was saved last."""
+        is_due = self.applied_index - self.durable_index >= self._every_entries
+        if self._shelf is not None and self._saving is None and is_due:
+            self._saving = (self.applied_index, self._shelf.save(self._encode()))
+
+    def flush(self) -> None:
+        """The log has it all; what is being saved is waited for."""
+        if self._saving is not None:
+            self._saving[1].wait()
+
+    def export(self, path: Path) -> int:
+        assert self._shelf is not None
+        stored = self._shelf.load()
+        if stored is None:
+            raise CorruptData("nothing was saved yet")
+        self._shelf.write(path, stored)
+        return decode_snapshot(stored)[0]
+
+    def install(self, path: Path, *, index: int) -> None:
+        assert self._shelf is not None
+        self.flush()
+        stored = self._shelf.read(path)
+        if decode_snapshot(stored)[0] != index:
+            raise CorruptData(f"the snapshot in {path} is not as of entry {index}")
+        saving = self._shelf.save(stored)
+        saving.wait()
+        if saving.failure is not None:
+            raise CorruptData(f"the snapshot cannot be kept: {saving.failure}")
+        self._saving = None
+        self._restore(stored)
+        self._shelf.remove(path)
+
+    def close(self) -> None:
+        self.flush()
+
+    def _encode(self) -> bytes:
+        assert self._header is None, "a snapshot inside an entry"
+        chunks = [bytes(chunk) for chunk in self._machine.snapshot()]
+        return encode_snapshot(index=self.applied_index, sessions=self._sessions, chunks=chunks)
+
+    def _restore(self, stored: bytes) -> None:
+        index, sessions, chunks = decode_snapshot(stored)
+        self._machine.restore(iter(chunks))
+        self._sessions.clear()
+        self._sessions.update(sessions)
+        self.applied_index = self._durable_index = index
+
+
+def encode_snapshot(*, index: int, sessions: dict[bytes, bytes], chunks: list[bytes]) -> bytes:
+    body: bytes = msgpack.packb((FORMAT, index, sessions, chunks))
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() + body
+
+
+def decode_snapshot(stored: bytes) -> tuple[int, dict[bytes, bytes], list[bytes]]:
+    """(index, sessions, chunks). Raises CorruptData."""
+    digest, body = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    if hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest:
+        raise CorruptData(
+            "a snapshot does not match its checksum",
+            hints=("move the data directory away and let this peer join again, empty",),
+        )
+    fields: Iterator[Any] = iter(msgpack.unpackb(body))
+    if next(fields) != FORMAT:
+        raise CorruptData("a snapshot of another version")
+    index, sessions, chunks = fields
+    return index, sessions, chunks

@@ -1,0 +1,119 @@
+"""What takes long about snapshots: making the file, putting one in the place of state and log.
+Touches files and threads.
+
+Called by peer after each step, while nothing is in flight. The order of an installation: a marker
+in the log, the state by rename, the log from the entry on and the marker's end in one transaction.
+Wherever the process dies between them, `finish_installation` knows at the next start (ADR 0019).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from replicante.clock import Clock
+from replicante.errors import CorruptData, DiskFull
+from replicante.raft import messages as m
+from replicante.raft.commit_thread import CommitThread
+from replicante.raft.driver import Driver
+from replicante.raft.inputs import Effects
+from replicante.raft.log import Base
+from replicante.raft.log_store import LmdbLog
+from replicante.raft.observations import (
+    Observation,
+    SnapshotFailed,
+    SnapshotInstalled,
+    SnapshotMade,
+)
+from replicante.raft.settings import PeerSettings
+from replicante.raft.snapshot_files import FolderFiles
+from replicante.raft.snapshots import Snapshot, SnapshotDesk
+
+Send = Callable[[list[tuple[str, m.Message]]], None]
+
+
+class PeerSnapshots:
+    def __init__(
+        self,
+        settings: PeerSettings,
+        store: LmdbLog,
+        committer: CommitThread,
+        *,
+        clock: Clock,
+        send: Send,
+        report: Callable[[Observation], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._committer = committer
+        self._clock = clock
+        self._send = send
+        self._report = report
+        self._wake = wake
+        self._files = FolderFiles(settings.data_dir)
+        self._desk = SnapshotDesk(self._files, patience_ms=settings.election_ms_min)
+        self._making: asyncio.Task[None] | None = None
+
+    async def step(self, driver: Driver, effects: Effects) -> Effects | None:
+        """Call after each step. What a jump of the state decided, when there was one."""
+        desk, now_ms = self._desk, self._clock.monotonic_ms()
+        try:
+            out = desk.step(
+                driver.engine,
+                chunks=effects.chunks,
+                acks=effects.snapshot_acks,
+                applied_index=driver.applied_index,
+                now_ms=now_ms,
+            )
+        except OSError as error:  # no room, most likely: the leader sends it again
+            desk.refused()
+            self._report(SnapshotFailed(detail=f"what arrives cannot be kept: {error}"))
+            return None
+        self._send(out)
+        driver.held_index = desk.held_index
+        if desk.wants_file:
+            desk.wants_file, desk.is_making = False, True
+            self._making = asyncio.create_task(self._make(driver), name="raft-snapshot")
+        if desk.arrived is not None:
+            return await self._install(driver, *desk.arrived)
+        return None
+
+    async def stop(self) -> None:
+        """Waits for the thread that writes a file: the state is open until then."""
+        if self._making is not None:
+            await asyncio.shield(self._making)
+
+    async def _make(self, driver: Driver) -> None:
+        """Never raises: a leader that cannot make one leads on."""
+        try:
+            self._files.discard()
+            index = await asyncio.to_thread(driver.host.machine.export, self._files.outgoing)
+            size_bytes, digest = await asyncio.to_thread(self._files.measure)
+            if index < driver.log.first_index:
+                raise CorruptData("the log was trimmed beyond the snapshot while it was made")
+            base = driver.log.base_at(index)
+        except (OSError, DiskFull, CorruptData) as error:
+            self._desk.failed(self._clock.monotonic_ms())
+            self._report(SnapshotFailed(detail=f"it cannot be made: {error}"))
+        else:
+            self._desk.made(Snapshot(base=base, size_bytes=size_bytes, digest=digest))
+            self._report(SnapshotMade(index=index, size_bytes=size_bytes))
+        self._wake()
+
+    async def _install(self, driver: Driver, base: Base, path: Path) -> Effects | None:
+        machine, before_index = driver.host.machine, driver.applied_index
+        await self.stop()
+        await self._committer.run(lambda: self._store.write_marker(base))
+        try:
+            machine.install(path, index=base.index)
+        except CorruptData as error:
+            await self._committer.run(self._store.drop_marker)
+            self._desk.refused()
+            self._report(SnapshotFailed(detail=f"what arrived is no state: {error}"))
+            return None
+        keeps_tail = await self._committer.run(lambda: self._store.reset_to(base))
+        effects = driver.installed(base, keeps_tail=keeps_tail)
+        self._send(self._desk.installed(driver.engine, base))
+        self._report(SnapshotInstalled(index=base.index, before_index=before_index))
+        return effects

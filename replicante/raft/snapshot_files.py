@@ -1,0 +1,139 @@
+"""Files of snapshots in a data directory: one on its way out, one on its way in, and the shelf of a
+machine in memory. IO; used by snapshots and in_memory.
+
+What is half written never counts: the incoming file is named by nobody until its digest is right,
+the shelf's file takes its name when it is durable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from replicante.raft.log_store import sync_directories
+
+FOLDER = "snapshots"
+_READ_BYTES = 1 << 20
+_DIGEST_BYTES = 16
+
+
+class FolderFiles:
+    """Fits `snapshots.SnapshotFiles`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """What an earlier process left is of no use: it is removed."""
+        self._folder = data_dir / FOLDER
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.outgoing = self._folder / "outgoing"
+        self.incoming = self._folder / "incoming"
+        self._reader: int | None = None
+        self._writer: int | None = None
+        self.discard()
+        self.drop()
+
+    def measure(self) -> tuple[int, bytes]:
+        """(size, digest) of the outgoing file. On a thread: reads all of it."""
+        digest, size = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0
+        with self.outgoing.open("rb") as stream:
+            while piece := stream.read(_READ_BYTES):
+                digest.update(piece)
+                size += len(piece)
+        return size, digest.digest()
+
+    def read(self, offset: int, count: int) -> bytes:
+        if self._reader is None:
+            self._reader = os.open(self.outgoing, os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(self._reader, count, offset)
+
+    def discard(self) -> None:
+        """The outgoing file is not needed any more."""
+        if self._reader is not None:
+            os.close(self._reader)
+            self._reader = None
+        self.outgoing.unlink(missing_ok=True)
+
+    def begin(self) -> None:
+        """A new incoming file, empty."""
+        self.drop()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._writer = os.open(self.incoming, flags, 0o600)
+
+    def append(self, data: bytes) -> None:
+        assert self._writer is not None
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._writer, view) :]
+
+    def finish(self) -> Path:
+        """The incoming file is complete; where it is. `install` of a machine makes it durable."""
+        assert self._writer is not None
+        os.close(self._writer)
+        self._writer = None
+        return self.incoming
+
+    def drop(self) -> None:
+        """The incoming file is not needed any more."""
+        if self._writer is not None:
+            os.close(self._writer)
+            self._writer = None
+        self.incoming.unlink(missing_ok=True)
+
+
+class ThreadedSaving:
+    """Fits `in_memory.Saving`."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.failure: BaseException | None = None
+        self.is_over = False
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name="raft-snapshot", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - told to the loop by the machine
+            self.failure = error
+        self.is_over = True
+
+
+class FolderShelf:
+    """Fits `in_memory.Shelf`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / FOLDER
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._path = self._folder / "state"
+
+    def load(self) -> bytes | None:
+        with contextlib.suppress(FileNotFoundError):
+            return self._path.read_bytes()
+        return None
+
+    def save(self, snapshot: bytes) -> ThreadedSaving:
+        return ThreadedSaving(lambda: self._replace(snapshot))
+
+    def _replace(self, snapshot: bytes) -> None:
+        fresh = self._path.with_suffix(".new")
+        self.write(fresh, snapshot)
+        fresh.replace(self._path)
+        sync_directories(self._folder)
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def write(self, path: Path, snapshot: bytes) -> None:
+        with path.open("wb") as stream:
+            stream.write(snapshot)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)

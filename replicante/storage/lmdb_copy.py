@@ -1,0 +1,103 @@
+"""A state as one file: written by the peer that has it, put into the place of another's (ADR 0019).
+IO; called by lmdb_store.
+
+The copy is compact: pages that were freed do not travel. It is trusted by its digest, which whoever
+brought it has checked; here it is only asked whose format and index it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+
+from replicante.disk_room import is_for_want_of_room
+from replicante.errors import CorruptData, DiskFull
+from replicante.limits import MIB
+from replicante.storage.lmdb_environment import (
+    FORMAT,
+    HEADER_KEY,
+    Header,
+    LmdbEnvironment,
+    decode_header,
+)
+
+DATA_FILE = "data.mdb"
+_SPARE_BYTES = 16 * MIB
+"""Of address space, for the pages that a new header takes."""
+
+
+def export_copy(environment: LmdbEnvironment, path: Path) -> int:
+    """Writes what is durable into the new file `path`; the index that it is as of. On any thread.
+
+    Raises DiskFull, CorruptData, OSError.
+    """
+    try:
+        with path.open("xb") as stream:
+            environment.copy_to(stream.fileno())
+            os.fsync(stream.fileno())
+    except lmdb.Error as error:
+        if is_for_want_of_room(path.parent, error.code):
+            raise DiskFull(f"no room for a copy of the state in {path.parent}") from error
+        raise CorruptData(f"the state in {environment.path} cannot be copied: {error}") from error
+    return _header_of(path).applied_index
+
+
+def prepare_copy(path: Path, *, identity: bytes, index: int) -> None:
+    """Makes the copy this peer's own, durably; it is nobody's state yet. Raises CorruptData."""
+    header = _header_of(path)
+    if header.applied_index != index:
+        raise CorruptData(f"{path} is a state as of {header.applied_index}, not of {index}")
+    own = Header(identity=identity, applied_index=index)
+    with _opened(path, is_readonly=False) as (environment, meta):
+        with environment.begin(write=True) as txn:
+            txn.put(HEADER_KEY, own.encode(), db=meta)
+        environment.sync(True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def place_copy(path: Path, directory: Path) -> None:
+    """Renames the prepared copy over the state in `directory`, which nobody has open. Before the
+    rename the old state is there, after it the new one."""
+    path.replace(directory / DATA_FILE)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _header_of(path: Path) -> Header:
+    with _opened(path, is_readonly=True) as (environment, meta), environment.begin() as txn:
+        header, version = decode_header(txn.get(HEADER_KEY, db=meta))
+    if header is None:
+        raise CorruptData(f"{path} is no state of format {FORMAT} (found {version})")
+    return header
+
+
+@contextmanager
+def _opened(path: Path, *, is_readonly: bool) -> Iterator[tuple[lmdb.Environment, lmdb._Database]]:
+    """Raises CorruptData for whatever LMDB does not take."""
+    try:
+        environment = lmdb.open(
+            str(path),
+            map_size=path.stat().st_size + _SPARE_BYTES,
+            max_dbs=2,
+            subdir=False,
+            readonly=is_readonly,
+            lock=False,
+            readahead=False,
+        )
+        try:
+            yield environment, environment.open_db(b"meta", create=False)
+        finally:
+            environment.close()
+    except lmdb.Error as error:
+        raise CorruptData(f"{path} is no state: {error}") from error

@@ -1,0 +1,80 @@
+"""Files of a simulated peer: snapshots on their way out and in, and what a machine in memory saves.
+
+Called by sim_peer and sim_machine. What takes a name is durable at once; what is arriving is lost
+with the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_DIGEST_BYTES = 16
+OUTGOING = Path("outgoing")
+_INCOMING = Path("incoming")
+_STATE = Path("state")
+
+
+class SimFiles:
+    """Fits `snapshots.SnapshotFiles` and `in_memory.Shelf`."""
+
+    def __init__(self) -> None:
+        self.held: dict[Path, bytes] = {}
+        self._arriving = b""
+
+    def restart(self) -> None:
+        self.held.pop(OUTGOING, None)
+        self.drop()
+
+    def measure(self) -> tuple[int, bytes]:
+        data = self.held[OUTGOING]
+        return len(data), hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+    # --- SnapshotFiles -----------------------------------------------------------------------
+
+    def read(self, offset: int | Path, count: int = 0) -> bytes:
+        if isinstance(offset, Path):
+            return self.held[offset]
+        return self.held[OUTGOING][offset : offset + count]
+
+    def discard(self) -> None:
+        self.held.pop(OUTGOING, None)
+
+    def begin(self) -> None:
+        self._arriving = b""
+
+    def append(self, data: bytes) -> None:
+        self._arriving += data
+
+    def finish(self) -> Path:
+        self.held[_INCOMING] = self._arriving
+        return _INCOMING
+
+    def drop(self) -> None:
+        self._arriving = b""
+        self.held.pop(_INCOMING, None)
+
+    # --- Shelf -------------------------------------------------------------------------------
+
+    def load(self) -> bytes | None:
+        return self.held.get(_STATE)
+
+    def save(self, snapshot: bytes) -> SavedAtOnce:
+        self.held[_STATE] = snapshot
+        return SavedAtOnce()
+
+    def write(self, path: Path, snapshot: bytes) -> None:
+        self.held[path] = snapshot
+
+    def remove(self, path: Path) -> None:
+        self.held.pop(path, None)
+
+
+class SavedAtOnce:
+    """Fits `in_memory.Saving`."""
+
+    is_over = True
+    failure: BaseException | None = None
+
+    def wait(self) -> None:
+        """There is nothing to wait for."""

@@ -1,0 +1,121 @@
+"""Defects of trimming and of snapshots; see mutant_list."""
+
+from __future__ import annotations
+
+from mutant_parts import DRIVER, ENGINE, LOG, PROPOSALS, Edit, Mutant
+
+HOST = "raft/host.py"
+SIZES = "raft/log_sizes.py"
+SNAPSHOTS = "raft/snapshots.py"
+IN_MEMORY = "raft/in_memory.py"
+
+SNAPSHOT_MUTANTS = (
+    Mutant(
+        "trims_what_the_state_lacks",
+        "nothing is trimmed before the state has it durably (ADR 0019)",
+        (
+            Edit(
+                DRIVER,
+                "= self._log_kept_bytes, self.host.machine.durable_index\n",
+                "= self._log_kept_bytes, self.applied_index\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "older_snapshot_is_installed",
+        "a snapshot that is not ahead of the own state is ignored",
+        (
+            Edit(
+                SNAPSHOTS,
+                "        if chunk.index <= applied_index:\n",
+                "        if chunk.index <= applied_index - 3:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "sessions_are_not_restored",
+        "sessions travel with the state (ADR 0014)",
+        (
+            Edit(
+                HOST,
+                "        self.sessions = SessionTable(self.machine.sessions)\n\n    def apply(",
+                "        pass\n\n    def apply(",
+            ),
+        ),
+    ),
+    Mutant(
+        "conflicting_tail_survives",
+        "what follows a snapshot stays only when it follows that very entry",
+        (
+            Edit(
+                LOG,
+                "        if keeps_tail:\n            self._begin_at(base.index)\n",
+                "        if self.last_index > base.index:\n"
+                "            self._begin_at(base.index)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "half_done_installation_is_forgotten",
+        "an installation whose state was replaced is ended at the next start",
+        (
+            Edit(
+                SNAPSHOTS,
+                "    if machine.applied_index == base.index:\n",
+                "    if machine.applied_index < base.index:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "chunk_moves_the_commit_index",
+        "a snapshot on its way moves no commit index (paper, figure 13)",
+        (
+            Edit(
+                ENGINE,
+                "        self._follow(key)\n        return True\n",
+                "        self._follow(key)\n"
+                "        self._commit_up_to(min(chunk.index, self.log.last_index))\n"
+                "        return True\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "damaged_snapshot_is_taken",
+        "a snapshot is installed only when its digest is right",
+        (
+            Edit(
+                SNAPSHOTS,
+                "self.offset == self._size_bytes and self._hash.digest() == self._digest\n",
+                "True\n",
+            ),
+            Edit(
+                SNAPSHOTS,
+                "        if chunk.offset == incoming.offset and not incoming.is_complete:\n",
+                "        if not incoming.is_complete:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "jumped_proposals_wait_for_ever",
+        "who waits for an entry that a snapshot jumped over is answered",
+        (
+            Edit(
+                PROPOSALS,
+                "            elif session.has_applied(sequence):\n",
+                "            elif session.has_applied(sequence) and sequence < 0:\n",
+            ),
+        ),
+        test="tests/unit/test_raft_proposals.py",
+    ),
+    Mutant(
+        "saved_without_sessions",
+        "the snapshot of a machine in memory holds the sessions",
+        (
+            Edit(
+                IN_MEMORY,
+                "index=self.applied_index, sessions=self._sessions, chunks=chunks",
+                "index=self.applied_index, sessions={}, chunks=chunks",
+            ),
+        ),
+    ),
+)

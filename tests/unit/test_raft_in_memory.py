@@ -1,0 +1,134 @@
+"""A machine in memory: saved now and then, restored at start, carried to others."""
+
+from __future__ import annotations
+
+import pytest
+
+from replicante.errors import CorruptData
+from replicante.raft.in_memory import InMemoryMachine, decode_snapshot
+from replicante.raft.snapshot_files import FolderShelf
+from replicante.raft.state_machine import EntryHeader, EntryKind
+from replicante.testing.sim_files import OUTGOING, SimFiles
+
+
+class Sum:
+    """Adds up what is proposed."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def apply(self, entry):
+        self.total += int(entry.data)
+        return b"%d" % self.total
+
+    def snapshot(self):
+        yield b"%d" % self.total
+
+    def restore(self, chunks):
+        self.total = int(b"".join(chunks))
+
+
+def apply(machine: InMemoryMachine, index: int, *commands: bytes) -> list[bytes]:
+    machine.begin(EntryHeader(index=index, term=1, clock_ms=0, wall_ms=0, kind=EntryKind.COMMANDS))
+    outcomes = [machine.apply(command) for command in commands]
+    machine.end()
+    return outcomes
+
+
+def saved(shelf) -> tuple[InMemoryMachine, Sum]:
+    sums = Sum()
+    machine = InMemoryMachine(sums, shelf, every_entries=3)
+    for index in range(1, 6):
+        apply(machine, index, b"10")
+    machine.sessions[b"s"] = b"outcomes"
+    machine.request_flush()
+    machine.flush()
+    return machine, sums
+
+
+@pytest.mark.parametrize("make", [lambda path: SimFiles(), FolderShelf])
+def test_a_machine_starts_with_what_was_saved(tmp_path, make):
+    shelf = make(tmp_path)
+    machine, _ = saved(shelf)
+    assert (machine.applied_index, machine.durable_index) == (5, 5)
+    sums = Sum()
+    again = InMemoryMachine(sums, shelf)
+    assert (again.applied_index, again.durable_index, sums.total) == (5, 5, 50)
+    assert again.sessions == {b"s": b"outcomes"}
+    assert apply(again, 6, b"1") == [b"51"]
+
+
+def test_nothing_is_saved_before_enough_was_applied():
+    files = SimFiles()
+    machine = InMemoryMachine(Sum(), files, every_entries=3)
+    apply(machine, 1, b"1")
+    machine.request_flush()
+    assert files.load() is None
+    assert machine.durable_index == 0
+
+
+def test_without_a_shelf_nothing_is_ever_durable():
+    machine = InMemoryMachine(Sum())
+    apply(machine, 1, b"1")
+    machine.request_flush()
+    machine.flush()
+    assert machine.durable_index == 0
+
+
+def test_a_disk_without_room_leaves_the_last_snapshot_and_is_tried_again(tmp_path):
+    shelf = FolderShelf(tmp_path)
+    machine, _ = saved(shelf)
+    before = shelf.load()
+    (tmp_path / "snapshots" / "state.new").mkdir()
+    for index in range(6, 10):
+        apply(machine, index, b"1")
+    machine.request_flush()
+    machine.flush()
+    assert machine.durable_index == 5
+    assert shelf.load() == before
+    (tmp_path / "snapshots" / "state.new").rmdir()
+    machine.request_flush()
+    machine.flush()
+    assert machine.durable_index == 9
+
+
+def test_a_damaged_snapshot_is_never_restored(tmp_path):
+    shelf = FolderShelf(tmp_path)
+    saved(shelf)
+    path = tmp_path / "snapshots" / "state"
+    stored = bytearray(path.read_bytes())
+    stored[-1] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(CorruptData, match="checksum"):
+        InMemoryMachine(Sum(), shelf)
+
+
+def test_a_state_is_carried_to_another_peer_with_its_sessions():
+    here, there = SimFiles(), SimFiles()
+    machine, _ = saved(here)
+    assert machine.export(OUTGOING) == 5
+    there.held[OUTGOING] = here.held[OUTGOING]
+    sums = Sum()
+    other = InMemoryMachine(sums, there)
+    other.install(OUTGOING, index=5)
+    assert (other.applied_index, other.durable_index, sums.total) == (5, 5, 50)
+    assert other.sessions == {b"s": b"outcomes"}
+    assert OUTGOING not in there.held
+    assert decode_snapshot(there.load())[0] == 5, "it survives the process"
+
+
+def test_a_snapshot_of_another_entry_changes_nothing():
+    here, there = SimFiles(), SimFiles()
+    saved(here)[0].export(OUTGOING)
+    there.held[OUTGOING] = here.held[OUTGOING]
+    sums = Sum()
+    other = InMemoryMachine(sums, there)
+    with pytest.raises(CorruptData):
+        other.install(OUTGOING, index=6)
+    assert (other.applied_index, sums.total, there.load()) == (0, 0, None)
+
+
+def test_a_machine_that_saved_nothing_has_nothing_to_export():
+    machine = InMemoryMachine(Sum(), SimFiles())
+    with pytest.raises(CorruptData):
+        machine.export(OUTGOING)
