@@ -117,6 +117,12 @@ class CorruptData(StartRefused):
     code = "corrupt_data"
 
 
+class PeerRemoved(StartRefused):
+    """This peer was removed from its cluster; under this data directory it does not come back."""
+
+    code = "peer_removed"
+
+
 class UnsupportedFormat(StartRefused):
     """The data was written by another version of the format."""
 
@@ -164,13 +170,6 @@ class FatalError(ReplicanteError):
 
 # --- requests: the caller's mistake
 # -------------------------------------------------------------------
-
-
-class InconsistentRecords(ReplicanteError):
-    """Stored records of one cluster contradict each other. Nothing was decided on them; run
-    `replicante check` on a stopped peer's data directory."""
-
-    code, http_status, definite = "inconsistent_records", 500, True
 
 
 class RequestError(ReplicanteError):
@@ -240,6 +239,12 @@ class BeingDeleted(Conflict):
     """The object is being deleted: only its finalisers may still change."""
 
     code = "being_deleted"
+
+
+class MembershipRefused(Conflict):
+    """The members of this cluster cannot be changed like this now; nothing was changed."""
+
+    code = "membership_refused"
 
 
 class FeatureLevelNotAbove(Conflict):

@@ -144,6 +144,23 @@ ROUNDS_KEPT_MAX = 4_096
 """Heartbeat rounds that wait for their echo: at a round a read, they span an election timeout."""
 PEERS_MAX = 15
 """More voters make writes slower, not safer; five survive two failures."""
+CHANGES_PENDING_MAX = 16
+"""Changes of the members that wait on one peer; the leader makes one at a time."""
+PROMOTE_LAG_ENTRIES_MAX = 256
+"""Entries that a learner may lack when it begins to vote: sent within a few heartbeats, so that
+the commits which now wait for it do not wait long."""
+MEMBERSHIP_MS_DEFAULT = 10_000
+"""A change of the members waits so long for a leader and its commit: several elections."""
+REMOVED_MS_MAX = 1_000
+"""Others may refuse a removed peer before the leader's commit has told it; then it ends."""
+JOIN_REFUSED_MS_MAX = 30_000
+"""A member that lags does not know of a fresh token yet; who is refused for longer gives up."""
+JOIN_TOKEN_BYTES_MAX = 1_024
+"""Names, ids and two digests, in letters that a terminal copies whole."""
+JOIN_VALID_MS_DEFAULT = 3_600_000
+"""An hour: long enough to prepare a machine, short for a secret that was pasted somewhere."""
+JOIN_VALID_MS_MAX = 7 * 24 * 3_600_000
+"""A token for longer would outlive the intention."""
 INBOUND_LINKS_MAX = 4 * PEERS_MAX
 """Two channels a peer, and as many again while new connections replace old ones."""
 STRANGERS_MAX = 2 * PEERS_MAX
@@ -333,24 +350,6 @@ DEFINITION_GROUPS_MAX = 64
 """Node groups of one cluster."""
 DEFINITION_NODES_MAX = 1_000
 """Nodes that a definition may ask for: a slip of the finger must not fill a data centre."""
-OACTION_TIMEOUT_MS_DEFAULT = 24 * 3_600 * 1_000
-"""An orchestrator action of a kind without a shorter one fails after a day, as the original's."""
-PROVISION_TIMEOUT_MS = 3_600 * 1_000
-"""A platform gets an hour until what it promised is seen, as the original's."""
-ROLE_CHANGE_TIMEOUT_MS = 10 * 60 * 1_000
-"""A switchover or failover that did not end by then has failed; what it sent is looked up."""
-PLATFORM_ATTEMPTS_MAX = 5
-"""Calls to a platform that fail in a row before their action does."""
-ACTION_SEND_MS_MAX = 60_000
-"""A node action that did not reach its agent by then is not sent any more: the world moved on."""
-DISCOVERY_CONFIRMATIONS_MIN = 3
-"""Answers in a row that leave out a known node before it is believed to be gone."""
-DISCOVERED_CLUSTERS_MAX = 10_000
-"""Clusters in one answer of a platform."""
-DISCOVERED_NODES_MAX = 1_000
-"""Nodes of one cluster in an answer of a platform."""
-SWITCHOVER_MS_MAX = 10_000
-"""Writes may wait so long for a switchover; then the primary stays what it is."""
 SEARCH_MATCHERS_MAX = 32
 """Matchers of one node search."""
 SEARCH_VALUES_MAX = 256

@@ -164,7 +164,7 @@ class PeerServer:
             await asyncio.gather(closed, stopped, return_exceptions=True)
 
     async def stop(self) -> None:
-        await self.peer.transfer_leadership()
+        await self.peer.hand_over()
         if self._http is not None:
             await self._http.stop()
         for task in self._watchers:

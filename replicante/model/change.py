@@ -32,7 +32,7 @@ class RecordKind(enum.StrEnum):
     DECISION = "decision"
     """ns, cluster, decision"""
     REPORT = "report"
-    """ns, cluster. The latest replaces the one before; its `before` is always None."""
+    """ns, cluster"""
 
 
 class ChangeCode(enum.StrEnum):

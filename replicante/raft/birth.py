@@ -19,6 +19,9 @@ from typing import Any
 import msgpack
 
 from replicante.errors import WrongIdentity
+from replicante.raft.frames import Hello, Refusal
+from replicante.raft.link_observations import HelloRefused
+from replicante.raft.log_store import LogHeader
 from replicante.raft.membership import (
     Configuration,
     Member,
@@ -27,6 +30,7 @@ from replicante.raft.membership import (
     genesis_payload,
 )
 from replicante.raft.records import BadRecord, decode_detail
+from replicante.raft.welcome import judge_listed
 
 _START_OVER = (
     "nothing is lost, no cluster exists yet: stop all, remove their data directories, start again",
@@ -93,6 +97,13 @@ class Birth:
         """Listed peers that birth still waits for."""
         done = self._agreed if self._locked else self._seen
         return tuple(peer_id for peer_id in self._expected if peer_id not in done)
+
+    def judge(self, hello: Hello, header: LogHeader) -> Refusal | None:
+        """Whether this one is welcome before birth."""
+        return judge_listed(hello, header, expected=self._expected)
+
+    def wrong(self, refused: HelloRefused) -> None:
+        """This peer is free to be of any cluster: the other one decides."""
 
     def lock(self, payload: bytes) -> None:
         """`payload` is durable here now."""

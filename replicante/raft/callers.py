@@ -70,6 +70,7 @@ class Callers:
     def __init__(self) -> None:
         self.proposals: Desk[Proposed] = Desk()
         self.reads: Desk[int] = Desk()
+        self.changes: Desk[int] = Desk()
 
     def answer(self, effects: Effects) -> None:
         """Tells everybody what a step decided."""
@@ -85,3 +86,8 @@ class Callers:
                 self.reads.fail(read.ticket, read.error)
             else:
                 self.reads.answer(read.ticket, read.index)
+        for change in effects.changes:
+            if change.error is not None:
+                self.changes.fail(change.ticket, change.error)
+            else:
+                self.changes.answer(change.ticket, change.index)

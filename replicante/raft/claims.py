@@ -40,3 +40,6 @@ class Claims:
         if self._links[key] <= 0:
             del self._links[key]
             self._held.pop(key, None)
+
+    def has_links(self, key: str) -> bool:
+        return key in self._links

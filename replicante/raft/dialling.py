@@ -38,6 +38,14 @@ def split_address(address: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3])
 
 
+def is_address(address: str) -> bool:
+    """A peer can be dialled there."""
+    try:
+        return split_address(address)[1] != 0
+    except InvalidConfig:
+        return False
+
+
 async def resolve_name(host: str) -> Sequence[str]:
     """As the operating system resolves it; an IP address is its own answer, without a thread."""
     try:

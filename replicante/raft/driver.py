@@ -17,11 +17,14 @@ from replicante import limits
 from replicante.entropy import Entropy
 from replicante.errors import PeerStopping
 from replicante.raft import messages as m
+from replicante.raft.changing import Changing
 from replicante.raft.engine import Engine
 from replicante.raft.forwarding import Forwarding
 from replicante.raft.freshness import Freshness
+from replicante.raft.hand_over import HandOver
 from replicante.raft.host import CommandApplied, CommandRefused, MachineHost, SessionOpened
 from replicante.raft.inputs import (
+    ChangeInput,
     Effects,
     Identity,
     Input,
@@ -33,14 +36,14 @@ from replicante.raft.inputs import (
     TransferInput,
 )
 from replicante.raft.log import Base, Log
-from replicante.raft.membership import Configuration, configuration_of
-from replicante.raft.observations import LeaderChanged, RoleChanged
+from replicante.raft.observations import ConfigurationChanged, LeaderChanged, RoleChanged
 from replicante.raft.reading import Reading
-from replicante.raft.records import decode_detail, encode_detail, encode_items
+from replicante.raft.records import encode_detail, encode_items
 from replicante.raft.state_machine import EntryKind
 from replicante.raft.status import Role
 
 __all__ = [
+    "ChangeInput",
     "Driver",
     "Effects",
     "Identity",
@@ -59,7 +62,6 @@ class Driver:
         self,
         *,
         identity: Identity,
-        configuration: Configuration,
         log: Log,
         host: MachineHost,
         entropy: Entropy,
@@ -74,7 +76,6 @@ class Driver:
         self.host = host
         self.engine = Engine(
             own_key=identity.key,
-            configuration=configuration,
             log=log,
             applied_index=host.machine.applied_index,
             entropy=entropy,
@@ -96,8 +97,15 @@ class Driver:
         self._last_step_ms = now_ms
         self._last_tick_entry_ms = now_ms
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
-        self._transfer_until_ms: int | None = None
-        self._successor_asked_ms: int | None = None
+        self._seen_configuration = self.log.configuration
+        self._hand_over = HandOver(self.engine, heartbeat_ms=heartbeat_ms)
+        self._changing = Changing(
+            self.engine,
+            self._hand_over,
+            boot=identity.boot,
+            resend_ms=election_ms_min,
+            patience_ms=election_ms_min,
+        )
         self._now_ms = now_ms
         self.held_index: int | None = None
         """What follows it is kept, within a bound, for who takes a snapshot as of it."""
@@ -116,6 +124,7 @@ class Driver:
         effects.proposals += self._proposals.expire_waiting(now_ms)
         self._forwarding.send(effects, now_ms=now_ms)
         self._propose_block(effects)
+        self._changing.send(now_ms)
         if self.engine.is_leader and self._reading.wants_round(now_ms):
             self.engine.broadcast()
         self.engine.tick()
@@ -124,8 +133,10 @@ class Driver:
         self._reading.confirm(effects, now_ms=now_ms)
         self._reading.answer(effects, applied_index=self.applied_index, now_ms=now_ms)
         effects.proposals += self._proposals.expire(now_ms)
+        effects.changes += self._changing.finish(now_ms)
+        self._notice_members(effects)
         self._advance_clock(now_ms)
-        self._hand_over(now_ms)
+        self._hand_over.step(now_ms)
         self._trim_log()
         self._sort_outbox(effects)
         return effects
@@ -138,8 +149,7 @@ class Driver:
         steps. Answers whom the jump decided; never moves the commit index beyond it."""
         effects = Effects()
         self.log.reset_to(base, keeps_tail=keeps_tail)
-        _, configuration = self.log.configuration
-        self.engine.installed(base.index, configuration_of(decode_detail(configuration)))
+        self.engine.installed(base.index)
         self.host.restored()
         own = self.host.sessions.find(self._proposals.session)
         effects.proposals = self._proposals.jumped(own, index=base.index)
@@ -173,6 +183,7 @@ class Driver:
         for deadline_ms in (
             self._proposals.earliest_deadline_ms,
             self._reads.next_deadline_ms(),
+            self._changing.next_deadline_ms,
         ):
             if deadline_ms is not None:
                 wakes.append(deadline_ms)
@@ -210,6 +221,7 @@ class Driver:
         effects = Effects()
         effects.proposals = self._proposals.fail_all(PeerStopping)
         effects.reads = self._reads.fail_all(PeerStopping)
+        effects.changes = self._changing.fail_all(PeerStopping)
         return effects
 
     # --- inputs ------------------------------------------------------------------------------
@@ -223,6 +235,7 @@ class Driver:
                 if given.is_up and given.key == self.engine.leader_key:
                     self._forwarding.link_restored()
                     self._reads.ask_again()
+                    self._changing.link_restored()
             case LinkRefused():
                 if given.key == self.engine.leader_key:
                     self.engine.leader_is_gone()
@@ -233,8 +246,9 @@ class Driver:
                 if refused is not None:
                     effects.reads.append(refused)
             case TransferInput():
-                self._transfer_until_ms = given.deadline_ms
-                self._successor_asked_ms = None
+                self._hand_over.begin(until_ms=given.deadline_ms)
+            case ChangeInput():
+                self._changing.ask(given.ticket, given.change, deadline_ms=given.deadline_ms)
 
     def _receive(self, key: str, message: m.Message, effects: Effects) -> None:
         match message:
@@ -244,6 +258,10 @@ class Driver:
                 self._reads.requests.append((key, message.number))
             case m.ReadIndexReply():
                 self._reads.known(message.number, message.index)
+            case m.ChangeRequest():
+                self._changing.receive(key, message)
+            case m.ChangeReply():
+                self._changing.refused(message)
             case m.BirthNotice():
                 pass  # this peer was born; `birth` listens to these before
             case m.SnapshotChunk():
@@ -283,6 +301,18 @@ class Driver:
             self._forwarding.leadership_lost()
             self._reads.confirmations.clear()
 
+    def _notice_members(self, effects: Effects) -> None:
+        if self._seen_configuration == self.log.configuration:
+            return
+        self._seen_configuration = self.log.configuration
+        effects.observations.append(
+            ConfigurationChanged(
+                index=self.engine.configuration_index,
+                voters=tuple(it.peer_id for it in self.engine.configuration.voters),
+                learners=tuple(it.peer_id for it in self.engine.configuration.learners),
+            )
+        )
+
     def _tick_is_due(self) -> bool:
         deadline_ms = self.host.machine.deadline_ms()
         if deadline_ms is None or not self.engine.is_own_term_committed:
@@ -295,7 +325,7 @@ class Driver:
 
     def _propose_block(self, effects: Effects) -> None:
         """One entry a step: everything that arrived since the last one."""
-        if not self.engine.is_leader or self._transfer_until_ms is not None:
+        if not self.engine.is_leader or self._hand_over.is_under_way:
             return
         items = self._forwarding.block(effects, now_ms=self._now_ms)
         if items or self._tick_is_due():
@@ -353,25 +383,6 @@ class Driver:
             served_ms = min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)
             self.engine.entry_clock_ms += max(served_ms, 0)
         self._last_step_ms = now_ms
-
-    def _hand_over(self, now_ms: int) -> None:
-        if self._transfer_until_ms is None:
-            return
-        if now_ms >= self._transfer_until_ms or not self.engine.is_leader:
-            self._transfer_until_ms = None
-            return
-        asked_ms = self._successor_asked_ms
-        if asked_ms is not None and now_ms - asked_ms < self._heartbeat_ms:
-            return  # whoever was asked needs a moment; a second candidate would split the votes
-        # Who answered last is most likely to hear this; who stays silent is older by the next try.
-        candidates = sorted(
-            ((p.match_index, p.last_ack_ms, key) for key, p in self.engine.progress.items()),
-            reverse=True,
-        )
-        for _, _, key in candidates:
-            if self.engine.hand_over(key):
-                self._successor_asked_ms = now_ms
-                return
 
     def _sort_outbox(self, effects: Effects) -> None:
         # Who decides alone leads in the step that began its term: nobody may hear of that term, nor

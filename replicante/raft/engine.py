@@ -11,7 +11,6 @@ from __future__ import annotations
 from replicante.errors import FatalError
 from replicante.raft import messages as m
 from replicante.raft.engine_elections import ElectingEngine
-from replicante.raft.membership import Configuration
 from replicante.raft.records import make_record
 from replicante.raft.replication import Progress, forget_rounds, next_entries, refusal_hint
 from replicante.raft.state_machine import EntryKind
@@ -32,8 +31,44 @@ class Engine(ElectingEngine):
             for member in self.configuration.members
             if member.key != self.own_key
         }
+        self._leaving = {}
+        self._know_members()
         self._remember_leader(self.own_key)
         _become_leader(self)
+
+    def _members_changed(self) -> None:
+        """As leader: a new member is followed from now on, a former one only until it is told. What
+        PySyncObj counts is kept for voters alone."""
+        members = self.configuration.members
+        self._leaving = {
+            member.key: member
+            for member in self.roster.known
+            if self.is_leader
+            and member.key in self.connected & self.progress.keys()
+            and member not in members
+        }
+        if not self.is_leader:
+            return
+        followed = {member.key for member in members if member.key != self.own_key}
+        fresh = {
+            key: Progress(next_index=self.log.last_index + 1, last_ack_ms=self._now_ms)
+            for key in followed
+        }
+        kept = {k: p for k, p in self.progress.items() if k in followed or k in self._leaving}
+        self.progress = fresh | kept
+        for numbers in (
+            self._SyncObj__raftMatchIndex,
+            self._SyncObj__raftNextIndex,
+            self._SyncObj__lastResponseTime,
+        ):
+            numbers.clear()
+        for node in self._SyncObj__otherNodes:
+            self._tell_upstream(node, self.progress[node.id])
+
+    def _tell_upstream(self, node: MemberNode, progress: Progress) -> None:
+        self._SyncObj__lastResponseTime[node] = progress.last_ack_ms / 1000
+        self._SyncObj__raftMatchIndex[node] = progress.match_index
+        self._SyncObj__raftNextIndex[node] = progress.next_index
 
     def _SyncObj__sendAppendEntries(self) -> None:
         self._SyncObj__newAppendEntriesTime = StepTime.now_s + self.conf.appendEntriesPeriod
@@ -43,6 +78,7 @@ class Engine(ElectingEngine):
         was_leader = self.is_leader
         self._onTick(0.0)
         self._is_transfer = False
+        self._notice_commit()
         if self.is_leader:
             self.replicate()
         elif was_leader:
@@ -95,6 +131,9 @@ class Engine(ElectingEngine):
             self.connected.discard(key)
         if key in self.progress:
             self.progress[key].rewind(last_index=self.log.last_index)
+        if not is_up and self._leaving.pop(key, None) is not None:
+            del self.progress[key]  # it knows, or learns it when it greets again
+            self._know_members()
 
     def receive(self, key: str, message: m.Message) -> None:
         """key: member that the transport authenticated. Messages of strangers never get here."""
@@ -131,11 +170,10 @@ class Engine(ElectingEngine):
         self._follow(key)
         return True
 
-    def installed(self, index: int, configuration: Configuration) -> None:
-        """The state jumped to `index`, which the leader had committed. configuration: the newest
-        in the log that is left."""
-        self.configuration = configuration
+    def installed(self, index: int) -> None:
+        """The state jumped to `index`, which the leader had committed, and the log with it."""
         self._commit_up_to(index)
+        self.follow_log()
         self._SyncObj__raftLastApplied = max(self._SyncObj__raftLastApplied, index)
 
     def hand_over(self, key: str) -> bool:
@@ -228,11 +266,13 @@ class Engine(ElectingEngine):
             )
         if append.entries and self.log.get(index).chain != append.chain:
             raise _other_history(index)
+        self.follow_log()
 
     def _commit_up_to(self, index: int) -> None:
         if index > self.commit_index:
             self._SyncObj__raftCommitIndex = index
             self._facade.setRaftCommitIndex(index)
+            self._notice_commit()
 
     def _on_append_ack(self, key: str, ack: m.AppendAck) -> None:
         if ack.term > self.term:
@@ -241,11 +281,8 @@ class Engine(ElectingEngine):
         if not self.is_leader or ack.term != self.term or progress is None:
             return
         progress.acknowledged(ack, log=self.log, now_ms=self._now_ms)
-        node = MemberNode(key)
         if self.configuration.is_voter(key):
-            self._SyncObj__lastResponseTime[node] = StepTime.now_s
-            self._SyncObj__raftMatchIndex[node] = progress.match_index
-            self._SyncObj__raftNextIndex[node] = progress.next_index
+            self._tell_upstream(MemberNode(key), progress)
 
     def _send_heartbeat(self, key: str, progress: Progress) -> None:
         """Built on what the follower is known to have, so that it always succeeds; on nothing

@@ -22,7 +22,7 @@ from replicante.entropy import Entropy
 from replicante.errors import FatalError
 from replicante.raft import messages as m
 from replicante.raft.log import Log
-from replicante.raft.membership import Configuration, majority
+from replicante.raft.membership import NOBODY, Member, Roster, majority, read_configuration
 from replicante.raft.records import make_record
 from replicante.raft.replication import Progress
 from replicante.raft.state_machine import EntryKind
@@ -59,7 +59,6 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
         self,
         *,
         own_key: str,
-        configuration: Configuration,
         log: Log,
         applied_index: int,
         entropy: Entropy,
@@ -78,7 +77,16 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
         self.round_sent_ms: dict[int, int] = {}
         self.progress: dict[str, Progress] = {}
         self.connected: set[str] = set()
-        self.configuration = configuration
+        self.configuration_index, payload = self._newest = log.configuration
+        self.configuration = read_configuration(payload)
+        self.roster = NOBODY
+        """Another object whenever it changes."""
+        self.was_member = any(
+            read_configuration(each).find(own_key) for each in log.configurations_from(0)
+        )
+        """In a configuration that this peer has seen."""
+        self._leaving: dict[str, Member] = {}
+        """A leader's former followers that are still to be told, by key."""
         self._entropy = entropy
         self._election_ms = (election_ms_min, election_ms_max)
         self._now_ms = now_ms
@@ -105,12 +113,12 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
             useFork=False,
             pollerType="poll",
         )
-        others = [MemberNode(v.key) for v in configuration.voters if v.key != own_key]
-        _start(self, MemberNode(own_key), others, conf, transport=EngineTransport(self))
-        self._SyncObj__otherNodes = OrderedNodes(self._SyncObj__otherNodes)
+        _start(self, MemberNode(own_key), [], conf, transport=EngineTransport(self))
+        self._SyncObj__otherNodes = self._other_voters()
         self._SyncObj__raftLastApplied = applied_index
         self._poller = NullPoller()
-        if [voter.key for voter in configuration.voters] == [own_key]:
+        self._know_members()
+        if [voter.key for voter in self.configuration.voters] == [own_key]:
             self._SyncObj__raftElectionDeadline = StepTime.now_s  # there is nobody to wait for
 
     # --- descriptors and hooks that PySyncObj's kept code meets -------------------------
@@ -212,9 +220,64 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
                 chain_before=self.log.chain,
             )
         )
+        self.follow_log()
 
     own_key_payload = b"\x80"
     """Detail of TERM_STARTED; the driver sets it to the encoded name of this peer."""
+
+    # --- who counts ---------------------------------------------------------------------
+
+    @property
+    def is_configuration_committed(self) -> bool:
+        return self.commit_index >= self.configuration_index
+
+    @property
+    def is_removed(self) -> bool:
+        """Committed: this peer was a member and is none any more."""
+        is_member = self.configuration.find(self.own_key) is not None
+        return self.was_member and not is_member and self.is_configuration_committed
+
+    def follow_log(self) -> None:
+        """The newest configuration in the log counts, committed or not (thesis §4.1). Called by
+        whatever changed the log: an own append, a leader's, a truncation, a snapshot."""
+        if self.log.configuration == self._newest:
+            return
+        self.configuration_index, payload = self._newest = self.log.configuration
+        self.configuration = read_configuration(payload)
+        self.was_member |= self.configuration.find(self.own_key) is not None
+        self._SyncObj__otherNodes = self._other_voters()
+        self._members_changed()
+        self._know_members()
+
+    def _members_changed(self) -> None:
+        """What a leader knows of each follower follows the configuration; see `engine`."""
+        raise NotImplementedError
+
+    def _other_voters(self) -> OrderedNodes:
+        keys = (voter.key for voter in self.configuration.voters)
+        return OrderedNodes(MemberNode(key) for key in keys if key != self.own_key)
+
+    def _know_members(self) -> None:
+        known = dict(self._leaving)
+        for payload in self.log.configurations_from(self.commit_index):
+            known |= {member.key: member for member in read_configuration(payload).members}
+        self.roster = Roster(
+            configuration=self.configuration,
+            index=self.configuration_index,
+            is_committed=self.is_configuration_committed,
+            known=tuple(known[key] for key in sorted(known)),
+            was_member=self.was_member,
+        )
+
+    def _notice_commit(self) -> None:
+        """Once the newest configuration is committed, no older one comes back."""
+        if self.is_configuration_committed and not self.roster.is_committed:
+            self._know_members()
+
+    def _may_ask(self, key: str, configuration_index: int) -> bool:
+        """Whether this one may ask for a vote: a member, or who has a newer configuration than this
+        peer and may be a member there (thesis §4.1). Whose vote counts, the candidate decides."""
+        return configuration_index > self.configuration_index or self.roster.knows(key)
 
     # --- shared below -------------------------------------------------------------------
 

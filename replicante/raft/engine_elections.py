@@ -3,8 +3,8 @@
 Sources: thesis §3.10 (hand-over), §4.2.3 (stickiness), §9.6 (pre-vote).
 
 A candidate first asks whether it would win; nobody leaves a leader that it hears; a voter
-counts once; only members count. Whether this peer leaves a leader early is evidence, never
-safety.
+counts once; only voters of the candidate's newest configuration count. Whether this peer leaves a
+leader early is evidence, never safety.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class ElectingEngine(EngineCore):
                 last_index=self.log.last_index,
                 last_term=self.log.last_term,
                 is_transfer=self._is_transfer,
+                configuration_index=self.configuration_index,
             ),
         )
 
@@ -65,7 +66,10 @@ class ElectingEngine(EngineCore):
             self._pre_vote_until_ms = None
             return
         request = m.PreVoteRequest(
-            next_term=self.term + 1, last_index=self.log.last_index, last_term=self.log.last_term
+            next_term=self.term + 1,
+            last_index=self.log.last_index,
+            last_term=self.log.last_term,
+            configuration_index=self.configuration_index,
         )
         for voter in self.configuration.voters:
             if voter.key != self.own_key:
@@ -73,7 +77,7 @@ class ElectingEngine(EngineCore):
 
     def _on_pre_vote(self, key: str, request: m.PreVoteRequest) -> None:
         is_granted = (
-            self.configuration.is_voter(key)
+            self._may_ask(key, request.configuration_index)
             and request.next_term > self.term
             and not self._sticks_to_leader()
             and self._is_up_to_date(request.last_index, request.last_term)
@@ -96,7 +100,7 @@ class ElectingEngine(EngineCore):
             self._pre_votes.add(key)
 
     def _on_vote(self, key: str, request: m.VoteRequest) -> None:
-        if not self.configuration.is_voter(key):
+        if not self._may_ask(key, request.configuration_index):
             return
         if not request.is_transfer and self._sticks_to_leader():
             return  # A live leader is not deposed by somebody who cannot hear it (thesis §4.2.3).

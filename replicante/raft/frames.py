@@ -76,6 +76,10 @@ class RefusalCode(enum.Enum):
     GENERATION = "generation"
     INCARNATION = "incarnation"
     NOT_A_MEMBER = "not_a_member"
+    REMOVED = "removed"
+    """A committed configuration, no older than any that the other has, does not list it."""
+    TOKEN = "token"
+    """It asks to join with a token that is not good here, or not yet."""
     STOPPING = "stopping"
     CERTIFICATE = "certificate"
     """The certificate names another peer or another cluster than the greeting."""
@@ -113,6 +117,12 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="he
     """May be empty."""
     birth: Annotated[bytes, Meta(max_length=limits.HELLO_BIRTH_BYTES_MAX)] = b""
     """Opaque here; peers exchange genesis through it."""
+    configuration_index: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
+    """Of the newest configuration in the sender's log; 0 before genesis."""
+    was_member: bool = False
+    """A configuration in its log lists or listed the sender."""
+    join: Annotated[str, Meta(pattern=r"\A([0-9a-f]{32})?\Z")] = ""
+    """Secret of the token with which a new peer asks to become a learner (ADR 0022)."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from replicante.raft import messages as m
+from replicante.raft.changes import Change, ChangeDone
 from replicante.raft.observations import Observation
 from replicante.raft.proposals import ProposalDone
 from replicante.raft.reads import ReadDone
@@ -49,7 +50,18 @@ class TransferInput:
     deadline_ms: int
 
 
-Input = Received | LinkChanged | LinkRefused | ProposeInput | ReadInput | TransferInput
+@dataclass(frozen=True, slots=True)
+class ChangeInput:
+    """ticket 0: nobody waits for what becomes of it."""
+
+    ticket: int
+    change: Change
+    deadline_ms: int
+
+
+Input = (
+    Received | LinkChanged | LinkRefused | ProposeInput | ReadInput | TransferInput | ChangeInput
+)
 
 
 @dataclass(slots=True)
@@ -60,6 +72,7 @@ class Effects:
     late: list[tuple[str, m.Message]] = field(default_factory=list)
     proposals: list[ProposalDone] = field(default_factory=list)
     reads: list[ReadDone] = field(default_factory=list)
+    changes: list[ChangeDone] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     chunks: list[tuple[str, m.SnapshotChunk]] = field(default_factory=list)
     snapshot_acks: list[tuple[str, m.SnapshotAck]] = field(default_factory=list)

@@ -41,6 +41,9 @@ class LocalIdentity:
     raft_address: str
     http_address: str
     birth: bytes = b""
+    configuration_index: int = 0
+    was_member: bool = False
+    join: str = ""
 
 
 class Judge(Protocol):
@@ -139,6 +142,9 @@ class LinkBoard:
             raft_address=local.raft_address,
             http_address=local.http_address,
             birth=local.birth,
+            configuration_index=local.configuration_index,
+            was_member=local.was_member,
+            join=local.join,
         )
 
     def decide(

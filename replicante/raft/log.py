@@ -172,6 +172,11 @@ class Log:
     def is_trimmed(self) -> bool:
         return self._first_index != FIRST_INDEX
 
+    def configurations_from(self, index: int) -> list[bytes]:
+        """Payloads of the one that `configuration_at` tells and of every later one, in order."""
+        place = bisect.bisect_right(self._configurations, index, key=lambda found: found[0]) - 1
+        return [payload for _, payload in self._configurations[max(place, 0) :]]
+
     def can_send_from(self, index: int) -> bool:
         """Whether entries from `index` on can be sent: the one before is known, or was never."""
         return index > self._first_index or index == self._first_index == FIRST_INDEX

@@ -1,8 +1,8 @@
 """Who votes: voters and learners of one configuration, and the birth of the first one. Pure.
 
 A voter is (peer id, incarnation): a data directory that was lost is another voter, so no vote
-is ever cast twice by a peer that forgot the first (ADR 0012). Called by `driver`, `engine`,
-`birth`.
+is ever cast twice by a peer that forgot the first (ADR 0012). What may follow a configuration is
+decided in `changes`. Called by `driver`, `engine`, `birth`, `neighbours`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from replicante.raft.records import encode_detail
+from replicante.raft.records import decode_detail, encode_detail
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,9 +28,22 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Invitation:
+    """An empty data directory that knows the secret may become a learner under this name, once."""
+
+    peer_id: str
+    digest: str
+    """blake2b-128 of the secret that only the token holds (ADR 0022), in hex."""
+    until_clock_ms: int
+    """Of the cluster clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     voters: tuple[Member, ...]
     learners: tuple[Member, ...] = ()
+    """They have the log and do not vote."""
+    invited: tuple[Invitation, ...] = ()
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -46,6 +59,30 @@ class Configuration:
         return any(member.key == key for member in self.voters)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """Who may speak to a peer, as far as its log tells."""
+
+    configuration: Configuration
+    """The newest."""
+    index: int
+    is_committed: bool
+    known: tuple[Member, ...]
+    """Members of the committed configuration and of every later one in the log, and who leaves
+    and is still to be told: links to them stand, whoever of them will have counted."""
+    was_member: bool
+    """The peer itself, in a configuration that it has seen."""
+
+    def knows(self, key: str) -> bool:
+        return any(member.key == key for member in self.known)
+
+
+NOBODY = Roster(
+    configuration=Configuration(()), index=0, is_committed=False, known=(), was_member=False
+)
+"""Before birth."""
+
+
 def majority(voters_count: int) -> int:
     return voters_count // 2 + 1
 
@@ -54,7 +91,7 @@ def genesis_detail(*, cluster_name: str, voters: Iterable[Member]) -> dict[str, 
     """The same on every peer for the same voters: sorted by peer id."""
     return {
         "cluster": cluster_name,
-        "voters": [[m.peer_id, m.incarnation, m.raft_address] for m in sorted(voters)],
+        "voters": _rows(voters),
     }
 
 
@@ -72,4 +109,28 @@ def configuration_of(detail: Mapping[str, Any]) -> Configuration:
     return Configuration(
         voters=tuple(Member(*row) for row in detail["voters"]),
         learners=tuple(Member(*row) for row in detail.get("learners", ())),
+        invited=tuple(Invitation(*row) for row in detail.get("invited", ())),
     )
+
+
+def read_configuration(payload: bytes) -> Configuration:
+    """Of the payload of a GENESIS or CONFIGURATION entry, which passed its checksum."""
+    return configuration_of(decode_detail(payload))
+
+
+def configuration_payload(configuration: Configuration) -> bytes:
+    """What a CONFIGURATION entry holds; sorted, so that equal configurations are equal bytes."""
+    return encode_detail(
+        {
+            "voters": _rows(configuration.voters),
+            "learners": _rows(configuration.learners),
+            "invited": [
+                [it.peer_id, it.digest, it.until_clock_ms]
+                for it in sorted(configuration.invited, key=lambda it: it.peer_id)
+            ],
+        }
+    )
+
+
+def _rows(members: Iterable[Member]) -> list[list[str]]:
+    return [[m.peer_id, m.incarnation, m.raft_address] for m in sorted(members)]

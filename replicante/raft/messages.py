@@ -74,6 +74,8 @@ class VoteRequest(msgspec.Struct, array_like=True, frozen=True, tag=3):
     last_term: Unsigned
     is_transfer: bool = False
     """The old leader asked for this election: followers do not stick to it (thesis §4.2.3)."""
+    configuration_index: Unsigned = 0
+    """Of the sender's newest configuration (thesis §4.1)."""
 
 
 class VoteReply(msgspec.Struct, array_like=True, frozen=True, tag=4):
@@ -87,6 +89,7 @@ class PreVoteRequest(msgspec.Struct, array_like=True, frozen=True, tag=5):
     next_term: Unsigned
     last_index: Unsigned
     last_term: Unsigned
+    configuration_index: Unsigned = 0
 
 
 class PreVoteReply(msgspec.Struct, array_like=True, frozen=True, tag=6):
@@ -161,6 +164,28 @@ class SnapshotAck(msgspec.Struct, array_like=True, frozen=True, tag=13):
     """Its state is durably at `index` or further."""
 
 
+class ChangeRequest(msgspec.Struct, array_like=True, frozen=True, tag=14):
+    """A change of the members, or of the leader, for the leader of `term`; the other fields are
+    those of `changes.Change`. Repeated until the sender sees it done (ADR 0021)."""
+
+    term: Unsigned
+    number: Unsigned
+    kind: Annotated[int, Meta(ge=0, le=255)]
+    peer_id: Annotated[str, Meta(max_length=limits.NAME_BYTES_MAX)]
+    incarnation: Annotated[str, Meta(max_length=limits.NAME_BYTES_MAX)] = ""
+    address: Annotated[str, Meta(max_length=limits.ADDRESS_BYTES_MAX)] = ""
+    digest: Annotated[str, Meta(max_length=limits.NAME_BYTES_MAX)] = ""
+    valid_ms: Unsigned = 0
+
+
+class ChangeReply(msgspec.Struct, array_like=True, frozen=True, tag=15):
+    """Refused: this request did not happen and will not. That it happened is told by the log."""
+
+    term: Unsigned
+    number: Unsigned
+    message: Annotated[str, Meta(max_length=limits.REFUSAL_MESSAGE_BYTES_MAX)]
+
+
 Message = (
     Append
     | AppendAck
@@ -175,6 +200,8 @@ Message = (
     | BirthNotice
     | SnapshotChunk
     | SnapshotAck
+    | ChangeRequest
+    | ChangeReply
 )
 
 

@@ -19,10 +19,14 @@ from replicante.ids import ClusterId, Incarnation, PeerId
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.birth import Birth, BirthNote, decode_note
+from replicante.raft.changes import Change, ChangeKind
 from replicante.raft.claims import Claims
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.data_dir import write_genesis, write_lock
+from replicante.raft.dialling import is_address
 from replicante.raft.frames import Channel, FrameError, FrameFault, Hello, Refusal, RefusalCode
+from replicante.raft.join_token import digest_of
+from replicante.raft.joining import Joining, token_of
 from replicante.raft.link_observations import (
     HelloRefused,
     LinkDown,
@@ -31,30 +35,18 @@ from replicante.raft.link_observations import (
     LinkUp,
 )
 from replicante.raft.log_store import LmdbLog, LogHeader
-from replicante.raft.membership import Configuration, Member
+from replicante.raft.membership import NOBODY, Member, Roster
 from replicante.raft.observations import Born, Observation, PeerRefused
+from replicante.raft.patience import Patience
 from replicante.raft.settings import PeerSettings
+from replicante.raft.speakers import Speakers
 from replicante.raft.transport import (
     LocalIdentity,
     Transport,
     TransportCallbacks,
     TransportSettings,
 )
-
-_FATAL_REFUSALS = frozenset(
-    {
-        RefusalCode.CLUSTER_NAME,
-        RefusalCode.CLUSTER_ID,
-        RefusalCode.GENERATION,
-        RefusalCode.INCARNATION,
-        RefusalCode.NOT_A_MEMBER,
-    }
-)
-"""Refusals that an unborn peer cannot outwait."""
-_CHECK_SETTINGS = (
-    "check [peer] id, [peer] cluster and [raft] peers, and that [peer] data_dir is its own; "
-    "nothing was changed anywhere"
-)
+from replicante.raft.welcome import is_invited, judge_member
 
 
 class Sink(Protocol):
@@ -65,6 +57,10 @@ class Sink(Protocol):
         ...
 
     def born(self) -> None: ...
+
+    def wants_to_join(self, change: Change) -> None:
+        """An invited peer is here and no member yet; told again at each of its greetings."""
+        ...
 
     def report(self, observation: Observation) -> None: ...
 
@@ -85,18 +81,21 @@ class Neighbours:
         self.header = header
         self._clock = clock
         self._claims = Claims(clock)
-        self._clash_since_ms: dict[str, int] = {}
+        self._patience = Patience(clock)
         self._settings = settings
         self._store = store
         self._sink = sink
-        self._configuration = Configuration(())
+        self._speakers = Speakers()
         self._http_addresses: dict[str, str] = {settings.peer_id: settings.http_address}
         self._connected: set[str] = set()
         self._failure: Exception | None = None
         self._is_started = False
         own = Member(settings.peer_id, header.incarnation, settings.address)
-        self._birth: Birth | None = None
-        if not header.cluster_id:
+        self._token = token_of(settings)
+        self._birth: Birth | Joining | None = None
+        if not header.cluster_id and self._token is not None:
+            self._birth = Joining(self._token)
+        elif not header.cluster_id:
             self._birth = Birth(
                 cluster_name=settings.cluster_name,
                 own=own,
@@ -158,7 +157,9 @@ class Neighbours:
             else:
                 return
 
-    async def _write_lock(self, committer: CommitThread, birth: Birth, payload: bytes) -> None:
+    async def _write_lock(
+        self, committer: CommitThread, birth: Birth | Joining, payload: bytes
+    ) -> None:
         def write() -> None:
             self.header = write_lock(self._store, self.header, payload)
 
@@ -174,25 +175,31 @@ class Neighbours:
         self._birth = None
         self._sink.born()
         self._tell_note()
-        voters = tuple(member.peer_id for member in self._configuration.voters)
+        voters = tuple(member.peer_id for member in self._speakers.roster.configuration.voters)
         self._sink.report(Born(cluster_id=self.header.cluster_id, voters=voters))
 
     # --- use ---------------------------------------------------------------------------------
 
-    def set_configuration(self, configuration: Configuration) -> None:
-        self._configuration = configuration
-        for member in configuration.members:
-            if member.peer_id in self._connected:
-                self._sink.receive(d.LinkChanged(member.key, True))
+    def set_roster(self, roster: Roster) -> None:
+        """Who may speak: when that changed, links that stand are judged again."""
+        if roster is self._speakers.roster:
+            return
+        links = self._connected if self._speakers.roster is NOBODY else ()
+        former = self._speakers.follow(roster)
+        self._transport.update_local(self._local_identity())
+        for peer_id in former:
+            self._transport.renew(PeerId(peer_id), "it is no member any more")
+        for peer_id in links:
+            self._tell_link(peer_id, is_up=True)
         if self._is_started:
             self._dial()
 
     def send(self, messages: list[tuple[str, m.Message]]) -> None:
         for key, message in messages:
-            member = self._configuration.find(key)
-            if member is not None:
+            peer_id = key.partition("/")[0]
+            if self._speakers.key_of(peer_id) == key:
                 self._transport.send(
-                    PeerId(member.peer_id), m.channel_of(message), m.encode_message(message)
+                    PeerId(peer_id), m.channel_of(message), m.encode_message(message)
                 )
 
     def resume(self) -> None:
@@ -200,6 +207,15 @@ class Neighbours:
 
     def is_connected(self, peer_id: str) -> bool:
         return peer_id in self._connected
+
+    def is_guest(self, key: str) -> bool:
+        return self._speakers.is_guest(key)
+
+    def tell_refused(self, peer_id: str, message: str) -> None:
+        """An invited peer cannot be added now."""
+        self._sink.report(
+            PeerRefused(peer_id=peer_id, code=RefusalCode.TOKEN.value, message=message)
+        )
 
     def address_of(self, member: Member) -> str:
         """The operator's settings win over the configuration: an address may change, an
@@ -209,22 +225,13 @@ class Neighbours:
     def http_address_of(self, peer_id: str) -> str:
         return self._http_addresses.get(peer_id, "")
 
-    # --- callbacks of the transport
-    # --------------------------------------------------------------
+    # --- callbacks of the transport ----------------------------------------------------------
 
     def _judge(self, hello: Hello, *, is_inbound: bool) -> Refusal | None:
-        if hello.cluster_name != self.header.cluster_name:
-            return Refusal(
-                code=RefusalCode.CLUSTER_NAME,
-                message=f"{self.header.peer_id} belongs to cluster {self.header.cluster_name},"
-                f" {hello.peer_id} to {hello.cluster_name}",
-            )
         if self._birth is None:
-            refusal = self._judge_member(hello)
-        elif hello.peer_id not in self._settings.expected:
-            refusal = _not_a_member(hello)
+            refusal = judge_member(hello, self.header, self._speakers.roster)
         else:
-            refusal = None
+            refusal = self._birth.judge(hello, self.header)
         if refusal is None and is_inbound:
             key = f"{hello.peer_id}/{hello.incarnation}"
             if not self._claims.may_speak(key, hello.process):
@@ -235,39 +242,30 @@ class Neighbours:
                 )
         return refusal
 
-    def _judge_member(self, hello: Hello) -> Refusal | None:
-        if hello.cluster_id and hello.cluster_id != self.header.cluster_id:
-            return Refusal(
-                code=RefusalCode.CLUSTER_ID,
-                message=f"{hello.peer_id} belongs to another cluster of the same name"
-                f" (id {hello.cluster_id}, here {self.header.cluster_id})",
-            )
-        if hello.cluster_id and hello.generation != self.header.generation:
-            return Refusal(
-                code=RefusalCode.GENERATION,
-                message=f"{hello.peer_id} is of generation {hello.generation},"
-                f" this cluster of {self.header.generation}: it was recovered without that peer",
-            )
-        member = self._configuration.find_peer(hello.peer_id)
-        if member is None:
-            return _not_a_member(hello)
-        if member.incarnation != hello.incarnation:
-            return Refusal(
-                code=RefusalCode.INCARNATION,
-                message=f"this cluster knows {hello.peer_id} with another data directory"
-                f" (incarnation {member.incarnation}, not {hello.incarnation}): a peer that"
-                " lost its disk may not come back under its old identity; remove it and join it"
-                " as a new learner",
-            )
-        return None
-
     def _on_hello(self, hello: Hello, refusal: Refusal | None) -> None:
         if refusal is not None:
             return
         self._http_addresses[hello.peer_id] = hello.http_address
+        speaker = Member(hello.peer_id, hello.incarnation, hello.raft_address)
+        self._speakers.greeted(speaker)
+        if self._birth is None and not self._speakers.roster.knows(speaker.key):
+            self._welcome(speaker, hello)
         note = decode_note(hello.birth)
         if note is not None:
             self._meet(hello.peer_id, hello.incarnation, hello.raft_address, note)
+
+    def _welcome(self, guest: Member, hello: Hello) -> None:
+        if self._speakers.welcome(guest):
+            self._dial()
+        if hello.channel is Channel.VITAL and is_invited(hello, self._speakers.roster):
+            change = Change(
+                kind=ChangeKind.ADD_LEARNER,
+                peer_id=guest.peer_id,
+                incarnation=guest.incarnation,
+                address=guest.raft_address,
+                digest=digest_of(hello.join),
+            )
+            self._sink.wants_to_join(change)
 
     def _on_message(
         self, peer_id: PeerId, incarnation: Incarnation, channel: Channel, body: bytes
@@ -284,7 +282,7 @@ class Neighbours:
                 self._send_note(peer_id)
             return
         key = f"{peer_id}/{incarnation}"
-        if self._configuration.find(key) is None:
+        if self._birth is not None or not self._speakers.knows(key):
             return  # an unborn peer takes no part, and a stranger never does
         if not self._sink.receive(d.Received(key, message)):
             self._transport.pause_reading()
@@ -294,19 +292,25 @@ class Neighbours:
             case LinkUp(is_inbound=True) | LinkDown(is_inbound=True):
                 key = f"{observation.peer_id}/{observation.incarnation}"
                 self._claims.link_changed(key, is_up=isinstance(observation, LinkUp))
+                if not self._claims.has_links(key) and self._speakers.part_from(key):
+                    self._dial()
             case LinkUp(is_inbound=False):
-                self._clash_since_ms.pop(observation.peer_id, None)
+                self._patience.rewarded(observation.peer_id)
                 self._link_changed(observation.peer_id)
                 if observation.channel is Channel.VITAL:
                     self._send_note(observation.peer_id)
             case LinkDown(is_inbound=False):
                 self._link_changed(observation.peer_id)
             case LinkRefused(follows_loss=True):
-                member = self._configuration.find_peer(observation.peer_id)
-                if member is not None:
-                    self._sink.receive(d.LinkRefused(member.key))
+                lost = self._speakers.key_of(observation.peer_id)
+                if self._birth is None and lost is not None:
+                    self._sink.receive(d.LinkRefused(lost))
             case HelloRefused(is_ours=False):
                 self._refused(observation)
+            case HelloRefused(is_ours=True, is_inbound=False, code=RefusalCode.CLUSTER_ID):
+                if self._birth is not None and self._failure is None:
+                    self._failure = self._birth.wrong(observation)
+                    self._sink.wake()
         self._sink.report(observation)
 
     # --- below -----------------------------------------------------------------------------------
@@ -319,17 +323,11 @@ class Neighbours:
                 message=observation.message,
             )
         )
-        is_fatal = self._birth is not None and observation.code in _FATAL_REFUSALS
-        if observation.code is RefusalCode.IDENTITY_CLASH:
-            now_ms = self._clock.monotonic_ms()
-            since_ms = self._clash_since_ms.setdefault(observation.peer_id, now_ms)
-            # After a crash of its machine, the links of this peer's last process may outlive it.
-            is_fatal = now_ms - since_ms >= limits.CLASH_MS_MAX
-        if is_fatal:
-            self._failure = WrongIdentity(
-                f"{observation.peer_id} refused this peer: {observation.message}",
-                hints=(_CHECK_SETTINGS,),
-            )
+        failure = self._patience.failure(
+            observation, is_unborn=self._birth is not None, is_joining=self._token is not None
+        )
+        if failure is not None:
+            self._failure = failure
             self._sink.wake()
 
     def _link_changed(self, peer_id: str) -> None:
@@ -337,9 +335,12 @@ class Neighbours:
         if is_up == (peer_id in self._connected):
             return
         (self._connected.add if is_up else self._connected.discard)(peer_id)
-        member = self._configuration.find_peer(peer_id)
-        if member is not None:
-            self._sink.receive(d.LinkChanged(member.key, is_up))
+        self._tell_link(peer_id, is_up=is_up)
+
+    def _tell_link(self, peer_id: str, *, is_up: bool) -> None:
+        key = self._speakers.key_of(peer_id)
+        if self._birth is None and key is not None:
+            self._sink.receive(d.LinkChanged(key, is_up))
 
     def _meet(self, peer_id: str, incarnation: str, address: str, note: BirthNote) -> None:
         if self._birth is None or self._failure is not None:
@@ -375,21 +376,24 @@ class Neighbours:
             raft_address=self._settings.address,
             http_address=self._settings.http_address,
             birth=self._note.encode(),
+            configuration_index=self._speakers.roster.index,
+            was_member=self._speakers.roster.was_member,
+            join=self._token.secret if self._token and not self._is_member else "",
         )
 
+    @property
+    def _is_member(self) -> bool:
+        own = f"{self.header.peer_id}/{self.header.incarnation}"
+        return self._speakers.roster.configuration.find(own) is not None
+
     def _dial(self) -> None:
-        members = {
-            member.peer_id: self.address_of(member) for member in self._configuration.members
+        """Guests, members, and who is named in the settings until this peer is a member."""
+        named = {} if self._is_member else self._settings.expected
+        members = {it.peer_id: self.address_of(it) for it in self._speakers.roster.known}
+        guests = {it.peer_id: it.raft_address for it in self._speakers.guests}
+        peers = {
+            PeerId(name): address
+            for name, address in (named | guests | members).items()
+            if name != self._settings.peer_id and is_address(address)
         }
-        peers = members or dict(self._settings.expected)
-        peers.pop(self._settings.peer_id, None)
-        self._transport.set_peers({PeerId(name): address for name, address in peers.items()})
-
-
-def _not_a_member(hello: Hello) -> Refusal:
-    return Refusal(
-        code=RefusalCode.NOT_A_MEMBER,
-        message=f"{hello.peer_id} is not a member of this cluster: list it in [raft] peers of "
-        f"every"
-        " peer before the cluster is born, or join it as a learner afterwards",
-    )
+        self._transport.set_peers(dict(list(peers.items())[-limits.PEERS_MAX :]))

@@ -24,6 +24,15 @@ class LeaderChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationChanged:
+    """The newest configuration in this peer's log is another one; it may not be committed yet."""
+
+    index: int
+    voters: tuple[str, ...]
+    learners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Born:
     """Genesis is written here, or was adopted."""
 
@@ -88,6 +97,7 @@ class SnapshotInstalled:
 Observation = (
     RoleChanged
     | LeaderChanged
+    | ConfigurationChanged
     | Born
     | WaitingForPeers
     | DiskFullChanged

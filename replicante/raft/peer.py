@@ -32,10 +32,10 @@ from replicante.raft.data_dir import open_log
 from replicante.raft.engine_check import check_engine
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import WriteSet
-from replicante.raft.membership import Configuration
+from replicante.raft.member_door import MemberDoor
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import CommitDone, DiskFullChanged, Observation, RoleChanged
-from replicante.raft.peer_driver import open_driver
+from replicante.raft.peer_driver import check_membership, open_driver
 from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.peer_status import status_of, unborn_status
 from replicante.raft.settings import PeerSettings
@@ -51,7 +51,7 @@ MachineFactory = Callable[[str], DurableStateMachine]
 """incarnation → machine: a machine on disk checks that its files belong to this data directory."""
 
 
-class Peer:
+class Peer(MemberDoor):
     """Use: `start`, then anything from the same event loop, then `stop`. `wait_closed` tells
     why it ended by itself."""
 
@@ -71,6 +71,7 @@ class Peer:
         self._inbox_bytes = 0
         """Of the commands among them."""
         self._callers = Callers()
+        self._joiners = {}
         self._observers: list[Callable[[Observation], None]] = []
         self._driver: d.Driver | None = None
         self._task: asyncio.Task[None] | None = None
@@ -128,7 +129,7 @@ class Peer:
         the state durable. Idempotent."""
         if self._task is None:
             return
-        await self.transfer_leadership()
+        await self.hand_over()
         self._is_stopping = True
         self._wake.set()
         with contextlib.suppress(BaseException):  # its failure is told by wait_closed
@@ -139,20 +140,6 @@ class Peer:
         after `stop`."""
         assert self._task is not None
         await asyncio.shield(self._task)
-
-    async def transfer_leadership(self) -> None:
-        """If this peer leads, the most complete follower takes over; returns when it did, or
-        after an election timeout. Writes meanwhile wait."""
-        if self._driver is None or self._is_stopping or not self._driver.engine.is_leader:
-            return
-        if len(self.configuration.voters) == 1:
-            return
-        patience_ms = self.settings.election_ms_min
-        self._followed.clear()
-        self._give(d.TransferInput(self._clock.monotonic_ms() + patience_ms))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_ms / 1000):
-                await self._followed.wait()
 
     def observe(self, callback: Callable[[Observation], None]) -> None:
         """callback: on the loop's thread, must not block or raise; for diagnostics only."""
@@ -226,11 +213,6 @@ class Peer:
             is_disk_full=self._disk_full is not None,
         )
 
-    @property
-    def configuration(self) -> Configuration:
-        """Voters and learners as of the newest configuration in the log; empty before birth."""
-        return self._driver.engine.configuration if self._driver is not None else Configuration(())
-
     # --- what neighbours hand in (see neighbours.Sink) -----------------------------------------
 
     def receive(self, given: d.Input) -> bool:
@@ -259,6 +241,7 @@ class Peer:
                 await self._neighbours.advance_birth(self._committer)
                 if self._driver is not None:
                     await self._step(self._driver)
+                    check_membership(self._driver)
             self._answer_all(PeerStopping)
             with contextlib.suppress(DiskFull):  # the log replays what the state lacks
                 self._machine.flush()
@@ -267,6 +250,8 @@ class Peer:
             # A step that failed half way may have applied what it did not answer.
             self._answer_all(PeerStopping if self._driver is None else OutcomeUnknown)
             await self._neighbours.stop()
+            for joiner in list(self._joiners.values()):
+                joiner.cancel()
             await self._snapshots.stop()
             self._opened.close()
 
@@ -288,6 +273,7 @@ class Peer:
         inputs, self._inbox, self._inbox_bytes = self._inbox, [], 0
         now_ms = self._clock.monotonic_ms()
         effects = driver.step(inputs, now_ms=now_ms, wall_ms=self._clock.wall_ms())
+        self._neighbours.set_roster(driver.engine.roster)
         self._neighbours.send(effects.early)
         self._answer_step(effects)
         if driver.log.has_writes:
@@ -296,7 +282,7 @@ class Peer:
         self._neighbours.send(effects.late)
         jumped = await self._snapshots.step(driver, effects)
         if jumped is not None:
-            self._neighbours.set_configuration(driver.engine.configuration)
+            self._neighbours.set_roster(driver.engine.roster)
             self._answer_step(jumped)
         self._flush_state(now_ms)
         if effects.has_more or driver.wants_step or self._inbox:
@@ -356,7 +342,7 @@ class Peer:
             entropy=self._entropy,
             now_ms=self._clock.monotonic_ms(),
         )
-        self._neighbours.set_configuration(self._driver.engine.configuration)
+        self._neighbours.set_roster(self._driver.engine.roster)
         self._wake.set()
 
     def _refuse_when_unable(self) -> None:

@@ -7,7 +7,7 @@ must be in the log, or nothing is started.
 from __future__ import annotations
 
 from replicante.entropy import Entropy
-from replicante.errors import CorruptData
+from replicante.errors import CorruptData, PeerRemoved
 from replicante.raft.data_dir import count_boot
 from replicante.raft.driver import Driver
 from replicante.raft.host import MachineHost
@@ -15,8 +15,7 @@ from replicante.raft.inputs import Identity
 from replicante.raft.log import Log
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
-from replicante.raft.membership import configuration_of
-from replicante.raft.records import decode_detail
+from replicante.raft.patience import REMOVED_HINTS
 from replicante.raft.settings import PeerSettings
 from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
@@ -39,7 +38,6 @@ def open_driver(
     _check_fit(settings, loaded, machine)
     hard = count_boot(store, loaded)
     log = Log(store, loaded)
-    _, configuration = log.configuration
     return Driver(
         identity=Identity(
             peer_id=header.peer_id,
@@ -47,7 +45,6 @@ def open_driver(
             incarnation=header.incarnation,
             boot=hard.boot,
         ),
-        configuration=configuration_of(decode_detail(configuration)),
         log=log,
         host=MachineHost(machine),
         entropy=entropy,
@@ -57,6 +54,19 @@ def open_driver(
         election_ms_max=settings.election_ms_max,
         log_kept_bytes=settings.log_kept_bytes,
     )
+
+
+def check_membership(driver: Driver) -> None:
+    """After each step. Raises PeerRemoved once a committed entry has removed this peer: nobody
+    counts it, so it ends before somebody relies on it."""
+    engine = driver.engine
+    if engine.is_removed:
+        raise PeerRemoved(
+            f"{driver.identity.peer_id} was removed from this cluster by entry"
+            f" {engine.configuration_index}",
+            hints=REMOVED_HINTS,
+            index=engine.configuration_index,
+        )
 
 
 def _check_fit(settings: PeerSettings, loaded: LoadedLog, machine: DurableStateMachine) -> None:

@@ -20,6 +20,11 @@ class PeerSettings:
     peers: Mapping[str, str] = field(default_factory=dict)
     """First voters, peer id → address; this peer may be among them. Afterwards only their
     addresses count."""
+    join: str = ""
+    """Token with which an empty data directory becomes a learner; `peers` then names members to
+    ask, any of them. A directory that belongs to a cluster already does not need it."""
+    authority_digest: str = ""
+    """sha256 of the certificate authority in hex; a token that names another one is refused."""
     advertise: str = ""
     """Address under which others reach this peer; empty: as `listen`."""
     cluster_name: str = "default"

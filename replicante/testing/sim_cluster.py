@@ -13,14 +13,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from replicante import limits
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.log import WriteSet
-from replicante.raft.membership import Configuration, Member, genesis_detail
-from replicante.raft.records import CHAIN_ZERO, encode_detail, make_record
+from replicante.raft.membership import Configuration, Member, configuration_payload
+from replicante.raft.records import CHAIN_ZERO, make_record
 from replicante.raft.state_machine import EntryKind
 from replicante.testing.clock import Schedule
 from replicante.testing.entropy import Chance
@@ -82,7 +81,7 @@ class SimCluster:
             kind=EntryKind.GENESIS,
             clock_ms=0,
             wall_ms=0,
-            payload=encode_detail(_genesis(configuration)),
+            payload=configuration_payload(configuration),
             chain_before=CHAIN_ZERO,
         )
         self.network = SimNetwork(self.schedule, options, note=self.trace.note, count=self.count)
@@ -247,12 +246,6 @@ def _configuration(options: Options) -> Configuration:
         voters=tuple(members[: options.voters_count]),
         learners=tuple(members[options.voters_count :]),
     )
-
-
-def _genesis(configuration: Configuration) -> dict[str, Any]:
-    detail = genesis_detail(cluster_name="sim", voters=configuration.voters)
-    learners = [[m.peer_id, m.incarnation, m.raft_address] for m in configuration.learners]
-    return {**detail, "learners": learners}
 
 
 def _place(error: BaseException) -> str:

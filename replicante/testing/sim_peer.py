@@ -58,7 +58,6 @@ class SimPeer:
         options, schedule = world.options, world.schedule
         self._world = world
         self._member = member
-        self._configuration = configuration
         self._keys = {other.peer_id: other.key for other in configuration.members}
         self._names = {other.key: other.peer_id for other in configuration.members}
         self._state_disk = StateDisk() if is_durable else None
@@ -119,7 +118,6 @@ class SimPeer:
                 incarnation=self._member.incarnation,
                 boot=hard.boot,
             ),
-            configuration=self._configuration,
             log=Log(self.disk, loaded),
             host=MachineHost(machine),
             entropy=self._entropy,

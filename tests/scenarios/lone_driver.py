@@ -6,8 +6,8 @@ from replicante.raft import driver as d
 from replicante.raft.host import MachineHost
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import Log
-from replicante.raft.membership import Configuration, Member
-from replicante.raft.records import CHAIN_ZERO, encode_detail, make_record
+from replicante.raft.membership import Configuration, Member, configuration_payload
+from replicante.raft.records import CHAIN_ZERO, make_record
 from replicante.raft.state_machine import EntryKind
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_disk import SimDisk
@@ -18,14 +18,17 @@ def member(name):
     return Member(name, f"{name}-disk", f"{name}:1")
 
 
-def genesis():
+def genesis(voters, learners):
+    configuration = Configuration(
+        voters=tuple(map(member, voters)), learners=tuple(map(member, learners))
+    )
     return make_record(
         index=1,
         term=0,
         kind=EntryKind.GENESIS,
         clock_ms=0,
         wall_ms=0,
-        payload=encode_detail({}),
+        payload=configuration_payload(configuration),
         chain_before=CHAIN_ZERO,
     )
 
@@ -34,13 +37,10 @@ class LonePeer:
     """The first of `voters`; other peers are what the test says on their behalf."""
 
     def __init__(self, voters, *, learners=""):
-        self.disk = SimDisk(genesis())
+        self.disk = SimDisk(genesis(voters, learners))
         me = member(voters[0])
         self.driver = d.Driver(
             identity=d.Identity(peer_id=me.peer_id, key=me.key, incarnation=me.incarnation, boot=1),
-            configuration=Configuration(
-                voters=tuple(map(member, voters)), learners=tuple(map(member, learners))
-            ),
             log=Log(self.disk, self.disk.load()),
             host=MachineHost(InMemoryMachine(RegisterMachine(lambda *told: None))),
             entropy=Chance(1, me.peer_id),

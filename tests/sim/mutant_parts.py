@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CHANGES = "raft/changes.py"
+CHANGING = "raft/changing.py"
 DRIVER = "raft/driver.py"
 ELECTIONS = "raft/engine_elections.py"
 ENGINE = "raft/engine.py"

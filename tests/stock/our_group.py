@@ -16,7 +16,7 @@ from replicante.raft.host import MachineHost
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import HardState, Log, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
-from replicante.raft.membership import Configuration, Member, genesis_payload
+from replicante.raft.membership import Member, genesis_payload
 from replicante.raft.proposals import ProposalDone
 from replicante.raft.reads import ReadDone
 from replicante.raft.records import CHAIN_ZERO, Record, decode_record, make_record
@@ -77,7 +77,7 @@ class EvenChance:
 
 
 class OurPeer:
-    def __init__(self, member: Member, configuration: Configuration, disk: Disk, now_ms: int):
+    def __init__(self, member: Member, disk: Disk, now_ms: int):
         self.disk = disk
         self.machine = Values()
         disk.hard = HardState(disk.hard.term, disk.hard.voted_for, disk.hard.boot + 1)
@@ -88,7 +88,6 @@ class OurPeer:
                 incarnation=member.incarnation,
                 boot=disk.hard.boot,
             ),
-            configuration=configuration,
             log=Log(disk, disk.load()),
             host=MachineHost(InMemoryMachine(self.machine)),
             entropy=EvenChance(),
@@ -111,8 +110,7 @@ class OurGroup:
         self.now_ms = 100_000
         self.links: dict[tuple[str, str], deque[bytes]] = defaultdict(deque)
         self._members = {name: Member(name, name.lower() * 32, f"{name}:1") for name in names}
-        self.configuration = Configuration(tuple(self._members.values()))
-        payload = genesis_payload(cluster_name="demo", voters=self.configuration.voters)
+        payload = genesis_payload(cluster_name="demo", voters=self._members.values())
         self._genesis = make_record(
             index=1,
             term=0,
@@ -133,7 +131,7 @@ class OurGroup:
     def start(self, name: str, disk: Disk | None = None) -> OurPeer:
         """Starts or restarts a peer; of a peer before it only its disk is left."""
         kept = disk or self.peers[name].disk
-        self.peers[name] = OurPeer(self._members[name], self.configuration, kept, self.now_ms)
+        self.peers[name] = OurPeer(self._members[name], kept, self.now_ms)
         self.step(name, *(d.LinkChanged(self.key(o), True) for o in self._members if o != name))
         return self.peers[name]
 

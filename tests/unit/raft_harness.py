@@ -28,7 +28,6 @@ from replicante.raft.host import MachineHost
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import Base, HardState, Log, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
-from replicante.raft.membership import configuration_of
 from replicante.raft.records import (
     CHAIN_ZERO,
     BadRecord,
@@ -154,13 +153,11 @@ class Station:
         self.backend.write(WriteSet(None, (), hard))
         self.machine = ListMachine()
         self.log = Log(self.backend, self.backend.load())
-        genesis = self.backend.records()[0]
         me = member(self.name)
         self.driver = d.Driver(
             identity=d.Identity(
                 peer_id=me.peer_id, key=me.key, incarnation=me.incarnation, boot=boot
             ),
-            configuration=configuration_of(genesis.header().detail),
             log=self.log,
             host=MachineHost(InMemoryMachine(self.machine)),
             entropy=Draws(self.fraction),
@@ -268,6 +265,7 @@ class Cluster:
         self.delivered: list[tuple[str, str, m.Message]] = []
         self.proposals: dict[int, object] = {}
         self.reads: dict[int, object] = {}
+        self.changes: dict[int, object] = {}
         self.drop: Callable[[str, str, m.Message], bool] = lambda sender, receiver, message: False
         self._ticket = 0
         for name in voters:
@@ -299,6 +297,8 @@ class Cluster:
             self.proposals[done.ticket] = done
         for read in effects.reads:
             self.reads[read.ticket] = read
+        for change in effects.changes:
+            self.changes[change.ticket] = change
 
     def deliver(self) -> None:
         """Until no message is on its way."""
@@ -353,7 +353,7 @@ class Cluster:
                 self.step(other.name, d.LinkChanged(key(name), is_up=True))
 
     def isolate(self, name: str) -> None:
-        self.cut |= {(name, it) for it in self.voters} | {(it, name) for it in self.voters}
+        self.cut |= {(name, it) for it in self.stations} | {(it, name) for it in self.stations}
 
     def heal(self) -> None:
         self.cut.clear()

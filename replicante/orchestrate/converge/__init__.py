@@ -1,1 +1,0 @@
-"""The steps of convergence, each in a file of its own; `steps` holds their order."""

@@ -1,0 +1,266 @@
+"""Changes of the members on their way: who asked, what became of it (ADR 0021). Pure; called by
+driver.
+
+A peer sends its change to the leader it knows, and again to the next one, until its own log
+shows it committed: no answer that says "done" travels, so none can be lost. A leader appends one
+CONFIGURATION at a time, and only after the first entry of its term is committed (thesis §4.1 and
+the correction of 2015 to it). It never removes itself: it hands over, and the next leader does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from replicante import limits
+from replicante.errors import MembershipRefused, NoLeader, OutcomeUnknown, ReplicanteError
+from replicante.raft import messages as m
+from replicante.raft.changes import (
+    Change,
+    ChangeDone,
+    ChangeKind,
+    changed,
+    decode_change,
+    encode_change,
+    is_made,
+)
+from replicante.raft.engine import Engine
+from replicante.raft.hand_over import HandOver
+from replicante.raft.membership import Configuration, configuration_payload, majority
+from replicante.raft.state_machine import EntryKind
+
+Refuse = Callable[[MembershipRefused], None]
+
+
+@dataclass(slots=True)
+class _Own:
+    ticket: int
+    change: Change
+    deadline_ms: int
+    number: int = 0
+    """Of the newest request that was sent; 0 when none was."""
+    first_term: int = 0
+    """In which a leader was asked first; a TRANSFER is done when a later one has its leader."""
+    sent_term: int = 0
+    sent_ms: int = 0
+
+    def sent(self, number: int, *, term: int, now_ms: int) -> None:
+        self.first_term = self.first_term or term
+        self.number, self.sent_term, self.sent_ms = number, term, now_ms
+
+
+class Changing:
+    def __init__(
+        self,
+        engine: Engine,
+        hand_over: HandOver,
+        *,
+        boot: int,
+        resend_ms: int,
+        patience_ms: int,
+    ) -> None:
+        """resend_ms: a leader may have dropped what came too early; it is asked again after so
+        long. patience_ms: how long a leader tries to hand over, and a voter may stay silent."""
+        self._engine = engine
+        self._hand_over = hand_over
+        self._resend_ms = resend_ms
+        self._patience_ms = patience_ms
+        self._own: list[_Own] = []
+        self._requests: list[tuple[str, m.ChangeRequest]] = []
+        self._newest: dict[str, int] = {}
+        """requester → greatest number seen in this term: a copy that comes late does nothing."""
+        self._newest_term = 0
+        self._number = boot << 32
+        self._has_proposed = False
+        self._done: list[ChangeDone] = []
+
+    # --- what arrives ------------------------------------------------------------------------
+
+    def ask(self, ticket: int, change: Change, *, deadline_ms: int) -> None:
+        if len(self._own) >= limits.CHANGES_PENDING_MAX:
+            error = MembershipRefused("too many changes wait on this peer; make them one by one")
+            self._done.append(ChangeDone(ticket, 0, error))
+            return
+        self._own.append(_Own(ticket, change, deadline_ms))
+
+    def receive(self, key: str, request: m.ChangeRequest) -> None:
+        if not self._engine.is_leader or request.term != self._engine.term:
+            return
+        if self._newest_term != request.term:
+            self._newest, self._newest_term = {}, request.term
+        is_late = request.number <= self._newest.get(key, 0)
+        if not is_late and len(self._requests) < limits.CHANGES_PENDING_MAX:
+            self._newest[key] = request.number
+            self._requests.append((key, request))
+
+    def refused(self, reply: m.ChangeReply) -> None:
+        """The leader of this term has committed an entry of it and lacks the change: no copy of
+        the request can happen any more."""
+        for own in self._own:
+            if reply.term == self._engine.term == own.sent_term and own.number == reply.number:
+                self._finish(own, error=MembershipRefused(reply.message))
+                return
+
+    def link_restored(self) -> None:
+        """What was sent over the old connection to the leader may be lost."""
+        for own in self._own:
+            own.sent_term = 0
+
+    # --- in a step, before the engine's tick -------------------------------------------------
+
+    def send(self, now_ms: int) -> None:
+        engine = self._engine
+        if engine.is_leader:
+            self._decide_all(now_ms)
+            return
+        self._requests.clear()
+        if engine.leader_key is None or engine.leader_key not in engine.connected:
+            return
+        for own in self._own:
+            if own.sent_term == engine.term and now_ms - own.sent_ms < self._resend_ms:
+                continue
+            self._number += 1
+            own.sent(self._number, term=engine.term, now_ms=now_ms)
+            request = encode_change(own.change, term=engine.term, number=own.number)
+            engine.outbox.append((engine.leader_key, request))
+
+    def _decide_all(self, now_ms: int) -> None:
+        if not self._engine.is_own_term_committed or self._hand_over.is_under_way:
+            return
+        for own in list(self._own):
+            own.sent(own.number or self._number, term=self._engine.term, now_ms=now_ms)
+            self._decide(own.change, now_ms, refuse=self._refusal_here(own))
+        requests, self._requests = self._requests, []
+        for key, request in requests:
+            self._decide(decode_change(request), now_ms, refuse=self._refusal_to(key, request))
+
+    def _decide(self, change: Change | None, now_ms: int, *, refuse: Refuse) -> None:
+        """Appends it, or refuses, or does nothing yet: who asked asks again."""
+        try:
+            if change is None:
+                raise MembershipRefused("the leader is older and does not know this kind of change")
+            if change.kind is ChangeKind.TRANSFER:
+                self._transfer(change, now_ms)
+            elif not is_made(self._engine.configuration, change):
+                self._propose(change, now_ms)
+        except MembershipRefused as error:
+            refuse(error)
+
+    def _propose(self, change: Change, now_ms: int) -> None:
+        """Raises MembershipRefused."""
+        engine = self._engine
+        if self._has_proposed or not engine.is_configuration_committed:
+            raise MembershipRefused(
+                "another change of the members is under way: one at a time",
+                hints=("repeat this when it is done",),
+            )
+        is_own_end = change.kind is ChangeKind.REMOVE and change.key == engine.own_key
+        if is_own_end and len(engine.configuration.voters) > 1:
+            self._hand_over.begin(until_ms=now_ms + self._patience_ms)
+            return  # the next leader is asked again
+        if change.kind is ChangeKind.PROMOTE:
+            self._check_caught_up(change)
+        configuration = changed(engine.configuration, change, clock_ms=engine.entry_clock_ms)
+        self._check_quorum(configuration, now_ms)
+        engine.propose(EntryKind.CONFIGURATION, configuration_payload(configuration))
+        self._has_proposed = True
+
+    def _check_caught_up(self, change: Change) -> None:
+        progress = self._engine.progress.get(change.key)
+        if progress is None:
+            return  # `changed` tells what it is
+        lag = self._engine.log.last_index - progress.match_index
+        if change.key not in self._engine.connected or not progress.match_index:
+            raise MembershipRefused(
+                f"{change.peer_id} is not connected, or has nothing of the log yet"
+            )
+        if lag > limits.PROMOTE_LAG_ENTRIES_MAX:
+            raise MembershipRefused(
+                f"{change.peer_id} lacks {lag} entries; it may lack"
+                f" {limits.PROMOTE_LAG_ENTRIES_MAX}, so that commits do not wait for it",
+                hints=("repeat this in a moment",),
+            )
+
+    def _check_quorum(self, configuration: Configuration, now_ms: int) -> None:
+        """A majority of the voters afterwards must be there now, or nothing would be committed any
+        more, this change included."""
+        engine = self._engine
+        there = [
+            voter.peer_id
+            for voter in configuration.voters
+            if voter.key == engine.own_key or self._answers(voter.key, now_ms)
+        ]
+        if len(there) < majority(len(configuration.voters)):
+            names = ", ".join(sorted(voter.peer_id for voter in configuration.voters))
+            raise MembershipRefused(
+                f"the voters would be {names}, and of them only {', '.join(sorted(there))} answer",
+                hints=("start the others first, or remove one that does not answer",),
+            )
+
+    def _answers(self, key: str, now_ms: int) -> bool:
+        progress = self._engine.progress.get(key)
+        if progress is None or key not in self._engine.connected:
+            return False
+        return now_ms - progress.last_ack_ms < self._patience_ms
+
+    def _transfer(self, change: Change, now_ms: int) -> None:
+        engine = self._engine
+        if not change.peer_id:
+            if len(engine.configuration.voters) == 1:
+                raise MembershipRefused("there is no other voter that could lead")
+            self._hand_over.begin(until_ms=now_ms + self._patience_ms)
+        elif not engine.configuration.is_voter(change.key):
+            raise MembershipRefused(f"{change.peer_id} is no voter: it cannot lead")
+        elif change.key != engine.own_key:
+            self._hand_over.begin(until_ms=now_ms + self._patience_ms, to=change.key)
+
+    # --- after the engine's tick -------------------------------------------------------------
+
+    def finish(self, now_ms: int) -> list[ChangeDone]:
+        """Which of this peer's own changes are decided."""
+        self._has_proposed = False
+        for own in list(self._own):
+            if own.change.kind is ChangeKind.TRANSFER:
+                is_done, index = self._is_transferred(own), 0
+            else:
+                is_committed = self._engine.is_configuration_committed
+                is_done = is_committed and is_made(self._engine.configuration, own.change)
+                index = self._engine.configuration_index
+            if is_done:
+                self._finish(own, index=index)
+            elif now_ms >= own.deadline_ms:
+                self._finish(own, error=OutcomeUnknown() if own.number else NoLeader())
+        done, self._done = self._done, []
+        return done
+
+    def fail_all(self, error: type[ReplicanteError]) -> list[ChangeDone]:
+        for own in list(self._own):
+            self._finish(own, error=OutcomeUnknown() if own.number else error())
+        done, self._done = self._done, []
+        return done
+
+    @property
+    def next_deadline_ms(self) -> int | None:
+        return min((own.deadline_ms for own in self._own), default=None)
+
+    def _is_transferred(self, own: _Own) -> bool:
+        leader_key = self._engine.leader_key
+        if own.change.peer_id:
+            return leader_key == own.change.key
+        return leader_key is not None and 0 < own.first_term < self._engine.term
+
+    def _finish(self, own: _Own, *, index: int = 0, error: ReplicanteError | None = None) -> None:
+        self._own.remove(own)
+        self._done.append(ChangeDone(own.ticket, index, error))
+
+    def _refusal_here(self, own: _Own) -> Refuse:
+        return lambda error: self._finish(own, error=error)
+
+    def _refusal_to(self, key: str, request: m.ChangeRequest) -> Refuse:
+        def reply(error: MembershipRefused) -> None:
+            message = " ".join((error.message, *(f"({hint})" for hint in error.hints)))
+            message = message[: limits.REFUSAL_MESSAGE_BYTES_MAX]
+            answer = m.ChangeReply(term=request.term, number=request.number, message=message)
+            self._engine.outbox.append((key, answer))
+
+        return reply

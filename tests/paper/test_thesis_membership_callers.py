@@ -1,0 +1,134 @@
+"""Cluster membership changes as callers meet them: one test for each promise of the thesis that we
+rely on. §3.10, §4.2.2, §4.3."""
+
+from __future__ import annotations
+
+import pytest
+from raft_harness import member
+from raft_members import MemberCluster, elected
+
+from replicante.errors import OutcomeUnknown
+from replicante.raft.changes import Change, ChangeKind, changed
+
+ADD, PROMOTE, REMOVE, TRANSFER = (
+    ChangeKind.ADD_LEARNER,
+    ChangeKind.PROMOTE,
+    ChangeKind.REMOVE,
+    ChangeKind.TRANSFER,
+)
+
+
+def error_of(cluster: MemberCluster, ticket: int):
+    return cluster.changes[ticket].error
+
+
+# --- §4.2.2: removing the leader -------------------------------------------------------------
+
+
+def test_4_2_2_a_leader_is_removed_by_the_next_one():
+    cluster = elected("abc")
+    old = cluster.leader.name
+    ticket = cluster.change(old, REMOVE, old)
+    cluster.run(4_000)
+    assert error_of(cluster, ticket) is None
+    assert cluster[old].engine.is_removed, "it is told"
+    cluster.kill(old)
+    ticket = cluster.propose(cluster.leader.name, b"two are left")
+    cluster.run(200)
+    assert cluster.proposals[ticket].error is None
+    assert len(cluster.leader.engine.configuration.voters) == 2
+
+
+def test_4_2_2_a_change_that_is_asked_of_a_follower_is_told_there():
+    cluster = elected("abc", "d")
+    follower = next(name for name in "abc" if name != cluster.leader.name)
+    ticket = cluster.change(follower, ADD, "d")
+    cluster.run(1_000)
+    assert error_of(cluster, ticket) is None
+    refused = cluster.change(follower, PROMOTE, "e")
+    cluster.run(1_000)
+    assert "no learner" in error_of(cluster, refused).message
+
+
+def test_4_2_2_nobody_says_done_and_nobody_says_no_when_the_leader_is_gone():
+    cluster = elected("abc", "d")
+    leader = cluster.leader.name
+    cluster.drop = lambda s, r, message: s == leader
+    ticket = cluster.change(leader, ADD, "d", timeout_ms=300)
+    cluster.run(600)
+    assert isinstance(error_of(cluster, ticket), OutcomeUnknown)
+
+
+# --- §4.3: availability ----------------------------------------------------------------------
+
+
+def test_4_3_a_change_that_would_leave_no_majority_is_refused():
+    cluster = elected("abc")
+    leader = cluster.leader.name
+    dead, alive = (name for name in "abc" if name != leader)
+    cluster.kill(dead)
+    cluster.run(700)
+    ticket = cluster.change(leader, REMOVE, alive)
+    cluster.run(100)
+    assert "answer" in error_of(cluster, ticket).message
+    cluster.made(REMOVE, dead)
+
+
+def test_3_10_leadership_goes_to_the_peer_that_was_named():
+    cluster = elected("abc")
+    target = min(name for name in "abc" if name != cluster.leader.name)
+    ticket = cluster.change(cluster.leader.name, TRANSFER, target)
+    cluster.run(2_000)
+    assert error_of(cluster, ticket) is None
+    assert cluster.leader.name == target
+
+
+def test_3_10_leadership_goes_to_anybody_when_nobody_is_named():
+    cluster = elected("abc")
+    old = cluster.leader.name
+    follower = next(name for name in "abc" if name != old)
+    ticket = cluster.change(follower, TRANSFER)
+    cluster.run(2_000)
+    assert error_of(cluster, ticket) is None
+    assert cluster.leader.name != old
+
+
+@pytest.mark.parametrize("target", ["d", "x"])
+def test_3_10_leadership_never_goes_to_who_does_not_vote(target):
+    cluster = elected("abc", "d")
+    cluster.made(ADD, "d")
+    leader = cluster.leader.name
+    ticket = cluster.change(leader, TRANSFER, target)
+    cluster.run(100)
+    assert "no voter" in error_of(cluster, ticket).message
+    assert cluster.leader.name == leader
+
+
+def test_4_a_whole_life_one_three_five_three():
+    cluster = elected("a", "b", "c", "d", "e")
+    for name in "bcde":
+        cluster.made(ADD, name)
+        cluster.made(PROMOTE, name)
+    tickets = [cluster.propose(name, name.encode()) for name in "abcde"]
+    cluster.run(500)
+    assert all(cluster.proposals[ticket].error is None for ticket in tickets)
+    for _ in range(2):
+        gone = cluster.leader.name
+        asked = min(it.peer_id for it in cluster.leader.engine.configuration.voters)
+        ticket = cluster.change(asked, REMOVE, gone)
+        cluster.run(4_000)
+        assert error_of(cluster, ticket) is None
+        cluster.kill(gone)
+    cluster.run(1_000)
+    assert len(cluster.leader.engine.configuration.voters) == 3
+    assert len({tuple(station.commands()) for station in cluster.alive}) == 1
+
+
+def test_4_the_rule_and_the_log_agree():
+    """What `changed` gives is what every peer reads from the entry."""
+    cluster = elected("abc", "d")
+    before = cluster.leader.engine.configuration
+    cluster.made(ADD, "d")
+    step = Change(kind=ADD, peer_id="d", incarnation="d-disk", address=member("d").raft_address)
+    expected = changed(before, step, clock_ms=0)
+    assert all(it.engine.configuration == expected for it in cluster.alive)

@@ -1,0 +1,190 @@
+"""Defects of membership changes, as edits of the product's code (ADR 0021)."""
+
+from __future__ import annotations
+
+from mutant_parts import CHANGES, CHANGING, ELECTIONS, ENGINE, ENGINE_CORE, LOG, Edit, Mutant
+
+_PAPER = "tests/paper/test_thesis_membership.py"
+_CALLERS = "tests/paper/test_thesis_membership_callers.py"
+
+MEMBER_MUTANTS = (
+    Mutant(
+        "configuration_at_commit",
+        "a configuration counts from its append (thesis §4.1)",
+        (
+            Edit(
+                ENGINE_CORE,
+                "        if self.log.configuration == self._newest:\n",
+                "        if self.log.configuration == self._newest"
+                " or self.commit_index < self.log.configuration[0]:\n",
+            ),
+            Edit(
+                ENGINE_CORE,
+                "        if self.is_configuration_committed and not self.roster.is_committed:\n",
+                "        self.follow_log()\n"
+                "        if self.is_configuration_committed and not self.roster.is_committed:\n",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "configuration_kept_at_truncation",
+        "a configuration that left the log counts no more (thesis §4.1)",
+        (
+            Edit(
+                LOG,
+                "        while self._configurations[-1][0] >= index:\n"
+                "            self._configurations.pop()\n",
+                "",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "configuration_of_birth_at_start",
+        "the newest configuration in the log counts after a restart (thesis §4.1)",
+        (
+            Edit(
+                ENGINE_CORE,
+                "read_configuration(payload)\n        self.roster = NOBODY",
+                "read_configuration(log.configurations_from(0)[0])\n        self.roster = NOBODY",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "two_changes_at_once",
+        "one change at a time (thesis §4.1)",
+        (
+            Edit(
+                CHANGING,
+                "if self._has_proposed or not engine.is_configuration_committed:",
+                "if self._has_proposed:",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "two_changes_in_a_step",
+        "one change at a time (thesis §4.1)",
+        (
+            Edit(
+                CHANGING,
+                "if self._has_proposed or not engine.is_configuration_committed:",
+                "if not engine.is_configuration_committed:",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "change_before_the_no_op",
+        "no change before an entry of the term is committed (correction of 2015)",
+        (
+            Edit(
+                CHANGING,
+                "if not self._engine.is_own_term_committed or self._hand_over.is_under_way:",
+                "if self._hand_over.is_under_way:",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "learner_votes",
+        "a learner's vote counts for nothing (thesis §4.2.1)",
+        (
+            Edit(
+                ELECTIONS,
+                "        if self.configuration.is_voter(key):\n            self._votes.add(key)\n",
+                "        self._votes.add(key)\n",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "learner_counts_in_commits",
+        "a learner's acknowledgement counts for nothing (thesis §4.2.1)",
+        (
+            Edit(
+                ENGINE_CORE,
+                "keys = (voter.key for voter in self.configuration.voters)",
+                "keys = (member.key for member in self.configuration.members)",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "removed_peer_counts",
+        "who was removed counts for nothing (thesis §4.2.3)",
+        (
+            Edit(
+                ENGINE_CORE,
+                "        self._SyncObj__otherNodes = self._other_voters()\n"
+                "        self._members_changed()\n",
+                "        self._SyncObj__otherNodes |= self._other_voters()\n"
+                "        self._members_changed()\n",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "removed_peer_is_not_told",
+        "who is removed learns it from the leader (thesis §4.2.3)",
+        (
+            Edit(
+                ENGINE,
+                "kept = {k: p for k, p in self.progress.items() if k in followed or k in"
+                " self._leaving}",
+                "kept = {k: p for k, p in self.progress.items() if k in followed}",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "empty_learner_is_promoted",
+        "who lacks the log is not promoted (thesis §4.2.1)",
+        (
+            Edit(
+                CHANGING,
+                "        if lag > limits.PROMOTE_LAG_ENTRIES_MAX:\n",
+                "        if lag > 1 << 62:\n",
+            ),
+        ),
+        test=_PAPER,
+    ),
+    Mutant(
+        "majority_may_be_gone",
+        "no change leaves a majority that does not answer",
+        (
+            Edit(
+                CHANGING,
+                "        if len(there) < majority(len(configuration.voters)):\n",
+                "        if not there:\n",
+            ),
+        ),
+        test=_CALLERS,
+    ),
+    Mutant(
+        "token_is_good_twice",
+        "a token lets one directory in (ADR 0022)",
+        (
+            Edit(
+                CHANGES,
+                "invited = tuple(it for it in configuration.invited if it != token)",
+                "invited = configuration.invited",
+            ),
+        ),
+        test="tests/unit/test_raft_changes.py",
+    ),
+    Mutant(
+        "leader_removes_itself",
+        "a leader hands over before it is removed (ADR 0021)",
+        (
+            Edit(
+                CHANGING,
+                "        if is_own_end and len(engine.configuration.voters) > 1:\n",
+                "        if is_own_end and not engine.configuration.voters:\n",
+            ),
+        ),
+        test=_CALLERS,
+    ),
+)
