@@ -172,6 +172,13 @@ class FatalError(ReplicanteError):
 # -------------------------------------------------------------------
 
 
+class InconsistentRecords(ReplicanteError):
+    """Stored records of one cluster contradict each other. Nothing was decided on them; run
+    `replicante check` on a stopped peer's data directory."""
+
+    code, http_status, definite = "inconsistent_records", 500, True
+
+
 class RequestError(ReplicanteError):
     """The request cannot be carried out."""
 

@@ -350,6 +350,24 @@ DEFINITION_GROUPS_MAX = 64
 """Node groups of one cluster."""
 DEFINITION_NODES_MAX = 1_000
 """Nodes that a definition may ask for: a slip of the finger must not fill a data centre."""
+OACTION_TIMEOUT_MS_DEFAULT = 24 * 3_600 * 1_000
+"""An orchestrator action of a kind without a shorter one fails after a day, as the original's."""
+PROVISION_TIMEOUT_MS = 3_600 * 1_000
+"""A platform gets an hour until what it promised is seen, as the original's."""
+ROLE_CHANGE_TIMEOUT_MS = 10 * 60 * 1_000
+"""A switchover or failover that did not end by then has failed; what it sent is looked up."""
+PLATFORM_ATTEMPTS_MAX = 5
+"""Calls to a platform that fail in a row before their action does."""
+ACTION_SEND_MS_MAX = 60_000
+"""A node action that did not reach its agent by then is not sent any more: the world moved on."""
+DISCOVERY_CONFIRMATIONS_MIN = 3
+"""Answers in a row that leave out a known node before it is believed to be gone."""
+DISCOVERED_CLUSTERS_MAX = 10_000
+"""Clusters in one answer of a platform."""
+DISCOVERED_NODES_MAX = 1_000
+"""Nodes of one cluster in an answer of a platform."""
+SWITCHOVER_MS_MAX = 10_000
+"""Writes may wait so long for a switchover; then the primary stays what it is."""
 SEARCH_MATCHERS_MAX = 32
 """Matchers of one node search."""
 SEARCH_VALUES_MAX = 256

@@ -32,7 +32,7 @@ class RecordKind(enum.StrEnum):
     DECISION = "decision"
     """ns, cluster, decision"""
     REPORT = "report"
-    """ns, cluster"""
+    """ns, cluster. The latest replaces the one before; its `before` is always None."""
 
 
 class ChangeCode(enum.StrEnum):

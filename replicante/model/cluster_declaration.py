@@ -20,7 +20,7 @@ from replicante.model.cluster_policies import (
 )
 from replicante.model.codec import Path, Value
 from replicante.model.node_search import NodeSearch, read_node_search
-from replicante.model.violations import Violations
+from replicante.model.violations import Violations, describe
 from replicante.wire.durations import format_duration_ms
 
 
@@ -170,7 +170,9 @@ def read_declared(
             InitialiseMode,
             default=InitialiseMode.AUTO,
         ),
-        initialise_args=initialise.get("action_args"),
+        initialise_args=_read_args(
+            initialise.get("action_args"), (*initialise_path, "action_args"), violations
+        ),
         initialise_search=read_node_search(
             initialise.get("search"), (*initialise_path, "search"), violations
         ),
@@ -184,6 +186,12 @@ def read_declared(
             fields.get("maintenance_windows", []), (*path, "maintenance_windows"), violations
         ),
     )
+
+
+def _read_args(value: Value, path: Path, violations: Violations) -> Value:
+    if value is not None and not isinstance(value, dict):
+        violations.add(path, f"must be a map or null, not {describe(value)}")
+    return value
 
 
 def _read_graces(value: Value, path: Path, violations: Violations) -> dict[Step, int]:

@@ -37,6 +37,9 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     """Step → its failures in a row; a success takes it away."""
     recovered_ms: int | None = None
     """When the roles were changed last: a quiet period follows."""
+    appointed: dict[str, str] = msgspec.field(default_factory=dict)
+    """Shard → the node that is its primary by our own act or by long and undisputed sight. Another
+    node that calls itself primary is a claim, not a fact."""
     conditions: dict[str, int] = msgspec.field(default_factory=dict)
     """Condition that holds → cluster ms since when."""
     epoch: int = 0

@@ -132,9 +132,22 @@ class Decision(Record, frozen=True, kw_only=True):
     """Node actions that this cycle submits."""
 
     def essence(self) -> dict[str, Value]:
-        """The record without times and ids: two cycles that agree here decided the same, and the
-        second need not be kept."""
-        value = self.to_value()
-        for name in ("decision_id", "epoch", "now_ms", "wall_now_ms"):
-            del value[name]
-        return value
+        """What was decided, without times, ids and wording: two records that agree here need not
+        both be kept."""
+        return {
+            "mode": self.mode,
+            "conditions": [[it.name, it.subject] for it in self.conditions],
+            "proposals": [
+                [
+                    str(it.step),
+                    it.action_kind,
+                    it.node_id,
+                    str(it.outcome),
+                    {verdict.rule: str(verdict.ruling) for verdict in it.verdicts},
+                ]
+                for it in self.proposals
+            ],
+            "options": [[it.verb, it.args] for it in self.options],
+            "unfenced": list(self.unfenced),
+            "sent": list(self.sent),
+        }

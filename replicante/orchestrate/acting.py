@@ -1,0 +1,216 @@
+"""Turns proposals into verdicts and records: judge, create, keep, withdraw. Pure.
+
+Called by the cycle and by `oactions`. A wish of convergence lives only as long as it is proposed
+and not denied: one that waits for approval is withdrawn when its reason is gone, so nobody approves
+the answer to yesterday's question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from replicante.model.actions import (
+    NAction,
+    NActionPhase,
+    OAction,
+    OActionPhase,
+    move_naction,
+    move_oaction,
+)
+from replicante.model.change import Change, ChangeCode
+from replicante.model.decision import Outcome, ProposalRecord
+from replicante.orchestrate.progress import STEP_METADATA
+from replicante.orchestrate.proposal import Proposal, Situation, is_wish, wish_identity
+from replicante.orchestrate.recording import change
+from replicante.orchestrate.safety.case import Case
+from replicante.orchestrate.safety.rules import judge, outcome_of
+
+
+@dataclass(slots=True)
+class Acting:
+    """What the cycle does so far; it grows proposal by proposal."""
+
+    situation: Situation
+    decision_id: str
+    changes: list[Change] = field(default_factory=list)
+    records: list[ProposalRecord] = field(default_factory=list)
+    acts: list[Proposal] = field(default_factory=list)
+    """Proposals that became actions in this cycle."""
+    kept: list[Proposal] = field(default_factory=list)
+    """Proposals whose action exists since an earlier cycle and may go on."""
+    doing: list[Proposal] = field(default_factory=list)
+    """Those of both that wait for nobody."""
+    settled_ids: set[str] = field(default_factory=set)
+    """Wishes that a proposal of this cycle answers for; two proposals may read alike."""
+    ids_count: int = 0
+
+    def fresh_id(self) -> str:
+        """The same cycle run again, after a crash, gives the same ids."""
+        self.ids_count += 1
+        spec, situation = self.situation.view.spec, self.situation
+        return derived_id(
+            spec.ns_id,
+            spec.cluster_id,
+            str(situation.epoch),
+            str(situation.now_ms),
+            str(self.ids_count),
+        )
+
+    def settle(self, proposal: Proposal) -> ProposalRecord:
+        """Judge a proposal and make its action true: create, approve, keep or withdraw."""
+        case = Case(
+            proposal=proposal,
+            situation=self.situation,
+            earlier=(*self.kept, *self.acts),
+            doing=tuple(self.doing),
+        )
+        verdicts = judge(case)
+        outcome = outcome_of(verdicts)
+        wish = self._wish(proposal)
+        if wish is not None:
+            self.settled_ids.add(wish.action_id)
+        is_on = outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL)
+        if wish is not None:
+            action_id = self._settle_wish(proposal, wish, outcome) if is_on else None
+            if not is_on:
+                self.withdraw(wish, "its reason is gone or a rule forbids it now")
+            if outcome is Outcome.AWAITS_APPROVAL and wish.phase is not _waiting(wish):
+                # A person approved it: that is what the rules asked for.
+                outcome = Outcome.DONE
+        else:
+            action_id = self._create(proposal, outcome) if is_on else None
+        if outcome is Outcome.DONE:
+            self.doing.append(proposal)
+        record = ProposalRecord(
+            step=str(proposal.step),
+            action_kind=proposal.action_kind,
+            node_id=proposal.node_id,
+            args=proposal.args,
+            effect=proposal.effect,
+            loss=proposal.loss,
+            is_disruptive=proposal.is_disruptive,
+            outcome=outcome,
+            verdicts=verdicts,
+            action_id=action_id,
+        )
+        self.records.append(record)
+        return record
+
+    def withdraw(self, wish: NAction | OAction, why: str) -> None:
+        error = {"error_msg": why}
+        now_ms, wall_ms = self.situation.now_ms, self.situation.wall_now_ms
+        view = self.situation.view
+        if isinstance(wish, NAction):
+            ended = move_naction(wish, NActionPhase.CANCELLED, now_ms=now_ms, wall_ms=wall_ms)
+            assert isinstance(ended, NAction), "what is pending may be cancelled"
+            ended = msgspec.structs.replace(ended, error=error)
+            code = ChangeCode.NACTION_CANCEL
+            view = view.with_nactions(it for it in view.nactions if it is not wish)
+            self.changes.append(change(wish, ended, code, cause=self.decision_id))
+        else:
+            done = move_oaction(wish, OActionPhase.CANCELLED, now_ms=now_ms, wall_ms=wall_ms)
+            assert isinstance(done, OAction), "what is pending may be cancelled"
+            done = msgspec.structs.replace(done, error=error)
+            view = view.with_oactions(it for it in view.oactions if it is not wish)
+            code = ChangeCode.OACTION_CANCEL
+            self.changes.append(change(wish, done, code, cause=self.decision_id))
+        self._look_at(replace(self.situation, view=view))
+
+    def put_naction(self, before: NAction | None, after: NAction, code: ChangeCode) -> None:
+        view = self.situation.view
+        others = (it for it in view.nactions if it.action_id != after.action_id)
+        self.changes.append(change(before, after, code, cause=after.cause or self.decision_id))
+        view = view.with_nactions((*others, after))
+        self._look_at(replace(self.situation, view=view))
+
+    def put_oaction(self, before: OAction | None, after: OAction, code: ChangeCode | None) -> None:
+        view = self.situation.view
+        others = (it for it in view.oactions if it.action_id != after.action_id)
+        self.changes.append(change(before, after, code, cause=self.decision_id))
+        view = view.with_oactions((*others, after))
+        self._look_at(replace(self.situation, view=view))
+
+    def _look_at(self, situation: Situation) -> None:
+        self.situation = situation
+
+    def _wish(self, proposal: Proposal) -> NAction | OAction | None:
+        view, identity = self.situation.view, proposal.identity()
+        unfinished: tuple[NAction | OAction, ...] = (*view.nactions, *view.oactions)
+        found = [
+            it
+            for it in unfinished
+            if it.action_id not in self.settled_ids
+            and is_wish(it)
+            and wish_identity(it) == identity
+        ]
+        return found[0] if found else None
+
+    def _settle_wish(self, proposal: Proposal, wish: NAction | OAction, outcome: Outcome) -> str:
+        if outcome is Outcome.DONE and wish.phase is _waiting(wish):
+            if isinstance(wish, NAction):
+                ready = msgspec.structs.replace(wish, phase=NActionPhase.PENDING_SCHEDULE)
+                self.put_naction(wish, ready, ChangeCode.NACTION_APPROVE)
+            else:
+                released = msgspec.structs.replace(wish, phase=OActionPhase.PENDING_SCHEDULE)
+                self.put_oaction(wish, released, ChangeCode.OACTION_APPROVE)
+        self.kept.append(proposal)
+        return wish.action_id
+
+    def _create(self, proposal: Proposal, outcome: Outcome) -> str:
+        situation, spec = self.situation, self.situation.view.spec
+        is_granted = outcome is Outcome.DONE
+        action_id = self.fresh_id()
+        metadata = {STEP_METADATA: str(proposal.step)}
+        if proposal.node_id is None:
+            oaction = OAction(
+                ns_id=spec.ns_id,
+                cluster_id=spec.cluster_id,
+                action_id=action_id,
+                kind=proposal.action_kind,
+                args=proposal.args,
+                metadata=metadata,
+                requester=proposal.requester,
+                cause=proposal.cause or self.decision_id,
+                created_ms=situation.now_ms,
+                created_wall_ms=situation.wall_now_ms,
+                phase=OActionPhase.PENDING_SCHEDULE if is_granted else OActionPhase.PENDING_APPROVE,
+            )
+            self.put_oaction(None, oaction, ChangeCode.OACTION_CREATE)
+        else:
+            naction = NAction(
+                ns_id=spec.ns_id,
+                cluster_id=spec.cluster_id,
+                node_id=proposal.node_id,
+                action_id=action_id,
+                kind=proposal.action_kind,
+                args=proposal.args,
+                metadata=metadata,
+                requester=proposal.requester,
+                cause=proposal.cause or self.decision_id,
+                created_ms=situation.now_ms,
+                created_wall_ms=situation.wall_now_ms,
+                phase=NActionPhase.PENDING_SCHEDULE if is_granted else NActionPhase.PENDING_APPROVE,
+            )
+            self.put_naction(None, naction, ChangeCode.NACTION_CREATE)
+        self.acts.append(proposal)
+        self.settled_ids.add(action_id)
+        return action_id
+
+
+def derived_id(*parts: str) -> str:
+    """A UUID of version 8 (RFC 9562): its bits come from what it stands for."""
+    digest = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
+    number = int.from_bytes(digest, "big")
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _waiting(wish: NAction | OAction) -> NActionPhase | OActionPhase:
+    if isinstance(wish, NAction):
+        return NActionPhase.PENDING_APPROVE
+    return OActionPhase.PENDING_APPROVE

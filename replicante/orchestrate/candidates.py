@@ -1,0 +1,135 @@
+"""Decides which copy of a shard could become its primary, and what that may cost. Pure.
+
+Called by failover, by switchover, and by the forced options. Every copy gets an answer with its
+reasons, so that "nobody is eligible" can be explained.
+
+The loss is a lower bound: what the primary took after it was last seen is not in any offset that we
+know. That blind time is part of the price and is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from replicante.model.decision import CandidateRecord, Loss
+from replicante.model.node import NodeStatus
+from replicante.model.shard import Offset, Shard, ShardRole
+from replicante.orchestrate.view import ClusterView
+
+NO_PROMOTE_ATTRIBUTE = "replicante.io/no-promote"
+"""A node attribute: true keeps the node out of every election."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    copy: Shard
+    reasons: tuple[str, ...]
+    """Why it may not; empty: it may."""
+    loss: Loss
+
+    @property
+    def node_id(self) -> str:
+        return self.copy.node_id
+
+    @property
+    def is_eligible(self) -> bool:
+        return not self.reasons
+
+    def record(self, step: str) -> CandidateRecord:
+        offset = self.copy.commit_offset
+        return CandidateRecord(
+            step=step,
+            node_id=self.node_id,
+            is_eligible=self.is_eligible,
+            reasons=self.reasons,
+            offset=None if offset is None else offset.value,
+            loss=self.loss,
+        )
+
+
+def candidates(
+    view: ClusterView, *, shard_id: str, replaces: str, now_ms: int
+) -> tuple[Candidate, ...]:
+    """Every copy but the one to be replaced; the best first.
+
+    Best: eligible, then the greatest offset, then the node id.
+    """
+    copies = view.copies(shard_id)
+    old = next((copy for copy in copies if copy.node_id == replaces), None)
+    found = [
+        Candidate(
+            copy=copy,
+            reasons=tuple(_reasons(view, copy, old)),
+            loss=_loss(copy, copies, old, now_ms),
+        )
+        for copy in copies
+        if copy.node_id != replaces
+    ]
+    return tuple(sorted(found, key=_best_first))
+
+
+def best(found: Iterable[Candidate]) -> Candidate | None:
+    return next((candidate for candidate in found if candidate.is_eligible), None)
+
+
+def _reasons(view: ClusterView, copy: Shard, old: Shard | None) -> Iterable[str]:
+    node = view.nodes.get(copy.node_id)
+    if node is None or copy.node_id not in view.node_ids:
+        yield "it is not in discovery"
+        return
+    if node.node_status is not NodeStatus.HEALTHY:
+        yield f"it is {node.node_status}"
+    if not copy.is_fresh:
+        yield "its state is not fresh"
+    if copy.role is not ShardRole.SECONDARY:
+        yield f"its role is {copy.other_role or copy.role}, not secondary"
+    if node.member_address is None:
+        yield "its member address is not known"
+    if node.details is not None and node.details.attributes.get(NO_PROMOTE_ATTRIBUTE) is True:
+        yield f"the attribute {NO_PROMOTE_ATTRIBUTE} keeps it out"
+    if copy.commit_offset is None:
+        yield "its offset is not known"
+    elif (
+        old is not None
+        and old.commit_offset is not None
+        and old.commit_offset.unit != copy.commit_offset.unit
+    ):
+        yield f"its offset counts {copy.commit_offset.unit}, not {old.commit_offset.unit}"
+    if old is not None and old.history_id != copy.history_id:
+        yield "its offset counts in another history of writes"
+
+
+def _loss(copy: Shard, copies: tuple[Shard, ...], old: Shard | None, now_ms: int) -> Loss:
+    own = copy.commit_offset
+    seen_ms = None if old is None else old.offset_ms
+    blind_ms = None if seen_ms is None else max(0, now_ms - seen_ms)
+    blind = "an unknown time" if blind_ms is None else f"{blind_ms} ms"
+    tail = f"; what was written in the {blind} since the primary was last seen is not counted"
+    if own is None:
+        return Loss(
+            is_none=False, blind_ms=blind_ms, text="cannot be said: its offset is unknown" + tail
+        )
+    known = max(
+        other.commit_offset.value
+        for other in copies
+        if other.commit_offset is not None and _compares(other, copy, own)
+    )
+    behind = known - own.value
+    return Loss(
+        is_none=False,
+        known_min=behind,
+        unit=own.unit,
+        blind_ms=blind_ms,
+        text=f"at least {behind} {own.unit} by what was seen{tail}",
+    )
+
+
+def _compares(other: Shard, copy: Shard, own: Offset) -> bool:
+    offset = other.commit_offset
+    return offset is not None and offset.unit == own.unit and other.history_id == copy.history_id
+
+
+def _best_first(candidate: Candidate) -> tuple[bool, int, str]:
+    offset = candidate.copy.commit_offset
+    return (not candidate.is_eligible, 0 if offset is None else -offset.value, candidate.node_id)

@@ -1,0 +1,195 @@
+"""Names what is wrong or special about a cluster now, with its evidence. Pure; called by the cycle.
+
+A condition holds or does not: it is computed from one cycle alone, so it clears by itself. What is
+remembered is only since when it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from replicante.model.actions import NActionPhase
+from replicante.model.codec import Value
+from replicante.model.decision import ConditionRecord
+from replicante.model.node import NodeStatus
+from replicante.model.observation import AgentAnswer, Observation
+from replicante.model.shard import Shard
+from replicante.orchestrate.primaries import Primary, PrimaryVerdict
+from replicante.orchestrate.view import ClusterView
+
+CONDITIONS = {
+    "no_nodes": "Discovery knows no node of the cluster.",
+    "discovery_held": "The platform's last answer is not believed.",
+    "agent_unreachable": "The agent of a node gave no usable answer.",
+    "agent_garbage": "What answers at an agent's address does not speak the protocol.",
+    "agent_wrong_ids": "An agent speaks for another cluster or node than discovery says.",
+    "agent_address_unusable": "An agent's address cannot be used.",
+    "agent_unfenced": "An agent keeps no epoch: a worker of the past could act there.",
+    "store_unavailable": "The store process does not answer its own agent.",
+    "node_unhealthy": "A member cannot do its job.",
+    "node_status_unknown": "An agent could not tell the state of its store.",
+    "primary_suspect": "The primary of a shard was not seen, and that is not believed yet.",
+    "primary_gone": "The primary of a shard is gone: proved or confirmed.",
+    "primary_disputed": "More than one node, or not the appointed one, calls itself primary.",
+    "primary_seen_by_copies_only": "We do not see the primary, its copies do.",
+    "nobody_eligible": "A primary is needed and no copy may take over.",
+    "offset_went_back": "A primary's offset shrank or its history changed: writes were lost.",
+    "foreign_controller": "Another controller is in charge of the store.",
+    "action_at_silent_agent": "An action may run at an agent that does not answer.",
+    "action_awaits_approval": "An action waits for a person.",
+    "data_incomplete": "The last known facts of a node are not fresh.",
+}
+"""Every name and what it says; a name is never reused."""
+
+
+def find_conditions(
+    *,
+    before: ClusterView,
+    view: ClusterView,
+    observations: Mapping[str, Observation],
+    primaries: Mapping[str, Primary],
+    stuck: Mapping[str, str],
+    since: Mapping[str, int],
+    now_ms: int,
+) -> tuple[ConditionRecord, ...]:
+    """before: the view ahead of sync. since: condition key → when it began, of the last cycle."""
+    found = [
+        *_of_discovery(view),
+        *_of_nodes(view, observations),
+        *_of_primaries(before, view, primaries),
+        *(("nobody_eligible", f"shard/{it}", why, {}) for it, why in stuck.items()),
+        *_of_actions(view),
+    ]
+    return tuple(
+        ConditionRecord(
+            name=name,
+            subject=subject,
+            message=message,
+            evidence=evidence,
+            since_ms=since.get(condition_key(name, subject), now_ms),
+        )
+        for name, subject, message, evidence in sorted(found, key=lambda it: it[:2])
+    )
+
+
+def condition_key(name: str, subject: str) -> str:
+    return f"{name}/{subject}"
+
+
+_Found = tuple[str, str, str, dict[str, Value]]
+
+
+def _of_discovery(view: ClusterView) -> Iterable[_Found]:
+    discovery = view.discovery
+    if not discovery.nodes:
+        yield "no_nodes", "", "discovery knows no node", {}
+    if discovery.held is not None:
+        held = discovery.held
+        yield (
+            "discovery_held",
+            "",
+            held.reason,
+            {
+                "known": [it.node_id for it in discovery.nodes],
+                "answered": [it.node_id for it in held.nodes],
+                "seen_count": held.seen_count,
+            },
+        )
+
+
+_AGENT_CONDITIONS = {
+    AgentAnswer.GARBAGE: "agent_garbage",
+    AgentAnswer.WRONG_IDS: "agent_wrong_ids",
+    AgentAnswer.BAD_ADDRESS: "agent_address_unusable",
+}
+
+
+def _of_nodes(view: ClusterView, observations: Mapping[str, Observation]) -> Iterable[_Found]:
+    for node_id in view.node_ids:
+        node, observation = view.nodes.get(node_id), observations.get(node_id)
+        if node is None or node.node_status is NodeStatus.UNREACHABLE:
+            answer = None if observation is None else observation.answer
+            name = "agent_unreachable"
+            if answer is not None:
+                name = _AGENT_CONDITIONS.get(answer, name)
+            message = "no look was taken" if observation is None else observation.message
+            yield name, node_id, message or str(answer), {"answer": str(answer)}
+            continue
+        match node.node_status:
+            case NodeStatus.UNAVAILABLE:
+                evidence: dict[str, Value] = {"contact": str(node.contact)}
+                yield "store_unavailable", node_id, f"the store is {node.contact}", evidence
+            case NodeStatus.UNHEALTHY:
+                yield "node_unhealthy", node_id, node.status_reason or "UNHEALTHY", {}
+            case NodeStatus.UNKNOWN:
+                yield "node_status_unknown", node_id, node.status_reason or "UNKNOWN", {}
+            case NodeStatus.INCOMPLETE:
+                yield "data_incomplete", node_id, "store or shards could not be read", {}
+            case _:
+                pass
+        if not node.is_fenced:
+            yield "agent_unfenced", node_id, "its agent keeps no epoch", {}
+        if node.controllers:
+            names = ", ".join(node.controllers)
+            yield (
+                "foreign_controller",
+                node_id,
+                f"{names} is in charge",
+                {"controllers": list(node.controllers)},
+            )
+
+
+def _of_primaries(
+    before: ClusterView, view: ClusterView, primaries: Mapping[str, Primary]
+) -> Iterable[_Found]:
+    for shard_id, primary in primaries.items():
+        subject = f"shard/{shard_id}"
+        evidence: dict[str, Value] = {
+            "node_id": primary.node_id,
+            "claimants": list(primary.claimants),
+            "proof": str(primary.proof),
+            "witnesses": {it: str(sight) for it, sight in primary.witnesses.items()},
+        }
+        match primary.verdict:
+            case PrimaryVerdict.SEVERAL:
+                yield "primary_disputed", subject, primary.reason, evidence
+            case PrimaryVerdict.GONE:
+                yield "primary_gone", subject, primary.reason, evidence
+            case PrimaryVerdict.SUSPECT:
+                name = "primary_suspect"
+                if primary.is_seen_by_a_copy:
+                    name = "primary_seen_by_copies_only"
+                yield name, subject, primary.reason, evidence
+            case PrimaryVerdict.PRESENT | PrimaryVerdict.NEVER:
+                pass
+        for copy in view.primaries(shard_id):
+            earlier = before.shards.get(copy.node_id, {}).get(shard_id)
+            if earlier is not None and _went_back(earlier, copy):
+                yield (
+                    "offset_went_back",
+                    subject,
+                    f"{copy.node_id} holds less than it did",
+                    {"before": earlier.to_value(), "after": copy.to_value()},
+                )
+
+
+def _went_back(earlier: Shard, copy: Shard) -> bool:
+    if earlier.role is not copy.role:
+        return False
+    if earlier.history_id != copy.history_id:
+        return True
+    old, new = earlier.commit_offset, copy.commit_offset
+    return old is not None and new is not None and old.unit == new.unit and new.value < old.value
+
+
+def _of_actions(view: ClusterView) -> Iterable[_Found]:
+    for action in view.nactions:
+        evidence: dict[str, Value] = {"kind": action.kind, "node_id": action.node_id}
+        node = view.nodes.get(action.node_id)
+        is_silent = node is None or node.node_status is NodeStatus.UNREACHABLE
+        if action.may_be_at_agent and is_silent:
+            message = f"{action.kind} may run on {action.node_id}, which does not answer"
+            yield "action_at_silent_agent", action.action_id, message, evidence
+        if action.phase is NActionPhase.PENDING_APPROVE:
+            message = f"{action.kind} on {action.node_id} waits for approval"
+            yield "action_awaits_approval", action.action_id, message, evidence

@@ -1,0 +1,124 @@
+"""Step: a shard whose primary is gone gets another one. Pure.
+
+Called by `converge.steps`, and for a failover that a person asks for by `oaction_handlers`. It says
+who should be promoted and what that may cost; whether the primary is really gone is judged by the
+rules `failure_confirmed` and `witnesses_agree`, on the same assessment.
+"""
+
+from __future__ import annotations
+
+from replicante.model.action_kinds import CORE_FAILOVER, STORE_PROMOTE
+from replicante.model.actions import Requester
+from replicante.model.cluster_declaration import Step
+from replicante.model.decision import ForcedOption
+from replicante.orchestrate.candidates import Candidate, best, candidates
+from replicante.orchestrate.primaries import Primary, PrimaryVerdict
+from replicante.orchestrate.proposal import Proposal, Purpose, Situation, StepResult, idle
+
+_WANTING = (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
+
+
+def propose_failover(situation: Situation) -> StepResult:
+    proposals: list[Proposal] = []
+    records, options, stuck = [], [], {}
+    for shard_id, primary in situation.primaries.items():
+        if primary.verdict not in _WANTING or primary.node_id is None:
+            continue
+        found = _candidates(situation, primary)
+        records += [candidate.record(Step.FAILOVER) for candidate in found]
+        chosen = best(found)
+        if chosen is None:
+            stuck[shard_id] = _nobody(primary, found)
+        else:
+            proposals.append(promotion(primary, chosen))
+            options += _options(situation, primary, found)
+    if proposals:
+        return StepResult(
+            proposals=tuple(proposals),
+            candidates=tuple(records),
+            options=tuple(options),
+            stuck=stuck,
+        )
+    if stuck:
+        return StepResult(idle="; ".join(stuck.values()), candidates=tuple(records), stuck=stuck)
+    return idle(_calm(situation))
+
+
+def promotion(
+    primary: Primary,
+    chosen: Candidate,
+    *,
+    accepted_loss: int | None = None,
+    cause: str | None = None,
+) -> Proposal:
+    """cause: the orchestrator action of the person who asks; None: convergence wants it."""
+    offset = chosen.copy.commit_offset
+    return Proposal(
+        step=Step.FAILOVER,
+        action_kind=STORE_PROMOTE,
+        node_id=chosen.node_id,
+        args={
+            "shard_id": primary.shard_id,
+            "replaces": primary.node_id,
+            "offset": None if offset is None else offset.value,
+        },
+        spared=() if primary.node_id is None else (primary.node_id,),
+        shard_id=primary.shard_id,
+        effect=f"make {chosen.node_id} the primary of shard {primary.shard_id} instead of"
+        f" {primary.node_id}",
+        loss=chosen.loss,
+        purpose=Purpose.RECOVERY,
+        requester=Requester.CORE_DECLARATIVE if cause is None else Requester.CORE_API,
+        accepted_loss=accepted_loss,
+        cause=cause,
+        grace_subject=primary.shard_id,
+    )
+
+
+def _candidates(situation: Situation, primary: Primary) -> tuple[Candidate, ...]:
+    return candidates(
+        situation.view,
+        shard_id=primary.shard_id,
+        replaces=primary.node_id or "",
+        now_ms=situation.now_ms,
+    )
+
+
+def _options(
+    situation: Situation, primary: Primary, found: tuple[Candidate, ...]
+) -> list[ForcedOption]:
+    """What a person may force where the declared bound forbids, each with its price."""
+    bound = situation.view.spec.declaration.policies.data_loss_offset_max
+    options: list[ForcedOption] = []
+    for candidate in found:
+        price = candidate.loss.known_min
+        if not candidate.is_eligible or price is None or (bound is not None and price <= bound):
+            continue
+        args = {
+            "shard_id": primary.shard_id,
+            "to": candidate.node_id,
+            "accepted_loss": price,
+        }
+        options.append(
+            ForcedOption(
+                verb=CORE_FAILOVER,
+                args=args,
+                price=candidate.loss,
+                text=f"fail over to {candidate.node_id}, losing {candidate.loss.text}",
+            )
+        )
+    return options
+
+
+def _nobody(primary: Primary, found: tuple[Candidate, ...]) -> str:
+    if not found:
+        return f"shard {primary.shard_id} has no other copy than that of {primary.node_id}"
+    reasons = "; ".join(f"{it.node_id}: {', '.join(it.reasons)}" for it in found)
+    return f"nobody may take shard {primary.shard_id} over ({reasons})"
+
+
+def _calm(situation: Situation) -> str:
+    if not situation.primaries:
+        return "no shard is known"
+    reasons = [primary.reason for primary in situation.primaries.values() if primary.reason]
+    return "; ".join(reasons)

@@ -1,0 +1,339 @@
+"""One cycle of one cluster: sync, orchestrator actions, converge, dispatch, report. Pure.
+
+Called by `workers` with what is stored and what the agents answered; and by plan, with the mode set
+aside. The result is to be committed as one write under the cycle's epoch; only then is anything
+sent. Run again with the same inputs it gives the same result.
+
+The original dispatches before it converges, so that what a cycle decides is sent by the next one.
+Here dispatch comes last: a decision is carried out on the observation that it was made on, not on
+one that is a cycle old.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from replicante.model.actions import NAction, OAction, OActionPhase
+from replicante.model.change import Change, ChangeCode
+from replicante.model.cluster_declaration import Step
+from replicante.model.cluster_spec import ClusterSpec, Mode
+from replicante.model.converge_state import ConvergeState
+from replicante.model.decision import ConditionRecord, Decision, IdleStep, Outcome
+from replicante.model.discovery import ClusterDiscovery
+from replicante.model.namespace import Namespace, NamespaceStatus
+from replicante.model.node import Node, StoreExtras
+from replicante.model.observation import AgentAnswer, Observation
+from replicante.model.report import Note, NoteCategory, OrchestrateReport
+from replicante.model.shard import Shard
+from replicante.orchestrate.acting import Acting, derived_id
+from replicante.orchestrate.conditions import condition_key, find_conditions
+from replicante.orchestrate.converge.steps import STEPS
+from replicante.orchestrate.dispatch import Dispatched, dispatch
+from replicante.orchestrate.oaction_kinds import PlatformCall
+from replicante.orchestrate.oactions import OActionsRun, run_oactions
+from replicante.orchestrate.primaries import assess_primaries
+from replicante.orchestrate.progress import with_acts, with_ended, with_sights
+from replicante.orchestrate.proposal import Situation, StepResult, is_wish, wish_identity
+from replicante.orchestrate.recording import change
+from replicante.orchestrate.sync import Synced, sync_nodes
+from replicante.orchestrate.sync_actions import SyncedActions, sync_actions
+from replicante.orchestrate.view import ClusterView, build_view
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleInputs:
+    namespace: Namespace
+    spec: ClusterSpec
+    discovery: ClusterDiscovery | None
+    nodes: tuple[Node, ...] = ()
+    extras: tuple[StoreExtras, ...] = ()
+    shards: tuple[Shard, ...] = ()
+    nactions: tuple[NAction, ...] = ()
+    """Unfinished ones."""
+    oactions: tuple[OAction, ...] = ()
+    """Unfinished ones."""
+    cancelled: tuple[NAction, ...] = ()
+    """Cancelled ones that may still be at their agents."""
+    finished_ids: frozenset[str] = frozenset()
+    """Ids of finished node actions that are still stored."""
+    state: ConvergeState | None = None
+    last_decision: Decision | None = None
+    observations: tuple[Observation, ...] = ()
+    is_platform_usable: bool = False
+    """The platform of the spec exists and is active."""
+    epoch: int
+    """The fencing token of the lease on this cluster."""
+    now_ms: int
+    """Cluster clock."""
+    wall_now_ms: int
+    """Civil time: it may withhold an act or end a mode, nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleResult:
+    changes: tuple[Change, ...] = ()
+    """One write, under the epoch, before anything below is done."""
+    submissions: tuple[NAction, ...] = ()
+    """To send to their agents."""
+    cancels: tuple[NAction, ...] = ()
+    """To have cancelled by their agents."""
+    calls: tuple[PlatformCall, ...] = ()
+    decision: Decision | None
+    """None: it did not come to decide."""
+    report: OrchestrateReport
+    conditions: tuple[ConditionRecord, ...] = ()
+
+
+def run_cycle(inputs: CycleInputs) -> CycleResult:
+    """Raises InconsistentRecords; any fault of the world is a value in the result."""
+    overtaken = _overtaken(inputs)
+    if overtaken is not None:
+        # Another worker is in charge: this one must not write, not even its report.
+        return CycleResult(decision=None, report=_report(inputs, is_success=False, error=overtaken))
+    refusal = _refusal(inputs)
+    if refusal is not None:
+        report = _report(inputs, is_success=False, error=refusal)
+        return CycleResult(decision=None, report=report, changes=(change(None, report, None),))
+    before = build_view(
+        spec=inputs.spec,
+        discovery=inputs.discovery,
+        nodes=inputs.nodes,
+        extras=inputs.extras,
+        shards=inputs.shards,
+        nactions=inputs.nactions,
+        oactions=inputs.oactions,
+    )
+    observations = {it.node_id: it for it in inputs.observations}
+    now_ms, wall_ms = inputs.now_ms, inputs.wall_now_ms
+    synced = sync_nodes(before, observations, now_ms=now_ms, wall_ms=wall_ms)
+    actions = sync_actions(
+        synced.view,
+        observations,
+        finished_ids=inputs.finished_ids,
+        cancelled=inputs.cancelled,
+        now_ms=now_ms,
+        wall_ms=wall_ms,
+    )
+    old_state = _state(inputs)
+    state = with_ended(old_state, actions.ended, now_ms=now_ms)
+    primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
+    state = with_sights(state, actions.view, primaries, now_ms=now_ms)
+    mode, mode_reason = _mode(inputs)
+    acting = Acting(
+        situation=Situation(
+            namespace=inputs.namespace,
+            view=actions.view,
+            state=msgspec.structs.replace(state, epoch=max(inputs.epoch, state.epoch)),
+            observations=observations,
+            primaries=primaries,
+            mode=mode,
+            mode_reason=mode_reason,
+            is_platform_usable=inputs.is_platform_usable,
+            epoch=inputs.epoch,
+            now_ms=now_ms,
+            wall_now_ms=wall_ms,
+        ),
+        decision_id=derived_id(
+            inputs.spec.ns_id, inputs.spec.cluster_id, str(inputs.epoch), str(now_ms), "decision"
+        ),
+    )
+    if _is_deleting(inputs.namespace):
+        _wind_up(acting)
+        return _finish(inputs, before, synced, actions, acting, {}, OActionsRun(), Dispatched())
+    was_exclusive = any(it.phase is OActionPhase.RUNNING for it in actions.view.oactions)
+    run = run_oactions(acting, actions.ended)
+    results = _converge(acting)
+    sent = dispatch(acting, was_exclusive=was_exclusive)
+    return _finish(inputs, before, synced, actions, acting, results, run, sent)
+
+
+def _overtaken(inputs: CycleInputs) -> str | None:
+    stale = [it.node_id for it in inputs.observations if it.answer is AgentAnswer.STALE_EPOCH]
+    if stale:
+        return f"another worker took over: {', '.join(sorted(stale))} know a greater epoch"
+    if inputs.state is not None and inputs.epoch < inputs.state.epoch:
+        return f"another worker took over under epoch {inputs.state.epoch}"
+    return None
+
+
+def _refusal(inputs: CycleInputs) -> str | None:
+    if inputs.namespace.status is NamespaceStatus.INACTIVE:
+        return "the namespace is Inactive"
+    if not inputs.spec.is_active and not _is_deleting(inputs.namespace):
+        return "the cluster spec is not active"
+    return None
+
+
+def _is_deleting(namespace: Namespace) -> bool:
+    return namespace.status in (NamespaceStatus.DELETING, NamespaceStatus.DELETED)
+
+
+def _mode(inputs: CycleInputs) -> tuple[Mode, str]:
+    setting = inputs.spec.mode
+    mode = setting.in_force(wall_now_ms=inputs.wall_now_ms)
+    if inputs.namespace.status is not NamespaceStatus.ACTIVE:
+        # Paused is the strictest: nothing is begun or sent, whoever asked.
+        return Mode.PAUSED, f"the namespace is {inputs.namespace.status}"
+    if mode is not setting.mode:
+        return mode, f"{setting.mode} ended by itself"
+    reason = setting.reason or ("set by declaration" if setting.actor else "declared")
+    return mode, f"{setting.actor}: {reason}" if setting.actor else reason
+
+
+def _state(inputs: CycleInputs) -> ConvergeState:
+    if inputs.state is not None:
+        return inputs.state
+    return ConvergeState(ns_id=inputs.spec.ns_id, cluster_id=inputs.spec.cluster_id)
+
+
+def _converge(acting: Acting) -> dict[Step, StepResult]:
+    """Every step looks at the same situation; then what they propose is settled in their order."""
+    results = {step: propose(acting.situation) for step, propose in STEPS.items()}
+    wanted = {it.identity() for result in results.values() for it in result.proposals}
+    view = acting.situation.view
+    unfinished: tuple[NAction | OAction, ...] = (*view.nactions, *view.oactions)
+    for action in unfinished:
+        if is_wish(action) and wish_identity(action) not in wanted:
+            acting.withdraw(action, "no step proposes it any more")
+    for result in results.values():
+        for proposal in result.proposals:
+            acting.settle(proposal)
+    return results
+
+
+def _wind_up(acting: Acting) -> None:
+    """The namespace goes: what waits is cancelled; what runs at an agent is left to its end."""
+    view = acting.situation.view
+    for action in view.nactions:
+        if action.phase.is_pending:
+            acting.withdraw(action, "its namespace is being deleted")
+    for oaction in view.oactions:
+        acting.withdraw(oaction, "its namespace is being deleted")
+
+
+def _finish(
+    inputs: CycleInputs,
+    before: ClusterView,
+    synced: Synced,
+    actions: SyncedActions,
+    acting: Acting,
+    results: dict[Step, StepResult],
+    run: OActionsRun,
+    sent: Dispatched,
+) -> CycleResult:
+    situation, state = acting.situation, acting.situation.state
+    old_state = _state(inputs)
+    conditions = find_conditions(
+        before=before,
+        view=situation.view,
+        observations=situation.observations,
+        primaries=situation.primaries,
+        stuck={it: why for result in results.values() for it, why in result.stuck.items()},
+        since=old_state.conditions,
+        now_ms=inputs.now_ms,
+    )
+    graces_ms = {str(it): ms for it, ms in inputs.spec.declaration.graces_ms.items()}
+    state = with_acts(state, acting.acts, graces_ms=graces_ms, now_ms=inputs.now_ms)
+    state = msgspec.structs.replace(
+        state,
+        conditions={condition_key(it.name, it.subject): it.since_ms for it in conditions},
+    )
+    decision = _decision(inputs, acting, results, sent, conditions)
+    report = _report(
+        inputs,
+        is_success=True,
+        notes=(*synced.notes, *actions.notes, *run.notes, *_decisions(acting)),
+        choices=tuple(sent.choices),
+        nodes_synced_count=synced.nodes_synced_count,
+        nodes_failed_count=synced.nodes_failed_count,
+        nactions_sent_count=len(sent.submissions),
+        nactions_lost_count=actions.lost_count,
+        decision_id=decision.decision_id,
+    )
+    last = inputs.last_decision
+    is_news = last is None or last.essence() != decision.essence()
+    changes = [*synced.changes, *actions.changes, *acting.changes]
+    if state != inputs.state:
+        changes.append(change(inputs.state, state, None))
+    if is_news:
+        changes.append(change(None, decision, ChangeCode.DECISION))
+    code = ChangeCode.ORCHESTRATE_REPORT if is_news or run.notes else None
+    changes.append(change(None, report, code, cause=decision.decision_id))
+    return CycleResult(
+        changes=tuple(changes),
+        submissions=tuple(sent.submissions),
+        cancels=tuple(actions.to_cancel),
+        calls=tuple(run.calls),
+        decision=decision,
+        report=report,
+        conditions=conditions,
+    )
+
+
+def _decision(
+    inputs: CycleInputs,
+    acting: Acting,
+    results: dict[Step, StepResult],
+    sent: Dispatched,
+    conditions: tuple[ConditionRecord, ...],
+) -> Decision:
+    situation = acting.situation
+    view = situation.view
+    return Decision(
+        ns_id=inputs.spec.ns_id,
+        cluster_id=inputs.spec.cluster_id,
+        decision_id=acting.decision_id,
+        epoch=inputs.epoch,
+        now_ms=inputs.now_ms,
+        wall_now_ms=inputs.wall_now_ms,
+        mode="delete" if _is_deleting(inputs.namespace) else str(situation.mode),
+        mode_reason=situation.mode_reason,
+        conditions=conditions,
+        proposals=tuple(acting.records),
+        candidates=tuple(it for result in results.values() for it in result.candidates),
+        options=tuple(it for result in results.values() for it in result.options),
+        idle=tuple(
+            IdleStep(step=str(step), reason=result.idle)
+            for step, result in results.items()
+            if result.idle
+        ),
+        unfenced=tuple(
+            it for it in view.node_ids if it in view.nodes and not view.nodes[it].is_fenced
+        ),
+        observations={
+            it: str(found.answer)
+            for it in view.node_ids
+            if (found := situation.observations.get(it)) is not None
+        },
+        sent=tuple(it.action_id for it in sent.submissions),
+    )
+
+
+def _decisions(acting: Acting) -> tuple[Note, ...]:
+    return tuple(
+        Note(
+            category=NoteCategory.DECISION,
+            message=record.effect,
+            data={"step_id": record.step, "action_id": record.action_id},
+        )
+        for record in acting.records
+        if record.outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL)
+    )
+
+
+def _report(inputs: CycleInputs, *, is_success: bool, **fields: object) -> OrchestrateReport:
+    if _is_deleting(inputs.namespace):
+        mode = "delete"
+    else:
+        mode = "sync" if _mode(inputs)[0] is Mode.ACTIVE else "observe"
+    report = OrchestrateReport(
+        ns_id=inputs.spec.ns_id,
+        cluster_id=inputs.spec.cluster_id,
+        mode=mode,
+        start_wall_ms=inputs.wall_now_ms,
+        start_ms=inputs.now_ms,
+        is_success=is_success,
+    )
+    return msgspec.structs.replace(report, **fields)

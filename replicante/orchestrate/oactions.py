@@ -1,0 +1,152 @@
+"""Third stage of a cycle: orchestrator actions go on, and the next one may begin. Pure.
+
+Called by the cycle. Every running one is called once; one that waits begins only when none runs, in
+the order of creation. An unknown kind fails that action and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from replicante.model.actions import NAction, OAction, OActionPhase, move_oaction
+from replicante.model.change import ChangeCode
+from replicante.model.cluster_spec import Mode
+from replicante.model.decision import Outcome, Ruling
+from replicante.model.namespace import NamespaceStatus
+from replicante.model.report import Note, NoteCategory
+from replicante.orchestrate.acting import Acting
+from replicante.orchestrate.oaction_kinds import (
+    OACTION_KINDS,
+    PlatformCall,
+    Progress,
+    failed,
+    gave_up,
+)
+from replicante.orchestrate.proposal import Proposal, Situation
+
+_CODES = {
+    OActionPhase.DONE: ChangeCode.OACTION_SUCCESS,
+    OActionPhase.FAILED: ChangeCode.OACTION_FAIL,
+    OActionPhase.CANCELLED: ChangeCode.OACTION_CANCEL,
+}
+
+
+@dataclass(slots=True)
+class OActionsRun:
+    calls: list[PlatformCall] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+
+def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
+    """ended: node actions that reached their end in this cycle; their owners hear of it."""
+    run = OActionsRun()
+    ends = {action.cause: action for action in ended if action.cause is not None}
+    may_act = may_begin(acting.situation)
+    is_running = False
+    for action in acting.situation.view.oactions:
+        if action.phase is OActionPhase.RUNNING:
+            after = _advance(
+                acting, run, _told(action, ends.get(action.action_id)), action, may_act
+            )
+            is_running = is_running or after.phase is OActionPhase.RUNNING
+    if not may_act:
+        return run
+    for action in acting.situation.view.oactions:
+        if is_running:
+            break
+        if action.phase is OActionPhase.PENDING_SCHEDULE:
+            after = _advance(acting, run, action, action, may_act)
+            is_running = after.phase is OActionPhase.RUNNING
+    return run
+
+
+def may_begin(situation: Situation) -> bool:
+    """Anything may be started or sent at all."""
+    return (
+        situation.namespace.status is NamespaceStatus.ACTIVE and situation.mode is not Mode.PAUSED
+    )
+
+
+def _told(action: OAction, ended: NAction | None) -> OAction:
+    if ended is None or not isinstance(action.payload, dict):
+        return action
+    if action.payload.get("naction_id") != ended.action_id:
+        return action
+    payload = {
+        **action.payload,
+        "naction_phase": str(ended.phase),
+        "naction_error": ended.error,
+    }
+    return msgspec.structs.replace(action, payload=payload)
+
+
+def _advance(
+    acting: Acting, run: OActionsRun, action: OAction, before: OAction, may_act: bool
+) -> OAction:
+    progress = _call(acting.situation, action, may_act)
+    if progress.proposal is not None:
+        progress = _propose(acting, progress, progress.proposal)
+    after = _with(action, progress, acting.situation)
+    if progress.phase is OActionPhase.FAILED:
+        run.notes.append(
+            Note(
+                category=NoteCategory.ERROR,
+                message=f"{action.kind} failed: {_message(progress)}",
+                data={"action_id": action.action_id},
+            )
+        )
+    if after != before:
+        code = _CODES.get(after.phase, ChangeCode.OACTION_UPDATE)
+        acting.put_oaction(before, after, code)
+    if progress.call is not None and may_act:
+        run.calls.append(progress.call)
+    return after
+
+
+def _call(situation: Situation, action: OAction, may_act: bool) -> Progress:
+    kind = OACTION_KINDS.get(action.kind)
+    if kind is None:
+        return failed(f"the kind {action.kind} is not known here", payload=action.payload)
+    timeout_ms = kind.timeout_ms if action.timeout_ms is None else action.timeout_ms
+    if action.scheduled_ms is not None and situation.now_ms - action.scheduled_ms >= timeout_ms:
+        return failed(f"it did not end within {timeout_ms} ms", payload=action.payload)
+    reason = gave_up(action)
+    if reason is not None:
+        return failed(reason, payload=action.payload)
+    progress = kind.handler(action, situation)
+    if progress.proposal is not None and not may_act:
+        return Progress(phase=action.phase, payload=action.payload)
+    return progress
+
+
+def _propose(acting: Acting, progress: Progress, proposal: Proposal) -> Progress:
+    record = acting.settle(proposal)
+    if record.outcome is Outcome.DONE:
+        return Progress(phase=progress.phase, payload={"naction_id": record.action_id})
+    blocked = [f"{it.rule}: {it.reason}" for it in record.verdicts if it.ruling is not Ruling.ALLOW]
+    return Progress(
+        phase=OActionPhase.FAILED,
+        error={"error_msg": f"forbidden by {'; '.join(blocked)}", "blocked_by": blocked},
+    )
+
+
+def _with(action: OAction, progress: Progress, situation: Situation) -> OAction:
+    now_ms, wall_ms = situation.now_ms, situation.wall_now_ms
+    after = action
+    if after.phase is not progress.phase:
+        moved = move_oaction(after, progress.phase, now_ms=now_ms, wall_ms=wall_ms)
+        assert isinstance(moved, OAction), "handlers go forward"
+        after = moved
+    return msgspec.structs.replace(
+        after,
+        scheduled_ms=now_ms if action.scheduled_ms is None else action.scheduled_ms,
+        payload=progress.payload,
+        error=progress.error,
+    )
+
+
+def _message(progress: Progress) -> str:
+    error = progress.error
+    return str(error.get("error_msg")) if isinstance(error, dict) else ""

@@ -1,0 +1,246 @@
+"""Decides, shard by shard, whether there is a primary, and how sure it is that there is none. Pure.
+
+Called by the cycle after sync; failover, rejoin, switchover and the safety rules read the result.
+
+Silence towards us proves nothing: a partition between us and a healthy primary looks the same as
+its death. So other witnesses count, the copies that follow it:
+
+- one copy that still hears it ends every suspicion;
+- every copy refused by it, and its own agent or machine too, is proof: no process listens there,
+  and no waiting would make that surer;
+- a link that is down without a refusal is believed after several observations and some time;
+- no copy to ask, or none that can tell: not believed by itself, a person decides.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from replicante.model.converge_state import ConvergeState, Suspicion
+from replicante.model.node import Node, NodeStatus, StoreContact
+from replicante.model.observation import AgentAnswer, Observation
+from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.orchestrate.view import ClusterView
+
+
+class PrimaryVerdict(enum.StrEnum):
+    PRESENT = "present"
+    """One node is primary, and nobody disputes it."""
+    SEVERAL = "several"
+    """More than one node calls itself primary."""
+    SUSPECT = "suspect"
+    """None was seen, and that is not believed yet."""
+    GONE = "gone"
+    """None is there: proved or confirmed."""
+    NEVER = "never"
+    """No primary was ever known."""
+
+
+class Proof(enum.StrEnum):
+    NONE = "none"
+    REFUSED = "refused"
+    """Connections are refused, towards its agent or us and towards every copy."""
+    DEMOTED = "demoted"
+    """It says itself that it is primary no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Primary:
+    """What is known of the primary of one shard."""
+
+    shard_id: str
+    verdict: PrimaryVerdict
+    node_id: str | None = None
+    """PRESENT: the primary. SUSPECT, GONE: the one that was. SEVERAL: the appointed one."""
+    claimants: tuple[str, ...] = ()
+    """Nodes that call themselves primary now."""
+    proof: Proof = Proof.NONE
+    witnesses: Mapping[str, Sight] = field(default_factory=dict)
+    """Node of a copy seen in this cycle → what it sees of the primary."""
+    suspicion: Suspicion | None = None
+    reason: str = ""
+
+    @property
+    def is_seen_by_a_copy(self) -> bool:
+        return Sight.UP in self.witnesses.values()
+
+    @property
+    def can_copies_tell(self) -> bool:
+        return any(sight is not Sight.UNKNOWN for sight in self.witnesses.values())
+
+
+def assess_primaries(
+    view: ClusterView,
+    state: ConvergeState,
+    observations: Mapping[str, Observation],
+    *,
+    now_ms: int,
+) -> dict[str, Primary]:
+    """Shard → what is known of its primary."""
+    return {
+        shard_id: _assess(view, state, observations, shard_id, now_ms)
+        for shard_id in view.shard_ids()
+    }
+
+
+def suspicion_key(shard_id: str) -> str:
+    return f"primary-gone:{shard_id}"
+
+
+def _assess(
+    view: ClusterView,
+    state: ConvergeState,
+    observations: Mapping[str, Observation],
+    shard_id: str,
+    now_ms: int,
+) -> Primary:
+    claimants = tuple(copy.node_id for copy in view.primaries(shard_id))
+    known = _known_primary(view, state, shard_id)
+    if len(claimants) == 1 and known in (None, claimants[0]):
+        return Primary(
+            shard_id=shard_id,
+            verdict=PrimaryVerdict.PRESENT,
+            node_id=claimants[0],
+            claimants=claimants,
+            reason=f"{claimants[0]} is primary",
+        )
+    if claimants:
+        return Primary(
+            shard_id=shard_id,
+            verdict=PrimaryVerdict.SEVERAL,
+            node_id=known,
+            claimants=claimants,
+            reason=f"{', '.join(claimants)} call themselves primary; {known} was the last known",
+        )
+    if known is None:
+        return Primary(
+            shard_id=shard_id, verdict=PrimaryVerdict.NEVER, reason="no primary was ever seen"
+        )
+    return _absent(view, state, observations, shard_id, known, now_ms)
+
+
+def _absent(
+    view: ClusterView,
+    state: ConvergeState,
+    observations: Mapping[str, Observation],
+    shard_id: str,
+    known: str,
+    now_ms: int,
+) -> Primary:
+    witnesses = _witnesses(view, shard_id, known)
+    node = view.nodes.get(known)
+    proof = _proof(view, node, observations.get(known), shard_id, witnesses)
+    if Sight.UP in witnesses.values():
+        seeing = ", ".join(it for it, sight in witnesses.items() if sight is Sight.UP)
+        return Primary(
+            shard_id=shard_id,
+            verdict=PrimaryVerdict.SUSPECT,
+            node_id=known,
+            witnesses=witnesses,
+            reason=f"{known} is not seen from here, but {seeing} still hears it",
+        )
+    suspicion = _next(state.suspicions.get(suspicion_key(shard_id)), now_ms)
+    policies = view.spec.declaration.policies
+    lasted_ms = now_ms - suspicion.since_ms
+    is_confirmed = (
+        suspicion.count >= policies.confirmations_min and lasted_ms >= policies.confirm_ms_min
+    )
+    if proof is not Proof.NONE:
+        verdict, reason = PrimaryVerdict.GONE, f"{known}: {_PROOF_TEXT[proof]}"
+    elif is_confirmed:
+        verdict = PrimaryVerdict.GONE
+        reason = f"{known} was not seen in {suspicion.count} looks over {lasted_ms} ms"
+    else:
+        verdict = PrimaryVerdict.SUSPECT
+        reason = (
+            f"{known} was not seen in {suspicion.count} of {policies.confirmations_min} looks,"
+            f" for {lasted_ms} of {policies.confirm_ms_min} ms"
+        )
+    return Primary(
+        shard_id=shard_id,
+        verdict=verdict,
+        node_id=known,
+        proof=proof,
+        witnesses=witnesses,
+        suspicion=suspicion,
+        reason=reason,
+    )
+
+
+_PROOF_TEXT = {
+    Proof.REFUSED: "connections are refused, its copies say so too",
+    Proof.DEMOTED: "it says itself that it is primary no more",
+}
+
+
+def _known_primary(view: ClusterView, state: ConvergeState, shard_id: str) -> str | None:
+    """The appointed node, or the one last seen as primary."""
+    appointed = state.appointed.get(shard_id)
+    if appointed is not None and appointed in view.node_ids:
+        return appointed
+    last = [copy.node_id for copy in view.copies(shard_id) if copy.role is ShardRole.PRIMARY]
+    return last[0] if len(last) == 1 else None
+
+
+def _witnesses(view: ClusterView, shard_id: str, primary: str) -> dict[str, Sight]:
+    """Copies seen in this cycle that follow the primary; whom a copy follows must be known, else
+    its link may be one to somebody else."""
+    node = view.nodes.get(primary)
+    address = None if node is None else node.member_address
+    found: dict[str, Sight] = {}
+    for copy in view.copies(shard_id):
+        if copy.node_id == primary or not copy.is_fresh or copy.role is ShardRole.PRIMARY:
+            continue
+        upstream = copy.upstream
+        if upstream is None or upstream.address is None or address is None:
+            # A link whose other end is not known may still be the one: it can veto, never prove.
+            is_up = upstream is not None and upstream.sight is Sight.UP
+            found[copy.node_id] = Sight.UP if is_up else Sight.UNKNOWN
+        elif upstream.address == address:
+            found[copy.node_id] = upstream.sight
+        else:
+            found[copy.node_id] = Sight.UNKNOWN
+    return found
+
+
+def _proof(
+    view: ClusterView,
+    node: Node | None,
+    observation: Observation | None,
+    shard_id: str,
+    witnesses: Mapping[str, Sight],
+) -> Proof:
+    if node is None or observation is None:
+        return Proof.NONE
+    copy = view.shards.get(node.node_id, {}).get(shard_id)
+    if copy is not None and copy.is_fresh and node.node_status is NodeStatus.HEALTHY:
+        return Proof.DEMOTED if copy.role is ShardRole.SECONDARY else Proof.NONE
+    is_refused = observation.answer is AgentAnswer.REFUSED or (
+        node.node_status is NodeStatus.UNAVAILABLE and node.contact is StoreContact.REFUSED
+    )
+    are_refused = bool(witnesses) and set(witnesses.values()) == {Sight.REFUSED}
+    return Proof.REFUSED if is_refused and are_refused else Proof.NONE
+
+
+def _next(before: Suspicion | None, now_ms: int) -> Suspicion:
+    if before is None:
+        return Suspicion(since_ms=now_ms, count=1, last_ms=now_ms)
+    if before.last_ms == now_ms:
+        # The same cycle again, after a crash: one look counts once.
+        return before
+    return Suspicion(since_ms=before.since_ms, count=before.count + 1, last_ms=now_ms)
+
+
+def remembered(primaries: Mapping[str, Primary]) -> dict[str, Suspicion]:
+    """The suspicions to keep; those not in it are forgotten."""
+    return {
+        suspicion_key(shard_id): primary.suspicion
+        for shard_id, primary in primaries.items()
+        if primary.suspicion is not None
+    }
+
+
+def is_follower(copy: Shard) -> bool:
+    return copy.role in (ShardRole.SECONDARY, ShardRole.RECOVERING)

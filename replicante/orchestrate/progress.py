@@ -1,0 +1,111 @@
+"""Decides what a cluster's memory keeps from one cycle to the next. Pure; called by the cycle.
+
+Who is primary: by our own act at once (a promotion or switchover that its agent calls done), at
+first sight when nobody was known, and by somebody else's act only after it was seen undisputed as
+often as a silent failure would need: a claim of one cycle moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER
+from replicante.model.actions import NAction, NActionPhase, Requester
+from replicante.model.converge_state import Attempts, ConvergeState, Suspicion
+from replicante.model.shard import ShardRole
+from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
+from replicante.orchestrate.proposal import Proposal
+from replicante.orchestrate.view import ClusterView
+
+STEP_METADATA = "replicante.io/step"
+"""Tells which step of convergence an action serves."""
+
+
+def with_ended(state: ConvergeState, ended: Iterable[NAction], *, now_ms: int) -> ConvergeState:
+    """The memory after actions reached their end: who is primary now, and what failed."""
+    appointed, attempts = dict(state.appointed), dict(state.attempts)
+    recovered_ms = state.recovered_ms
+    for action in ended:
+        args = action.args if isinstance(action.args, dict) else {}
+        shard_id, step = args.get("shard_id"), action.metadata.get(STEP_METADATA)
+        is_done = action.phase is NActionPhase.DONE
+        changes_roles = action.kind in (STORE_PROMOTE, STORE_SWITCHOVER)
+        if changes_roles and action.phase in (NActionPhase.DONE, NActionPhase.LOST):
+            recovered_ms = now_ms
+        if changes_roles and is_done and isinstance(shard_id, str):
+            successor = action.node_id
+            if action.kind == STORE_SWITCHOVER:
+                successor = str(args.get("node_id") or action.node_id)
+            appointed[shard_id] = successor
+        if step is None or action.requester is not Requester.CORE_DECLARATIVE:
+            continue
+        if is_done:
+            attempts.pop(step, None)
+        elif action.phase in (NActionPhase.FAILED, NActionPhase.LOST):
+            count = attempts[step].count if step in attempts else 0
+            attempts[step] = Attempts(count=count + 1, last_ms=now_ms)
+    return msgspec.structs.replace(
+        state, appointed=appointed, attempts=attempts, recovered_ms=recovered_ms
+    )
+
+
+def with_sights(
+    state: ConvergeState,
+    view: ClusterView,
+    primaries: Mapping[str, Primary],
+    *,
+    now_ms: int,
+) -> ConvergeState:
+    """The memory after the primaries were assessed: suspicions, and whom long sight appoints."""
+    suspicions = remembered(primaries)
+    # A shard that is gone alone was removed; when all are gone, that is no reason to forget.
+    appointed = {
+        it: node for it, node in state.appointed.items() if it in primaries or not primaries
+    }
+    for shard_id, primary in primaries.items():
+        if primary.verdict is PrimaryVerdict.PRESENT and primary.node_id is not None:
+            appointed.setdefault(shard_id, primary.node_id)
+        elif primary.verdict is PrimaryVerdict.SEVERAL and len(primary.claimants) == 1:
+            claimant = primary.claimants[0]
+            if not _has_yielded(view, shard_id, primary.node_id):
+                continue
+            key = f"new-primary:{shard_id}:{claimant}"
+            suspicion = _counted(state.suspicions.get(key), now_ms)
+            policies = view.spec.declaration.policies
+            if suspicion.count >= policies.confirmations_min:
+                appointed[shard_id] = claimant
+            else:
+                suspicions[key] = suspicion
+    return msgspec.structs.replace(state, suspicions=suspicions, appointed=appointed)
+
+
+def with_acts(
+    state: ConvergeState, acts: Iterable[Proposal], *, graces_ms: Mapping[str, int], now_ms: int
+) -> ConvergeState:
+    """The memory after this cycle's acts: their graces begin, those that are over are dropped."""
+    kept = {
+        key: started_ms
+        for key, started_ms in state.graces.items()
+        if now_ms < started_ms + graces_ms.get(key.partition(":")[0], 0)
+    }
+    kept |= {act.grace_key: now_ms for act in acts}
+    return msgspec.structs.replace(state, graces=kept)
+
+
+def _has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
+    """The one that was primary says itself that it is not, or is no part of the cluster any
+    more: a node that is merely silent may still take writes."""
+    if node_id is None or node_id not in view.node_ids:
+        return True
+    copy = view.shards.get(node_id, {}).get(shard_id)
+    return copy is not None and copy.is_fresh and copy.role is not ShardRole.PRIMARY
+
+
+def _counted(before: Suspicion | None, now_ms: int) -> Suspicion:
+    if before is None:
+        return Suspicion(since_ms=now_ms, count=1, last_ms=now_ms)
+    if before.last_ms == now_ms:
+        return before
+    return Suspicion(since_ms=before.since_ms, count=before.count + 1, last_ms=now_ms)

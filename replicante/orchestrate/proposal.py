@@ -1,0 +1,133 @@
+"""What a step wants to do, and everything it may look at before it wants. Pure.
+
+Called by the steps (which make proposals), the safety rules (which judge them) and the cycle (which
+turns the allowed ones into actions).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from replicante.model.action_kinds import DISRUPTIVE_KINDS, ROLE_KINDS
+from replicante.model.actions import NAction, OAction, OActionPhase, Requester
+from replicante.model.cluster_declaration import Step
+from replicante.model.cluster_spec import Mode
+from replicante.model.codec import Value, encode_value
+from replicante.model.converge_state import ConvergeState
+from replicante.model.decision import CandidateRecord, ForcedOption, Loss
+from replicante.model.namespace import Namespace
+from replicante.model.observation import Observation
+from replicante.orchestrate.primaries import Primary
+from replicante.orchestrate.view import ClusterView
+
+NO_LOSS = Loss(is_none=True, text="none")
+
+
+class Purpose(enum.StrEnum):
+    """Why something is done: a recovery may not wait for what planned work waits for."""
+
+    RECOVERY = "recovery"
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    step: Step
+    action_kind: str
+    node_id: str | None
+    """Where the node action runs; None for an orchestrator action."""
+    args: dict[str, Value]
+    touches: tuple[str, ...] = ()
+    """Other nodes that it speaks of: their identity must be right too."""
+    spared: tuple[str, ...] = ()
+    """Nodes whose bad state is the very reason: missing facts of theirs do not forbid it."""
+    shard_id: str | None = None
+    effect: str
+    loss: Loss = NO_LOSS
+    purpose: Purpose = Purpose.PLANNED
+    requester: Requester = Requester.CORE_DECLARATIVE
+    accepted_loss: int | None = None
+    """What the person who asks for it accepts; None: the declared bound counts."""
+    cause: str | None = None
+    """The orchestrator action that it serves."""
+    grace_subject: str = ""
+    """The grace counts for this subject of the step alone; empty: for the whole step."""
+
+    @property
+    def is_disruptive(self) -> bool:
+        return self.action_kind in DISRUPTIVE_KINDS
+
+    @property
+    def changes_roles(self) -> bool:
+        return self.action_kind in ROLE_KINDS
+
+    @property
+    def grace_key(self) -> str:
+        return f"{self.step}:{self.grace_subject}" if self.grace_subject else str(self.step)
+
+    @property
+    def is_asked_for(self) -> bool:
+        return self.requester is not Requester.CORE_DECLARATIVE
+
+    def identity(self) -> tuple[str, str | None, bytes]:
+        """Two proposals with the same one want the same. The offset at which a node was chosen is
+        evidence of the choice, not part of it."""
+        return self.action_kind, self.node_id, _lasting(self.args)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything that steps and rules look at."""
+
+    namespace: Namespace
+    view: ClusterView
+    """After sync."""
+    state: ConvergeState
+    """As the cycle before left it, with what sync added."""
+    observations: Mapping[str, Observation]
+    primaries: Mapping[str, Primary]
+    mode: Mode
+    mode_reason: str
+    is_platform_usable: bool
+    epoch: int
+    now_ms: int
+    wall_now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What a step found: proposals in their order, or the reason why there are none."""
+
+    proposals: tuple[Proposal, ...] = ()
+    idle: str = ""
+    """Only when there are no proposals."""
+    candidates: tuple[CandidateRecord, ...] = ()
+    options: tuple[ForcedOption, ...] = ()
+    """Ways out for a person when the step itself may not go on."""
+    stuck: Mapping[str, str] = field(default_factory=dict)
+    """Shard → why a recovery that is needed finds no way."""
+
+
+def idle(reason: str) -> StepResult:
+    return StepResult(idle=reason)
+
+
+def is_wish(action: NAction | OAction) -> bool:
+    """Convergence created it and nobody began it: it lives only as long as it is proposed."""
+    if action.requester is not Requester.CORE_DECLARATIVE:
+        return False
+    if isinstance(action, OAction):
+        return action.phase in (OActionPhase.PENDING_APPROVE, OActionPhase.PENDING_SCHEDULE)
+    return action.phase.is_pending and action.sent_epoch is None
+
+
+def wish_identity(action: NAction | OAction) -> tuple[str, str | None, bytes]:
+    """As `Proposal.identity`."""
+    node_id = action.node_id if isinstance(action, NAction) else None
+    return action.kind, node_id, _lasting(action.args if isinstance(action.args, dict) else {})
+
+
+def _lasting(args: Mapping[str, Value]) -> bytes:
+    return encode_value({name: value for name, value in args.items() if name != "offset"})

@@ -1,0 +1,96 @@
+"""The two verbs with which people change who is primary: switchover and failover. Pure.
+
+Called by `oaction_kinds`. They are not two degrees of one thing. A switchover asks the healthy
+primary to hand over: it loses nothing or changes nothing. A failover goes past a primary that
+cannot agree: it may lose what only that one had, so it names the loss that is accepted.
+"""
+
+from __future__ import annotations
+
+from replicante.limits import SWITCHOVER_MS_MAX
+from replicante.model.action_kinds import STORE_SWITCHOVER
+from replicante.model.actions import OAction
+from replicante.model.cluster_declaration import Step
+from replicante.model.codec import Value
+from replicante.model.shard import Sight
+from replicante.orchestrate.candidates import Candidate, best, candidates
+from replicante.orchestrate.converge.failover import promotion
+from replicante.orchestrate.primaries import Primary, PrimaryVerdict
+from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation
+
+
+def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
+    """The proposal, or why there is none."""
+    asked = _asked(action, situation)
+    if isinstance(asked, str):
+        return asked
+    primary, chosen = asked
+    if primary.verdict is not PrimaryVerdict.PRESENT or primary.node_id is None:
+        return f"a switchover needs a healthy primary: {primary.reason}"
+    if not situation.view.is_healthy(primary.node_id):
+        return f"a switchover needs a healthy primary: {primary.node_id} is not HEALTHY"
+    upstream = chosen.copy.upstream
+    if upstream is not None and upstream.sight in (Sight.DOWN, Sight.REFUSED):
+        return f"{chosen.node_id} does not hear the primary"
+    return Proposal(
+        step=Step.FAILOVER,
+        action_kind=STORE_SWITCHOVER,
+        node_id=primary.node_id,
+        args={
+            "shard_id": primary.shard_id,
+            "node": situation.view.nodes[chosen.node_id].member_address,
+            "node_id": chosen.node_id,
+            "timeout_ms": SWITCHOVER_MS_MAX,
+        },
+        touches=(chosen.node_id,),
+        shard_id=primary.shard_id,
+        effect=f"hand shard {primary.shard_id} over from {primary.node_id} to {chosen.node_id}",
+        loss=NO_LOSS,
+        purpose=Purpose.RECOVERY,
+        requester=action.requester,
+        cause=action.action_id,
+        grace_subject=primary.shard_id,
+    )
+
+
+def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | str:
+    """The proposal, or why there is none."""
+    args: dict[str, Value] = action.args if isinstance(action.args, dict) else {}
+    accepted = args.get("accepted_loss")
+    if type(accepted) is not int or accepted < 0:
+        return "args.accepted_loss must say how much may be lost; 0 is nothing that is known"
+    asked = _asked(action, situation)
+    if isinstance(asked, str):
+        return asked
+    primary, chosen = asked
+    if primary.verdict is PrimaryVerdict.PRESENT:
+        return f"{primary.node_id} is there and healthy: ask for a switchover, which loses nothing"
+    return promotion(primary, chosen, accepted_loss=accepted, cause=action.action_id)
+
+
+def _asked(action: OAction, situation: Situation) -> tuple[Primary, Candidate] | str:
+    args: dict[str, Value] = action.args if isinstance(action.args, dict) else {}
+    shard_id, wanted = args.get("shard_id"), args.get("to")
+    if shard_id is None and len(situation.primaries) == 1:
+        shard_id = next(iter(situation.primaries))
+    primary = situation.primaries.get(shard_id) if isinstance(shard_id, str) else None
+    if primary is None:
+        known = ", ".join(situation.primaries) or "none"
+        return f"args.shard_id must name a shard; known: {known}"
+    if primary.node_id is None:
+        return f"nobody is known to be the primary of shard {shard_id}: {primary.reason}"
+    found = candidates(
+        situation.view,
+        shard_id=primary.shard_id,
+        replaces=primary.node_id,
+        now_ms=situation.now_ms,
+    )
+    if wanted is not None:
+        found = tuple(it for it in found if it.node_id == wanted)
+        if not found:
+            return f"{wanted} holds no other copy of shard {shard_id}"
+    chosen = best(found)
+    if chosen is None:
+        reasons = "; ".join(f"{it.node_id}: {', '.join(it.reasons)}" for it in found)
+        return f"nobody may take shard {shard_id} over ({reasons or 'no other copy'})"
+    return primary, chosen

@@ -1,0 +1,62 @@
+"""What a safety rule is given, and the ways it may answer. Pure.
+
+Called by the files of rules beside it and by `judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from replicante.model.codec import Value
+from replicante.model.decision import Ruling, Verdict
+from replicante.orchestrate.proposal import Proposal, Situation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    proposal: Proposal
+    situation: Situation
+    earlier: tuple[Proposal, ...]
+    """What this cycle settled with an action, begun or waiting: a step does one thing a cycle."""
+    doing: tuple[Proposal, ...]
+    """Those of them that go ahead: two must not disturb on one observation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    ruling: Ruling
+    reason: str
+    evidence: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    name: str
+    """Stable: people and scripts look for it."""
+    promise: str
+    """What never happens because of it, in one sentence."""
+    judge: Callable[[Case], Finding]
+    is_mode: bool = False
+    """It alone separates doing from saying what would be done."""
+
+    def verdict(self, case: Case) -> Verdict:
+        finding = self.judge(case)
+        return Verdict(
+            rule=self.name,
+            ruling=finding.ruling,
+            reason=finding.reason,
+            evidence=finding.evidence,
+        )
+
+
+def allow(reason: str, **evidence: Value) -> Finding:
+    return Finding(ruling=Ruling.ALLOW, reason=reason, evidence=evidence)
+
+
+def ask(reason: str, **evidence: Value) -> Finding:
+    return Finding(ruling=Ruling.NEED_APPROVAL, reason=reason, evidence=evidence)
+
+
+def deny(reason: str, **evidence: Value) -> Finding:
+    return Finding(ruling=Ruling.DENY, reason=reason, evidence=evidence)

@@ -1,0 +1,205 @@
+"""Rules about the data itself: loss, beginning, growing, and what must stay healthy. Pure.
+
+Called by `safety.rules`.
+"""
+
+from __future__ import annotations
+
+from replicante.model.action_kinds import (
+    CLUSTER_ADD,
+    CLUSTER_INIT,
+    CLUSTER_JOIN,
+    CLUSTER_REMOVE,
+    PLATFORM_DEPROVISION,
+    STORE_PROMOTE,
+    STORE_REJOIN,
+    STORE_SWITCHOVER,
+)
+from replicante.model.node import NodeStatus
+from replicante.model.shard import ShardRole, Sight
+from replicante.orchestrate.candidates import candidates
+from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
+
+_TAKES_AWAY = (STORE_REJOIN, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
+
+
+def _candidate_fit(case: Case) -> Finding:
+    proposal, situation = case.proposal, case.situation
+    if proposal.action_kind == STORE_PROMOTE:
+        chosen, replaces = proposal.node_id, str(proposal.args.get("replaces") or "")
+    elif proposal.action_kind == STORE_SWITCHOVER:
+        chosen, replaces = str(proposal.args.get("node_id") or ""), proposal.node_id or ""
+    else:
+        return allow("nobody is made primary")
+    found = candidates(
+        situation.view,
+        shard_id=proposal.shard_id or "",
+        replaces=replaces,
+        now_ms=situation.now_ms,
+    )
+    for candidate in found:
+        if candidate.node_id == chosen:
+            if candidate.is_eligible:
+                return allow(f"{chosen} may become primary")
+            return deny(f"{chosen} may not become primary: {'; '.join(candidate.reasons)}")
+    return deny(f"{chosen} holds no copy of the shard")
+
+
+def _loss_bounded(case: Case) -> Finding:
+    proposal = case.proposal
+    if proposal.action_kind != STORE_PROMOTE:
+        return allow("nothing acknowledged can be lost by it")
+    bound = case.situation.view.spec.declaration.policies.data_loss_offset_max
+    if proposal.accepted_loss is not None:
+        bound = proposal.accepted_loss
+    known = proposal.loss.known_min
+    if known is None:
+        return deny("what would be lost cannot be said")
+    if bound is None:
+        return ask(
+            "spec.declaration.policies.data_loss_offset declares no bound, so every loss asks",
+            known_min=known,
+        )
+    if known > bound:
+        return deny(
+            f"at least {known} {proposal.loss.unit} would be lost, {bound} are accepted; wait for"
+            " a copy that has more, or ask for a failover that accepts the loss",
+            known_min=known,
+            bound=bound,
+        )
+    return allow(f"{known} of at most {bound} would be lost", known_min=known, bound=bound)
+
+
+def _initialise_only_virgin(case: Case) -> Finding:
+    if case.proposal.action_kind != CLUSTER_INIT:
+        return allow("no cluster is begun")
+    view = case.situation.view
+    if not view.node_ids:
+        return deny("no node is discovered")
+    others = {
+        node_id: "never seen"
+        if (node := view.nodes.get(node_id)) is None
+        else str(node.node_status)
+        for node_id in view.node_ids
+    }
+    wrong = {it: status for it, status in others.items() if status != NodeStatus.NOT_IN_CLUSTER}
+    if wrong:
+        names = ", ".join(f"{it} is {status}" for it, status in wrong.items())
+        return deny(f"every node must say NOT_IN_CLUSTER: {names}", nodes=dict(wrong))
+    if case.situation.state.appointed:
+        return deny("this cluster was begun before: it had a primary", shards=sorted(view.shards))
+    return allow("every node says NOT_IN_CLUSTER")
+
+
+def _grow_from_primary(case: Case) -> Finding:
+    proposal, view = case.proposal, case.situation.view
+    if proposal.action_kind not in (CLUSTER_ADD, CLUSTER_JOIN):
+        return allow("no node is taken in")
+    member = proposal.node_id if proposal.action_kind == CLUSTER_ADD else proposal.touches[0]
+    address = proposal.args.get("node")
+    if not isinstance(address, str) or not address:
+        return deny("the member address that the action needs is not known")
+    if member is None or not view.is_healthy(member):
+        return deny(f"{member} is not HEALTHY")
+    if not any(copy.is_fresh and copy.role is ShardRole.PRIMARY for copy in view.copies_on(member)):
+        return deny(f"{member} holds no primary")
+    return allow(f"{member} is HEALTHY and holds a primary")
+
+
+def _majority_kept(case: Case) -> Finding:
+    proposal, view = case.proposal, case.situation.view
+    known = [node_id for node_id in view.node_ids if view.copies_on(node_id)]
+    healthy = [node_id for node_id in known if view.is_healthy(node_id)]
+    evidence = {"healthy": list(healthy), "known": list(known)}
+    if proposal.action_kind == STORE_PROMOTE:
+        gone = str(proposal.args.get("replaces") or "")
+        others = [node_id for node_id in known if node_id != gone]
+        seen = [node_id for node_id in healthy if node_id != gone]
+        if proposal.is_asked_for or 2 * len(seen) > len(others):
+            return allow("a majority of the other copies is seen", **evidence)
+        return ask(
+            f"only {len(seen)} of {len(others)} other copies are seen; one that is not may have"
+            " more; a person who knows may approve",
+            **evidence,
+        )
+    if proposal.action_kind not in _TAKES_AWAY:
+        return allow("nobody is taken out")
+    leaving = {it for it in (_taken(case),) if it is not None}
+    left = [node_id for node_id in healthy if node_id not in leaving]
+    if proposal.action_kind == STORE_REJOIN and not _is_in_use(case, proposal.node_id or ""):
+        return allow("it does not do its job now, so it cannot be missed", **evidence)
+    if 2 * len(left) <= len(known):
+        return deny(
+            f"{len(left)} of {len(known)} nodes would be left healthy, which is no majority",
+            **evidence,
+        )
+    return allow("enough nodes stay healthy", **evidence)
+
+
+def _is_in_use(case: Case, node_id: str) -> bool:
+    """It is healthy and follows somebody whom it hears."""
+    view = case.situation.view
+    return view.is_healthy(node_id) and any(
+        copy.is_fresh and copy.upstream is not None and copy.upstream.sight is Sight.UP
+        for copy in view.copies_on(node_id)
+    )
+
+
+def _taken(case: Case) -> str | None:
+    if case.proposal.action_kind == STORE_REJOIN:
+        return case.proposal.node_id
+    node_id = case.proposal.args.get("node_id")
+    return node_id if isinstance(node_id, str) else None
+
+
+def _primary_not_removed(case: Case) -> Finding:
+    proposal, situation = case.proposal, case.situation
+    if proposal.action_kind not in _TAKES_AWAY:
+        return allow("nobody is taken out")
+    taken = _taken(case)
+    for shard_id, primary in situation.primaries.items():
+        if primary.node_id == taken and taken is not None:
+            return deny(f"{taken} is the primary of shard {shard_id}")
+    for copy in situation.view.copies_on(taken or ""):
+        others = [
+            other
+            for other in situation.view.copies(copy.shard_id)
+            if other.node_id != taken and other.is_fresh and other.role is ShardRole.PRIMARY
+        ]
+        if not others:
+            return deny(f"no other node is seen as primary of shard {copy.shard_id}")
+    return allow("another node is seen as primary of all that it holds")
+
+
+DATA_RULES = (
+    Rule(
+        name="candidate_fit",
+        promise="Nobody becomes primary who recovers, is unhealthy, or has another history.",
+        judge=_candidate_fit,
+    ),
+    Rule(
+        name="loss_bounded",
+        promise="No copy is promoted that is known to lack more than the declared bound.",
+        judge=_loss_bounded,
+    ),
+    Rule(
+        name="initialise_only_virgin",
+        promise="A cluster is begun only when every node says that it is in none.",
+        judge=_initialise_only_virgin,
+    ),
+    Rule(
+        name="grow_from_primary",
+        promise="Nodes are taken in from a healthy member that holds a primary.",
+        judge=_grow_from_primary,
+    ),
+    Rule(
+        name="majority_kept",
+        promise="What is done leaves a majority healthy, or asks.",
+        judge=_majority_kept,
+    ),
+    Rule(
+        name="primary_not_removed",
+        promise="The only primary of a shard is never demoted or removed.",
+        judge=_primary_not_removed,
+    ),
+)

@@ -1,0 +1,203 @@
+"""Rules about how much is done at once: graces, quiet, order, others' work, attempts. Pure.
+
+Called by `safety.rules`. One small step, then its effect is observed.
+"""
+
+from __future__ import annotations
+
+from replicante.model.action_kinds import (
+    CLUSTER_ADD,
+    CLUSTER_INIT,
+    CLUSTER_JOIN,
+    CORE_FAILOVER,
+    CORE_SWITCHOVER,
+    DISRUPTIVE_KINDS,
+    PLATFORM_DEPROVISION,
+    PLATFORM_PROVISION,
+)
+from replicante.model.actions import NAction, OAction, OActionPhase
+from replicante.model.cluster_declaration import Step
+from replicante.model.node import NodeStatus
+from replicante.orchestrate.proposal import Purpose, is_wish, wish_identity
+from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
+
+_SAME_WORK = {
+    Step.SCALE_UP: {PLATFORM_PROVISION, PLATFORM_DEPROVISION},
+    Step.SCALE_DOWN: {PLATFORM_PROVISION, PLATFORM_DEPROVISION},
+    Step.REPLACE_NODE: {PLATFORM_PROVISION, PLATFORM_DEPROVISION},
+    Step.CLUSTER_INIT: {CLUSTER_INIT},
+    Step.CLUSTER_EXPAND: {CLUSTER_ADD, CLUSTER_JOIN, CLUSTER_INIT},
+}
+_ROLE_WORK = {CORE_SWITCHOVER, CORE_FAILOVER}
+
+
+def _one_small_step(case: Case) -> Finding:
+    if case.proposal.is_asked_for:
+        return allow("a person asked for it")
+    for earlier in case.earlier:
+        if earlier.step is case.proposal.step:
+            return deny(
+                f"this cycle does {earlier.effect} already; its effect is observed first",
+            )
+    return allow("nothing else of this step is done in this cycle")
+
+
+def _grace_over(case: Case) -> Finding:
+    proposal, situation = case.proposal, case.situation
+    started_ms = situation.state.graces.get(proposal.grace_key)
+    grace_ms = situation.view.spec.declaration.graces_ms[proposal.step]
+    if proposal.is_asked_for or started_ms is None:
+        return allow("no grace is running")
+    if any(_is_own_wish(case, action) for action in _unfinished(case)):
+        return allow("the grace began with this very wish, which is not carried out yet")
+    rest_ms = started_ms + grace_ms - situation.now_ms
+    if rest_ms > 0:
+        return deny(
+            f"it acted {situation.now_ms - started_ms} ms ago; {rest_ms} ms are left to see the"
+            " effect",
+            rest_ms=rest_ms,
+        )
+    return allow("the grace is over")
+
+
+def _nobody_elses_work(case: Case) -> Finding:
+    proposal, view = case.proposal, case.situation.view
+    same = _SAME_WORK.get(proposal.step, set())
+    for action in _unfinished(case):
+        if action.action_id == proposal.cause or _is_own_wish(case, action):
+            continue
+        if action.kind in same:
+            return deny(
+                f"{action.kind} {action.action_id} is unfinished ({action.phase})",
+                action_id=action.action_id,
+            )
+    for oaction in view.oactions:
+        is_running = oaction.phase is OActionPhase.RUNNING
+        if oaction.action_id == proposal.cause or not is_running:
+            continue
+        if proposal.purpose is Purpose.RECOVERY and oaction.kind not in _ROLE_WORK:
+            continue
+        return deny(f"orchestrator action {oaction.kind} is running", action_id=oaction.action_id)
+    return allow("no unfinished action is in its way")
+
+
+def _one_disruption(case: Case) -> Finding:
+    proposal, view = case.proposal, case.situation.view
+    if not proposal.is_disruptive:
+        return allow("it disturbs nothing that exists")
+    for earlier in case.doing:
+        if earlier.is_disruptive:
+            return deny(f"this cycle does {earlier.effect} already")
+    maybe: list[NAction] = []
+    for action in view.nactions:
+        if action.kind not in DISRUPTIVE_KINDS or action.action_id == proposal.cause:
+            continue
+        if is_wish(action):
+            # Nobody began it, and it is judged in this cycle like this one.
+            continue
+        node = view.nodes.get(action.node_id)
+        is_answering = node is not None and node.node_status is not NodeStatus.UNREACHABLE
+        if is_answering or not action.may_be_at_agent:
+            return deny(
+                f"{action.kind} {action.action_id} on {action.node_id} is unfinished",
+                action_id=action.action_id,
+            )
+        maybe.append(action)
+    if maybe:
+        return ask(
+            f"{maybe[0].kind} {maybe[0].action_id} may still run on {maybe[0].node_id}, which"
+            " does not answer; a person who looked may approve",
+            action_id=maybe[0].action_id,
+        )
+    return allow("nothing that disturbs is under way")
+
+
+def _node_is_free(case: Case) -> Finding:
+    node_id = case.proposal.node_id
+    if node_id is None:
+        return allow("no agent is asked")
+    for action in case.situation.view.nactions_of(node_id):
+        if not _is_own_wish(case, action):
+            return deny(
+                f"{node_id} has {action.kind} to do first; an agent does one action at a time",
+                action_id=action.action_id,
+            )
+    return allow(f"{node_id} has nothing else to do")
+
+
+def _quiet_period(case: Case) -> Finding:
+    proposal, situation = case.proposal, case.situation
+    recovered_ms = situation.state.recovered_ms
+    if not proposal.is_disruptive or proposal.step is Step.REJOIN:
+        return allow("only what disturbs anew waits for quiet")
+    if proposal.is_asked_for or recovered_ms is None:
+        return allow("no roles were changed lately")
+    rest_ms = recovered_ms + situation.view.spec.declaration.policies.quiet_ms - situation.now_ms
+    if rest_ms > 0:
+        return ask(
+            f"roles changed {situation.now_ms - recovered_ms} ms ago; for {rest_ms} ms more a"
+            " person approves what disturbs again",
+            rest_ms=rest_ms,
+        )
+    return allow("the quiet period is over")
+
+
+def _attempts_bounded(case: Case) -> Finding:
+    proposal, situation = case.proposal, case.situation
+    attempts = situation.state.attempts.get(str(proposal.step))
+    failures_max = situation.view.spec.declaration.policies.failures_max
+    if proposal.is_asked_for or attempts is None or attempts.count < failures_max:
+        return allow("it did not fail too often")
+    return ask(
+        f"it failed {attempts.count} times in a row; a person approves the next attempt",
+        failures_count=attempts.count,
+    )
+
+
+def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:
+    view = case.situation.view
+    return (*view.nactions, *view.oactions)
+
+
+def _is_own_wish(case: Case, action: NAction | OAction) -> bool:
+    """The action that this very proposal created in an earlier cycle and that did not begin."""
+    return is_wish(action) and wish_identity(action) == case.proposal.identity()
+
+
+DISTURBANCE_RULES = (
+    Rule(
+        name="one_small_step",
+        promise="A step does one thing a cycle.",
+        judge=_one_small_step,
+    ),
+    Rule(
+        name="grace_over",
+        promise="A step waits until the effect of its last act could be seen.",
+        judge=_grace_over,
+    ),
+    Rule(
+        name="nobody_elses_work",
+        promise="Unfinished work of anybody blocks the same work.",
+        judge=_nobody_elses_work,
+    ),
+    Rule(
+        name="one_disruption",
+        promise="At most one action that disturbs is under way in a cluster.",
+        judge=_one_disruption,
+    ),
+    Rule(
+        name="node_is_free",
+        promise="An agent does one action at a time, in their order.",
+        judge=_node_is_free,
+    ),
+    Rule(
+        name="quiet_period",
+        promise="A flapping node costs one recovery, not many.",
+        judge=_quiet_period,
+    ),
+    Rule(
+        name="attempts_bounded",
+        promise="What keeps failing is not repeated for ever.",
+        judge=_attempts_bounded,
+    ),
+)

@@ -1,0 +1,192 @@
+"""Rules about knowing enough: identity, freshness, witnesses, confirmation, other controllers.
+Pure.
+
+Called by `safety.rules`. A missing piece of information is a reason not to act; only a person may
+act on less, and only where these rules ask instead of deny.
+"""
+
+from __future__ import annotations
+
+from replicante.model.action_kinds import CLUSTER_INIT, STORE_PROMOTE
+from replicante.model.node import NodeStatus
+from replicante.model.observation import AgentAnswer
+from replicante.orchestrate.primaries import PrimaryVerdict, Proof
+from replicante.orchestrate.proposal import Purpose
+from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
+
+_BLIND = (NodeStatus.UNREACHABLE, NodeStatus.UNKNOWN, NodeStatus.INCOMPLETE)
+
+
+def _identity_right(case: Case) -> Finding:
+    proposal = case.proposal
+    for node_id in (*_target(case), *proposal.touches):
+        seen = case.situation.observations.get(node_id)
+        if seen is not None and seen.answer is AgentAnswer.WRONG_IDS:
+            return deny(
+                f"the agent at the address of {node_id} speaks for another node:"
+                f" {seen.message}; correct discovery or the agent",
+                node_id=node_id,
+            )
+    return allow("every agent concerned is the one that discovery names")
+
+
+def _discovery_trusted(case: Case) -> Finding:
+    discovery = case.situation.view.discovery
+    if case.proposal.purpose is Purpose.RECOVERY:
+        return allow("a recovery works on the nodes that are known")
+    if discovery.held is not None:
+        return deny(
+            f"the platform's last answer is held: {discovery.held.reason}; it is believed when"
+            " it stays so, or when a person discovers with confirmation",
+            since_ms=discovery.held.since_ms,
+        )
+    if not discovery.nodes and case.proposal.node_id is not None:
+        return deny("discovery knows no node")
+    return allow("discovery is not in doubt")
+
+
+def _information_complete(case: Case) -> Finding:
+    proposal, view = case.proposal, case.situation.view
+    if not proposal.is_disruptive:
+        return allow("it disturbs nothing that exists")
+    if proposal.purpose is Purpose.RECOVERY:
+        wanted = tuple(it for it in (*_target(case), *proposal.touches))
+    else:
+        wanted = view.node_ids
+    blind = [it for it in wanted if it not in proposal.spared and not _is_seen(case, it)]
+    if blind:
+        return deny(
+            f"the state of {', '.join(blind)} is not known now; it waits until it is",
+            nodes=list(blind),
+        )
+    return allow("every node concerned was seen in this cycle")
+
+
+def _failure_confirmed(case: Case) -> Finding:
+    proposal = case.proposal
+    if proposal.action_kind != STORE_PROMOTE or proposal.shard_id is None:
+        return allow("nobody is declared dead")
+    primary = case.situation.primaries.get(proposal.shard_id)
+    if primary is None or primary.verdict is not PrimaryVerdict.GONE:
+        if proposal.is_asked_for:
+            return allow("a person says that the primary is gone")
+        reason = "nothing is known of the primary" if primary is None else primary.reason
+        return deny(f"{reason}; it waits for proof or for more observations")
+    count = 0 if primary.suspicion is None else primary.suspicion.count
+    return allow(primary.reason, proof=str(primary.proof), observations=count)
+
+
+def _witnesses_agree(case: Case) -> Finding:
+    proposal = case.proposal
+    if proposal.action_kind != STORE_PROMOTE or proposal.shard_id is None:
+        return allow("nobody is declared dead")
+    primary = case.situation.primaries.get(proposal.shard_id)
+    if primary is None:
+        return deny("nothing is known of the primary")
+    sights = {node_id: str(sight) for node_id, sight in primary.witnesses.items()}
+    if primary.is_seen_by_a_copy:
+        return deny(
+            f"a copy still hears {primary.node_id}: the fault lies between us and it",
+            witnesses=sights,
+        )
+    if proposal.is_asked_for or primary.proof is Proof.DEMOTED:
+        return allow("no copy hears the primary", witnesses=sights)
+    if not sights or not primary.can_copies_tell:
+        return ask(
+            "no copy can tell whether it hears the primary; a person who looked may approve",
+            witnesses=sights,
+        )
+    return allow("no copy hears the primary", witnesses=sights)
+
+
+def _no_foreign_controller(case: Case) -> Finding:
+    view = case.situation.view
+    found = {
+        node_id: list(node.controllers)
+        for node_id in view.node_ids
+        if (node := view.nodes.get(node_id)) is not None and node.controllers
+    }
+    if not found:
+        return allow("no other controller is seen")
+    names = sorted({name for controllers in found.values() for name in controllers})
+    if case.proposal.changes_roles or case.proposal.action_kind == CLUSTER_INIT:
+        return deny(
+            f"{', '.join(names)} is in charge of roles; ask it, or take it away first",
+            controllers=found,
+        )
+    return allow("another controller is seen, but roles are not changed", controllers=found)
+
+
+def _agents_fenced(case: Case) -> Finding:
+    view = case.situation.view
+    if case.proposal.node_id is None:
+        return allow("no agent is asked")
+    unfenced = [
+        node_id
+        for node_id in (*_target(case), *case.proposal.touches)
+        if node_id not in case.proposal.spared
+        and (node := view.nodes.get(node_id)) is not None
+        and not node.is_fenced
+    ]
+    if not unfenced:
+        return allow("every agent concerned keeps the epoch")
+    if view.spec.declaration.is_unfenced_allowed:
+        return allow("agents keep no epoch, and that is declared to be fine", nodes=list(unfenced))
+    if case.proposal.is_asked_for:
+        return allow("agents keep no epoch, and a person asked for it", nodes=list(unfenced))
+    return deny(
+        f"the agents of {', '.join(unfenced)} keep no epoch, so a worker of the past could act"
+        " too; set spec.declaration.allow_unfenced to accept that",
+        nodes=list(unfenced),
+    )
+
+
+def _target(case: Case) -> tuple[str, ...]:
+    return () if case.proposal.node_id is None else (case.proposal.node_id,)
+
+
+def _is_seen(case: Case, node_id: str) -> bool:
+    view = case.situation.view
+    node = view.nodes.get(node_id)
+    if node is None or node.node_status in _BLIND:
+        return False
+    return all(copy.is_fresh for copy in view.copies_on(node_id))
+
+
+EVIDENCE_RULES = (
+    Rule(
+        name="identity_right",
+        promise="Nothing is done to or about a node whose agent gives another identity.",
+        judge=_identity_right,
+    ),
+    Rule(
+        name="discovery_trusted",
+        promise="Nothing planned is done while a suspicious answer of the platform is held.",
+        judge=_discovery_trusted,
+    ),
+    Rule(
+        name="information_complete",
+        promise="What disturbs is done only when every node concerned was seen.",
+        judge=_information_complete,
+    ),
+    Rule(
+        name="failure_confirmed",
+        promise="No primary is replaced on one silent look.",
+        judge=_failure_confirmed,
+    ),
+    Rule(
+        name="witnesses_agree",
+        promise="No primary is replaced while a copy still hears it.",
+        judge=_witnesses_agree,
+    ),
+    Rule(
+        name="no_foreign_controller",
+        promise="Roles are never changed beside Sentinel or another controller.",
+        judge=_no_foreign_controller,
+    ),
+    Rule(
+        name="agents_fenced",
+        promise="Automation acts only where a worker of the past is refused, unless declared.",
+        judge=_agents_fenced,
+    ),
+)

@@ -1,0 +1,164 @@
+"""Second half of sync: what the agents say of their actions. Pure; called by the cycle.
+
+An action counts as lost only when its agent was asked for this very id and does not have it. An
+action whose agent did not answer stays as it is: it may be running. What was cancelled here and is
+still at the agent is not resurrected; the agent is asked to cancel it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from replicante.model.actions import NAction, NActionPhase, Requester, move_naction
+from replicante.model.change import Change, ChangeCode
+from replicante.model.observation import Observation, SeenAction, SeenPhase
+from replicante.model.report import Note, NoteCategory
+from replicante.orchestrate.recording import change, naction_code
+from replicante.orchestrate.view import ClusterView
+
+_PHASES = {
+    SeenPhase.NEW: NActionPhase.NEW,
+    SeenPhase.RUNNING: NActionPhase.RUNNING,
+    SeenPhase.DONE: NActionPhase.DONE,
+    SeenPhase.FAILED: NActionPhase.FAILED,
+    SeenPhase.CANCELLED: NActionPhase.CANCELLED,
+}
+
+
+@dataclass(slots=True)
+class SyncedActions:
+    view: ClusterView
+    changes: list[Change] = field(default_factory=list)
+    ended: list[NAction] = field(default_factory=list)
+    """Those that reached their end in this cycle."""
+    to_cancel: list[NAction] = field(default_factory=list)
+    """Cancelled here, still waiting or running at their agents."""
+    notes: list[Note] = field(default_factory=list)
+    lost_count: int = 0
+
+
+def sync_actions(
+    view: ClusterView,
+    observations: Mapping[str, Observation],
+    *,
+    finished_ids: frozenset[str],
+    cancelled: Iterable[NAction],
+    now_ms: int,
+    wall_ms: int,
+) -> SyncedActions:
+    """finished_ids: actions that the store knows as ended: an agent's list does not revive them."""
+    synced = SyncedActions(view=view)
+    after: list[NAction] = []
+    for action in view.nactions:
+        observation = observations.get(action.node_id)
+        moved = action
+        if observation is not None:
+            moved = _follow(synced, action, observation, now_ms, wall_ms)
+        if moved != action:
+            code = naction_code(action, moved)
+            synced.changes.append(change(action, moved, code, cause=moved.cause))
+        if moved.phase.is_final:
+            synced.ended.append(moved)
+            synced.lost_count += moved.phase is NActionPhase.LOST
+        after.append(moved)
+    known = {action.action_id for action in view.nactions} | finished_ids
+    tombstones = {action.action_id: action for action in cancelled}
+    for node_id in view.node_ids:
+        observation = observations.get(node_id)
+        if observation is None:
+            continue
+        synced.to_cancel += _still_there(observation, tombstones)
+        for seen in observation.actions:
+            if seen.action_id not in known and seen.action_id not in tombstones:
+                found = _adopt(view, node_id, seen, now_ms)
+                synced.changes.append(change(None, found, ChangeCode.NACTION_SYNC_NEW))
+                after.append(found)
+                known.add(seen.action_id)
+    synced.view = view.with_nactions(after)
+    return synced
+
+
+def _follow(
+    synced: SyncedActions, action: NAction, observation: Observation, now_ms: int, wall_ms: int
+) -> NAction:
+    seen = next((it for it in observation.actions if it.action_id == action.action_id), None)
+    if seen is not None:
+        return _take(synced, action, seen, now_ms, wall_ms)
+    if action.action_id in observation.unknown_actions:
+        if action.phase in (NActionPhase.NEW, NActionPhase.RUNNING):
+            return _move(action, NActionPhase.LOST, now_ms, wall_ms)
+        # It was sent and never arrived: it is sent again under the same id.
+        return action
+    is_queued = observation.queue is not None and action.action_id in observation.queue
+    if is_queued and action.phase is NActionPhase.PENDING_SCHEDULE:
+        return _move(action, NActionPhase.NEW, now_ms, wall_ms)
+    return action
+
+
+def _take(
+    synced: SyncedActions, action: NAction, seen: SeenAction, now_ms: int, wall_ms: int
+) -> NAction:
+    phase = _PHASES[seen.phase]
+    if phase is not action.phase and not action.phase.may_become(phase):
+        synced.notes.append(
+            Note(
+                category=NoteCategory.ERROR,
+                message=f"the agent of {action.node_id} says {seen.phase} of an action that is"
+                f" {action.phase} here; that is not taken over",
+                data={"node_id": action.node_id, "action_id": action.action_id},
+            )
+        )
+        return action
+    moved = action if phase is action.phase else _move(action, phase, now_ms, wall_ms)
+    return msgspec.structs.replace(
+        moved,
+        scheduled_wall_ms=seen.scheduled_wall_ms,
+        finished_wall_ms=seen.finished_wall_ms if phase.is_final else None,
+        error=seen.error,
+        payload=seen.payload,
+        attempts_count=0,
+    )
+
+
+def _move(action: NAction, phase: NActionPhase, now_ms: int, wall_ms: int) -> NAction:
+    moved = move_naction(action, phase, now_ms=now_ms, wall_ms=wall_ms)
+    assert isinstance(moved, NAction), "the caller asked for a legal transition"
+    return moved
+
+
+def _still_there(observation: Observation, tombstones: Mapping[str, NAction]) -> Iterable[NAction]:
+    alive = set(observation.queue or ())
+    for seen in observation.actions:
+        if seen.phase in (SeenPhase.NEW, SeenPhase.RUNNING):
+            alive.add(seen.action_id)
+    return [
+        action
+        for action_id, action in sorted(tombstones.items())
+        if action_id in alive and action.node_id == observation.node_id
+    ]
+
+
+def _adopt(view: ClusterView, node_id: str, seen: SeenAction, now_ms: int) -> NAction:
+    """Somebody asked the agent directly; it counts as any other action."""
+    phase = _PHASES[seen.phase]
+    return NAction(
+        ns_id=view.spec.ns_id,
+        cluster_id=view.spec.cluster_id,
+        node_id=node_id,
+        action_id=seen.action_id,
+        kind=seen.kind,
+        args=seen.args,
+        metadata=seen.metadata,
+        requester=Requester.AGENT_API,
+        created_ms=now_ms,
+        created_wall_ms=seen.created_wall_ms,
+        scheduled_wall_ms=seen.scheduled_wall_ms,
+        finished_ms=now_ms if phase.is_final else None,
+        finished_wall_ms=seen.finished_wall_ms,
+        phase=phase,
+        error=seen.error,
+        payload=seen.payload,
+    )
