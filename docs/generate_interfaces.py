@@ -19,6 +19,7 @@ from replicante.api.routes import ROUTES
 from replicante.api.routing import ACCESS_PARAMETERS, Access, Parameter, Route
 from replicante.cli.exits import Exit
 from replicante.cli.root import COMMANDS, replicante
+from replicante.model import change
 from replicante.state import eventlog
 from replicante.wire.events import Event
 
@@ -73,7 +74,9 @@ def http_page() -> str:
 
 def events_page() -> str:
     texts = dict(_enum_texts(Path(eventlog.__file__), "EventCode"))
-    rows = [f"| `{code.value}` | {texts.get(code.name, '')} |" for code in eventlog.EventCode]
+    texts |= dict(_enum_texts(Path(change.__file__), "ChangeCode"))
+    codes = (*eventlog.EventCode, *change.ChangeCode)
+    rows = [f"| `{code.value}` | {texts.get(code.name, '')} |" for code in codes]
     table = ["## Codes\n", "| code | meaning |", "|---|---|", *rows, ""]
     return "\n".join([EVENTS_INTRO, *_struct(Event), "", *table])
 

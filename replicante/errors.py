@@ -30,7 +30,6 @@ class ReplicanteError(Exception):
 
 
 # --- consensus: the write or read could not be ordered
-# -----------------------------------------------
 
 
 class ConsensusError(ReplicanteError):
@@ -90,7 +89,6 @@ class StaleRead(ConsensusError):
 
 
 # --- a peer that refuses to start or to go on
-# ---------------------------------------------------------
 
 
 class StartRefused(ReplicanteError):
@@ -169,7 +167,6 @@ class FatalError(ReplicanteError):
 
 
 # --- requests: the caller's mistake
-# -------------------------------------------------------------------
 
 
 class InconsistentRecords(ReplicanteError):
@@ -254,6 +251,30 @@ class MembershipRefused(Conflict):
     code = "membership_refused"
 
 
+class UnknownScope(RequestError):
+    """The namespace or cluster that this is to live in does not exist. Declare it first."""
+
+    code, http_status = "unknown_scope", 400
+
+
+class ActionExists(RequestError):
+    """Another action has this id. Leave the id out and one is chosen."""
+
+    code, http_status = "action_exists", 400
+
+
+class WrongPhase(RequestError):
+    """The action is in a phase in which it cannot take this step."""
+
+    code, http_status = "wrong_phase", 400
+
+
+class RecordChanged(Conflict):
+    """A record changed since the cycle saw it; nothing of the cycle was written. Begin it anew."""
+
+    code = "record_changed"
+
+
 class FeatureLevelNotAbove(Conflict):
     """The feature level only rises."""
 
@@ -297,7 +318,6 @@ class Forbidden(RequestError):
 
 
 # --- HTTP: the request never reached an operation
-# ---------------------------------------------------
 
 
 class MalformedHttp(RequestError):
@@ -355,7 +375,6 @@ class TooManyStreams(RequestError):
 
 
 # --- the client's side: no peer said this
-# -----------------------------------------------------------
 
 
 class Unreachable(ConsensusError):

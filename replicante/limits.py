@@ -1,5 +1,4 @@
-"""Every bound, with its unit in its name and the reason next to it. Pure; imported by every
-room.
+"""Every bound, with its unit in its name and the reason next to it. Pure; for every room.
 
 Hitting a bound has a designed answer (413, 429, 503, 507, 400 with the limit in the message),
 and a test.
@@ -20,7 +19,6 @@ NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
 """Names of clusters, namespaces and objects: fit for paths and file names as they are."""
 
 # --- values and requests
-# -------------------------------------------------------------------------------
 KV_KEY_BYTES_MAX = 384
 """Leaves room for table, namespace and escapes within ROW_KEY_BYTES_MAX."""
 VALUE_BYTES_MAX = 1 * MIB
@@ -43,6 +41,10 @@ ACTOR_BYTES_MAX = 256
 """Who asked, kept with the event: a name, a certificate subject, a path of roles."""
 FINALISERS_MAX = 16
 """Each is a party that must agree before an object goes; more are a mistake."""
+LABELS_MAX = 64
+"""Labels of one object: they are for choosing, a description belongs elsewhere."""
+SELECTOR_TERMS_MAX = 32
+"""Terms of one label selector; each is compared with every object that is looked at."""
 PAGE_ITEMS_MAX = 1_000
 """Rows of one page: a page is read in one view, within one slice of the loop."""
 PAGE_ITEMS_DEFAULT = 100
@@ -310,8 +312,7 @@ STALE_STREAM_MS = 15_000
 
 # --- diagnostics ------------------------------------------------------------
 LOG_LINES_QUEUED_MAX = 10_000
-"""Lines that wait for stderr; more are dropped and counted, because the loop never waits for
-it."""
+"""Lines that wait for stderr; more are dropped and counted: the loop never waits for it."""
 LOOP_LAG_SAMPLE_MS = 50
 """Period of the timer whose lateness is the loop's lag: finds every slice that is longer."""
 
@@ -368,6 +369,20 @@ DISCOVERED_NODES_MAX = 1_000
 """Nodes of one cluster in an answer of a platform."""
 SWITCHOVER_MS_MAX = 10_000
 """Writes may wait so long for a switchover; then the primary stays what it is."""
+ACTION_METADATA_ITEMS_MAX = 64
+"""Items of an action's metadata: they travel to its agent as they are."""
+OACTION_TIMEOUT_MS_MAX = 30 * 24 * 3_600 * 1_000
+"""An orchestrator action that may take longer than a month is a mistake."""
+REASON_BYTES_MAX = 256
+"""Why a person approved, rejected or cancelled: a sentence, kept in an event."""
+DECISIONS_KEPT_MAX = 64
+"""Decisions of one cluster that can be asked for; older ones are in the event log."""
+ACTIONS_ENDED_KEPT_MAX = 256
+"""Ended actions of one cluster that can be asked for; older ones are in the event log."""
+RECORD_CHANGES_MAX = 1_000
+"""Changes of one cycle: applied without a pause, as the operations of a batch."""
+RECORDS_DROPPED_MAX = 200
+"""Records of a cluster that one command removes: a large one goes in several entries."""
 SEARCH_MATCHERS_MAX = 32
 """Matchers of one node search."""
 SEARCH_VALUES_MAX = 256

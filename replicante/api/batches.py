@@ -11,13 +11,12 @@ from replicante.ids import format_stamp
 from replicante.model.codec import encode_value
 from replicante.model.objects import read_scope
 from replicante.state.commands import (
-    DeleteObject,
-    Expect,
     KvDelete,
     KvPut,
     Operation,
-    PutObject,
 )
+from replicante.state.expect import Expect
+from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.outcome import (
     Applied,
     BatchApplied,

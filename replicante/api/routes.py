@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from replicante.api import (
+    routes_actions,
     routes_batch,
+    routes_clusters,
     routes_events,
     routes_introspect,
     routes_kv,
@@ -21,6 +23,8 @@ ROUTES: tuple[Route, ...] = (
     *routes_batch.ROUTES,
     *routes_leases.ROUTES,
     *routes_objects.ROUTES,
+    *routes_clusters.ROUTES,
+    *routes_actions.ROUTES,
     *routes_events.ROUTES,
     *routes_requests.ROUTES,
     *routes_status.ROUTES,

@@ -1,32 +1,26 @@
-"""The object paths: apply, object, list. Paths and fields of the original stay; ours are added."""
+"""The object paths: apply, and those of namespaces. Paths and fields of the original stay; ours are
+added."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from replicante import errors
+from replicante.api import actions, objects
 from replicante.api import query as q
 from replicante.api.call import Call, Reply
-from replicante.api.cursors import read_scope_cursor, write_cursor
-from replicante.api.reads import read, read_options, read_with
+from replicante.api.reads import read_options, read_with
 from replicante.api.routing import Access, Method, Parameter, Route
 from replicante.api.strict_parse import parse_body
 from replicante.api.writes import expectation, write
 from replicante.ids import Stamp, format_stamp
+from replicante.model.action_requests import ActionOn, ActionRequest
 from replicante.model.codec import Value, encode_value
-from replicante.model.namespace import NamespaceStatus
-from replicante.model.objects import (
-    SCOPE_NAMES,
-    Declaration,
-    ObjectKind,
-    StoredObject,
-    read_declaration,
-    read_scope,
-    render_object,
-)
+from replicante.model.objects import Declaration, ObjectKind, StoredObject, read_declaration
 from replicante.state import queries
-from replicante.state.commands import DeleteObject, Expect, PutObject
+from replicante.state.action_commands import CreateAction
+from replicante.state.expect import Expect
+from replicante.state.object_commands import PutObject
 from replicante.wire import headers, paths
 from replicante.wire.objects import (
     ApplyAnswer,
@@ -34,79 +28,62 @@ from replicante.wire.objects import (
     NamespaceAnswer,
     ObjectDeleted,
     ObjectPage,
-    ObjectSummary,
 )
 from replicante.wire.values import Json
 
 if TYPE_CHECKING:
     from replicante.api.context import Context
 
-_MIRRORED = ("id", "settings", "tls")
-"""Fields of a Namespace's spec that the original also shows at the top of its answers."""
-
 
 async def apply_object(ctx: Context, call: Call) -> Reply:
     expect = expectation(call)
-    if q.flag(call.query, headers.Q_DRY_RUN):
-        body, media = await call.body(ctx.bodies)
-        declared = await ctx.bodies.work(body, lambda raw: read_document(parse_body(raw, media)))
-        return await _dry_run(ctx, call, declared, expect)
+    action_id = actions.chosen_id(ctx, call)
 
-    def build(body: Json) -> tuple[PutObject, Declaration]:
-        declared = read_document(body)
-        return put_command(declared, expect), declared
+    def read_body(body: Json) -> Declaration | ActionRequest:
+        on = ActionOn.named(body.get("kind")) if isinstance(body, dict) else None
+        if on is None:
+            return read_document(body)
+        if expect is not None:
+            raise errors.Invalid("An action is created once; it has no revision to expect.")
+        return actions.read_request(on, body)
+
+    if q.flag(call.query, headers.Q_DRY_RUN):
+        raw, media = await call.body(ctx.bodies)
+        asked = await ctx.bodies.work(raw, lambda data: read_body(parse_body(data, media)))
+        if isinstance(asked, ActionRequest):
+            return await actions.dry_run(ctx, call, asked, action_id=action_id)
+        return await _dry_run(ctx, call, asked, expect)
+
+    def build(body: Json) -> tuple[PutObject | CreateAction, Declaration | ActionRequest]:
+        asked = read_body(body)
+        if isinstance(asked, ActionRequest):
+            return actions.create_command(asked, action_id=action_id), asked
+        return put_command(asked, expect), asked
 
     written = await write(ctx, call, build)
-    applied = written.applied
-    stored = _after_write(ctx, written.built, applied.revision)
+    applied, built = written.applied, written.built
+    if isinstance(built, ActionRequest):
+        answer = actions.applied_answer(ctx, built, action_id=action_id, applied=applied)
+    else:
+        stored = _after_write(ctx, built, applied.revision)
+        answer = _answer(stored, is_created=applied.is_created, is_changed=applied.is_changed)
     return written.reply(
-        _answer(stored, is_created=applied.is_created, is_changed=applied.is_changed),
+        answer,
         status=201 if applied.is_created else 200,
         revision=format_stamp(applied.revision),
     )
 
 
 async def get_object(ctx: Context, call: Call) -> Reply:
-    kind, scope = _address(call)
-    seen = await read(ctx, call, lambda view: queries.object_get(view, kind, scope))
-    if seen.value is None:
-        raise _missing(kind, scope, index=seen.index)
-    document = _with_mirrors(seen.value)
-    return seen.reply(document, revision=format_stamp(seen.value.revision))
+    return await objects.read_one(ctx, call, *_address(call))
 
 
 async def delete_object(ctx: Context, call: Call) -> Reply:
-    kind, scope = _address(call)
-    command = DeleteObject(kind, scope, expectation(call))
-    written = await write(ctx, call, lambda _body: (command, None))
-    applied = written.applied
-    return written.reply(
-        ObjectDeleted(
-            kind=kind.title,
-            id=scope[-1],
-            status=None if applied.is_removed else str(NamespaceStatus.DELETING),
-            revision=format_stamp(applied.revision),
-        )
-    )
+    return await objects.delete_one(ctx, call, *_address(call))
 
 
 async def list_objects(ctx: Context, call: Call) -> Reply:
-    kind = object_kind(call.arguments["kind"])
-    cursor_kind = f"list:{kind.title}"
-    after = read_scope_cursor(
-        cursor_kind, call.query.get(headers.Q_CURSOR), names_count=len(SCOPE_NAMES[kind])
-    )
-    limit = q.page_limit(call.query, headers.Q_LIMIT)
-    seen = await read(
-        ctx, call, lambda view: queries.object_list(view, kind, after=after, limit=limit)
-    )
-    page = seen.value
-    items = tuple(
-        ObjectSummary(id=one.scope[-1], status=one.status, revision=format_stamp(one.revision))
-        for one in page.items
-    )
-    following = None if page.next is None else write_cursor(cursor_kind, page.next)
-    return seen.reply(ObjectPage(items=items, next=following))
+    return await objects.list_within(ctx, call, object_kind(call.arguments["kind"]))
 
 
 def read_document(body: Json) -> Declaration:
@@ -115,7 +92,7 @@ def read_document(body: Json) -> Declaration:
     if not isinstance(body, dict):
         raise errors.Invalid("An object is a map with apiVersion, kind, metadata and spec.")
     if "revision" in body:
-        body = {name: value for name, value in body.items() if name not in _MIRRORED}
+        body = {name: value for name, value in body.items() if name not in objects.MIRRORED}
     return read_declaration(body)
 
 
@@ -126,7 +103,8 @@ def put_command(declared: Declaration, expect: Expect | None) -> PutObject:
     if declared.revision is not None:
         expect = Expect.at(declared.revision)
     spec = encode_value(declared.spec, path=("spec",))
-    return PutObject(declared.kind, declared.scope, spec, declared.finalisers, expect)
+    labels = tuple(declared.labels.items())
+    return PutObject(declared.kind, declared.scope, spec, declared.finalisers, expect, labels)
 
 
 def object_kind(text: str) -> ObjectKind:
@@ -147,14 +125,23 @@ async def _dry_run(ctx: Context, call: Call, declared: Declaration, expect: Expe
         {name: text for name, text in call.query.items() if name == headers.Q_TIMEOUT}
     )
     seen = await read_with(
-        ctx, options, lambda view: queries.object_get(view, declared.kind, declared.scope)
+        ctx,
+        options,
+        lambda view: (
+            queries.object_get(view, declared.kind, declared.scope),
+            objects.scope_refusal(view, declared.kind, declared.scope),
+        ),
     )
-    present = seen.value
+    present, refusal = seen.value
     _check_expectation(command.expect, present)
-    is_same_spec = present is not None and present.spec == declared.spec
-    if present is not None and present.is_deleting and not is_same_spec:
+    if present is None and refusal is not None:
+        raise refusal
+    is_same_content = (
+        present is not None and present.spec == declared.spec and present.labels == declared.labels
+    )
+    if present is not None and present.is_deleting and not is_same_content:
         raise errors.BeingDeleted(revision=format_stamp(present.revision))
-    is_same = is_same_spec and present is not None and present.finalisers == declared.finalisers
+    is_same = is_same_content and present is not None and present.finalisers == declared.finalisers
     stored = _declared_object(declared, present)
     answer = _answer(stored, is_created=present is None, is_changed=not is_same, is_dry_run=True)
     return seen.reply(answer)
@@ -188,6 +175,7 @@ def _after_write(ctx: Context, declared: Declaration, revision: Stamp) -> Stored
         created=revision,
         is_deleting=False,
         finalisers=declared.finalisers,
+        labels=declared.labels,
         spec=declared.spec,
     )
 
@@ -200,6 +188,7 @@ def _declared_object(declared: Declaration, present: StoredObject | None) -> Sto
         created=Stamp(0) if present is None else present.created,
         is_deleting=present is not None and present.is_deleting,
         finalisers=declared.finalisers,
+        labels=declared.labels,
         spec=declared.spec,
     )
 
@@ -208,26 +197,15 @@ def _answer(
     stored: StoredObject, *, is_created: bool, is_changed: bool, is_dry_run: bool = False
 ) -> dict[str, Value]:
     return {
-        **_with_mirrors(stored),
+        **objects.document_of(stored),
         "is_created": is_created,
         "is_changed": is_changed,
         "is_dry_run": is_dry_run,
     }
 
 
-def _with_mirrors(stored: StoredObject) -> dict[str, Value]:
-    document = render_object(stored)
-    spec: Mapping[str, Value] = stored.spec
-    return {**document, **{name: spec[name] for name in _MIRRORED if name in spec}}
-
-
 def _address(call: Call) -> tuple[ObjectKind, tuple[str, ...]]:
-    kind = object_kind(call.arguments["kind"])
-    return kind, read_scope(kind, (call.arguments["ns"],))
-
-
-def _missing(kind: ObjectKind, scope: tuple[str, ...], *, index: int) -> errors.NotFound:
-    return errors.NotFound(f"There is no {kind.title} {'/'.join(scope)}.", index=index)
+    return object_kind(call.arguments["kind"]), (call.arguments["ns"],)
 
 
 _OBJECT = f"{headers.API_PREFIX}/object/{paths.OBJECT_API_VERSION}/{{kind}}/{{ns}}"
@@ -239,7 +217,7 @@ ROUTES = (
         path=paths.APPLY,
         access=Access.WRITE,
         handler=apply_object,
-        summary="Creates or replaces one object; 201 when it is new.",
+        summary="Creates or replaces one object, or creates an action; 201 when it is new.",
         body=ApplyBody,
         answer=ApplyAnswer,
         statuses=(200, 201),
@@ -273,12 +251,9 @@ ROUTES = (
         path=_LIST,
         access=Access.READ,
         handler=list_objects,
-        summary="Lists the objects of one kind by name.",
+        summary="Lists the objects of one kind by name, in all namespaces.",
         answer=ObjectPage,
-        parameters=(
-            Parameter(name=headers.Q_LIMIT, meaning="Items of a page, 1 to 1000. Default 100."),
-            Parameter(name=headers.Q_CURSOR, meaning="`next` of the page before."),
-        ),
+        parameters=objects.LIST_PARAMETERS,
         is_original=True,
     ),
 )

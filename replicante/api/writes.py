@@ -20,14 +20,14 @@ from replicante.api.strict_parse import parse_body
 from replicante.state.commands import (
     Batch,
     Command,
-    DeleteObject,
-    Expect,
     KvDelete,
     KvGet,
     KvTxn,
 )
 from replicante.state.envelope import Envelope, admit
+from replicante.state.expect import Expect
 from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease, LeaseRenew
+from replicante.state.object_commands import DeleteObject
 from replicante.state.outcome import Applied, Outcome, Rejected, decode_outcome, rejected_error
 from replicante.wire import headers
 from replicante.wire.paths import request_path

@@ -20,10 +20,11 @@ from replicante.errors import ReplicanteError, RevisionMismatch
 from replicante.wire.durations import parse_duration_ms
 
 T = TypeVar("T")
-Command = Callable[..., None]
+Command = Callable[..., Any]
 
 ENDPOINTS_VARIABLE = "REPLICANTE_ENDPOINTS"
 CONTEXT_VARIABLE = "REPLICANTE_CONTEXT"
+NAMESPACE_VARIABLE = "REPLICANTE_NAMESPACE"
 
 
 class Failed(Exception):
@@ -116,7 +117,7 @@ def client_options(command: Command) -> Command:
         output: str,
         timeout: int,
         **kwargs: Any,
-    ) -> None:
+    ) -> Any:
         chosen = Output(output)
         try:
             target = Target(
@@ -124,7 +125,7 @@ def client_options(command: Command) -> Command:
                 output=chosen,
                 timeout_ms=timeout,
             )
-            command(*args, target=target, **kwargs)
+            return command(*args, target=target, **kwargs)
         except ReplicanteError as exc:
             raise Failed(exc, chosen) from exc
 
@@ -157,6 +158,20 @@ def read_options(command: Command) -> Command:
         command(*args, target=target, read=read, **kwargs)
 
     return wrapper
+
+
+def namespace_option(command: Command) -> Command:
+    """Adds which namespace is meant; gives the command `ns`."""
+    option = click.option(
+        "-n",
+        "--namespace",
+        "ns",
+        default="default",
+        show_default=True,
+        envvar=NAMESPACE_VARIABLE,
+        help=f"Namespace. Also {NAMESPACE_VARIABLE}.",
+    )
+    return option(command)
 
 
 def resolve_endpoints(

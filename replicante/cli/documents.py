@@ -1,10 +1,14 @@
-"""Reads declarations: one or many YAML or JSON documents in one text. Called by `apply`."""
+"""Reads declarations: YAML or JSON documents of files, folders and stdin. Called by `objects`."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
+import click
 import yaml
 
 from replicante import limits
@@ -25,6 +29,68 @@ class Document:
     @property
     def kind(self) -> str:
         return str(self.body.get("kind", "object")).lower()
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The names by which the declared object is found. Raises `Invalid` where it is none."""
+        names = _NAMES.get(self.kind)
+        if names is None:
+            known = ", ".join(sorted(_NAMES))
+            raise Invalid(f"{self.origin}: kind {self.kind!r} is not declared; known: {known}.")
+        spec, metadata = self.body.get("spec") or {}, self.body.get("metadata") or {}
+        if not isinstance(spec, dict) or not isinstance(metadata, dict):
+            raise Invalid(f"{self.origin}: metadata and spec are maps.")
+        *within, own = names
+        found = [spec.get(name, "default") for name in within]
+        found.append(spec.get(own, metadata.get("name")))
+        if not all(isinstance(name, str) and name for name in found):
+            raise Invalid(f"{self.origin}: it does not say which {self.kind} it is.")
+        return tuple(found)
+
+
+_NAMES = {
+    "namespace": ("id",),
+    "platform": ("ns_id", "name"),
+    "clusterspec": ("ns_id", "cluster_id"),
+}
+"""Kind → the fields of its spec that name it, its own name last; that may stand in the metadata."""
+FILE_ENDINGS = (".yaml", ".yml", ".json")
+
+
+def read_sources(sources: Sequence[str]) -> list[Document]:
+    """All documents of files, of folders (their files with a known ending, in the order of their
+    names, folders within too), and of stdin (`-`). Raises `Invalid`, `click.UsageError`."""
+    return [document for source in sources for document in _read_source(source)]
+
+
+def _read_source(source: str) -> Iterator[Document]:
+    if source == "-":
+        yield from _read_text(sys.stdin.buffer, name="stdin")
+        return
+    path = Path(source)
+    files = [path]
+    if path.is_dir():
+        found = (file for file in path.rglob("*") if file.suffix in FILE_ENDINGS)
+        files = sorted(file for file in found if file.is_file())
+        if not files:
+            raise Invalid(f"{source} holds no file that ends with {', '.join(FILE_ENDINGS)}.")
+    for file in files:
+        try:
+            with file.open("rb") as opened:
+                yield from _read_text(opened, name=file.name)
+        except OSError as exc:
+            raise click.UsageError(f"{file} cannot be read: {exc.strerror}.") from exc
+
+
+def _read_text(file: IO[bytes], *, name: str) -> list[Document]:
+    data = file.read(DOCUMENTS_BYTES_MAX + 1)
+    if len(data) > DOCUMENTS_BYTES_MAX:
+        raise click.UsageError(f"{name} is larger than {DOCUMENTS_BYTES_MAX} bytes.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise click.UsageError(f"{name} is not UTF-8: {exc}.") from exc
+    return parse_documents(text, name=name)
 
 
 def parse_documents(text: str, *, name: str) -> list[Document]:

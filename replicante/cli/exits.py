@@ -19,6 +19,8 @@ class Exit(enum.IntEnum):
     """No peer could be reached, or the peers have no leader: nothing was done."""
     OUTCOME_UNKNOWN = 9
     """Timed out; what was asked may still happen."""
+    CHANGES_FOUND = 10
+    """`diff --detailed-exitcode` found something to change."""
     INTERRUPTED = 130
 
 

@@ -1,45 +1,48 @@
-"""`replicante apply|get|list|delete`: declared objects."""
+"""`replicante apply|diff|get|list|delete`: declared objects of every kind."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import IO
+import difflib
 
 import click
 
 from replicante.cli import render
 from replicante.cli.common import Target, client_options, example, read_options
-from replicante.cli.documents import DOCUMENTS_BYTES_MAX, Document, parse_documents
+from replicante.cli.documents import Document, read_sources
+from replicante.cli.exits import Exit
 from replicante.cli.render import Output
 from replicante.client import Client, Read
-from replicante.errors import ReplicanteError
-from replicante.wire.objects import ApplyAnswer, ObjectSummary
+from replicante.errors import NotFound, ReplicanteError
+from replicante.wire.objects import ApplyAnswer, ObjectAnswer, ObjectDeleted, ObjectSummary
+from replicante.wire.values import Json
+
+_SOURCES = click.option(
+    "-f",
+    "--file",
+    "sources",
+    metavar="FILE|FOLDER|-",
+    multiple=True,
+    help="YAML or JSON, any number of documents; - is stdin. May be given again.",
+)
 
 
 @click.command(
     epilog=example(
         "replicante apply -f cluster.yaml",
+        "replicante apply -f clusters/",
         "cat *.yaml | replicante apply -f - --dry-run",
     )
 )
-@click.option(
-    "-f",
-    "--file",
-    "files",
-    type=click.File("rb"),
-    multiple=True,
-    required=True,
-    help="YAML or JSON, any number of documents; - is stdin. May be given again.",
-)
+@_SOURCES
 @click.option("--dry-run", is_flag=True, help="Check only; write nothing.")
 @client_options
-def apply(files: tuple[IO[bytes], ...], *, dry_run: bool, target: Target) -> None:
-    """Create what the documents declare, or bring it to what they say.
+def apply(sources: tuple[str, ...], *, dry_run: bool, target: Target) -> None:
+    """Create what the documents declare, or bring it to what they say; start actions.
 
     All documents are read before the first is applied; they are applied in order, and the first
     one that is refused ends the command.
     """
-    documents = [document for file in files for document in _read(file)]
+    documents = _documents(sources)
 
     async def apply_all(client: Client) -> list[ApplyAnswer]:
         done: list[ApplyAnswer] = []
@@ -66,64 +69,160 @@ def apply(files: tuple[IO[bytes], ...], *, dry_run: bool, target: Target) -> Non
 def get(kind: str, *, scope: tuple[str, ...], target: Target, read: Read) -> None:
     """Print one object, as YAML unless -o json is asked for. NAME: its own, after the names of what
     holds it."""
-    found = target.run(lambda client: client.objects.get(kind, *scope, read=read))
-    target.show(found, text=lambda: render.yaml_text(found))
+    show_one(kind, scope, target=target, read=read)
 
 
-@click.command("list", epilog=example("replicante list namespace"))
+@click.command("list", epilog=example("replicante list clusterspec default --labels tier=cache"))
 @click.argument("kind")
 @click.argument("scope", metavar="[NAME…]", nargs=-1)
+@click.option("--labels", default="", help="Only those that have these: a=b,c!=d,e,!f.")
 @client_options
 @read_options
-def list_(kind: str, *, scope: tuple[str, ...], target: Target, read: Read) -> None:
+def list_(kind: str, *, scope: tuple[str, ...], labels: str, target: Target, read: Read) -> None:
     """Print all objects of a KIND, within NAME where the kind lives in something."""
+    show_list(kind, scope, labels=labels, target=target, read=read)
+
+
+@click.command(
+    epilog=example("replicante delete namespace default", "replicante delete -f cluster.yaml")
+)
+@click.argument("kind", required=False)
+@click.argument("scope", metavar="NAME…", nargs=-1)
+@_SOURCES
+@click.option("--if-revision", metavar="REVISION", help="Only when it has this revision.")
+@client_options
+def delete(
+    kind: str | None,
+    *,
+    scope: tuple[str, ...],
+    sources: tuple[str, ...],
+    if_revision: str | None,
+    target: Target,
+) -> None:
+    """Ask for the end of an object, or of all that the documents declare, in reverse order."""
+    if (kind is None) != bool(sources) or (kind is not None and not scope):
+        raise click.UsageError("Say which: KIND NAME…, or -f FILE.")
+    if sources and if_revision is not None:
+        raise click.UsageError("--if-revision goes with one object.")
+    wanted = [(document.kind, document.scope) for document in reversed(_documents(sources, 0))]
+    if kind is not None:
+        wanted = [(kind, scope)]
+    delete_all(wanted, if_revision=if_revision, target=target)
+
+
+@click.command(
+    epilog=example("replicante diff -f cluster.yaml", "replicante diff -f - --detailed-exitcode")
+)
+@_SOURCES
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 10 when something would change.")
+@client_options
+def diff(sources: tuple[str, ...], *, detailed_exitcode: bool, target: Target) -> int:
+    """Print what `apply` would change, as the control plane would store it. Nothing is written."""
+    documents = _documents(sources)
+
+    async def compare_all(client: Client) -> list[str]:
+        return [await _difference(client, document, target) for document in documents]
+
+    found = [text for text in target.run(compare_all) if text]
+    if found:
+        click.echo("\n".join(found))
+    return Exit.CHANGES_FOUND if found and detailed_exitcode else Exit.OK
+
+
+def show_list(
+    kind: str, scope: tuple[str, ...], *, labels: str, target: Target, read: Read
+) -> None:
+    """Prints the objects of one kind. Also called by the commands of single kinds."""
 
     async def collect(client: Client) -> list[ObjectSummary]:
-        return [item async for item in client.objects.list(kind, *scope, read=read)]
+        found = client.objects.list(kind, *scope, labels=labels, read=read)
+        return [item async for item in found]
 
     items = target.run(collect)
     target.show(
         items,
         text=lambda: render.table(
-            ("NAME", "STATUS", "REVISION"), [(it.id, it.status, it.revision) for it in items]
+            ("NAME", "STATUS", "REVISION"),
+            [("/".join(it.scope) or it.id, it.status, it.revision) for it in items],
         ),
     )
 
 
-@click.command(epilog=example("replicante delete namespace default"))
-@click.argument("kind")
-@click.argument("scope", metavar="NAME…", nargs=-1, required=True)
-@click.option("--if-revision", metavar="REVISION", help="Only when it has this revision.")
-@client_options
-def delete(kind: str, *, scope: tuple[str, ...], if_revision: str | None, target: Target) -> None:
-    """Ask for the end of an object."""
-    deleted = target.run(
-        lambda client: client.objects.delete(
-            kind, *scope, expect_revision=if_revision, write=target.write
-        )
-    )
+def show_one(kind: str, scope: tuple[str, ...], *, target: Target, read: Read) -> None:
+    found = target.run(lambda client: client.objects.get(kind, *scope, read=read))
+    target.show(found, text=lambda: render.yaml_text(found))
+
+
+def delete_all(
+    wanted: list[tuple[str, tuple[str, ...]]], *, if_revision: str | None, target: Target
+) -> None:
+    """Asks for the end of each, in order; the first one that is refused ends the command."""
+
+    async def delete_each(client: Client) -> list[ObjectDeleted]:
+        return [
+            await client.objects.delete(
+                kind, *scope, expect_revision=if_revision, write=target.write
+            )
+            for kind, scope in wanted
+        ]
+
+    done = target.run(delete_each)
+    names = ["/".join((kind.lower(), *scope)) for kind, scope in wanted]
+    if len(done) == 1:
+        (deleted,) = done
+        status = "gone" if deleted.status is None else deleted.status
+        rows = [("deleted", names[0]), ("status", status), ("revision", deleted.revision)]
+        target.show(deleted, text=lambda: render.pairs(rows))
+        return
     target.show(
-        deleted,
-        text=lambda: render.pairs(
+        done,
+        text=lambda: render.table(
+            ("DELETED", "STATUS", "REVISION"),
             [
-                ("deleted", "/".join((kind.lower(), *scope))),
-                ("status", "gone" if deleted.status is None else deleted.status),
-                ("revision", deleted.revision),
-            ]
+                (name, "gone" if it.status is None else it.status, it.revision)
+                for name, it in zip(names, done, strict=True)
+            ],
         ),
     )
 
 
-def _read(file: IO[bytes]) -> list[Document]:
-    name = "stdin" if file.name in ("<stdin>", "-") else Path(str(file.name)).name
-    data = file.read(DOCUMENTS_BYTES_MAX + 1)
-    if len(data) > DOCUMENTS_BYTES_MAX:
-        raise click.UsageError(f"{name} is larger than {DOCUMENTS_BYTES_MAX} bytes.")
+async def _difference(client: Client, document: Document, target: Target) -> str:
+    """In the manner of `diff -u`; empty when there is none."""
+    wanted = await client.objects.apply(document.body, is_dry_run=True, write=target.write)
+    name = _object_name(wanted)
+    before: list[str] = []
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise click.UsageError(f"{name} is not UTF-8: {exc}.") from exc
-    return parse_documents(text, name=name)
+        present = await client.objects.get(document.kind, *document.scope)
+    except NotFound:
+        pass
+    else:
+        before = _declared_lines(present)
+    lines = difflib.unified_diff(
+        before,
+        _declared_lines(wanted),
+        fromfile=f"{name} (now)",
+        tofile=f"{name} ({document.origin})",
+        lineterm="",
+    )
+    return "\n".join(render.shown(line) for line in lines)
+
+
+def _declared_lines(answer: ObjectAnswer) -> list[str]:
+    """What is stored is sorted, what was asked for need not be."""
+    declared = {"metadata": answer.metadata, "spec": answer.spec}
+    return render.yaml_text(_in_order(declared)).splitlines()
+
+
+def _in_order(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {name: _in_order(value[name]) for name in sorted(value)}
+    return [_in_order(item) for item in value] if isinstance(value, list) else value
+
+
+def _documents(sources: tuple[str, ...], count_min: int = 1) -> list[Document]:
+    if len(sources) < count_min:
+        raise click.UsageError("Say what: -f FILE, -f FOLDER or -f -.")
+    return read_sources(sources)
 
 
 def _report(done: list[ApplyAnswer], target: Target) -> None:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from replicante.client.actions import Actions
 from replicante.client.call import Call, Reply
 from replicante.client.calls import Calls, Observer
+from replicante.client.clusters import Clusters
 from replicante.client.elections import Election
 from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
 from replicante.client.endpoints import Endpoints
@@ -67,6 +69,9 @@ class Client:
         )
         self.kv = Kv(self._calls)
         self.objects = Objects(self._calls)
+        self.clusters = Clusters(self._calls)
+        self.nactions = Actions(self._calls, kind="naction")
+        self.oactions = Actions(self._calls, kind="oaction")
         self.events = Events(self._calls)
         self.leases = Leases(self._calls)
 

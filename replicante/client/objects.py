@@ -78,13 +78,16 @@ class Objects:
         *scope: str,
         limit: int = limits.PAGE_ITEMS_DEFAULT,
         cursor: str | None = None,
+        labels: str = "",
         read: Read = LINEARIZABLE,
     ) -> ObjectPage:
-        """Objects of a kind, in the order of their names; `next` is the cursor of the rest. Raises
-        as `kv.get`."""
+        """Objects of a kind, in the order of their names; `next` is the cursor of the rest.
+        labels: a selector, as `tier=cache,!old`. Raises as `kv.get`."""
         query = [(headers.Q_LIMIT, str(limit))]
         if cursor is not None:
             query.append((headers.Q_CURSOR, cursor))
+        if labels:
+            query.append((headers.Q_LABELS, labels))
         path = path_text(paths.list_path, kind, *scope)
         return await self._calls.run_as(ObjectPage, read_call(path, read, query=query))
 
@@ -93,12 +96,15 @@ class Objects:
         kind: str,
         *scope: str,
         page_items: int = limits.PAGE_ITEMS_DEFAULT,
+        labels: str = "",
         read: Read = LINEARIZABLE,
     ) -> AsyncIterator[ObjectSummary]:
-        """All objects of a kind, page by page. Raises as `kv.get`."""
+        """All objects of a kind that the selector chooses, page by page. Raises as `kv.get`."""
         cursor: str | None = None
         while True:
-            page = await self.page(kind, *scope, limit=page_items, cursor=cursor, read=read)
+            page = await self.page(
+                kind, *scope, limit=page_items, cursor=cursor, labels=labels, read=read
+            )
             for item in page.items:
                 yield item
             if page.next is None:

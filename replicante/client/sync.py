@@ -20,14 +20,16 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from replicante.client.actions import Actions
 from replicante.client.client import DEFAULT_ENDPOINTS, Client
+from replicante.client.clusters import Clusters
 from replicante.client.events import Events
 from replicante.client.kv import Kv
 from replicante.client.leases import Leases
 from replicante.client.objects import Objects
 
 T = TypeVar("T")
-NOUNS = (Kv, Objects, Events, Leases)
+NOUNS = (Kv, Objects, Clusters, Actions, Events, Leases)
 ASYNC_ONLY = frozenset(("lock", "election"))
 """They cancel the code under them, which only an event loop can: use `client.leases` instead."""
 

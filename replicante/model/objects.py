@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from replicante.errors import Invalid
 from replicante.ids import Stamp, format_stamp, parse_stamp
 from replicante.limits import FINALISERS_MAX
+from replicante.model.cluster_spec import read_cluster_spec
 from replicante.model.codec import Value
+from replicante.model.labels import read_labels
 from replicante.model.namespace import NamespaceStatus, read_namespace
+from replicante.model.platform import read_platform
 from replicante.model.violations import Violations, describe
 
 API_VERSION = "replicante.io/v0"
@@ -25,6 +28,8 @@ class ObjectKind(enum.IntEnum):
     """Stored in commands: a number is never reused."""
 
     NAMESPACE = 1
+    PLATFORM = 2
+    CLUSTER_SPEC = 3
 
     @property
     def title(self) -> str:
@@ -37,7 +42,11 @@ class ObjectKind(enum.IntEnum):
         return _BY_NAME.get(text.lower()) if text.isascii() else None
 
 
-_TITLES = {ObjectKind.NAMESPACE: "Namespace"}
+_TITLES = {
+    ObjectKind.NAMESPACE: "Namespace",
+    ObjectKind.PLATFORM: "Platform",
+    ObjectKind.CLUSTER_SPEC: "ClusterSpec",
+}
 _BY_NAME = {title.lower(): kind for kind, title in _TITLES.items()}
 
 
@@ -49,6 +58,8 @@ class Declaration:
     scope: tuple[str, ...]
     finalisers: tuple[str, ...]
     """Sorted, without duplicates."""
+    labels: dict[str, str]
+    """Sorted by name."""
     spec: dict[str, Value]
     revision: Stamp | None
     """What the document said: the declaration is meant for exactly this revision."""
@@ -65,12 +76,17 @@ class StoredObject:
     """The revision that it was born with."""
     is_deleting: bool
     finalisers: tuple[str, ...]
+    labels: dict[str, str]
     spec: dict[str, Value]
 
     @property
     def status(self) -> str:
-        """For a Namespace its NamespaceStatus."""
-        return str(NamespaceStatus.DELETING) if self.is_deleting else str(self.spec["status"])
+        """For a Namespace its NamespaceStatus, in the same words for the others."""
+        if self.is_deleting:
+            return str(NamespaceStatus.DELETING)
+        if self.kind is ObjectKind.NAMESPACE:
+            return str(self.spec["status"])
+        return str(NamespaceStatus.ACTIVE if self.spec["active"] else NamespaceStatus.INACTIVE)
 
 
 def read_declaration(document: Mapping[str, Value]) -> Declaration:
@@ -87,13 +103,14 @@ def read_declaration(document: Mapping[str, Value]) -> Declaration:
     if document.get("apiVersion") != API_VERSION:
         violations.add(("apiVersion",), f"must be {API_VERSION}")
     kind = _read_kind(document, violations)
-    fields = ("name", "finalisers")
+    fields = ("name", "finalisers", "labels")
     given = document.get("metadata")
     metadata = violations.mapping({} if given is None else given, ("metadata",), fields=fields)
     name = metadata.get("name")
     if name is not None:
         name = violations.name(name, ("metadata", "name"))
     finalisers = _read_finalisers(metadata.get("finalisers"), violations)
+    labels = read_labels(metadata.get("labels"), ("metadata", "labels"), violations)
     revision = _read_revision(document.get("revision"), violations)
     spec = document.get("spec")
     if spec is None:
@@ -101,14 +118,14 @@ def read_declaration(document: Mapping[str, Value]) -> Declaration:
     if not isinstance(spec, dict):
         violations.add(("spec",), f"must be a map, not {describe(spec)}")
         spec = {}
-    # One kind so far; a kind of its own file each, dispatched here.
-    namespace = read_namespace(spec, metadata_name=name, violations=violations)
+    scope, normal = _read_spec(kind, spec, name, violations)
     violations.raise_if_any()
     return Declaration(
         kind=kind,
-        scope=(namespace.name,),
+        scope=scope,
         finalisers=finalisers,
-        spec=namespace.to_spec(),
+        labels=labels,
+        spec=normal,
         revision=revision,
     )
 
@@ -125,20 +142,46 @@ def read_scope(kind: ObjectKind, scope: tuple[str, ...]) -> tuple[str, ...]:
     return scope
 
 
-SCOPE_NAMES: dict[ObjectKind, tuple[str, ...]] = {ObjectKind.NAMESPACE: ("namespace",)}
+SCOPE_NAMES: dict[ObjectKind, tuple[str, ...]] = {
+    ObjectKind.NAMESPACE: ("namespace",),
+    ObjectKind.PLATFORM: ("namespace", "platform"),
+    ObjectKind.CLUSTER_SPEC: ("namespace", "cluster"),
+}
 """What the names of a scope stand for, from the namespace downwards."""
 
 
 def render_object(stored: StoredObject) -> dict[str, Value]:
     """The document of an object, in the shape that `read_declaration` takes back."""
+    metadata: dict[str, Value] = {
+        "name": stored.scope[-1],
+        "finalisers": list(stored.finalisers),
+    }
+    if stored.labels:
+        metadata["labels"] = stored.labels
     return {
         "apiVersion": API_VERSION,
         "kind": stored.kind.title,
-        "metadata": {"name": stored.scope[-1], "finalisers": list(stored.finalisers)},
+        "metadata": metadata,
         "spec": stored.spec,
         "status": stored.status,
         "revision": format_stamp(stored.revision),
     }
+
+
+def _read_spec(
+    kind: ObjectKind, spec: Mapping[str, Value], name: str | None, violations: Violations
+) -> tuple[tuple[str, ...], dict[str, Value]]:
+    """Scope and normalised spec. name: of the metadata; None: the spec must say it."""
+    match kind:
+        case ObjectKind.NAMESPACE:
+            namespace = read_namespace(spec, metadata_name=name, violations=violations)
+            return (namespace.name,), namespace.to_spec()
+        case ObjectKind.PLATFORM:
+            platform = read_platform(spec, metadata_name=name, violations=violations)
+            return (platform.ns_id, platform.name), platform.to_spec()
+        case ObjectKind.CLUSTER_SPEC:
+            cluster = read_cluster_spec(spec, metadata_name=name, violations=violations)
+            return (cluster.ns_id, cluster.cluster_id), cluster.to_spec()
 
 
 def _read_kind(document: Mapping[str, Value], violations: Violations) -> ObjectKind:

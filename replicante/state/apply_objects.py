@@ -1,9 +1,10 @@
 """What the object commands do, the same for every kind: create, replace, delete. Pure; called by
 machine.apply on every peer.
 
-Life of an object: declared → (DeleteObject) Deleting → gone. While a finaliser is left it stays in
-Deleting, where only finalisers may go; the write that takes the last one away removes it. Without
-finalisers both steps happen in one write, with both events.
+Life of an object: declared → (DeleteObject) Deleting → gone. While a finaliser is left, or
+something lives in it, it stays in Deleting, where only finalisers may go; the write that takes the
+last holder away removes it, and with it a namespace that waited for it. Without holders both steps
+happen in one write, with both events. Nothing new is declared inside what is Deleting.
 
 A replacement by the same content changes nothing and emits nothing: `apply` is repeated by people
 and by loops, and a revision tells of a change.
@@ -17,10 +18,12 @@ from typing import Final
 from replicante.ids import Stamp, format_stamp
 from replicante.model.codec import encode_value, join_map
 from replicante.model.objects import ObjectKind
-from replicante.state.commands import DeleteObject, PutObject
+from replicante.state import holders
 from replicante.state.eventlog import EventCode
 from replicante.state.expectations import unmet
+from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.outcome import Applied, RejectCode, Rejected
+from replicante.state.record_tables import platform_run_key
 from replicante.state.tables import ObjectRow, object_key, object_row, read_object_row
 from replicante.state.writer import Writer
 
@@ -37,7 +40,17 @@ _CODES: Final = {
         applied=EventCode.NAMESPACE_APPLY,
         delete_requested=EventCode.NAMESPACE_DELETE_REQUESTED,
         deleted=EventCode.NAMESPACE_DELETED,
-    )
+    ),
+    ObjectKind.PLATFORM: _Codes(
+        applied=EventCode.PLATFORM_APPLY,
+        delete_requested=EventCode.PLATFORM_DELETE_REQUESTED,
+        deleted=EventCode.PLATFORM_DELETED,
+    ),
+    ObjectKind.CLUSTER_SPEC: _Codes(
+        applied=EventCode.CLUSTER_SPEC_APPLY,
+        delete_requested=EventCode.CLUSTER_SPEC_DELETE_REQUESTED,
+        deleted=EventCode.CLUSTER_SPEC_DELETED,
+    ),
 }
 
 
@@ -49,17 +62,37 @@ def put(writer: Writer, command: PutObject) -> Applied | Rejected:
     if command.expect is not None and (refusal := unmet(command.expect, previous)):
         return refusal
     if before is None:
-        writer.counters.objects_count += 1
-        return _write(writer, command, None)
-    if before.spec == command.spec and before.finalisers == command.finalisers:
+        refusal = missing_scope(writer, command.kind, command.scope)
+        return refusal or create(writer, command, _CODES[command.kind].applied)
+    is_same_content = before.spec == command.spec and before.labels == command.labels
+    if is_same_content and before.finalisers == command.finalisers:
         return Applied(Stamp(before.revision), is_changed=False)
     if not before.is_deleting:
-        return _write(writer, command, before)
-    if before.spec != command.spec or not set(command.finalisers) <= set(before.finalisers):
+        return _write(writer, command, before, _CODES[command.kind].applied)
+    if not is_same_content or not set(command.finalisers) <= set(before.finalisers):
         return Rejected(RejectCode.BEING_DELETED, {"revision": before.revision})
-    if command.finalisers:
-        return _write(writer, command, before)
+    if not holders.may_go(writer, command.kind, command.scope, command.finalisers):
+        return _write(writer, command, before, _CODES[command.kind].applied)
     return _remove(writer, command.kind, command.scope, previous=before.revision)
+
+
+def create(writer: Writer, command: PutObject, code: EventCode) -> Applied:
+    """An object that is not there, under a namespace that is."""
+    writer.counters.objects_count += 1
+    return _write(writer, command, None, code)
+
+
+def missing_scope(writer: Writer, kind: ObjectKind, scope: tuple[str, ...]) -> Rejected | None:
+    """Why nothing new may be declared there; None when it may."""
+    if kind is ObjectKind.NAMESPACE:
+        return None
+    raw = writer.get(object_key(ObjectKind.NAMESPACE, scope[:1]))
+    if raw is None:
+        return Rejected(RejectCode.UNKNOWN_SCOPE, {"kind": "Namespace", "name": scope[0]})
+    namespace = read_object_row(raw)
+    if namespace.is_deleting:
+        return Rejected(RejectCode.BEING_DELETED, {"revision": namespace.revision})
+    return None
 
 
 def delete(writer: Writer, command: DeleteObject) -> Applied | Rejected:
@@ -89,15 +122,28 @@ def delete(writer: Writer, command: DeleteObject) -> Applied | Rejected:
             is_deleting=True,
             finalisers=before.finalisers,
             spec=before.spec,
+            labels=before.labels,
         ),
     )
-    _emit(writer, _CODES[kind].delete_requested, scope, encode_value(payload))
-    if before.finalisers:
+    _emit(writer, _CODES[kind].delete_requested, kind, scope, encode_value(payload))
+    if not holders.may_go(writer, kind, scope, before.finalisers):
         return Applied(Stamp(revision))
     return _remove(writer, kind, scope, previous=revision)
 
 
-def _write(writer: Writer, command: PutObject, before: ObjectRow | None) -> Applied:
+def remove_if_free(writer: Writer, kind: ObjectKind, scope: tuple[str, ...]) -> None:
+    """Called when something that lived in the object went: it goes too when it only waited."""
+    raw = writer.get(object_key(kind, scope))
+    row = None if raw is None else read_object_row(raw)
+    if row is None or not row.is_deleting:
+        return
+    if holders.may_go(writer, kind, scope, row.finalisers):
+        _remove(writer, kind, scope, previous=row.revision)
+
+
+def _write(
+    writer: Writer, command: PutObject, before: ObjectRow | None, code: EventCode
+) -> Applied:
     """before: the object that is replaced; one that is Deleting stays so."""
     revision = writer.stamp()
     row = object_row(
@@ -106,28 +152,34 @@ def _write(writer: Writer, command: PutObject, before: ObjectRow | None) -> Appl
         is_deleting=before is not None and before.is_deleting,
         finalisers=command.finalisers,
         spec=command.spec,
+        labels=command.labels,
     )
     writer.put(object_key(command.kind, command.scope), row)
-    payload = join_map(
-        {
-            "finalisers": encode_value(list(command.finalisers)),
-            "previous": encode_value(None if before is None else format_stamp(before.revision)),
-            "revision": encode_value(format_stamp(revision)),
-            "spec": command.spec,
-        }
-    )
-    _emit(writer, _CODES[command.kind].applied, command.scope, payload)
+    fields = {"finalisers": encode_value(list(command.finalisers))}
+    if command.labels:
+        fields["labels"] = encode_value(dict(command.labels))
+    fields["previous"] = encode_value(None if before is None else format_stamp(before.revision))
+    fields["revision"] = encode_value(format_stamp(revision))
+    fields["spec"] = command.spec
+    _emit(writer, code, command.kind, command.scope, join_map(fields))
     return Applied(Stamp(revision), is_created=before is None)
 
 
 def _remove(writer: Writer, kind: ObjectKind, scope: tuple[str, ...], *, previous: int) -> Applied:
     revision = writer.stamp()
     writer.delete(object_key(kind, scope))
+    if kind is ObjectKind.PLATFORM:
+        writer.delete(platform_run_key(*scope))
     writer.counters.objects_count -= 1
     payload = {"previous": format_stamp(previous), "revision": format_stamp(revision)}
-    _emit(writer, _CODES[kind].deleted, scope, encode_value(payload))
+    _emit(writer, _CODES[kind].deleted, kind, scope, encode_value(payload))
+    if kind is not ObjectKind.NAMESPACE:
+        remove_if_free(writer, ObjectKind.NAMESPACE, scope[:1])
     return Applied(Stamp(revision), is_removed=True)
 
 
-def _emit(writer: Writer, code: EventCode, scope: tuple[str, ...], payload: bytes) -> None:
-    writer.emit(code, payload, ns=scope[0], key=scope[-1])
+def _emit(
+    writer: Writer, code: EventCode, kind: ObjectKind, scope: tuple[str, ...], payload: bytes
+) -> None:
+    cluster = scope[1] if kind is ObjectKind.CLUSTER_SPEC else None
+    writer.emit(code, payload, ns=scope[0], cluster=cluster, key=scope[-1])

@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import msgspec
 
-from replicante.errors import FatalError, Invalid
-from replicante.limits import KV_KEY_BYTES_MAX
+from replicante.errors import FatalError
+from replicante.limits import KV_KEY_BYTES_MAX, RECORDS_DROPPED_MAX
 from replicante.model.objects import ObjectKind
-from replicante.state import lease_commands
+from replicante.state import action_commands, lease_commands, object_commands, record_commands
+from replicante.state.action_commands import ActionCommand, CreateAction, MoveAction
 from replicante.state.comparisons import Compare, pack_compare, unpack_compare
+from replicante.state.expect import Expect, pack_expect, unpack_expect
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseCommand,
@@ -27,6 +29,8 @@ from replicante.state.lease_commands import (
     LeaseRelease,
     LeaseRenew,
 )
+from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.record_commands import DropRecords, RecordCommand, RecordCycle
 
 
 class Tag(enum.IntEnum):
@@ -46,42 +50,10 @@ class Tag(enum.IntEnum):
     LEASE_RENEW = 11
     LEASE_RELEASE = 12
     LEASE_FORCE_RELEASE = 13
-
-
-class Expect(msgspec.Struct, frozen=True):
-    """What must be true of the thing for the command to happen: compare-and-set.
-
-    Made by `absent()`, `present()`, `at(revision)`; a command without expectation has None.
-    """
-
-    code: int
-    """A revision when positive, else _ABSENT or _PRESENT: its form in a packed command."""
-
-    @classmethod
-    def absent(cls) -> Expect:
-        """There is no such thing (If-None-Match: *)."""
-        return _EXPECT_ABSENT
-
-    @classmethod
-    def present(cls) -> Expect:
-        """There is such a thing, at whatever revision."""
-        return _EXPECT_PRESENT
-
-    @classmethod
-    def at(cls, revision: int) -> Expect:
-        """The thing is there with exactly this revision, a stamp (If-Match: "<revision>").
-
-        Raises Invalid for 0 and below, which no thing ever has.
-        """
-        if revision <= 0:
-            raise Invalid("a revision is a positive number", path="expect")
-        return cls(revision)
-
-
-_ABSENT: Final = 0
-_PRESENT: Final = -1
-_EXPECT_ABSENT = Expect(_ABSENT)
-_EXPECT_PRESENT = Expect(_PRESENT)
+    CREATE_ACTION = 40
+    MOVE_ACTION = 41
+    RECORD_CYCLE = 42
+    DROP_RECORDS = 43
 
 
 class KvPut(msgspec.Struct, frozen=True):
@@ -101,29 +73,6 @@ class KvDelete(msgspec.Struct, frozen=True):
     """Removes one record; Rejected not_found when there is none."""
 
     key: bytes
-    expect: Expect | None = None
-
-
-class PutObject(msgspec.Struct, frozen=True):
-    """Creates or replaces one object. A replacement by the same content changes nothing: no
-    revision, no event, Applied with is_changed False."""
-
-    kind: ObjectKind
-    scope: tuple[str, ...]
-    """Names from the namespace downwards; for a Namespace just its own name."""
-    spec: bytes
-    """Canonical bytes of the normalised spec (`model.objects.Declaration.spec`)."""
-    finalisers: tuple[str, ...] = ()
-    """Sorted names. While one is left, a deletion stays in Deleting."""
-    expect: Expect | None = None
-
-
-class DeleteObject(msgspec.Struct, frozen=True):
-    """Asks for the end of one object: it moves to Deleting, and in the same write it is removed
-    when nothing holds it. On an object that is Deleting already it changes nothing."""
-
-    kind: ObjectKind
-    scope: tuple[str, ...]
     expect: Expect | None = None
 
 
@@ -175,19 +124,36 @@ class Batch(msgspec.Struct, frozen=True):
     """1 to REQUEST_OPERATIONS_MAX."""
 
 
-Command = Operation | Batch | KvTxn | LeaseCommand | SetFeatureLevel | SetEventRetention
+Command = (
+    Operation
+    | Batch
+    | KvTxn
+    | LeaseCommand
+    | ActionCommand
+    | RecordCommand
+    | SetFeatureLevel
+    | SetEventRetention
+)
 
 STAMPS_PER_OPERATION_MAX: Final = 4
 """A deletion that completes at once: two writes (Deleting, gone) and their two events. So is a put
 over a record whose lease ended, and a grant of a lease that ran out."""
+STAMPS_OF_LAST_CHILD: Final = 2
+"""What an object that goes may take along: the namespace that is Deleting and had nothing else."""
 
 
 def stamps_max(command: Command) -> int:
     """How many ordinals of its entry the command can use at most."""
     if isinstance(command, Batch):
-        return STAMPS_PER_OPERATION_MAX * len(command.operations)
+        return sum(map(stamps_max, command.operations))
     if isinstance(command, KvTxn):
         return STAMPS_PER_OPERATION_MAX * max(len(command.then), len(command.otherwise))
+    if isinstance(command, RecordCycle):
+        return 2 * (len(command.changes) + len(command.specs))
+    if isinstance(command, DropRecords):
+        return 2 * RECORDS_DROPPED_MAX + STAMPS_PER_OPERATION_MAX
+    if isinstance(command, DeleteObject) and command.kind is not ObjectKind.NAMESPACE:
+        return STAMPS_PER_OPERATION_MAX + STAMPS_OF_LAST_CHILD
     return STAMPS_PER_OPERATION_MAX
 
 
@@ -195,15 +161,14 @@ def pack_command(command: Command) -> list[Any]:
     """The array of plain values that stands for the command in an envelope."""
     match command:
         case KvPut(key, value, expect, lease):
-            packed_put = [int(Tag.KV_PUT), key, value, _pack_expect(expect)]
+            packed_put = [int(Tag.KV_PUT), key, value, pack_expect(expect)]
             return packed_put if lease is None else [*packed_put, lease]
         case KvDelete(key, expect):
-            return [int(Tag.KV_DELETE), key, _pack_expect(expect)]
-        case PutObject(kind, scope, spec, finalisers, expect):
-            packed = [int(kind), list(scope), spec, list(finalisers), _pack_expect(expect)]
-            return [int(Tag.PUT_OBJECT), *packed]
-        case DeleteObject(kind, scope, expect):
-            return [int(Tag.DELETE_OBJECT), int(kind), list(scope), _pack_expect(expect)]
+            return [int(Tag.KV_DELETE), key, pack_expect(expect)]
+        case PutObject():
+            return [int(Tag.PUT_OBJECT), *object_commands.pack_object_fields(command)]
+        case DeleteObject():
+            return [int(Tag.DELETE_OBJECT), *object_commands.pack_object_fields(command)]
         case Batch(operations):
             return [int(Tag.BATCH), [pack_command(operation) for operation in operations]]
         case SetFeatureLevel(level):
@@ -217,6 +182,12 @@ def pack_command(command: Command) -> list[Any]:
                 [_pack_txn_operation(operation) for operation in then],
                 [_pack_txn_operation(operation) for operation in otherwise],
             ]
+        case CreateAction() | MoveAction():
+            tag = Tag.CREATE_ACTION if isinstance(command, CreateAction) else Tag.MOVE_ACTION
+            return [int(tag), *action_commands.pack_action_fields(command)]
+        case RecordCycle() | DropRecords():
+            tag = Tag.RECORD_CYCLE if isinstance(command, RecordCycle) else Tag.DROP_RECORDS
+            return [int(tag), *record_commands.pack_record_fields(command)]
         case _:
             tag = _LEASE_TAGS[type(command)]
             return [int(tag), *lease_commands.pack_lease_fields(command)]
@@ -240,7 +211,7 @@ def _unpack_kv_put(packed: list[Any]) -> KvPut:
     if type(value) is not bytes:
         raise TypeError("a value is bytes")
     _check_key(key)
-    expectation = None if expect is None else _unpack_expect(expect)
+    expectation = unpack_expect(expect)
     if not more:
         return KvPut(key, value, expectation)
     (lease,) = more
@@ -252,26 +223,7 @@ def _unpack_kv_put(packed: list[Any]) -> KvPut:
 def _unpack_kv_delete(packed: list[Any]) -> KvDelete:
     _, key, expect = packed
     _check_key(key)
-    return KvDelete(key, None if expect is None else _unpack_expect(expect))
-
-
-def _unpack_put_object(packed: list[Any]) -> PutObject:
-    _, kind, scope, spec, finalisers, expect = packed
-    if type(spec) is not bytes:
-        raise TypeError("a spec is bytes")
-    return PutObject(
-        ObjectKind(kind),
-        _unpack_names(scope),
-        spec,
-        _unpack_names(finalisers),
-        None if expect is None else _unpack_expect(expect),
-    )
-
-
-def _unpack_delete_object(packed: list[Any]) -> DeleteObject:
-    _, kind, scope, expect = packed
-    expectation = None if expect is None else _unpack_expect(expect)
-    return DeleteObject(ObjectKind(kind), _unpack_names(scope), expectation)
+    return KvDelete(key, unpack_expect(expect))
 
 
 def _unpack_batch(packed: list[Any]) -> Batch:
@@ -335,8 +287,8 @@ def _unpack_set_event_retention(packed: list[Any]) -> SetEventRetention:
 _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.KV_PUT: _unpack_kv_put,
     Tag.KV_DELETE: _unpack_kv_delete,
-    Tag.PUT_OBJECT: _unpack_put_object,
-    Tag.DELETE_OBJECT: _unpack_delete_object,
+    Tag.PUT_OBJECT: object_commands.unpack_put,
+    Tag.DELETE_OBJECT: object_commands.unpack_delete,
     Tag.BATCH: _unpack_batch,
     Tag.SET_FEATURE_LEVEL: _unpack_set_feature_level,
     Tag.SET_EVENT_RETENTION: _unpack_set_event_retention,
@@ -345,6 +297,10 @@ _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.LEASE_RENEW: lease_commands.unpack_renew,
     Tag.LEASE_RELEASE: lease_commands.unpack_release,
     Tag.LEASE_FORCE_RELEASE: lease_commands.unpack_force_release,
+    Tag.CREATE_ACTION: action_commands.unpack_create,
+    Tag.MOVE_ACTION: action_commands.unpack_move,
+    Tag.RECORD_CYCLE: record_commands.unpack_cycle,
+    Tag.DROP_RECORDS: record_commands.unpack_drop,
 }
 _LEASE_TAGS: Final = {
     LeaseAcquire: Tag.LEASE_ACQUIRE,
@@ -355,26 +311,10 @@ _LEASE_TAGS: Final = {
 _OPERATION_TAGS: Final = frozenset((Tag.KV_PUT, Tag.KV_DELETE, Tag.PUT_OBJECT, Tag.DELETE_OBJECT))
 
 
-def _pack_expect(expect: Expect | None) -> int | None:
-    return None if expect is None else expect.code
-
-
-def _unpack_expect(code: Any) -> Expect:
-    if type(code) is not int or code < _PRESENT:
-        raise ValueError("an expectation is a revision, 0 or -1")
-    return Expect(code)
-
-
 def _check_key(key: Any) -> None:
     if type(key) is not bytes or not 0 < len(key) <= KV_KEY_BYTES_MAX:
         raise TypeError("a key is bytes")
     key.decode()
-
-
-def _unpack_names(names: Any) -> tuple[str, ...]:
-    if type(names) is not list or not all(type(name) is str for name in names):
-        raise TypeError("names are a list of text")
-    return tuple(names)
 
 
 def _unpack_count(number: Any) -> int:

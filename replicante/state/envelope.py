@@ -24,6 +24,7 @@ from replicante.limits import (
     IDEMPOTENCY_KEY_BYTES_MAX,
     INTEGER_MAX,
     KV_KEY_BYTES_MAX,
+    LABELS_MAX,
     LEASE_MS_MAX,
     LEASE_MS_MIN,
     LEASE_OWNER_BYTES_MAX,
@@ -35,19 +36,27 @@ from replicante.limits import (
     STAMPS_FREE_PER_COMMAND,
     VALUE_BYTES_MAX,
 )
-from replicante.model.codec import is_canonical, load_value
+from replicante.model.codec import load_value
+from replicante.model.labels import is_label_name, is_label_value
 from replicante.model.objects import SCOPE_NAMES
+from replicante.state.action_commands import CreateAction, MoveAction
+from replicante.state.admission import (
+    check_canonical,
+    check_count,
+    check_positive,
+    check_scope,
+    check_size,
+    check_text,
+)
+from replicante.state.admission_records import check_action, check_record
 from replicante.state.commands import (
     Batch,
     Command,
-    DeleteObject,
-    Expect,
     KvDelete,
     KvGet,
     KvPut,
     KvTxn,
     Operation,
-    PutObject,
     SetEventRetention,
     SetFeatureLevel,
     TxnOperation,
@@ -56,6 +65,7 @@ from replicante.state.commands import (
     unpack_command,
 )
 from replicante.state.comparisons import Compare, CompareKind, takes_revision
+from replicante.state.expect import Expect
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseCommand,
@@ -64,8 +74,8 @@ from replicante.state.lease_commands import (
     LeaseRenew,
 )
 from replicante.state.levels import LEVEL_MAX
-from replicante.state.tables import OBJECT_KEY_BYTES_MAX
-from replicante.storage.keys import encoded_key_bytes
+from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.record_commands import DropRecords, RecordCycle
 
 VERSION: Final = 1
 FINGERPRINT_BYTES: Final = 16
@@ -102,8 +112,8 @@ def admit(envelope: Envelope) -> bytes:
 
     Raises Invalid (with the path of the fault and the limit) or BodyTooLarge.
     """
-    _check_text(envelope.request_id, "request_id", bytes_max=REQUEST_ID_BYTES_MAX)
-    _check_text(envelope.actor, "actor", bytes_max=ACTOR_BYTES_MAX)
+    check_text(envelope.request_id, "request_id", bytes_max=REQUEST_ID_BYTES_MAX)
+    check_text(envelope.actor, "actor", bytes_max=ACTOR_BYTES_MAX)
     _check_command(envelope.command)
     packed_command = pack_command(envelope.command)
     command_bytes: bytes = msgpack.packb(packed_command)
@@ -173,9 +183,9 @@ def _idempotency(envelope: Envelope, command_bytes: bytes) -> list[Any] | None:
         return None
     if not key:
         raise Invalid("an Idempotency-Key is not empty", path="idempotency_key")
-    _check_text(key, "idempotency_key", bytes_max=IDEMPOTENCY_KEY_BYTES_MAX)
+    check_text(key, "idempotency_key", bytes_max=IDEMPOTENCY_KEY_BYTES_MAX)
     if first_ms is not None:
-        _check_count(first_ms, "first_attempt_ms")
+        check_count(first_ms, "first_attempt_ms")
     return [key, first_ms, fingerprint_of(command_bytes)]
 
 
@@ -195,13 +205,17 @@ def _check_command(command: Command) -> None:
             if not 1 <= level <= LEVEL_MAX:
                 raise Invalid(f"this peer supports feature levels 1 to {LEVEL_MAX}", path="level")
         case SetEventRetention(count_max, bytes_max, age_ms_max):
-            _check_count(count_max, "count_max")
-            _check_count(bytes_max, "bytes_max")
-            _check_count(age_ms_max, "age_ms_max")
+            check_count(count_max, "count_max")
+            check_count(bytes_max, "bytes_max")
+            check_count(age_ms_max, "age_ms_max")
         case KvTxn():
             _check_txn(command)
         case LeaseAcquire() | LeaseRenew() | LeaseRelease() | LeaseForceRelease():
             _check_lease_command(command)
+        case CreateAction() | MoveAction():
+            check_action(command)
+        case RecordCycle() | DropRecords():
+            check_record(command)
         case _:
             _check_operation(command, "")
 
@@ -214,18 +228,19 @@ def _check_operation(operation: Operation, where: str) -> None:
         case KvPut(key, value, _, lease):
             _check_kv_key(key, f"{where}key")
             if lease is not None:
-                _check_positive(lease, f"{where}lease", what="the token of a lease")
-            _check_size(value, f"{where}value", bytes_max=VALUE_BYTES_MAX)
-            _check_canonical(value, f"{where}value")
+                check_positive(lease, f"{where}lease", what="the token of a lease")
+            check_size(value, f"{where}value", bytes_max=VALUE_BYTES_MAX)
+            check_canonical(value, f"{where}value")
         case KvDelete(key):
             _check_kv_key(key, f"{where}key")
-        case PutObject(kind, scope, spec, finalisers):
-            _check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
-            _check_size(spec, f"{where}spec", bytes_max=VALUE_BYTES_MAX)
-            _check_canonical(spec, f"{where}spec")
+        case PutObject(kind, scope, spec, finalisers, _, labels):
+            check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
+            check_size(spec, f"{where}spec", bytes_max=VALUE_BYTES_MAX)
+            check_canonical(spec, f"{where}spec")
             _check_finalisers(finalisers, f"{where}metadata.finalisers")
+            _check_labels(labels, f"{where}metadata.labels")
         case DeleteObject(kind, scope):
-            _check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
+            check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
 
 
 def _check_txn(command: KvTxn) -> None:
@@ -250,12 +265,12 @@ def _check_compare(compare: Compare, where: str) -> None:
     if takes_revision(kind):
         if not isinstance(operand, int):
             raise Invalid("a revision is needed", path=f"{where}revision")
-        _check_positive(operand, f"{where}revision", what="a revision")
+        check_positive(operand, f"{where}revision", what="a revision")
     elif kind is CompareKind.VALUE_EQUALS:
         if not isinstance(operand, bytes):
             raise Invalid("a value is needed", path=f"{where}value")
-        _check_size(operand, f"{where}value", bytes_max=VALUE_BYTES_MAX)
-        _check_canonical(operand, f"{where}value")
+        check_size(operand, f"{where}value", bytes_max=VALUE_BYTES_MAX)
+        check_canonical(operand, f"{where}value")
     elif operand is not None:
         raise Invalid("absent and present take no operand", path=where.rstrip("."))
 
@@ -272,24 +287,24 @@ def _check_txn_operation(operation: TxnOperation, where: str) -> None:
 def _check_lease_command(command: LeaseCommand) -> None:
     if not command.name:
         raise Invalid("a name is not empty", path="name")
-    _check_text(command.name, "name", bytes_max=NAME_BYTES_MAX)
+    check_text(command.name, "name", bytes_max=NAME_BYTES_MAX)
     match command:
         case LeaseAcquire(_, duration_ms, owner):
             _check_duration(duration_ms)
-            _check_size(owner, "owner", bytes_max=LEASE_OWNER_BYTES_MAX)
-            _check_canonical(owner, "owner")
+            check_size(owner, "owner", bytes_max=LEASE_OWNER_BYTES_MAX)
+            check_canonical(owner, "owner")
             if type(load_value(owner)) is not dict:
                 raise Invalid("an owner is a map of attributes", path="owner")
         case LeaseRenew(_, token, duration):
-            _check_positive(token, "token", what="a token")
+            check_positive(token, "token", what="a token")
             if duration is not None:
                 _check_duration(duration)
         case LeaseRelease(_, token):
-            _check_positive(token, "token", what="a token")
+            check_positive(token, "token", what="a token")
         case LeaseForceRelease(_, reason):
             if not reason:
                 raise Invalid("a reason is not empty", path="reason")
-            _check_text(reason, "reason", bytes_max=LEASE_REASON_BYTES_MAX)
+            check_text(reason, "reason", bytes_max=LEASE_REASON_BYTES_MAX)
 
 
 def _check_duration(duration_ms: int) -> None:
@@ -299,11 +314,6 @@ def _check_duration(duration_ms: int) -> None:
             path="duration",
             limit=LEASE_MS_MAX,
         )
-
-
-def _check_positive(number: int, path: str, *, what: str) -> None:
-    if not 1 <= number <= INTEGER_MAX:
-        raise Invalid(f"{what} is 1 to 2^63 − 1", path=path)
 
 
 def _check_kv_key(key: bytes, path: str) -> None:
@@ -319,22 +329,6 @@ def _check_kv_key(key: bytes, path: str) -> None:
         raise Invalid("a key is valid UTF-8", path=path) from None
 
 
-def _check_scope(scope: tuple[str, ...], path: str, *, count: int) -> None:
-    if len(scope) != count:
-        raise Invalid(f"a scope of {count} names is needed, not {len(scope)}", path=path)
-    for i, name in enumerate(scope):
-        if not name:
-            raise Invalid("a name is not empty", path=f"{path}[{i}]")
-        _check_text(name, f"{path}[{i}]", bytes_max=NAME_BYTES_MAX)
-    size = encoded_key_bytes(*scope)
-    if size > OBJECT_KEY_BYTES_MAX:
-        raise Invalid(
-            f"the names are {size} bytes as a row key; the limit is {OBJECT_KEY_BYTES_MAX}",
-            path=path,
-            limit=OBJECT_KEY_BYTES_MAX,
-        )
-
-
 def _check_finalisers(names: tuple[str, ...], path: str) -> None:
     if len(names) > FINALISERS_MAX:
         raise Invalid(f"at most {FINALISERS_MAX} finalisers", path=path, limit=FINALISERS_MAX)
@@ -343,35 +337,19 @@ def _check_finalisers(names: tuple[str, ...], path: str) -> None:
     for i, name in enumerate(names):
         if not name:
             raise Invalid("a name is not empty", path=f"{path}[{i}]")
-        _check_text(name, f"{path}[{i}]", bytes_max=NAME_BYTES_MAX)
+        check_text(name, f"{path}[{i}]", bytes_max=NAME_BYTES_MAX)
+
+
+def _check_labels(labels: tuple[tuple[str, str], ...], path: str) -> None:
+    if len(labels) > LABELS_MAX:
+        raise Invalid(f"at most {LABELS_MAX} labels", path=path, limit=LABELS_MAX)
+    if list(labels) != sorted(dict(labels).items()):
+        raise Invalid("labels are sorted and each is named once", path=path)
+    for name, value in labels:
+        if not is_label_name(name) or not is_label_value(value):
+            raise Invalid("no label", path=path)
 
 
 def _check_expect(expect: Expect, path: str) -> None:
     if expect.code > INTEGER_MAX:
         raise Invalid("a revision fits into 63 bits", path=path)
-
-
-def _check_canonical(encoded: bytes, path: str) -> None:
-    if not is_canonical(encoded):
-        raise Invalid("not the canonical bytes of a value", path=path)
-
-
-def _check_size(encoded: bytes, path: str, *, bytes_max: int) -> None:
-    if len(encoded) > bytes_max:
-        raise BodyTooLarge(
-            f"{path} is {len(encoded)} bytes; the limit is {bytes_max}", path=path, limit=bytes_max
-        )
-
-
-def _check_text(text: str, path: str, *, bytes_max: int) -> None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise Invalid("not valid UTF-8: a lone surrogate", path=path) from None
-    if size > bytes_max:
-        raise Invalid(f"{size} bytes; the limit is {bytes_max}", path=path, limit=bytes_max)
-
-
-def _check_count(number: int, path: str) -> None:
-    if not 0 <= number <= INTEGER_MAX:
-        raise Invalid("must be 0 to 2^63 − 1", path=path)

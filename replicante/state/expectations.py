@@ -3,7 +3,7 @@ apply files."""
 
 from __future__ import annotations
 
-from replicante.state.commands import Expect
+from replicante.state.expect import Expect
 from replicante.state.outcome import RejectCode, Rejected
 
 

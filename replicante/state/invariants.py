@@ -13,7 +13,8 @@ from replicante.ids import stamp_index
 from replicante.limits import KV_KEY_BYTES_MAX, REQUESTS_KEPT_MAX
 from replicante.model.codec import is_canonical, load_value
 from replicante.model.namespace import Namespace
-from replicante.state import levels, tables
+from replicante.model.objects import SCOPE_NAMES, ObjectKind
+from replicante.state import holders, levels, tables
 from replicante.state.eventlog import read_event
 from replicante.state.outcome import decode_outcome
 from replicante.state.queries import counters
@@ -40,7 +41,7 @@ def violations(reader: Reader) -> Iterator[str]:
         return
     yield from _check_tables(reader)
     yield from _check_counters(now)
-    checks = (_check_events, _check_kv, _check_namespaces, _check_requests, _check_leases)
+    checks = (_check_events, _check_kv, _check_objects, _check_requests, _check_leases)
     for check in checks:
         try:
             yield from check(reader, now)
@@ -129,25 +130,44 @@ def _check_kv(reader: Reader, now: Counters) -> Iterator[str]:
         yield f"{count} kv rows of {size} bytes; counted {now.kv_count}, {now.kv_bytes}"
 
 
-def _check_namespaces(reader: Reader, now: Counters) -> Iterator[str]:
+def _check_objects(reader: Reader, now: Counters) -> Iterator[str]:
     count = 0
     revisions: set[int] = set()
-    for key, raw in reader.scan(*prefix_range(tables.NAMESPACES)):
-        count += 1
-        (name,) = decode_key(key, str)
-        row = tables.read_object_row(raw)
-        where = f"namespace {name}"
-        yield from _check_revision(where, row.revision, revisions, now)
-        if not 0 < row.created <= row.revision:
-            yield f"{where} was created after its revision"
-        if row.is_deleting and not row.finalisers:
-            yield f"{where} is Deleting, yet nothing holds it"
-        if not is_canonical(row.spec):
-            yield f"{where}: the spec is not canonical"
-        elif Namespace.from_spec(load_value(row.spec)).name != name:
-            yield f"{where}: the spec names another"
+    for kind, table in tables.OBJECT_TABLES.items():
+        shape = (str,) * len(SCOPE_NAMES[kind])
+        for key, raw in reader.scan(*prefix_range(table)):
+            count += 1
+            scope = tuple(str(name) for name in decode_key(key, *shape))
+            row = tables.read_object_row(raw)
+            where = f"{kind.title.lower()} {'/'.join(scope)}"
+            yield from _check_revision(where, row.revision, revisions, now)
+            yield from _check_object(reader, kind, scope, row, where)
     if count != now.objects_count:
         yield f"{count} objects; counted {now.objects_count}"
+
+
+def _check_object(
+    reader: Reader, kind: ObjectKind, scope: tuple[str, ...], row: tables.ObjectRow, where: str
+) -> Iterator[str]:
+    if not 0 < row.created <= row.revision:
+        yield f"{where} was created after its revision"
+    if row.is_deleting and holders.may_go(reader, kind, scope, row.finalisers):
+        yield f"{where} is Deleting, yet nothing holds it"
+    if reader.get(tables.object_key(ObjectKind.NAMESPACE, scope[:1])) is None:
+        yield f"{where} lives in a namespace that is not there"
+    if not is_canonical(row.spec):
+        yield f"{where}: the spec is not canonical"
+        return
+    spec = load_value(row.spec)
+    match kind:
+        case ObjectKind.NAMESPACE:
+            named: tuple[str, ...] = (Namespace.from_spec(spec).name,)
+        case ObjectKind.PLATFORM:
+            named = (spec["ns_id"], spec["name"])
+        case ObjectKind.CLUSTER_SPEC:
+            named = (spec["ns_id"], spec["cluster_id"])
+    if named != scope:
+        yield f"{where}: the spec names another"
 
 
 def _check_requests(reader: Reader, now: Counters) -> Iterator[str]:

@@ -15,22 +15,23 @@ from typing import Any, Final
 
 from replicante.errors import CorruptData, FatalError, UnsupportedFormat
 from replicante.state import (
+    apply_actions,
     apply_kv,
     apply_leases,
     apply_objects,
+    apply_records,
     apply_settings,
     apply_txn,
     dedupe,
     levels,
 )
+from replicante.state.action_commands import CreateAction, MoveAction
 from replicante.state.apply_entry import Header, announce
 from replicante.state.commands import (
     Batch,
-    DeleteObject,
     KvDelete,
     KvPut,
     KvTxn,
-    PutObject,
     SetEventRetention,
     SetFeatureLevel,
 )
@@ -42,6 +43,7 @@ from replicante.state.lease_commands import (
     LeaseRelease,
     LeaseRenew,
 )
+from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.outcome import (
     Applied,
     BatchApplied,
@@ -51,6 +53,7 @@ from replicante.state.outcome import (
     encode_outcome,
     without_bodies,
 )
+from replicante.state.record_commands import DropRecords, RecordCycle
 from replicante.state.sweeps import Sweeps
 from replicante.state.tables import (
     COUNTERS_KEY,
@@ -270,6 +273,10 @@ _OPERATIONS: Final[dict[type, _One]] = {
     LeaseRenew: apply_leases.renew,
     LeaseRelease: apply_leases.release,
     LeaseForceRelease: apply_leases.force_release,
+    CreateAction: apply_actions.create,
+    MoveAction: apply_actions.move,
+    RecordCycle: apply_records.record_cycle,
+    DropRecords: apply_records.drop,
 }
 
 

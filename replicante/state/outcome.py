@@ -40,6 +40,14 @@ class RejectCode(enum.StrEnum):
     """Somebody holds the lease. details: token (of the holder), left_ms (by the cluster clock)."""
     STALE_TOKEN = "stale_token"
     """The token does not hold the lease. details: held (the one that does, None: nobody)."""
+    UNKNOWN_SCOPE = "unknown_scope"
+    """What the thing is to live in is not there. details: kind, name."""
+    ACTION_EXISTS = "action_exists"
+    """Another action has this id. details: revision."""
+    WRONG_PHASE = "wrong_phase"
+    """An action in this phase cannot take the step. details: phase; record or revision."""
+    RECORD_CHANGED = "record_changed"
+    """A record is not as the cycle saw it; the cycle is to begin anew. details: record."""
     ANSWER_TOO_LARGE = "answer_too_large"
     """The gets of a transaction find more than TXN_ANSWER_BYTES_MAX. details: limit."""
 
@@ -159,6 +167,10 @@ _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.FEATURE_LEVEL_NOT_ABOVE: errors.FeatureLevelNotAbove,
     RejectCode.LEASE_HELD: errors.LeaseHeld,
     RejectCode.STALE_TOKEN: errors.StaleToken,
+    RejectCode.UNKNOWN_SCOPE: errors.UnknownScope,
+    RejectCode.ACTION_EXISTS: errors.ActionExists,
+    RejectCode.WRONG_PHASE: errors.WrongPhase,
+    RejectCode.RECORD_CHANGED: errors.RecordChanged,
     RejectCode.ANSWER_TOO_LARGE: errors.AnswerTooLarge,
 }
 

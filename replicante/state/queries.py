@@ -17,6 +17,7 @@ from replicante.limits import (
     PAGE_ITEMS_DEFAULT,
     PAGE_ITEMS_MAX,
 )
+from replicante.model.labels import Selector, holds
 from replicante.model.objects import SCOPE_NAMES, ObjectKind, StoredObject
 from replicante.state import leases, tables
 from replicante.state.eventlog import Event, EventFilter, read_event
@@ -204,9 +205,11 @@ def object_list(
     after: tuple[str, ...] | None = None,
     limit: int = PAGE_ITEMS_DEFAULT,
     bytes_max: int = PAGE_BYTES_MAX,
+    selector: Selector = (),
 ) -> ObjectPage:
     """Objects of one kind in the order of their scopes, those whose scope begins with the names
-    `within` and is greater than `after`. Bounds as kv_range."""
+    `within` and is greater than `after`, and that the selector chooses. Bounds as kv_range; what
+    the selector left out counts, so a page may hold fewer, and still have a next one."""
     assert 1 <= limit <= PAGE_ITEMS_MAX
     if not _fits(*within) or not _fits(*(after or ())):
         return ObjectPage(items=(), next=None)
@@ -216,13 +219,16 @@ def object_list(
         start = max(start, tables.object_key(kind, after) + b"\x00")
     items: list[StoredObject] = []
     size = 0
+    scope: tuple[str, ...] = ()
     if start < end:
-        for key, row in reader.scan(start, end):
+        for count, (key, row) in enumerate(reader.scan(start, end)):
             size += len(key) + len(row)
-            if len(items) == limit or (items and size > bytes_max):
-                return ObjectPage(items=tuple(items), next=items[-1].scope)
+            if count == limit or (count and size > bytes_max):
+                return ObjectPage(items=tuple(items), next=scope)
             scope = tuple(str(name) for name in decode_key(key, *shape))
-            items.append(tables.stored_object(kind, scope, row))
+            stored = tables.stored_object(kind, scope, row)
+            if holds(selector, stored.labels):
+                items.append(stored)
     return ObjectPage(items=tuple(items), next=None)
 
 

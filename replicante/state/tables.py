@@ -26,6 +26,7 @@ from replicante.limits import (
 from replicante.model.codec import load_value
 from replicante.model.objects import ObjectKind, StoredObject
 from replicante.state.levels import LEVEL_FIRST
+from replicante.state.record_tables import ALL_RECORD_TABLES
 from replicante.storage.keys import encode_key
 
 META: Final = b"\x01"
@@ -52,8 +53,16 @@ LEASE_RECORDS: Final = b"\x15"
 """(int token, bytes key) → empty: the records that are bound to a grant."""
 LEASES_ENDED: Final = b"\x16"
 """int token → empty: grants that are over and have left records behind."""
+PLATFORMS: Final = b"\x30"
+"""(str ns, str name) → StoredObject."""
+CLUSTER_SPECS: Final = b"\x31"
+"""(str ns, str cluster) → StoredObject."""
 
-OBJECT_TABLES: Final[dict[ObjectKind, bytes]] = {ObjectKind.NAMESPACE: NAMESPACES}
+OBJECT_TABLES: Final[dict[ObjectKind, bytes]] = {
+    ObjectKind.NAMESPACE: NAMESPACES,
+    ObjectKind.PLATFORM: PLATFORMS,
+    ObjectKind.CLUSTER_SPEC: CLUSTER_SPECS,
+}
 ALL_TABLES: Final = (
     META,
     SESSIONS,
@@ -67,6 +76,7 @@ ALL_TABLES: Final = (
     LEASES_BY_TOKEN,
     LEASE_RECORDS,
     LEASES_ENDED,
+    *ALL_RECORD_TABLES,
 )
 
 OBJECT_KEY_BYTES_MAX: Final = ROW_KEY_BYTES_MAX - 3
@@ -82,6 +92,8 @@ _LAYOUT: Final = 1
 KV_PLAIN: Final = _LAYOUT
 """First byte of a kv row that is bound to no lease."""
 _KV_HEAD: Final = struct.Struct(">BQ")
+_LAYOUT_LABELLED: Final = 2
+"""Of an object row that ends with labels."""
 _LAYOUT_BOUND: Final = 2
 _KV_BOUND_HEAD: Final = struct.Struct(">BQQ")
 """Layout, revision, token of the lease."""
@@ -224,9 +236,11 @@ def object_row(
     is_deleting: bool,
     finalisers: tuple[str, ...],
     spec: bytes,
+    labels: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
     """spec: canonical bytes."""
-    row: bytes = _pack((_LAYOUT, revision, created, is_deleting, finalisers, spec))
+    fields = (revision, created, is_deleting, finalisers, spec)
+    row: bytes = _pack((_LAYOUT_LABELLED, *fields, labels) if labels else (_LAYOUT, *fields))
     return row
 
 
@@ -238,16 +252,22 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):
     is_deleting: bool
     finalisers: tuple[str, ...]
     spec: bytes
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 def read_object_row(row: bytes) -> ObjectRow:
-    revision, created, is_deleting, finalisers, spec = _fields(row, count=5)
+    fields = msgpack.unpackb(row)
+    if fields[0] == _LAYOUT_LABELLED and len(fields) == 7:
+        _, revision, created, is_deleting, finalisers, spec, labels = fields
+    else:
+        (revision, created, is_deleting, finalisers, spec), labels = _fields(row, count=5), ()
     return ObjectRow(
         revision=revision,
         created=created,
         is_deleting=is_deleting,
         finalisers=tuple(finalisers),
         spec=spec,
+        labels=tuple((name, value) for name, value in labels),
     )
 
 
@@ -260,6 +280,7 @@ def stored_object(kind: ObjectKind, scope: tuple[str, ...], row: bytes) -> Store
         created=Stamp(read.created),
         is_deleting=read.is_deleting,
         finalisers=read.finalisers,
+        labels=dict(read.labels),
         spec=load_value(read.spec),
     )
 

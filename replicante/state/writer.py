@@ -17,6 +17,7 @@ import msgpack
 from replicante.errors import FatalError
 from replicante.ids import ORDINAL_BITS
 from replicante.limits import STAMPS_PER_ENTRY_MAX
+from replicante.model.change import ChangeCode
 from replicante.state.eventlog import LAYOUT, EventCode
 from replicante.state.leases import LeaseTimes
 from replicante.state.tables import CHAIN_BYTES, EVENTS, Counters, Retention
@@ -89,7 +90,7 @@ class Writer:
 
     def emit(
         self,
-        code: EventCode,
+        code: EventCode | ChangeCode,
         payload: bytes,
         *,
         ns: str | None = None,

@@ -17,10 +17,12 @@ from replicante.model.codec import Value, encode_value
 from replicante.model.objects import read_declaration
 from replicante.state import invariants
 from replicante.state.apply_entry import EntryKind
-from replicante.state.commands import Command, Expect, KvDelete, KvPut, PutObject
+from replicante.state.commands import Command, KvDelete, KvPut
 from replicante.state.digest import row_hash
 from replicante.state.envelope import Envelope, admit
+from replicante.state.expect import Expect
 from replicante.state.machine import ReplicatedState
+from replicante.state.object_commands import PutObject
 from replicante.state.outcome import Outcome, decode_outcome
 from replicante.storage.kv import Store
 from replicante.storage.memory import MemoryStore
@@ -81,8 +83,54 @@ def put_namespace(
 def put_object(document: dict[str, Value], *, expect: Expect | None = None) -> PutObject:
     declared = read_declaration(document)
     return PutObject(
-        declared.kind, declared.scope, encode_value(declared.spec), declared.finalisers, expect
+        declared.kind,
+        declared.scope,
+        encode_value(declared.spec),
+        declared.finalisers,
+        expect,
+        tuple(declared.labels.items()),
     )
+
+
+def cluster_document(
+    name: str,
+    *,
+    ns: str = "default",
+    spec: dict[str, Value] | None = None,
+    labels: dict[str, str] | None = None,
+) -> dict[str, Value]:
+    """A ClusterSpec as a user would apply it."""
+    return {
+        "apiVersion": "replicante.io/v0",
+        "kind": "ClusterSpec",
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": {"ns_id": ns, "cluster_id": name, **(spec or {})},
+    }
+
+
+def platform_document(name: str, *, ns: str = "default") -> dict[str, Value]:
+    return {
+        "apiVersion": "replicante.io/v0",
+        "kind": "Platform",
+        "metadata": {"name": name},
+        "spec": {"ns_id": ns, "name": name, "transport": {"static": {"clusters": []}}},
+    }
+
+
+def naction_document(
+    *, cluster: str, node: str, ns: str = "default", spec: dict[str, Value] | None = None
+) -> dict[str, Value]:
+    return {
+        "apiVersion": "replicante.io/v0",
+        "kind": "NAction",
+        "spec": {
+            "ns_id": ns,
+            "cluster_id": cluster,
+            "node_id": node,
+            "action": "agent.replicante.io/test.success",
+            **(spec or {}),
+        },
+    }
 
 
 def envelope_bytes(

@@ -57,14 +57,63 @@ class ObjectDeleted(Answer, frozen=True, kw_only=True):
     revision: str
 
 
+class PlatformAnswer(ObjectAnswer, frozen=True, kw_only=True):
+    """A Platform; with the fields that the original put at the top level."""
+
+    ns_id: str
+    name: str
+    active: bool
+    discovery: dict[str, Json]
+    transport: dict[str, Json]
+
+
+class ClusterSpecAnswer(ObjectAnswer, frozen=True, kw_only=True):
+    """A ClusterSpec; with the fields that the original put at the top level."""
+
+    ns_id: str
+    cluster_id: str
+    active: bool
+    interval: str
+    platform: dict[str, Json] | None
+    mode: dict[str, Json]
+    declaration: dict[str, Json]
+
+
 class ObjectSummary(Answer, frozen=True, kw_only=True):
-    """One row of /list/…"""
+    """One row of /list/…. scope: the names by which the object is found."""
 
     id: str
     status: Json
     revision: str
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    scope: tuple[str, ...] = ()
+
+
+class PlatformSummary(ObjectSummary, frozen=True, kw_only=True):
+    ns_id: str
+    name: str
+    active: bool
+
+
+class ClusterSpecSummary(ObjectSummary, frozen=True, kw_only=True):
+    """mode: `observe`, `active` or `paused`, as declared."""
+
+    ns_id: str
+    cluster_id: str
+    active: bool
+    mode: str
 
 
 class ObjectPage(Answer, frozen=True, kw_only=True):
     items: tuple[ObjectSummary, ...]
+    next: str | None = None
+
+
+class PlatformPage(Answer, frozen=True, kw_only=True):
+    items: tuple[PlatformSummary, ...]
+    next: str | None = None
+
+
+class ClusterSpecPage(Answer, frozen=True, kw_only=True):
+    items: tuple[ClusterSpecSummary, ...]
     next: str | None = None

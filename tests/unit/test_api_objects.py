@@ -26,7 +26,13 @@ async def test_a_namespace_is_applied_read_listed_and_removed():
         assert {**read.json, "is_created": True, "is_changed": True, "is_dry_run": False} == body
         listed = (await api.get(LIST)).json
         assert listed["items"] == [
-            {"id": "n1", "status": "Active", "revision": body["revision"]},
+            {
+                "id": "n1",
+                "status": "Active",
+                "revision": body["revision"],
+                "labels": {},
+                "scope": ["n1"],
+            },
         ]
         removed = await api.delete(f"{NS}/n1")
         assert removed.status == 200

@@ -8,6 +8,7 @@ from replicante.errors import Invalid
 from replicante.ids import Stamp, format_stamp
 from replicante.limits import FINALISERS_MAX
 from replicante.model.codec import encode_value
+from replicante.model.labels import parse_selector
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.objects import (
     ObjectKind,
@@ -59,11 +60,31 @@ def test_the_name_may_stand_in_the_metadata():
     assert read_declaration(document(metadata={"name": "a"}, spec=None)).scope == ("a",)
 
 
+def test_labels_are_checked_one_by_one():
+    labels = {"ok": "1", "a/b": "", "-": "x", "a/b/c": "x", "n": 1, "v": "a b"}
+    doc = document(metadata={"labels": labels})
+    assert sorted(faults_of(doc)) == sorted(
+        [
+            'metadata.labels["-"]',
+            'metadata.labels["a/b/c"]',
+            "metadata.labels.n",
+            "metadata.labels.v",
+        ]
+    )
+
+
+@pytest.mark.parametrize("text", ["a=b=c", "=b", "a b", "!", "a,,b", "a!=b!", ",".join("a" * 33)])
+def test_what_is_no_selector_is_refused(text):
+    with pytest.raises(Invalid) as refused:
+        parse_selector(text, path="?labels")
+    assert refused.value.path == "?labels"
+
+
 def test_every_fault_is_named_at_once():
     doc = {
         "apiVersion": "v9",
         "kind": "Namespace",
-        "metadata": {"name": "-a", "labels": {}, "finalisers": ["ok", "no no"]},
+        "metadata": {"name": "-a", "labels": [], "finalisers": ["ok", "no no"]},
         "spec": {
             "status": "Deleting",
             "tls": {"ca": 1, "ca_bundle": 7},
@@ -155,6 +176,7 @@ def test_a_document_that_was_read_can_be_applied_again():
         revision=Stamp(77),
         created=Stamp(70),
         is_deleting=False,
+        labels={},
         finalisers=("b", "c"),
         spec=Namespace(name="a", ca_bundle="pem", max_naction_schedule_attempts=9).to_spec(),
     )
@@ -175,6 +197,7 @@ def test_a_stored_object_shows_its_status_and_revision():
         revision=Stamp(77),
         created=Stamp(77),
         is_deleting=False,
+        labels={},
         finalisers=(),
         spec=spec,
     )
@@ -189,6 +212,7 @@ def test_an_object_that_is_deleting_says_so():
         revision=Stamp(77),
         created=Stamp(77),
         is_deleting=True,
+        labels={},
         finalisers=("x",),
         spec=Namespace(name="a").to_spec(),
     )

@@ -5,7 +5,10 @@ import pytest
 
 from replicante.errors import FatalError, Invalid
 from replicante.limits import KV_KEY_BYTES_MAX
+from replicante.model.action_requests import ActionOn
+from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.objects import ObjectKind
+from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
 from replicante.state.commands import (
     Batch,
     DeleteObject,
@@ -23,12 +26,14 @@ from replicante.state.commands import (
     unpack_command,
 )
 from replicante.state.comparisons import Compare, CompareKind
+from replicante.state.fences import Fence, FenceOn
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,
     LeaseRelease,
     LeaseRenew,
 )
+from replicante.state.record_commands import DropRecords, RecordChange, RecordCycle
 
 NAMESPACE = ObjectKind.NAMESPACE
 
@@ -65,6 +70,43 @@ PACKED = [
     (LeaseRenew("l", 7, 1_000), "940ba16c07cd03e8"),
     (LeaseRelease("l", 7), "930ca16c07"),
     (LeaseForceRelease("l", "why"), "930da16ca3776879"),
+    (
+        PutObject(ObjectKind.CLUSTER_SPEC, ("n", "c"), b"\x80", labels=(("a", "b"),)),
+        "97030392a16ea163c4018090c09192a161a162",
+    ),
+    (
+        CreateAction(ActionOn.NODE, ("n", "c", "i"), b"\x80", True),
+        "95280193a16ea163a169c40180c3",
+    ),
+    (
+        MoveAction(ActionOn.CLUSTER, ("n", "c", "i"), ActionVerb.CANCEL, "why"),
+        "95290293a16ea163a16903a3776879",
+    ),
+    (
+        RecordCycle(
+            Fence(FenceOn.CLUSTER, "n", "c", 7),
+            (
+                RecordChange(
+                    RecordKind.NODE,
+                    ("n", "c", "x"),
+                    None,
+                    b"\x80",
+                    ChangeCode.NODE_SYNC_NEW,
+                    "y",
+                ),
+                RecordChange(RecordKind.REPORT, ("n", "c"), 5, None, None),
+            ),
+        ),
+        (
+            "952a9401a16ea163079296a46e6f646593a16ea163a178c0c40180ad4e4f44455f53594e435f4e4557a179"
+            "96a67265706f727492a16ea16305c0c0c090c0"
+        ),
+    ),
+    (
+        RecordCycle(Fence(FenceOn.PLATFORM, "n", "p", 7), (), (("c", b"\x80"),), b"\x80"),
+        "952a9402a16ea17007909192a163c40180c40180",
+    ),
+    (DropRecords("n", "c"), "932ba16ea163"),
 ]
 
 
@@ -99,6 +141,10 @@ def test_tags_never_change():
         "LEASE_RENEW": 11,
         "LEASE_RELEASE": 12,
         "LEASE_FORCE_RELEASE": 13,
+        "CREATE_ACTION": 40,
+        "MOVE_ACTION": 41,
+        "RECORD_CYCLE": 42,
+        "DROP_RECORDS": 43,
     }
 
 
@@ -122,6 +168,23 @@ def test_tags_never_change():
         [11, "l", -1, None],
         [12, "l", "1"],
         [13, "l", b"x"],
+        [3, 3, ["n"], b"\x80", [], None, [["a"]]],
+        [3, 3, ["n"], b"\x80", [], None, [["a", 1]]],
+        [40, 3, ["n"], b"\x80", True],
+        [40, 1, ["n"], b"\x80", 1],
+        [40, 1, ["n"], "x", True],
+        [41, 1, ["n"], 4, ""],
+        [41, 1, ["n"], 1, b""],
+        [42, [1, "n", "c", 0], [], [], None],
+        [42, [3, "n", "c", 1], [], [], None],
+        [42, [1, "n", "c", 1], [["nouns", [], None, None, None, None]], [], None],
+        [42, [1, "n", "c", 1], [["node", [], 0, None, None, None]], [], None],
+        [42, [1, "n", "c", 1], [["node", [], None, "x", None, None]], [], None],
+        [42, [1, "n", "c", 1], [["node", [], None, None, "NO_CODE", None]], [], None],
+        [42, [1, "n", "c", 1], [["node", [], None, None, None, 1]], [], None],
+        [42, [1, "n", "c", 1], [], [["c", "x"]], None],
+        [42, [1, "n", "c", 1], [], [], "x"],
+        [43, "n", 1],
         [99],
         [0],
         [None],

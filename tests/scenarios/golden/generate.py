@@ -21,8 +21,11 @@ from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
 from replicante.limits import EVENT_VALUE_BYTES_MAX, IDEMPOTENCY_WINDOW_MS
+from replicante.model.action_requests import ActionOn
+from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.codec import encode_value
 from replicante.model.objects import ObjectKind
+from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
 from replicante.state.commands import (
     Batch,
     Command,
@@ -35,13 +38,23 @@ from replicante.state.commands import (
     SetFeatureLevel,
 )
 from replicante.state.comparisons import Compare, CompareKind
+from replicante.state.fences import Fence, FenceOn, lease_name
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,
     LeaseRelease,
     LeaseRenew,
 )
-from replicante.testing.builders import envelope_bytes, kv_delete, kv_put, put_namespace
+from replicante.state.record_commands import DropRecords, RecordChange, RecordCycle
+from replicante.testing.builders import (
+    cluster_document,
+    envelope_bytes,
+    kv_delete,
+    kv_put,
+    platform_document,
+    put_namespace,
+    put_object,
+)
 
 LEVEL = 1
 FOLDER = Path(__file__).parent / f"level-{LEVEL}"
@@ -262,6 +275,69 @@ def _drawn_operation(chance: random.Random) -> Command:
     )
 
 
+def objects() -> Iterator[Entry]:
+    """Platforms and clusters in a namespace, labels, refusals, and an end that waits for theirs."""
+
+    def drop(kind: ObjectKind, *scope: str) -> bytes:
+        return envelope_bytes(DeleteObject(kind, scope), actor="ann")
+
+    cluster = put_object(cluster_document("r", ns="a", labels={"tier": "cache"}))
+    moved = put_object(cluster_document("r", ns="a", labels={"tier": "main", "zone": "1"}))
+    platform = put_object(platform_document("p", ns="a"))
+    yield from birth()
+    yield entry(3, envelope_bytes(cluster), envelope_bytes(put_namespace("a")))
+    yield entry(4, envelope_bytes(cluster), envelope_bytes(platform), envelope_bytes(moved))
+    yield entry(5, envelope_bytes(moved), drop(ObjectKind.NAMESPACE, "a"))
+    yield entry(6, envelope_bytes(put_object(cluster_document("late", ns="a"))))
+    yield entry(7, drop(ObjectKind.PLATFORM, "a", "p"))
+    yield entry(8, drop(ObjectKind.CLUSTER_SPEC, "a", "r"), drop(ObjectKind.CLUSTER_SPEC, "a", "r"))
+
+
+def orchestration() -> Iterator[Entry]:
+    """Actions that people steer, cycles under a fence that is held and lost, what they refuse, and
+    the end of a cluster with its records."""
+    ids = [f"{number:08x}-0000-8000-8000-000000000000" for number in range(3)]
+
+    def create(action_id: str, *, is_approved: bool, on: ActionOn = ActionOn.NODE) -> bytes:
+        body = {"kind": "a/b", "args": {"x": 1}, "metadata": {}, "requester": "CORE_API"}
+        if on is ActionOn.NODE:
+            body["node_id"] = "n1"
+        names = ("a", "r", action_id)
+        return envelope_bytes(CreateAction(on, names, encode_value(body), is_approved))
+
+    def move(action_id: str, verb: ActionVerb) -> bytes:
+        names = ("a", "r", "n1", action_id)
+        return envelope_bytes(MoveAction(ActionOn.NODE, names, verb, "why"), actor="ann")
+
+    def cycle(token: int, *changes: RecordChange) -> bytes:
+        return envelope_bytes(RecordCycle(Fence(FenceOn.CLUSTER, "a", "r", token), changes))
+
+    def node(seen: int | None, status: str) -> RecordChange:
+        value = {"ns_id": "a", "cluster_id": "r", "node_id": "n1", "node_status": status}
+        code = ChangeCode.NODE_SYNC_NEW if seen is None else ChangeCode.NODE_SYNC_UPDATE
+        names = ("a", "r", "n1")
+        return RecordChange(RecordKind.NODE, names, seen, encode_value(value), code, "d1")
+
+    lease = LeaseAcquire(lease_name(FenceOn.CLUSTER, "a", "r"), 30_000, encode_value({}))
+    decided = RecordChange(
+        RecordKind.DECISION, ("a", "r", "d1"), None, encode_value({}), ChangeCode.DECISION
+    )
+    yield from birth()
+    yield entry(3, envelope_bytes(put_namespace("a")), create(ids[0], is_approved=True))
+    yield entry(4, envelope_bytes(put_object(cluster_document("r", ns="a"))))
+    yield entry(5, create(ids[0], is_approved=False), create(ids[1], is_approved=True))
+    yield entry(6, create(ids[2], is_approved=True, on=ActionOn.CLUSTER))
+    yield entry(7, move(ids[0], ActionVerb.APPROVE), move(ids[1], ActionVerb.REJECT))
+    yield entry(8, move(ids[1], ActionVerb.CANCEL), envelope_bytes(lease))
+    token = make_stamp(8, 2)
+    yield entry(9, cycle(token, node(None, "HEALTHY"), decided), cycle(1, node(None, "HEALTHY")))
+    seen = make_stamp(9, 0)
+    yield entry(10, cycle(token, node(seen, "UNREACHABLE")), cycle(token, node(seen, "HEALTHY")))
+    yield entry(11, envelope_bytes(DropRecords("a", "r")))
+    yield entry(12, envelope_bytes(DeleteObject(ObjectKind.CLUSTER_SPEC, ("a", "r"))))
+    yield entry(13, cycle(token, decided), envelope_bytes(DropRecords("a", "r")))
+
+
 HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     raft_facts,
     kv_commands,
@@ -271,6 +347,8 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     generations,
     leases,
     transactions,
+    objects,
+    orchestration,
     mixture,
 )
 

@@ -1,0 +1,172 @@
+"""`replicante namespace|platform|cluster`: declared objects by their kind, and what is known of
+them."""
+
+from __future__ import annotations
+
+import click
+
+from replicante.cli import render
+from replicante.cli.common import (
+    Target,
+    client_options,
+    example,
+    namespace_option,
+    read_options,
+)
+from replicante.cli.objects import delete_all, show_list, show_one
+from replicante.client import Read
+from replicante.wire.clusters import ReportAnswer
+
+_LABELS = click.option("--labels", default="", help="Only those that have these: a=b,c!=d,e,!f.")
+_IF_REVISION = click.option(
+    "--if-revision", metavar="REVISION", help="Only when it has this revision."
+)
+
+
+@click.group(epilog=example("replicante namespace list"))
+def namespace() -> None:
+    """Namespaces: list, get, delete."""
+
+
+@namespace.command("list", epilog=example("replicante namespace list"))
+@_LABELS
+@client_options
+@read_options
+def list_namespaces(*, labels: str, target: Target, read: Read) -> None:
+    """Print all namespaces."""
+    show_list("namespace", (), labels=labels, target=target, read=read)
+
+
+@namespace.command("get", epilog=example("replicante namespace get default"))
+@click.argument("name")
+@client_options
+@read_options
+def get_namespace(name: str, *, target: Target, read: Read) -> None:
+    """Print one namespace."""
+    show_one("namespace", (name,), target=target, read=read)
+
+
+@namespace.command("delete", epilog=example("replicante namespace delete default"))
+@click.argument("name")
+@_IF_REVISION
+@client_options
+def delete_namespace(name: str, *, if_revision: str | None, target: Target) -> None:
+    """Ask for the end of a namespace; it goes when nothing lives in it any more."""
+    delete_all([("namespace", (name,))], if_revision=if_revision, target=target)
+
+
+@click.group(epilog=example("replicante platform list"))
+def platform() -> None:
+    """Platforms: list, get, delete."""
+
+
+@platform.command("list", epilog=example("replicante platform list -n shop"))
+@_LABELS
+@namespace_option
+@client_options
+@read_options
+def list_platforms(*, ns: str, labels: str, target: Target, read: Read) -> None:
+    """Print the platforms of a namespace."""
+    show_list("platform", (ns,), labels=labels, target=target, read=read)
+
+
+@platform.command("get", epilog=example("replicante platform get local"))
+@click.argument("name")
+@namespace_option
+@client_options
+@read_options
+def get_platform(name: str, *, ns: str, target: Target, read: Read) -> None:
+    """Print one platform."""
+    show_one("platform", (ns, name), target=target, read=read)
+
+
+@platform.command("delete", epilog=example("replicante platform delete local"))
+@click.argument("name")
+@_IF_REVISION
+@namespace_option
+@client_options
+def delete_platform(name: str, *, ns: str, if_revision: str | None, target: Target) -> None:
+    """Ask for the end of a platform. Its clusters stay, and are no longer discovered."""
+    delete_all([("platform", (ns, name))], if_revision=if_revision, target=target)
+
+
+@click.group(epilog=example("replicante cluster list"))
+def cluster() -> None:
+    """Clusters of data stores: list, get, delete, and what is known of them."""
+
+
+@cluster.command("list", epilog=example("replicante cluster list --labels tier=cache"))
+@_LABELS
+@namespace_option
+@client_options
+@read_options
+def list_clusters(*, ns: str, labels: str, target: Target, read: Read) -> None:
+    """Print the clusters of a namespace."""
+    show_list("clusterspec", (ns,), labels=labels, target=target, read=read)
+
+
+@cluster.command("get", epilog=example("replicante cluster get redis-main"))
+@click.argument("name")
+@namespace_option
+@client_options
+@read_options
+def get_cluster(name: str, *, ns: str, target: Target, read: Read) -> None:
+    """Print the declaration of one cluster."""
+    show_one("clusterspec", (ns, name), target=target, read=read)
+
+
+@cluster.command("delete", epilog=example("replicante cluster delete redis-main"))
+@click.argument("name")
+@_IF_REVISION
+@namespace_option
+@client_options
+def delete_cluster(name: str, *, ns: str, if_revision: str | None, target: Target) -> None:
+    """Ask for the end of a cluster's records. Its nodes and their data stay as they are."""
+    delete_all([("clusterspec", (ns, name))], if_revision=if_revision, target=target)
+
+
+@cluster.command(epilog=example("replicante cluster discovery redis-main"))
+@click.argument("name")
+@namespace_option
+@client_options
+@read_options
+def discovery(name: str, *, ns: str, target: Target, read: Read) -> None:
+    """Print what its platform says of a cluster."""
+    found = target.run(lambda client: client.clusters.discovery(ns, name, read=read))
+    columns = ("node_id", "node_class", "node_group", "agent_address")
+    target.show(
+        found,
+        text=lambda: render.table(
+            ("NODE", "CLASS", "GROUP", "AGENT"),
+            [tuple(node.get(column) for column in columns) for node in found.nodes],
+        ),
+    )
+
+
+@cluster.command(epilog=example("replicante cluster report redis-main"))
+@click.argument("name")
+@namespace_option
+@client_options
+@read_options
+def report(name: str, *, ns: str, target: Target, read: Read) -> None:
+    """Print the report of the last cycle."""
+    found = target.run(lambda client: client.clusters.report(ns, name, read=read))
+    target.show(found, text=lambda: _report_text(found))
+
+
+def _report_text(found: ReportAnswer) -> str:
+    head = render.pairs(
+        [
+            ("mode", found.mode),
+            ("success", found.is_success),
+            ("error", found.error),
+            ("nodes synced", found.nodes_synced_count),
+            ("nodes failed", found.nodes_failed_count),
+            ("actions sent", found.nactions_sent_count),
+            ("decision", found.decision_id),
+        ]
+    )
+    if not found.notes:
+        return head
+    rows = [(note.get("category"), note.get("message"), note.get("data")) for note in found.notes]
+    return f"{head}\n\n{render.table(('CATEGORY', 'MESSAGE', 'DATA'), rows)}"

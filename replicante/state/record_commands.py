@@ -1,0 +1,131 @@
+"""What the control plane writes of clusters, as values, and their fields in a packed command. Pure.
+
+Part of `commands`, which knows the tags. Built by `workers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from replicante.model.change import Change, ChangeCode, RecordKind
+from replicante.model.codec import encode_value
+from replicante.state.fences import Fence, pack_fence, unpack_fence
+from replicante.state.object_commands import unpack_names
+
+Revisions = Mapping[tuple[RecordKind, tuple[str, ...]], int]
+
+
+class RecordChange(msgspec.Struct, frozen=True):
+    """One change of one record with the event that tells of it."""
+
+    kind: RecordKind
+    names: tuple[str, ...]
+    seen: int | None
+    """Revision of the record that the change was decided on; None: there was none. Several changes
+    of one record in a cycle all name the one that the cycle began with."""
+    after: bytes | None
+    """Canonical bytes of a map; None: the record goes."""
+    code: ChangeCode | None
+    cause: str | None = None
+
+
+class RecordCycle(msgspec.Struct, frozen=True):
+    """Everything that one cycle found and decided, in one entry, all of it or nothing: Rejected
+    stale_token when the fence is not held any more, record_changed when a record is not as it was
+    seen, wrong_phase for a step that an action may not take."""
+
+    fence: Fence
+    changes: tuple[RecordChange, ...]
+    """At most RECORD_CHANGES_MAX, of the fence's cluster; under a platform's: discoveries of its
+    namespace."""
+    specs: tuple[tuple[str, bytes], ...] = ()
+    """Under a platform's fence: cluster and canonical spec, for those that have none yet."""
+    run: bytes | None = None
+    """Under a platform's fence: canonical bytes of what became of the discovery."""
+
+
+class DropRecords(msgspec.Struct, frozen=True):
+    """Removes at most RECORDS_DROPPED_MAX records of a cluster that is Deleting, its unfinished
+    actions cancelled, and with the last of them the cluster itself. Rejected not_found when there
+    is no such cluster, or its end was not asked for."""
+
+    ns: str
+    cluster: str
+
+
+RecordCommand = RecordCycle | DropRecords
+
+
+def record_change(change: Change, revisions: Revisions) -> RecordChange:
+    """revisions: of the records that the change was decided on. The event's `before` is taken from
+    the row itself.  Raises Invalid for values that cannot be stored."""
+    return RecordChange(
+        change.kind,
+        change.key,
+        revisions.get((change.kind, change.key)),
+        None if change.after is None else encode_value(change.after),
+        change.code,
+        change.cause,
+    )
+
+
+def pack_record_fields(command: RecordCommand) -> list[Any]:
+    match command:
+        case RecordCycle(fence, changes, specs, run):
+            packed = [pack_fence(fence), [_pack_change(change) for change in changes]]
+            return [*packed, [list(pair) for pair in specs], run]
+        case DropRecords(ns, cluster):
+            return [ns, cluster]
+
+
+def unpack_cycle(packed: list[Any]) -> RecordCycle:
+    _, fence, changes, specs, run = packed
+    if run is not None and type(run) is not bytes:
+        raise TypeError("a run is bytes")
+    return RecordCycle(
+        unpack_fence(fence),
+        tuple(_unpack_change(change) for change in changes),
+        tuple(_unpack_spec(pair) for pair in specs),
+        run,
+    )
+
+
+def unpack_drop(packed: list[Any]) -> DropRecords:
+    _, ns, cluster = packed
+    if type(ns) is not str or type(cluster) is not str:
+        raise TypeError("a cluster is named by two texts")
+    return DropRecords(ns, cluster)
+
+
+def _pack_change(change: RecordChange) -> list[Any]:
+    code = None if change.code is None else str(change.code)
+    names = list(change.names)
+    return [str(change.kind), names, change.seen, change.after, code, change.cause]
+
+
+def _unpack_change(packed: list[Any]) -> RecordChange:
+    kind, names, seen, after, code, cause = packed
+    if after is not None and type(after) is not bytes:
+        raise TypeError("a record is bytes")
+    if seen is not None and (type(seen) is not int or seen <= 0):
+        raise TypeError("a revision is positive")
+    if cause is not None and type(cause) is not str:
+        raise TypeError("a cause is text")
+    return RecordChange(
+        RecordKind(kind),
+        unpack_names(names),
+        seen,
+        after,
+        None if code is None else ChangeCode(code),
+        cause,
+    )
+
+
+def _unpack_spec(pair: Any) -> tuple[str, bytes]:
+    cluster, spec = pair
+    if type(cluster) is not str or type(spec) is not bytes:
+        raise TypeError("a spec is a name and bytes")
+    return cluster, spec
