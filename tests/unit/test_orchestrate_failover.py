@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from orchestrate_builders import (
     SHARD,
@@ -128,8 +129,6 @@ def test_a_wish_that_waits_is_withdrawn_when_its_reason_is_gone():
 
 
 def approve(world: World) -> None:
-    import msgspec
-
     (waiting,) = [it for it in world.nactions if it.phase is NActionPhase.PENDING_APPROVE]
     world.put(msgspec.structs.replace(waiting, phase=NActionPhase.PENDING_SCHEDULE))
 

@@ -21,7 +21,7 @@ def propose_rejoin(situation: Situation) -> StepResult:
     proposals: list[Proposal] = []
     for primary in situation.primaries.values():
         leader = _leader(situation, primary)
-        if leader is None:
+        if leader is None or situation.view.nodes[leader].member_address is None:
             continue
         for copy in situation.view.copies(primary.shard_id):
             if copy.node_id == leader or copy.node_id not in situation.view.node_ids:

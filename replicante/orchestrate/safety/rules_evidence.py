@@ -124,7 +124,9 @@ def _agents_fenced(case: Case) -> Finding:
     unfenced = [
         node_id
         for node_id in (*_target(case), *case.proposal.touches)
-        if node_id not in case.proposal.spared
+        # Whoever is asked must keep the epoch, in whatever state the node is; spared is only a
+        # node that is spoken of.
+        if (node_id == case.proposal.node_id or node_id not in case.proposal.spared)
         and (node := view.nodes.get(node_id)) is not None
         and not node.is_fenced
     ]
