@@ -96,6 +96,10 @@ class RaftSection:
     """The first voters, as `["p1=127.0.0.1:16116", "p2=127.0.0.1:16117"]`; this peer may be among
     them and is counted once. Empty means a cluster of one, which is right for development. Used
     until the cluster is born; later members are kept in the log."""
+    join: str = ""
+    """Token with which an empty data directory becomes a learner of a cluster that exists, made by
+    `replicante raft token`; `raft.peers` then names members to ask. Not needed, and not read, once
+    this peer is a member. Empty means that an empty directory waits for its cluster's birth."""
     election_ms_min: int = limits.ELECTION_MS_MIN
     """Shortest election timeout, in milliseconds: how long a silent leader is tolerated. The
     default is six heartbeats, so that a pause of a busy machine makes no election."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import hashlib
 import os
 import signal
 import socket
@@ -228,6 +229,8 @@ class PeerServer:
             listen=config.raft.listen,
             advertise=config.raft.advertise,
             peers={peer_id: str(address) for peer_id, address in config.voters.items()},
+            join=config.raft.join,
+            authority_digest=self._authority_digest(),
             http_address=str(http) if http.port else "",
             heartbeat_ms=config.raft.heartbeat_ms,
             election_ms_min=config.raft.election_ms_min,
@@ -238,6 +241,11 @@ class PeerServer:
             server_ssl=tls.server if tls else None,
             client_ssl=tls.client if tls else None,
         )
+
+    def _authority_digest(self) -> str:
+        """Which authority a join token names; empty for plain TCP. The file was read before."""
+        files = self.config.raft.tls_files
+        return "" if files is None else hashlib.sha256(files[2].read_bytes()).hexdigest()
 
     def _open_tls(self) -> pki.Contexts | None:
         if self.config.raft.tls_files is None:

@@ -40,6 +40,29 @@ class PeerDoor(Protocol):
         """False when the time ran out first."""
         ...
 
+    async def invite(self, peer_id: str, *, valid_ms: int, timeout_ms: int) -> str:
+        """A join token. Raises as `promote`, and Invalid."""
+        ...
+
+    async def add_learner(
+        self, peer_id: str, *, incarnation: str, address: str, timeout_ms: int
+    ) -> int:
+        """The index of the configuration. Raises as `promote`, and Invalid."""
+        ...
+
+    async def promote(self, peer_id: str, *, timeout_ms: int) -> int:
+        """Raises OutcomeUnknown, or a definite MembershipRefused, NotFound, NoLeader, ReadTimeout,
+        QueueFull, PeerStopping, DiskFull."""
+        ...
+
+    async def remove(self, peer_id: str, *, timeout_ms: int) -> int:
+        """Raises as `promote`."""
+        ...
+
+    async def transfer_leadership(self, to: str | None = None, *, timeout_ms: int) -> None:
+        """Raises as `promote`."""
+        ...
+
     @property
     def applied_index(self) -> int: ...
 

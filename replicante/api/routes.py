@@ -10,6 +10,7 @@ from replicante.api import (
     routes_introspect,
     routes_kv,
     routes_leases,
+    routes_members,
     routes_objects,
     routes_requests,
     routes_status,
@@ -28,5 +29,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_events.ROUTES,
     *routes_requests.ROUTES,
     *routes_status.ROUTES,
+    *routes_members.ROUTES,
     *routes_introspect.ROUTES,
 )

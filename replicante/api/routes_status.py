@@ -21,7 +21,7 @@ Q_DIGEST = "digest"
 DIGEST_NOW = "now"
 DIGEST_ROWS_MAX = 10_000
 """Rows that may be hashed in one slice of the loop."""
-CAPABILITIES = ("kv", "batch", "namespaces", "events")
+CAPABILITIES = ("kv", "batch", "namespaces", "events", "members")
 
 
 async def get_raft_status(ctx: Context, call: Call) -> Reply:
@@ -117,18 +117,7 @@ def _raft_status(
         commit_index=status.commit_index,
         applied_index=status.applied_index,
         digest=digest,
-        peers=tuple(
-            RaftPeer(
-                peer=peer.peer_id,
-                incarnation=peer.incarnation,
-                raft_address=peer.raft_address,
-                http_address=peer.http_address,
-                is_voter=peer.is_voter,
-                is_connected=peer.is_connected,
-                match_index=peer.match_index,
-            )
-            for peer in status.peers
-        ),
+        peers=raft_peers(status),
         clock_ms=status.clock_ms,
         durability=status.durability,
         digests=digests,
@@ -143,6 +132,21 @@ def _raft_status(
         is_ready=status.is_ready,
         is_disk_full=status.is_disk_full,
         pending_proposals_count=status.pending_proposals_count,
+    )
+
+
+def raft_peers(status: Status) -> tuple[RaftPeer, ...]:
+    return tuple(
+        RaftPeer(
+            peer=peer.peer_id,
+            incarnation=peer.incarnation,
+            raft_address=peer.raft_address,
+            http_address=peer.http_address,
+            is_voter=peer.is_voter,
+            is_connected=peer.is_connected,
+            match_index=peer.match_index,
+        )
+        for peer in status.peers
     )
 
 

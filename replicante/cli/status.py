@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from replicante.cli import render
+from replicante.cli import members, render
 from replicante.cli.common import Target, client_options, example
 from replicante.client import Client, Read
 from replicante.errors import Conflict, ReplicanteError, Unreachable
@@ -72,6 +72,10 @@ def raft_status(*, target: Target) -> None:
         if report.error is not None:
             click.echo(f"{report.endpoint}: {report.error}", err=True)
     click.echo(digest_verdict([it.status for it in reports if it.status is not None]), err=True)
+
+
+for _command in members.COMMANDS:
+    raft.add_command(_command)
 
 
 def digest_verdict(statuses: Sequence[RaftStatus]) -> str:

@@ -18,6 +18,7 @@ from replicante.client.events import Events
 from replicante.client.kv import Kv
 from replicante.client.leases import Leases
 from replicante.client.locks import Lock
+from replicante.client.members import Members
 from replicante.client.objects import Objects
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.client.transport import Transport
@@ -74,6 +75,7 @@ class Client:
         self.oactions = Actions(self._calls, kind="oaction")
         self.events = Events(self._calls)
         self.leases = Leases(self._calls)
+        self.members = Members(self._calls)
 
     async def __aenter__(self) -> Self:
         await self._transport.open()

@@ -26,10 +26,11 @@ from replicante.client.clusters import Clusters
 from replicante.client.events import Events
 from replicante.client.kv import Kv
 from replicante.client.leases import Leases
+from replicante.client.members import Members
 from replicante.client.objects import Objects
 
 T = TypeVar("T")
-NOUNS = (Kv, Objects, Clusters, Actions, Events, Leases)
+NOUNS = (Kv, Objects, Clusters, Actions, Events, Leases, Members)
 ASYNC_ONLY = frozenset(("lock", "election"))
 """They cancel the code under them, which only an event loop can: use `client.leases` instead."""
 

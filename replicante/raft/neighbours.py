@@ -85,7 +85,8 @@ class Neighbours:
         self._settings = settings
         self._store = store
         self._sink = sink
-        self._speakers = Speakers()
+        self._speakers = Speakers(settings.peers)
+        self._speakers.born(header)
         self._http_addresses: dict[str, str] = {settings.peer_id: settings.http_address}
         self._connected: set[str] = set()
         self._failure: Exception | None = None
@@ -173,6 +174,7 @@ class Neighbours:
 
         await committer.run(write)
         self._birth = None
+        self._speakers.born(self.header)
         self._sink.born()
         self._tell_note()
         voters = tuple(member.peer_id for member in self._speakers.roster.configuration.voters)
@@ -218,9 +220,7 @@ class Neighbours:
         )
 
     def address_of(self, member: Member) -> str:
-        """The operator's settings win over the configuration: an address may change, an
-        identity may not."""
-        return self._settings.peers.get(member.peer_id, member.raft_address)
+        return self._speakers.address_of(member)
 
     def http_address_of(self, peer_id: str) -> str:
         return self._http_addresses.get(peer_id, "")
@@ -247,7 +247,8 @@ class Neighbours:
             return
         self._http_addresses[hello.peer_id] = hello.http_address
         speaker = Member(hello.peer_id, hello.incarnation, hello.raft_address)
-        self._speakers.greeted(speaker)
+        if self._speakers.greeted(speaker):
+            self._dial()
         if self._birth is None and not self._speakers.roster.knows(speaker.key):
             self._welcome(speaker, hello)
         note = decode_note(hello.birth)

@@ -23,7 +23,7 @@ _CHECK_SETTINGS = (
 )
 REMOVED_HINTS = (
     "to let it come back: move its data directory away",
-    "make a token with replicante raft token ID at a member, and start it again with --join TOKEN",
+    "replicante raft token ID makes a token; start the peer again with --raft-join TOKEN",
 )
 
 

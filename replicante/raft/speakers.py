@@ -7,15 +7,28 @@ It is listened to and answered for as long as its connection stands.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from replicante import limits
-from replicante.raft.membership import NOBODY, Member, Roster
+from replicante.raft.log_store import LogHeader
+from replicante.raft.membership import NOBODY, Member, Roster, read_configuration
 
 
 class Speakers:
-    def __init__(self) -> None:
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        """addresses: peer id → where the operator's settings say that it is."""
         self.roster = NOBODY
+        self._addresses = addresses
+        self._first: frozenset[str] = frozenset()
+        """Keys of the first voters."""
         self._guests: dict[str, Member] = {}
-        self._keys: dict[str, str] = {}
+        self._seen: dict[str, Member] = {}
+        """By peer id, as each told of itself last."""
+
+    def born(self, header: LogHeader) -> None:
+        if header.cluster_id and header.birth_lock:
+            voters = read_configuration(header.birth_lock).voters
+            self._first = frozenset(voter.key for voter in voters)
 
     def follow(self, roster: Roster) -> list[str]:
         """Who spoke under these peer ids is nobody any more: their links are to be judged again."""
@@ -23,17 +36,29 @@ class Speakers:
         for peer_id, guest in list(self._guests.items()):
             if roster.knows(guest.key):
                 del self._guests[peer_id]
-        former = [peer_id for peer_id, key in self._keys.items() if not self.knows(key)]
+        former = [peer_id for peer_id, it in self._seen.items() if not self.knows(it.key)]
         for peer_id in former:
-            del self._keys[peer_id]
+            del self._seen[peer_id]
         return former
 
-    def greeted(self, speaker: Member) -> None:
-        self._keys[speaker.peer_id] = speaker.key
+    def greeted(self, speaker: Member) -> bool:
+        """True when it says something else of itself than before."""
+        is_news = self._seen.get(speaker.peer_id) != speaker
+        self._seen[speaker.peer_id] = speaker
+        return is_news
 
     def key_of(self, peer_id: str) -> str | None:
         """Who spoke last under this id."""
-        return self._keys.get(peer_id)
+        seen = self._seen.get(peer_id)
+        return None if seen is None else seen.key
+
+    def address_of(self, member: Member) -> str:
+        """An address may change, an identity may not: where the first voters are, the settings
+        tell; where one is that joined, its own greeting, and before that its entry."""
+        if member.key in self._first and member.peer_id in self._addresses:
+            return self._addresses[member.peer_id]
+        seen = self._seen.get(member.peer_id)
+        return seen.raft_address if seen and seen.key == member.key else member.raft_address
 
     def knows(self, key: str) -> bool:
         return self.roster.knows(key) or self.is_guest(key)

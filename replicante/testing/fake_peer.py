@@ -106,6 +106,44 @@ class FakePeer:
             raise errors.ReadTimeout()
         return self.applied_index
 
+    async def invite(self, peer_id: str, *, valid_ms: int, timeout_ms: int) -> str:
+        await self._changed()
+        return f"token-of-{peer_id}-for-{valid_ms}"
+
+    async def add_learner(
+        self, peer_id: str, *, incarnation: str, address: str, timeout_ms: int
+    ) -> int:
+        await self._changed()
+        added = replace(
+            self.base_status.peers[0],
+            peer_id=peer_id,
+            incarnation=incarnation,
+            raft_address=address,
+            is_voter=False,
+        )
+        return self._has_peers((*self.base_status.peers, added))
+
+    async def promote(self, peer_id: str, *, timeout_ms: int) -> int:
+        await self._changed(peer_id)
+        return self._has_peers(
+            tuple(
+                replace(it, is_voter=True) if it.peer_id == peer_id else it
+                for it in self.base_status.peers
+            )
+        )
+
+    async def remove(self, peer_id: str, *, timeout_ms: int) -> int:
+        await self._changed(peer_id)
+        left = tuple(it for it in self.base_status.peers if it.peer_id != peer_id)
+        if not any(it.is_voter for it in left):
+            raise errors.MembershipRefused(f"{peer_id} is the last voter")
+        return self._has_peers(left)
+
+    async def transfer_leadership(self, to: str | None = None, *, timeout_ms: int) -> None:
+        await self._changed(to)
+        voters = [it.peer_id for it in self.base_status.peers if it.is_voter]
+        self.base_status = replace(self.base_status, leader_id=to or voters[-1])
+
     async def wait_applied(self, index: int, *, timeout_ms: int) -> bool:
         if self.trouble is Trouble.STOPPING:
             return self.applied_index >= index
@@ -153,6 +191,20 @@ class FakePeer:
         self.lone.advance(ms)
         self.lone.tick()
         self._wake()
+
+    async def _changed(self, peer_id: str | None = None) -> None:
+        """Raises what a change of the members may."""
+        await asyncio.sleep(0)
+        if self.trouble in (Trouble.LOST_BEFORE, Trouble.LOST_AFTER):
+            raise errors.OutcomeUnknown()
+        if self.trouble in _REFUSALS:
+            raise _REFUSALS[self.trouble]()
+        if peer_id is not None and all(it.peer_id != peer_id for it in self.base_status.peers):
+            raise errors.NotFound(f"there is no member {peer_id}")
+
+    def _has_peers(self, peers: tuple[PeerInfo, ...]) -> int:
+        self.base_status = replace(self.base_status, peers=peers)
+        return self.applied_index
 
     def _wake(self) -> None:
         self._applied.set()

@@ -18,6 +18,9 @@ KV = f"{API_PREFIX}/kv"
 LEASES = f"{API_PREFIX}/leases"
 TXN = f"{API_PREFIX}/txn"
 STATUS = f"{API_PREFIX}/status"
+RAFT_PEERS = f"{API_PREFIX}/raft/peers"
+RAFT_TOKENS = f"{API_PREFIX}/raft/tokens"
+RAFT_TRANSFER = f"{API_PREFIX}/raft/transfer"
 RAFT_STATUS = f"{API_PREFIX}/raft/status"
 REQUESTS = f"{API_PREFIX}/requests"
 HEALTH = "/introspect/health"
@@ -86,6 +89,11 @@ def kv_path(key: str) -> str:
 def lease_path(name: str, *verb: str) -> str:
     """verb: acquire, renew or release; none for the lease itself."""
     return "/".join((LEASES, quote_segment(name), *verb))
+
+
+def raft_peer_path(peer_id: str, *verb: str) -> str:
+    """verb: promote; none for the member itself."""
+    return "/".join((RAFT_PEERS, quote_segment(peer_id), *verb))
 
 
 def object_path(kind: str, *scope: str) -> str:

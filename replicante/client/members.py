@@ -1,0 +1,86 @@
+"""The members of the control plane, call by call. Reached as `client.members`."""
+
+from __future__ import annotations
+
+from replicante import limits
+from replicante.client.call import Call
+from replicante.client.calls import Calls
+from replicante.client.encoding import encode_body, path_text, write_call
+from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.wire import paths
+from replicante.wire.durations import format_duration_ms
+from replicante.wire.members import (
+    ChangeAnswer,
+    LearnerBody,
+    MembersAnswer,
+    TokenAnswer,
+    TokenBody,
+    TransferAnswer,
+    TransferBody,
+)
+
+
+class Members:
+    """A change that failed with `OutcomeUnknown` may simply be asked for again: nothing happens
+    twice. Only another token takes the place of the one before."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def list(self, *, read: Read = LINEARIZABLE) -> MembersAnswer:
+        """Voters and learners, as one peer sees them now; of `read` only the deadline and the
+        endpoint count. Raises `Unreachable`."""
+        call = Call(
+            method="GET",
+            path=paths.RAFT_PEERS,
+            timeout_ms=read.timeout_ms,
+            endpoint=read.endpoint,
+            is_local=True,
+        )
+        return await self._calls.run_as(MembersAnswer, call)
+
+    async def token(
+        self,
+        peer_id: str,
+        *,
+        valid_ms: int = limits.JOIN_VALID_MS_DEFAULT,
+        write: Write = DEFAULT_WRITE,
+    ) -> TokenAnswer:
+        """A token with which an empty data directory of this peer joins as a learner, once.
+        Raises `Invalid`, and as `promote`."""
+        body = TokenBody(id=peer_id, valid=format_duration_ms(valid_ms))
+        return await self._calls.run_as(TokenAnswer, _post(paths.RAFT_TOKENS, body, write))
+
+    async def add(
+        self, peer_id: str, *, incarnation: str, address: str, write: Write = DEFAULT_WRITE
+    ) -> ChangeAnswer:
+        """A learner without a token: you vouch for the data directory. Raises as `token`."""
+        body = LearnerBody(id=peer_id, incarnation=incarnation, address=address)
+        return await self._calls.run_as(ChangeAnswer, _post(paths.RAFT_PEERS, body, write))
+
+    async def promote(self, peer_id: str, *, write: Write = DEFAULT_WRITE) -> ChangeAnswer:
+        """A learner votes from now on.
+
+        Raises `MembershipRefused` with the reason, `NotFound` when there is no such member,
+        `OutcomeUnknown`, and the definite ones of `kv.put`.
+        """
+        path = path_text(paths.raft_peer_path, peer_id, "promote")
+        return await self._calls.run_as(ChangeAnswer, _post(path, None, write))
+
+    async def remove(self, peer_id: str, *, write: Write = DEFAULT_WRITE) -> ChangeAnswer:
+        """No member any more, and told so. Raises as `promote`."""
+        path = path_text(paths.raft_peer_path, peer_id)
+        call = write_call("DELETE", path, None, headers={}, write=write)
+        return await self._calls.run_as(ChangeAnswer, call)
+
+    async def transfer(
+        self, to: str | None = None, *, write: Write = DEFAULT_WRITE
+    ) -> TransferAnswer:
+        """Another peer leads. Raises as `promote`."""
+        call = _post(paths.RAFT_TRANSFER, TransferBody(to=to), write)
+        return await self._calls.run_as(TransferAnswer, call)
+
+
+def _post(path: str, body: object, write: Write) -> Call:
+    encoded = None if body is None else encode_body(body, path="id")
+    return write_call("POST", path, encoded, headers={}, write=write)
