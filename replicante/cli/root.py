@@ -27,6 +27,8 @@ COMMANDS = {
     "namespace": "nouns:namespace",
     "platform": "nouns:platform",
     "cluster": "nouns:cluster",
+    "explain": "explain:explain",
+    "plan": "explain:plan",
     "n-action": "actions:n_action",
     "o-action": "actions:o_action",
     "kv": "kv:kv",

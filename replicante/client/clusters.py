@@ -6,8 +6,9 @@ from __future__ import annotations
 from replicante.client.calls import Calls
 from replicante.client.encoding import path_text, read_call
 from replicante.client.options import LINEARIZABLE, Read
-from replicante.wire import paths
+from replicante.wire import headers, paths
 from replicante.wire.clusters import DiscoveryAnswer, ReportAnswer
+from replicante.wire.explain import ExplainAnswer, PlanAnswer
 
 _KIND = "clusterspec"
 
@@ -28,3 +29,17 @@ class Clusters:
         """The report of the last cycle. Raises `NotFound` before the first, and as `kv.get`."""
         path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/orchestrate/report"
         return await self._calls.run_as(ReportAnswer, read_call(path, read))
+
+    async def explain(
+        self, ns: str, cluster: str, *, at: str | None = None, read: Read = LINEARIZABLE
+    ) -> ExplainAnswer:
+        """Why it is as it is. at: an event id; None: now. Raises `NotFound` where no decision is
+        kept, and as `kv.get`."""
+        path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/explain"
+        query = () if at is None else ((headers.Q_AT, at),)
+        return await self._calls.run_as(ExplainAnswer, read_call(path, read, query=query))
+
+    async def plan(self, ns: str, cluster: str, *, read: Read = LINEARIZABLE) -> PlanAnswer:
+        """What comes next. Raises `NotFound` before the first cycle, and as `kv.get`."""
+        path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/plan"
+        return await self._calls.run_as(PlanAnswer, read_call(path, read))

@@ -109,6 +109,19 @@ class IdleStep(Record, frozen=True, kw_only=True):
     reason: str
 
 
+class SeenNode(Record, frozen=True, kw_only=True):
+    """One node as the cycle saw it, short enough to be kept with the decision."""
+
+    node_id: str
+    answer: str
+    """How its agent answered: AgentAnswer, or `no look`."""
+    status: str
+    roles: tuple[str, ...] = ()
+    """As `0: primary at 4711 bytes`, or `0: secondary at 4700 bytes, hears n1:6379`."""
+    is_fresh: bool
+    """False: roles are what was known before."""
+
+
 class Decision(Record, frozen=True, kw_only=True):
     ns_id: str
     cluster_id: str
@@ -126,8 +139,8 @@ class Decision(Record, frozen=True, kw_only=True):
     idle: tuple[IdleStep, ...] = ()
     unfenced: tuple[str, ...] = ()
     """Nodes whose agents keep no epoch."""
-    observations: dict[str, str] = msgspec.field(default_factory=dict)
-    """Node → how its agent answered."""
+    seen: tuple[SeenNode, ...] = ()
+    """Every discovered node."""
     sent: tuple[str, ...] = ()
     """Node actions that this cycle submits."""
 

@@ -37,6 +37,7 @@ from replicante.orchestrate.primaries import assess_primaries
 from replicante.orchestrate.progress import with_acts, with_ended, with_sights
 from replicante.orchestrate.proposal import Situation, StepResult, is_wish, wish_identity
 from replicante.orchestrate.recording import change
+from replicante.orchestrate.seen import seen_nodes
 from replicante.orchestrate.sync import Synced, sync_nodes
 from replicante.orchestrate.sync_actions import SyncedActions, sync_actions
 from replicante.orchestrate.view import ClusterView, build_view
@@ -302,11 +303,7 @@ def _decision(
         unfenced=tuple(
             it for it in view.node_ids if it in view.nodes and not view.nodes[it].is_fenced
         ),
-        observations={
-            it: str(found.answer)
-            for it in view.node_ids
-            if (found := situation.observations.get(it)) is not None
-        },
+        seen=seen_nodes(view, situation.observations),
         sent=tuple(it.action_id for it in sent.submissions),
     )
 
