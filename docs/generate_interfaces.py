@@ -10,6 +10,7 @@ import itertools
 import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import click
@@ -96,7 +97,10 @@ def cli_page() -> str:
 def _route(route: Route) -> Iterator[str]:
     yield f"### {route.method.value} {_path(route)}\n"
     yield f"{_flat(route.summary)} ({route.access.value})\n"
-    if route.body is not None:
+    if isinstance(route.body, UnionType):
+        one = get_args(route.body)[0]
+        yield f"- body: [{one.__name__}](#{one.__name__.lower()}), or a list of them"
+    elif route.body is not None:
         yield f"- body: [{route.body.__name__}](#{route.body.__name__.lower()})"
     if route.takes_match:
         yield '- takes `If-Match: "<revision>"` and `If-None-Match: *`'

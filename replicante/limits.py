@@ -251,6 +251,34 @@ LEASE_WAIT_MS_MAX = BLOCKING_WAIT_MS_MAX
 """Longest wait of an acquire; a caller who wants more asks again."""
 LEASE_WAITERS_MAX = 2_000
 """Waiting acquires of one peer; more are answered 503 and go to another peer."""
+JOB_BODY_BYTES_MAX = 256 * KIB
+"""A job says what to do; what it is done with belongs into a key or an object store."""
+JOB_PRIORITY_MAX = 100
+"""And as much below 0: enough for classes of service."""
+JOB_ATTEMPTS_MAX = 1_000
+"""A job that fails so often is never done; until then it costs what a job costs."""
+JOB_ATTEMPTS_DEFAULT = 5
+"""Claims without an acknowledgement before a job is a dead letter."""
+JOB_HISTORY_ATTEMPTS_MAX = 20
+"""The last attempts are told with a job; all of them are events."""
+JOB_DELAY_MS_MAX = 30 * 24 * 3_600 * 1_000
+"""A month; what is due later belongs into a calendar."""
+JOB_VISIBILITY_MS_MIN = 1_000
+"""Shorter than an election and a slow disk, claims would run out under workers in good health."""
+JOB_VISIBILITY_MS_MAX = 12 * 3_600 * 1_000
+"""Who works for longer extends."""
+JOB_VISIBILITY_MS_DEFAULT = 30_000
+"""Longer than most work, short enough to wait for after a crash."""
+JOB_REASON_BYTES_MAX = 1 * KIB
+"""A sentence, or a ticket's address."""
+CLAIM_JOBS_MAX = 100
+"""Of one claim; each is two rows and an event in one slice."""
+CLAIM_WAIT_MS_MAX = BLOCKING_WAIT_MS_MAX
+"""Longest wait of a claim; a worker that wants more asks again."""
+CLAIM_WAITERS_MAX = 2_000
+"""Waiting claims of one peer; more are answered 503 and go to another peer."""
+QUEUE_STEP_JOBS_MAX = 1_000
+"""Jobs that one purge or one redrive moves; the answer says how many are left."""
 TXN_ANSWER_BYTES_MAX = 1 * MIB
 """Values that the gets of one transaction may find; more is refused before anything is written."""
 
@@ -260,12 +288,15 @@ COMMAND_BYTES_PER_STAMP = 48
 """A command that may use more ordinals is padded to this many bytes for each of them."""
 STAMPS_PER_EXPIRY_MAX = 4
 """Ordinals that the sweep may use for one due record."""
+STAMPS_PER_DUE_JOB_MAX = 1
+"""Ordinals that the sweep uses for a claim that ran out: its event."""
 STAMPS_RESERVED = 16
 """Ordinals for events of the entry itself, as a new term."""
 STAMPS_PER_ENTRY_MAX = (
     ENTRY_COMMANDS_MAX * STAMPS_FREE_PER_COMMAND
     + ENTRY_BYTES_MAX // COMMAND_BYTES_PER_STAMP
     + EXPIRE_BATCH_MAX * STAMPS_PER_EXPIRY_MAX
+    + EXPIRE_BATCH_MAX * STAMPS_PER_DUE_JOB_MAX
     + STAMPS_RESERVED
 )
 """Follows from the bounds above, whatever the commands of an entry are; it fits 16 bits."""

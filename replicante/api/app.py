@@ -12,6 +12,7 @@ from aiohttp import web
 import replicante
 from replicante.api.backend import PeerDoor, RoomDoor, StateDoor
 from replicante.api.bodies import Bodies
+from replicante.api.claim_waits import ClaimWaits
 from replicante.api.context import ApiSettings, Context, PeerIdentity, Presence
 from replicante.api.dispatch import Dispatcher
 from replicante.api.event_feed import EventFeed
@@ -43,6 +44,7 @@ class Api:
         refused."""
         self.ctx.feed.stop()
         self.ctx.lease_waits.stop()
+        self.ctx.claim_waits.stop()
 
     def close(self) -> None:
         """After the last request."""
@@ -83,6 +85,7 @@ def create_app(
         presence=Presence(peer=peer, clock=clock),
         feed=EventFeed(peer=peer, state=state, log=log, streams_max=chosen.streams_max),
         lease_waits=LeaseWaits(peer=peer, state=state, log=log),
+        claim_waits=ClaimWaits(peer=peer, state=state, log=log),
         bodies=Bodies(read_ms_max=chosen.body_read_ms_max),
         openapi_json=msgspec.json.encode(openapi_document(ROUTES, version=replicante.__version__)),
     )

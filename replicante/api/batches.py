@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from replicante import errors
 from replicante.api.answers import problem_of
+from replicante.api.jobs import new_job
 from replicante.api.routes_objects import object_kind, put_command, read_document
 from replicante.api.writes import expect_revision, lease_token
 from replicante.ids import format_stamp
@@ -21,12 +22,17 @@ from replicante.state.outcome import (
     Applied,
     BatchApplied,
     Got,
+    JobsAdded,
+    JobsClaimed,
+    JobsMoved,
     Outcome,
     Rejected,
     TxnApplied,
     rejected_error,
 )
+from replicante.state.queue_commands import QueueEnqueue
 from replicante.wire.batch import (
+    BatchEnqueue,
     BatchItem,
     BatchKvDelete,
     BatchKvPut,
@@ -50,6 +56,8 @@ def outcome_item(outcome: Applied | Rejected, operation: Operation | None) -> Ba
     kind: str | None = None
     name: str | None = None
     match operation:
+        case QueueEnqueue(queue):
+            return _job_item(outcome, queue)
         case KvPut(raw_key) | KvDelete(raw_key):
             key = raw_key.decode()
         case PutObject(object_kind_, scope) | DeleteObject(object_kind_, scope):
@@ -68,10 +76,25 @@ def outcome_item(outcome: Applied | Rejected, operation: Operation | None) -> Ba
     )
 
 
+def _job_item(outcome: Applied | Rejected, queue: str) -> BatchItem:
+    assert isinstance(outcome, Applied), "an enqueue is never rejected"
+    status = 201 if outcome.is_created else 200
+    return BatchItem(status=status, key=queue, id=format_stamp(outcome.revision))
+
+
 def outcome_items(outcome: Outcome) -> tuple[BatchItem, ...]:
     """Of an outcome that is remembered without its command."""
     if isinstance(outcome, TxnApplied):
         return tuple(_result_item(one) for one in outcome.results)
+    if isinstance(outcome, JobsAdded):
+        return tuple(
+            BatchItem(status=201 if one.is_new else 200, id=format_stamp(one.job))
+            for one in outcome.jobs
+        )
+    if isinstance(outcome, JobsClaimed):
+        return tuple(BatchItem(status=200, id=format_stamp(one.job)) for one in outcome.jobs)
+    if isinstance(outcome, JobsMoved):
+        return (BatchItem(status=200),)
     outcomes = outcome.outcomes if isinstance(outcome, BatchApplied) else (outcome,)
     return tuple(outcome_item(one, None) for one in outcomes)
 
@@ -91,6 +114,8 @@ def _command(operation: BatchOperation) -> Operation:
             value = encode_value(operation.value, path=("value",))
             expect = _expect(operation.if_match, is_new=operation.is_new)
             return KvPut(operation.key.encode(), value, expect, lease)
+        case BatchEnqueue():
+            return QueueEnqueue(operation.queue, (new_job(operation),))
         case BatchKvDelete():
             return KvDelete(operation.key.encode(), _expect(operation.if_match))
         case BatchObjectApply():

@@ -16,6 +16,7 @@ from replicante.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from replicante.api.claim_waits import ClaimWaits
     from replicante.api.event_feed import EventFeed
     from replicante.api.lease_waits import LeaseWaits
 
@@ -83,5 +84,6 @@ class Context:
     presence: Presence
     feed: EventFeed
     lease_waits: LeaseWaits
+    claim_waits: ClaimWaits
     openapi_json: bytes
     bodies: Bodies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import UnionType
 from typing import Any
 
 import msgspec
@@ -76,7 +77,9 @@ def path_arguments(path: str) -> tuple[str, ...]:
     )
 
 
-def _operation(route: Route, path: str, references: Mapping[type, Any]) -> dict[str, Json]:
+def _operation(
+    route: Route, path: str, references: Mapping[type | UnionType, Any]
+) -> dict[str, Json]:
     found: dict[str, Json] = {
         "operationId": _operation_id(route, path),
         "summary": route.summary,
@@ -98,7 +101,7 @@ def _operation(route: Route, path: str, references: Mapping[type, Any]) -> dict[
     return found
 
 
-def _response(route: Route, references: Mapping[type, Any]) -> dict[str, Json]:
+def _response(route: Route, references: Mapping[type | UnionType, Any]) -> dict[str, Json]:
     content: dict[str, Json] = {}
     if route.answer is not None:
         content = {media.value: {"schema": references[route.answer]} for media in route.offered}

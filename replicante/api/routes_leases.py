@@ -150,18 +150,20 @@ async def _acquire(
     if wait_ms and await _was_answered(ctx, prepared):
         wait_ms = 0
     while True:
-        if wait_ms and ctx.lease_waits.is_held(name):
+        is_turn = False
+        if wait_ms and not ctx.lease_waits.is_free(name):
             left_ms = until_ms - ctx.clock.monotonic_ms()
             if left_ms <= 0 or not await ctx.lease_waits.park(name, timeout_ms=left_ms):
                 raise errors.LeaseHeld()
+            is_turn = True
         try:
             return await carry_out(ctx, prepared)
         except errors.LeaseHeld:
             if ctx.clock.monotonic_ms() >= until_ms:
                 raise
-        except BaseException:
-            ctx.lease_waits.pass_on(name)
-            raise
+        finally:
+            if is_turn:
+                ctx.lease_waits.took(name)
 
 
 async def _was_answered(ctx: Context, prepared: Prepared[int]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import TYPE_CHECKING, TypeAlias
 
 from replicante import errors
@@ -65,7 +66,7 @@ class Route:
     access: Access
     handler: Handler
     summary: str
-    body: type | None = None
+    body: type | UnionType | None = None
     answer: type | None = None
     answer_text: str | None = None
     """Content type of an answer that is no struct."""

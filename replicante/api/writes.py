@@ -29,6 +29,7 @@ from replicante.state.expect import Expect
 from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease, LeaseRenew
 from replicante.state.object_commands import DeleteObject
 from replicante.state.outcome import Applied, Outcome, Rejected, decode_outcome, rejected_error
+from replicante.state.queue_commands import QueueAck, QueueExtend, QueueNack, QueuePurge
 from replicante.wire import headers
 from replicante.wire.paths import request_path
 from replicante.wire.values import Json
@@ -234,6 +235,8 @@ def _check_room(ctx: Context, command: Command) -> None:
         operations = command.operations
     elif isinstance(command, KvTxn):
         operations = (*command.then, *command.otherwise)
+    elif isinstance(command, QueueAck):
+        operations = command.operations
     if not all(isinstance(operation, _TAKES_NO_ROOM) for operation in operations):
         raise errors.StorageFull(
             hints=("delete data", "raise the bound of the state store"),
@@ -241,7 +244,18 @@ def _check_room(ctx: Context, command: Command) -> None:
         )
 
 
-_TAKES_NO_ROOM = (KvDelete, KvGet, DeleteObject, LeaseRenew, LeaseRelease, LeaseForceRelease)
+_TAKES_NO_ROOM = (
+    KvDelete,
+    KvGet,
+    DeleteObject,
+    LeaseRenew,
+    LeaseRelease,
+    LeaseForceRelease,
+    QueueAck,
+    QueueNack,
+    QueueExtend,
+    QueuePurge,
+)
 
 
 async def _propose(

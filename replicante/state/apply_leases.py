@@ -14,7 +14,7 @@ from itertools import islice
 
 from replicante.ids import Stamp, format_stamp
 from replicante.model.codec import encode_value, join_map
-from replicante.state import apply_kv, leases, tables
+from replicante.state import apply_kv, leases, queue_moves, tables
 from replicante.state.eventlog import EventCode
 from replicante.state.lease_commands import (
     LeaseAcquire,
@@ -23,6 +23,7 @@ from replicante.state.lease_commands import (
     LeaseRenew,
 )
 from replicante.state.outcome import Applied, RejectCode, Rejected
+from replicante.state.queue_tables import lease_claim_prefix
 from replicante.state.tables import LeaseRow
 from replicante.state.writer import Writer
 from replicante.storage.keys import decode_key, prefix_range
@@ -114,6 +115,7 @@ def drop_records(writer: Writer, *, count_max: int) -> int:
         for record_key in [key for key, _ in islice(bound, count_max - count)]:
             apply_kv.drop_bound(writer, decode_key(record_key, int, bytes)[1])
             count += 1
+        count += queue_moves.return_claims(writer, token, count_max=count_max - count)
         if _is_left(writer, token):
             return count
         writer.delete(tables.lease_ended_key(token))
@@ -122,7 +124,9 @@ def drop_records(writer: Writer, *, count_max: int) -> int:
 
 
 def _is_left(writer: Writer, token: int) -> bool:
-    return leases.has_rows(writer, tables.lease_record_key(token, b""))
+    """Records that are bound to the grant, or claims."""
+    records, claims = tables.lease_record_key(token, b""), lease_claim_prefix(token)
+    return leases.has_rows(writer, records) or leases.has_rows(writer, claims)
 
 
 def _held_with(writer: Writer, name: str, token: int) -> LeaseRow | Rejected:

@@ -18,7 +18,13 @@ import msgspec
 from replicante.errors import FatalError
 from replicante.limits import KV_KEY_BYTES_MAX, RECORDS_DROPPED_MAX
 from replicante.model.objects import ObjectKind
-from replicante.state import action_commands, lease_commands, object_commands, record_commands
+from replicante.state import (
+    action_commands,
+    lease_commands,
+    object_commands,
+    queue_commands,
+    record_commands,
+)
 from replicante.state.action_commands import ActionCommand, CreateAction, MoveAction
 from replicante.state.comparisons import Compare, pack_compare, unpack_compare
 from replicante.state.expect import Expect, pack_expect, unpack_expect
@@ -30,6 +36,18 @@ from replicante.state.lease_commands import (
     LeaseRenew,
 )
 from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.queue_commands import (
+    QueueAck,
+    QueueClaim,
+    QueueCommand,
+    QueueEnqueue,
+    QueueExtend,
+    QueueNack,
+    QueuePause,
+    QueuePurge,
+    QueueRedrive,
+    QueueResume,
+)
 from replicante.state.record_commands import DropRecords, RecordCommand, RecordCycle
 
 
@@ -54,6 +72,15 @@ class Tag(enum.IntEnum):
     MOVE_ACTION = 41
     RECORD_CYCLE = 42
     DROP_RECORDS = 43
+    QUEUE_ENQUEUE = 30
+    QUEUE_CLAIM = 31
+    QUEUE_ACK = 32
+    QUEUE_NACK = 33
+    QUEUE_EXTEND = 34
+    QUEUE_PAUSE = 35
+    QUEUE_RESUME = 36
+    QUEUE_REDRIVE = 37
+    QUEUE_PURGE = 38
 
 
 class KvPut(msgspec.Struct, frozen=True):
@@ -93,8 +120,8 @@ class SetEventRetention(msgspec.Struct, frozen=True):
     """By the cluster clock, which stands still while no leader serves."""
 
 
-Operation = KvPut | KvDelete | PutObject | DeleteObject
-"""What a batch may hold."""
+Operation = KvPut | KvDelete | PutObject | DeleteObject | QueueEnqueue
+"""What a batch or an acknowledgement may hold; a QueueEnqueue of one job."""
 
 
 class KvGet(msgspec.Struct, frozen=True):
@@ -129,6 +156,7 @@ Command = (
     | Batch
     | KvTxn
     | LeaseCommand
+    | QueueCommand
     | ActionCommand
     | RecordCommand
     | SetFeatureLevel
@@ -140,6 +168,10 @@ STAMPS_PER_OPERATION_MAX: Final = 4
 over a record whose lease ended, and a grant of a lease that ran out."""
 STAMPS_OF_LAST_CHILD: Final = 2
 """What an object that goes may take along: the namespace that is Deleting and had nothing else."""
+
+
+STAMPS_PER_JOB: Final = 2
+"""Its id or the token of its claim, and the event."""
 
 
 def stamps_max(command: Command) -> int:
@@ -154,6 +186,14 @@ def stamps_max(command: Command) -> int:
         return 2 * RECORDS_DROPPED_MAX + STAMPS_PER_OPERATION_MAX
     if isinstance(command, DeleteObject) and command.kind is not ObjectKind.NAMESPACE:
         return STAMPS_PER_OPERATION_MAX + STAMPS_OF_LAST_CHILD
+    if isinstance(command, QueueEnqueue):
+        return STAMPS_PER_JOB * len(command.jobs)
+    if isinstance(command, QueueClaim):
+        return STAMPS_PER_JOB * command.count
+    if isinstance(command, QueueRedrive):
+        return max(command.count, len(command.jobs))
+    if isinstance(command, QueueAck):
+        return STAMPS_PER_JOB + sum(map(stamps_max, command.operations))
     return STAMPS_PER_OPERATION_MAX
 
 
@@ -188,9 +228,15 @@ def pack_command(command: Command) -> list[Any]:
         case RecordCycle() | DropRecords():
             tag = Tag.RECORD_CYCLE if isinstance(command, RecordCycle) else Tag.DROP_RECORDS
             return [int(tag), *record_commands.pack_record_fields(command)]
-        case _:
+        case LeaseAcquire() | LeaseRenew() | LeaseRelease() | LeaseForceRelease():
             tag = _LEASE_TAGS[type(command)]
             return [int(tag), *lease_commands.pack_lease_fields(command)]
+        case _:
+            tag = _QUEUE_TAGS[type(command)]
+            carried = command.operations if isinstance(command, QueueAck) else ()
+            packed_carried = [pack_command(operation) for operation in carried]
+            fields = queue_commands.pack_queue_fields(command, operations=packed_carried)
+            return [int(tag), *fields]
 
 
 def unpack_command(packed: list[Any]) -> Command:
@@ -269,7 +315,14 @@ def _unpack_operation(packed: list[Any]) -> Operation:
         raise ValueError("a batch holds operations only")
     operation = unpack_command(packed)
     assert isinstance(operation, Operation)
+    if isinstance(operation, QueueEnqueue) and len(operation.jobs) != 1:
+        raise ValueError("an operation enqueues one job")
     return operation
+
+
+def _unpack_queue_ack(packed: list[Any]) -> QueueAck:
+    queue, job, token, operations = queue_commands.unpack_ack_fields(packed)
+    return QueueAck(queue, job, token, tuple(_unpack_operation(one) for one in operations))
 
 
 def _unpack_set_feature_level(packed: list[Any]) -> SetFeatureLevel:
@@ -301,6 +354,26 @@ _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.MOVE_ACTION: action_commands.unpack_move,
     Tag.RECORD_CYCLE: record_commands.unpack_cycle,
     Tag.DROP_RECORDS: record_commands.unpack_drop,
+    Tag.QUEUE_ENQUEUE: queue_commands.unpack_enqueue,
+    Tag.QUEUE_CLAIM: queue_commands.unpack_claim,
+    Tag.QUEUE_ACK: _unpack_queue_ack,
+    Tag.QUEUE_NACK: queue_commands.unpack_nack,
+    Tag.QUEUE_EXTEND: queue_commands.unpack_extend,
+    Tag.QUEUE_PAUSE: queue_commands.unpack_pause,
+    Tag.QUEUE_RESUME: queue_commands.unpack_resume,
+    Tag.QUEUE_REDRIVE: queue_commands.unpack_redrive,
+    Tag.QUEUE_PURGE: queue_commands.unpack_purge,
+}
+_QUEUE_TAGS: Final = {
+    QueueEnqueue: Tag.QUEUE_ENQUEUE,
+    QueueClaim: Tag.QUEUE_CLAIM,
+    QueueAck: Tag.QUEUE_ACK,
+    QueueNack: Tag.QUEUE_NACK,
+    QueueExtend: Tag.QUEUE_EXTEND,
+    QueuePause: Tag.QUEUE_PAUSE,
+    QueueResume: Tag.QUEUE_RESUME,
+    QueueRedrive: Tag.QUEUE_REDRIVE,
+    QueuePurge: Tag.QUEUE_PURGE,
 }
 _LEASE_TAGS: Final = {
     LeaseAcquire: Tag.LEASE_ACQUIRE,
@@ -308,7 +381,9 @@ _LEASE_TAGS: Final = {
     LeaseRelease: Tag.LEASE_RELEASE,
     LeaseForceRelease: Tag.LEASE_FORCE_RELEASE,
 }
-_OPERATION_TAGS: Final = frozenset((Tag.KV_PUT, Tag.KV_DELETE, Tag.PUT_OBJECT, Tag.DELETE_OBJECT))
+_OPERATION_TAGS: Final = frozenset(
+    (Tag.KV_PUT, Tag.KV_DELETE, Tag.PUT_OBJECT, Tag.DELETE_OBJECT, Tag.QUEUE_ENQUEUE)
+)
 
 
 def _check_key(key: Any) -> None:

@@ -75,6 +75,8 @@ from replicante.state.lease_commands import (
 )
 from replicante.state.levels import LEVEL_MAX
 from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.queue_admission import check_queue_command
+from replicante.state.queue_commands import QueueAck, QueueEnqueue
 from replicante.state.record_commands import DropRecords, RecordCycle
 
 VERSION: Final = 1
@@ -216,12 +218,21 @@ def _check_command(command: Command) -> None:
             check_action(command)
         case RecordCycle() | DropRecords():
             check_record(command)
-        case _:
+        case QueueAck(operations=operations):
+            check_queue_command(command)
+            for i, operation in enumerate(operations):
+                _check_carried(operation, f"operations[{i}].")
+        case KvPut() | KvDelete() | PutObject() | DeleteObject():
             _check_operation(command, "")
+        case _:
+            check_queue_command(command)
 
 
 def _check_operation(operation: Operation, where: str) -> None:
     """where: beginning of the path of a fault, as `operations[3].`"""
+    if isinstance(operation, QueueEnqueue):
+        check_queue_command(operation, where)
+        return
     if operation.expect is not None:
         _check_expect(operation.expect, f"{where}expect")
     match operation:
@@ -241,6 +252,14 @@ def _check_operation(operation: Operation, where: str) -> None:
             _check_labels(labels, f"{where}metadata.labels")
         case DeleteObject(kind, scope):
             check_scope(scope, f"{where}scope", count=len(SCOPE_NAMES[kind]))
+
+
+def _check_carried(operation: Operation, where: str) -> None:
+    """What comes with an acknowledgement has no condition: the job would be gone and the effect
+    would not be there."""
+    if not isinstance(operation, QueueEnqueue) and operation.expect is not None:
+        raise Invalid("what comes with an ack has no condition", path=f"{where}if_match")
+    _check_operation(operation, where)
 
 
 def _check_txn(command: KvTxn) -> None:

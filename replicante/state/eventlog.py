@@ -76,6 +76,26 @@ class EventCode(enum.StrEnum):
     """It ran out by the cluster clock. payload as LEASE_RELEASED."""
     LEASE_FORCE_RELEASED = "LEASE_FORCE_RELEASED"
     """It was taken from its holder. payload as LEASE_RELEASED, and reason."""
+    JOB_ENQUEUED = "JOB_ENQUEUED"
+    """key: the queue's name, here and below. payload: id, priority, group, dedup, delay_ms."""
+    JOB_CLAIMED = "JOB_CLAIMED"
+    """payload: id, token, attempt, worker, visibility_ms. Extensions emit nothing."""
+    JOB_ACKED = "JOB_ACKED"
+    """It is done and gone. payload: id, token, attempt, worker, operations (how many came with
+    it, in the same write)."""
+    JOB_RETURNED = "JOB_RETURNED"
+    """A claim ended without an acknowledgement and the job waits again. payload: id, token,
+    attempt, worker, how (nack, timeout, lease), reason."""
+    JOB_DEAD = "JOB_DEAD"
+    """The last attempt ended so: it is a dead letter. payload as JOB_RETURNED."""
+    JOB_REDRIVEN = "JOB_REDRIVEN"
+    """A dead letter waits again, with all its attempts. payload: id."""
+    QUEUE_PAUSED = "QUEUE_PAUSED"
+    """payload: reason."""
+    QUEUE_RESUMED = "QUEUE_RESUMED"
+    """payload: paused_ms (how long it was paused)."""
+    QUEUE_PURGED = "QUEUE_PURGED"
+    """Jobs were removed. payload: count, dead (else waiting ones), first, last (ids), reason."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

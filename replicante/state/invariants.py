@@ -18,6 +18,8 @@ from replicante.state import holders, levels, tables
 from replicante.state.eventlog import read_event
 from replicante.state.outcome import decode_outcome
 from replicante.state.queries import counters
+from replicante.state.queue_invariants import check_queues
+from replicante.state.queue_tables import LEASE_CLAIMS
 from replicante.state.tables import CHAIN_BYTES, CHAIN_START, Counters
 from replicante.storage.keys import ABOVE_ALL_KEYS, decode_key, prefix_range
 from replicante.storage.kv import Reader
@@ -41,12 +43,20 @@ def violations(reader: Reader) -> Iterator[str]:
         return
     yield from _check_tables(reader)
     yield from _check_counters(now)
-    checks = (_check_events, _check_kv, _check_objects, _check_requests, _check_leases)
+    checks = (
+        _check_events,
+        _check_kv,
+        _check_objects,
+        _check_requests,
+        _check_leases,
+        check_queues,
+    )
     for check in checks:
         try:
             yield from check(reader, now)
         except (FatalError, ValueError, TypeError, LookupError) as exc:
-            yield f"{check.__name__.removeprefix('_check_')}: a row cannot be read: {exc!r}"
+            name = check.__name__.strip("_").removeprefix("check_")
+            yield f"{name}: a row cannot be read: {exc!r}"
 
 
 def _check_tables(reader: Reader) -> Iterator[str]:
@@ -216,6 +226,10 @@ def _check_leases(reader: Reader, now: Counters) -> Iterator[str]:
         kv_row = reader.get(tables.kv_key(kv_key))
         if kv_row is None or tables.kv_lease(kv_row) != token:
             yield f"the lease {token} holds {kv_key!r}, which is not bound to it"
+        if token not in tokens:
+            left.add(token)
+    for key, _ in reader.scan(*prefix_range(LEASE_CLAIMS)):
+        token = decode_key(key, int, str, int)[0]
         if token not in tokens:
             left.add(token)
     ended = {decode_key(key, int)[0] for key, _ in reader.scan(*prefix_range(tables.LEASES_ENDED))}

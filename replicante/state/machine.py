@@ -19,6 +19,7 @@ from replicante.state import (
     apply_kv,
     apply_leases,
     apply_objects,
+    apply_queue,
     apply_records,
     apply_settings,
     apply_txn,
@@ -52,6 +53,17 @@ from replicante.state.outcome import (
     Rejected,
     encode_outcome,
     without_bodies,
+)
+from replicante.state.queue_commands import (
+    QueueAck,
+    QueueClaim,
+    QueueEnqueue,
+    QueueExtend,
+    QueueNack,
+    QueuePause,
+    QueuePurge,
+    QueueRedrive,
+    QueueResume,
 )
 from replicante.state.record_commands import DropRecords, RecordCycle
 from replicante.state.sweeps import Sweeps
@@ -260,6 +272,16 @@ class SessionRows(MutableMapping[bytes, bytes]):
         return sum(1 for _ in self)
 
 
+_QUEUE_COMMANDS: Final[dict[type, Callable[[Writer, Any], Outcome]]] = {
+    QueueEnqueue: apply_queue.enqueue,
+    QueueClaim: apply_queue.claim,
+    QueueNack: apply_queue.nack,
+    QueueExtend: apply_queue.extend,
+    QueuePause: apply_queue.pause,
+    QueueResume: apply_queue.resume,
+    QueueRedrive: apply_queue.redrive,
+    QueuePurge: apply_queue.purge,
+}
 _One = Callable[[Writer, Any], Applied | Rejected]
 
 _OPERATIONS: Final[dict[type, _One]] = {
@@ -284,7 +306,16 @@ def _carry_out(writer: Writer, command: Any) -> Outcome:
     if type(command) is KvTxn:
         return apply_txn.apply(writer, command)
     if type(command) is Batch:
-        return BatchApplied(
-            tuple(_OPERATIONS[type(one)](writer, one) for one in command.operations)
-        )
+        return BatchApplied(tuple(_one_of_batch(writer, one) for one in command.operations))
+    if type(command) is QueueAck:
+        return apply_queue.ack(writer, command, _one_of_batch)
+    queued = _QUEUE_COMMANDS.get(type(command))
+    if queued is not None:
+        return queued(writer, command)
     return _OPERATIONS[type(command)](writer, command)
+
+
+def _one_of_batch(writer: Writer, operation: Any) -> Applied | Rejected:
+    if type(operation) is QueueEnqueue:
+        return apply_queue.enqueue_one(writer, operation)
+    return _OPERATIONS[type(operation)](writer, operation)

@@ -39,7 +39,8 @@ class RejectCode(enum.StrEnum):
     LEASE_HELD = "lease_held"
     """Somebody holds the lease. details: token (of the holder), left_ms (by the cluster clock)."""
     STALE_TOKEN = "stale_token"
-    """The token does not hold the lease. details: held (the one that does, None: nobody)."""
+    """The token does not hold the lease or the claim. details: held (the one that does, None:
+    nobody)."""
     UNKNOWN_SCOPE = "unknown_scope"
     """What the thing is to live in is not there. details: kind, name."""
     ACTION_EXISTS = "action_exists"
@@ -101,7 +102,42 @@ class TxnApplied(msgspec.Struct, frozen=True):
     is_replayed: bool = False
 
 
-Outcome = Applied | Rejected | BatchApplied | TxnApplied
+class AddedJob(msgspec.Struct, frozen=True):
+    job: Stamp
+    is_new: bool
+    """False: one with this dedup id was there already; it is that one."""
+
+
+class JobsAdded(msgspec.Struct, frozen=True):
+    """One for each job that was sent, in order."""
+
+    jobs: tuple[AddedJob, ...]
+    is_replayed: bool = False
+
+
+class ClaimedJob(msgspec.Struct, frozen=True):
+    """Bodies are read from the state: they would make outcomes large."""
+
+    job: Stamp
+    token: Stamp
+    attempt: int
+
+
+class JobsClaimed(msgspec.Struct, frozen=True):
+    jobs: tuple[ClaimedJob, ...]
+    is_replayed: bool = False
+
+
+class JobsMoved(msgspec.Struct, frozen=True):
+    """So many dead letters were redriven, or jobs purged."""
+
+    count: int
+    left_count: int
+    """Of the same kind, still there."""
+    is_replayed: bool = False
+
+
+Outcome = Applied | Rejected | BatchApplied | TxnApplied | JobsAdded | JobsClaimed | JobsMoved
 
 _APPLIED: Final = 1
 _REJECTED: Final = 2
@@ -109,6 +145,9 @@ _BATCH: Final = 3
 _REPLAYED: Final = 4
 _TXN: Final = 5
 _GOT: Final = 6
+_ADDED: Final = 7
+_CLAIMED: Final = 8
+_MOVED: Final = 9
 
 _CREATED: Final = 1
 _CHANGED: Final = 2
@@ -189,12 +228,26 @@ def _packed(outcome: Outcome | Got) -> tuple[Any, ...]:
         return (_GOT, outcome.revision, outcome.value)
     if isinstance(outcome, TxnApplied):
         return (_TXN, outcome.is_success, [_packed(one) for one in outcome.results])
+    if isinstance(outcome, JobsAdded):
+        return (_ADDED, [(one.job, one.is_new) for one in outcome.jobs])
+    if isinstance(outcome, JobsClaimed):
+        return (_CLAIMED, [(one.job, one.token, one.attempt) for one in outcome.jobs])
+    if isinstance(outcome, JobsMoved):
+        return (_MOVED, outcome.count, outcome.left_count)
     return (_BATCH, [_packed(one) for one in outcome.outcomes])
 
 
 def _unpacked(packed: list[Any]) -> Outcome:
     if packed[0] == _BATCH:
         return BatchApplied(tuple(_unpacked_one(one) for one in packed[1]))
+    if packed[0] == _ADDED:
+        return JobsAdded(tuple(AddedJob(Stamp(job), is_new) for job, is_new in packed[1]))
+    if packed[0] == _CLAIMED:
+        claimed = (ClaimedJob(Stamp(job), Stamp(token), n) for job, token, n in packed[1])
+        return JobsClaimed(tuple(claimed))
+    if packed[0] == _MOVED:
+        _, count, left_count = packed
+        return JobsMoved(count, left_count)
     if packed[0] == _TXN:
         _, is_success, results = packed
         return TxnApplied(is_success, tuple(_unpacked_result(one) for one in results))

@@ -1,4 +1,4 @@
-"""Removes what is due, a bounded number with each entry: leases, requests, old events. Pure.
+"""Removes what is due, a bounded number with each entry: leases, jobs, requests, old events. Pure.
 
 Called by `machine` before and after the commands of every entry. Nothing that a command can see
 depends on how far a sweep has come: an expired record is expired for every command, swept or not.
@@ -11,7 +11,7 @@ fact that others wait for. The records that go with them are swept there and aft
 from __future__ import annotations
 
 from replicante.limits import EXPIRE_BATCH_MAX, IDEMPOTENCY_WINDOW_MS
-from replicante.state import apply_leases, dedupe
+from replicante.state import apply_leases, dedupe, queue_moves
 from replicante.state.eventlog import read_event
 from replicante.state.tables import CHAIN_BYTES, event_key
 from replicante.state.writer import Writer
@@ -40,13 +40,15 @@ class Sweeps:
         """Cluster time at which the leader shall tick."""
         if self.is_behind:
             return self._writer.counters.clock_ms
-        return self._writer.leases.earliest_ms
+        times_ms = (self._writer.leases.earliest_ms, self._writer.queue_times.earliest_ms)
+        return min((due_ms for due_ms in times_ms if due_ms is not None), default=None)
 
     def before_commands(self) -> None:
         self._leases_left = EXPIRE_BATCH_MAX
         times = self._writer.leases
         if times.earliest_ms is not None or times.has_ended:
             self._sweep_leases()
+        self._sweep_queues()
         oldest_ms = self._oldest_request_ms
         clock_ms = self._writer.counters.clock_ms
         self._is_behind_requests = False
@@ -64,6 +66,7 @@ class Sweeps:
         if times.earliest_ms is not None or times.has_ended:
             self._drop_records()
             times.settle(self._writer)
+        self._writer.queue_times.settle(self._writer)
         if dedupe.forget_beyond_bound(self._writer):
             self._oldest_request_ms = dedupe.oldest_recorded_ms(self._writer)
         if self._oldest_event_ms is None and self._writer.entry_events_count:
@@ -73,6 +76,12 @@ class Sweeps:
             self._trim_events()
             self._oldest_event_ms = _oldest_event_ms(self._writer)
             self._is_behind_events = self._has_surplus_events()
+
+    def _sweep_queues(self) -> None:
+        times, clock_ms = self._writer.queue_times, self._writer.counters.clock_ms
+        if times.earliest_ms is not None and times.earliest_ms <= clock_ms:
+            queue_moves.sweep_due(self._writer, count_max=EXPIRE_BATCH_MAX)
+            times.settle(self._writer)
 
     def _sweep_leases(self) -> None:
         times = self._writer.leases

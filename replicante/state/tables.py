@@ -26,6 +26,7 @@ from replicante.limits import (
 from replicante.model.codec import load_value
 from replicante.model.objects import ObjectKind, StoredObject
 from replicante.state.levels import LEVEL_FIRST
+from replicante.state.queue_tables import QUEUE_TABLES
 from replicante.state.record_tables import ALL_RECORD_TABLES
 from replicante.storage.keys import encode_key
 
@@ -77,6 +78,7 @@ ALL_TABLES: Final = (
     LEASE_RECORDS,
     LEASES_ENDED,
     *ALL_RECORD_TABLES,
+    *QUEUE_TABLES,
 )
 
 OBJECT_KEY_BYTES_MAX: Final = ROW_KEY_BYTES_MAX - 3

@@ -20,6 +20,7 @@ from replicante.limits import STAMPS_PER_ENTRY_MAX
 from replicante.model.change import ChangeCode
 from replicante.state.eventlog import LAYOUT, EventCode
 from replicante.state.leases import LeaseTimes
+from replicante.state.queue_times import QueueTimes
 from replicante.state.tables import CHAIN_BYTES, EVENTS, Counters, Retention
 from replicante.storage.kv import Store
 
@@ -40,6 +41,7 @@ class Writer:
         "get",
         "leases",
         "put",
+        "queue_times",
         "request_id",
         "retention",
         "scan",
@@ -54,6 +56,7 @@ class Writer:
         self.counters = counters
         self.retention = retention
         self.leases = LeaseTimes(store)
+        self.queue_times = QueueTimes(store)
         self.request_id = ""
         self.actor = ""
         self.wall_ms = 0

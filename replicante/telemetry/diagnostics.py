@@ -81,10 +81,10 @@ class Diagnostic(enum.StrEnum):
         ("exception",),
         "A defect of ours stopped the feed of new events; it starts again.",
     )
-    LEASE_WAITS_FAILED = (
-        "lease_waits_failed",
+    WAITS_FAILED = (
+        "waits_failed",
         ("exception",),
-        "A defect of ours stopped the watch that wakes waiting acquires; it starts again.",
+        "A defect of ours stopped the watch that wakes waiting requests; it starts again.",
     )
 
     # --- diagnostics about diagnostics ---

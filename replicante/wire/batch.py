@@ -39,7 +39,19 @@ class BatchObjectDelete(Request, frozen=True, kw_only=True, tag_field="op", tag=
     if_match: str | None = None
 
 
-BatchOperation = BatchKvPut | BatchKvDelete | BatchObjectApply | BatchObjectDelete
+class BatchEnqueue(Request, frozen=True, kw_only=True, tag_field="op", tag="queue.enqueue"):
+    """One job for a queue, as POST /queues/{queue}/jobs takes it. The answer's id is the job's."""
+
+    queue: str
+    body: Json
+    delay: str = "0s"
+    priority: int = 0
+    group: str | None = None
+    dedup: str | None = None
+    max_attempts: int | None = None
+
+
+BatchOperation = BatchKvPut | BatchKvDelete | BatchObjectApply | BatchObjectDelete | BatchEnqueue
 
 
 class BatchBody(Request, frozen=True, kw_only=True):

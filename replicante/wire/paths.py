@@ -16,6 +16,7 @@ BATCH = f"{API_PREFIX}/batch"
 EVENTS = f"{API_PREFIX}/events"
 KV = f"{API_PREFIX}/kv"
 LEASES = f"{API_PREFIX}/leases"
+QUEUES = f"{API_PREFIX}/queues"
 TXN = f"{API_PREFIX}/txn"
 STATUS = f"{API_PREFIX}/status"
 RAFT_PEERS = f"{API_PREFIX}/raft/peers"
@@ -94,6 +95,11 @@ def lease_path(name: str, *verb: str) -> str:
 def raft_peer_path(peer_id: str, *verb: str) -> str:
     """verb: promote; none for the member itself."""
     return "/".join((RAFT_PEERS, quote_segment(peer_id), *verb))
+
+
+def queue_path(name: str, *rest: str) -> str:
+    """rest: jobs, claim, pause, resume, redrive or purge; jobs, an id and perhaps a verb."""
+    return "/".join((QUEUES, quote_segment(name), *rest))
 
 
 def object_path(kind: str, *scope: str) -> str:

@@ -12,7 +12,6 @@ from replicante.state.action_commands import ActionVerb, CreateAction, MoveActio
 from replicante.state.commands import (
     Batch,
     DeleteObject,
-    Expect,
     KvDelete,
     KvGet,
     KvPut,
@@ -26,12 +25,25 @@ from replicante.state.commands import (
     unpack_command,
 )
 from replicante.state.comparisons import Compare, CompareKind
+from replicante.state.expect import Expect
 from replicante.state.fences import Fence, FenceOn
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,
     LeaseRelease,
     LeaseRenew,
+)
+from replicante.state.queue_commands import (
+    NewJob,
+    QueueAck,
+    QueueClaim,
+    QueueEnqueue,
+    QueueExtend,
+    QueueNack,
+    QueuePause,
+    QueuePurge,
+    QueueRedrive,
+    QueueResume,
 )
 from replicante.state.record_commands import DropRecords, RecordChange, RecordCycle
 
@@ -107,6 +119,18 @@ PACKED = [
         "952a9402a16ea17007909192a163c40180c40180",
     ),
     (DropRecords("n", "c"), "932ba16ea163"),
+    (
+        QueueEnqueue("q", (NewJob(body=b"\xc0", group="g", attempts_max=5),)),
+        "931ea1719196c401c00000a167c005",
+    ),
+    (QueueClaim("q", 2, 1_000, "w", 7), "961fa17102cd03e8a17707"),
+    (QueueAck("q", 7, 8, (KvDelete(b"k"),)), "9520a1710708919302c4016bc0"),
+    (QueueNack("q", 7, 8, 9, "r"), "9621a171070809a172"),
+    (QueueExtend("q", 7, 8), "9522a1710708c0"),
+    (QueuePause("q", "r"), "9323a171a172"),
+    (QueueResume("q"), "9224a171"),
+    (QueueRedrive("q", 0, (7,)), "9425a171009107"),
+    (QueuePurge("q", 9, True, "r"), "9526a17109c3a172"),
 ]
 
 
@@ -145,6 +169,15 @@ def test_tags_never_change():
         "MOVE_ACTION": 41,
         "RECORD_CYCLE": 42,
         "DROP_RECORDS": 43,
+        "QUEUE_ENQUEUE": 30,
+        "QUEUE_CLAIM": 31,
+        "QUEUE_ACK": 32,
+        "QUEUE_NACK": 33,
+        "QUEUE_EXTEND": 34,
+        "QUEUE_PAUSE": 35,
+        "QUEUE_RESUME": 36,
+        "QUEUE_REDRIVE": 37,
+        "QUEUE_PURGE": 38,
     }
 
 

@@ -5,7 +5,8 @@ import pytest
 from replicante.limits import IDEMPOTENCY_WINDOW_MS
 from replicante.model.codec import load_value
 from replicante.state import dedupe, queries
-from replicante.state.commands import Batch, Expect
+from replicante.state.commands import Batch
+from replicante.state.expect import Expect
 from replicante.state.outcome import BatchApplied, RejectCode, Rejected, decode_outcome
 from replicante.testing.builders import CheckedState, envelope_bytes, kv_delete, kv_put
 

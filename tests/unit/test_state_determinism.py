@@ -19,7 +19,6 @@ from replicante.state.apply_entry import EntryKind
 from replicante.state.commands import (
     Batch,
     DeleteObject,
-    Expect,
     KvDelete,
     KvGet,
     KvPut,
@@ -31,6 +30,7 @@ from replicante.state.commands import (
 from replicante.state.comparisons import Compare, CompareKind
 from replicante.state.digest import row_hash
 from replicante.state.envelope import Envelope, admit
+from replicante.state.expect import Expect
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,

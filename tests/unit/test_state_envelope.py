@@ -12,7 +12,6 @@ from replicante.model.objects import ObjectKind
 from replicante.state.commands import (
     Batch,
     DeleteObject,
-    Expect,
     KvDelete,
     KvGet,
     KvPut,
@@ -23,6 +22,7 @@ from replicante.state.commands import (
 )
 from replicante.state.comparisons import Compare, CompareKind
 from replicante.state.envelope import Envelope, admit, bytes_least, unpack_envelope
+from replicante.state.expect import Expect
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,

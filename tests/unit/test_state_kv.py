@@ -8,7 +8,8 @@ from replicante.ids import format_stamp
 from replicante.limits import EVENT_VALUE_BYTES_MAX, KV_KEY_BYTES_MAX
 from replicante.model.codec import encode_value, is_canonical, load_value
 from replicante.state import queries
-from replicante.state.commands import Batch, Expect, KvPut
+from replicante.state.commands import Batch, KvPut
+from replicante.state.expect import Expect
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.testing.builders import CheckedState, LoneState, kv_delete, kv_put
 

@@ -5,7 +5,8 @@ import pytest
 from replicante.ids import format_stamp
 from replicante.model.codec import encode_value
 from replicante.state import invariants, queries, sweeps, tables
-from replicante.state.commands import Batch, Expect, KvPut
+from replicante.state.commands import Batch, KvPut
+from replicante.state.expect import Expect
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,

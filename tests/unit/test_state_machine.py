@@ -10,8 +10,9 @@ from replicante.raft.state_machine import DurableStateMachine, EntryHeader
 from replicante.raft.state_machine import EntryKind as RaftEntryKind
 from replicante.state import levels, queries
 from replicante.state.apply_entry import EntryKind
-from replicante.state.commands import Batch, Expect, SetEventRetention, SetFeatureLevel
+from replicante.state.commands import Batch, SetEventRetention, SetFeatureLevel
 from replicante.state.digest import digest_rows, format_digest, row_hash
+from replicante.state.expect import Expect
 from replicante.state.machine import ReplicatedState
 from replicante.state.outcome import Applied, RejectCode, Rejected, decode_outcome
 from replicante.storage.memory import MemoryStore

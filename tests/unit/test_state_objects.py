@@ -5,7 +5,8 @@ import pytest
 from replicante.ids import format_stamp
 from replicante.model.objects import ObjectKind, render_object
 from replicante.state import queries
-from replicante.state.commands import Batch, DeleteObject, Expect
+from replicante.state.commands import Batch, DeleteObject
+from replicante.state.expect import Expect
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.testing.builders import CheckedState, put_namespace, put_object
 

@@ -1,0 +1,121 @@
+"""What can be asked about queues. Pure; one function each, bounded, over a View.
+
+Called by `api` and by workers.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import msgspec
+
+from replicante.ids import Stamp
+from replicante.limits import NAME_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from replicante.state import queue_tables as t
+from replicante.state.queue_tables import JobRow, JobState, QueueRow
+from replicante.storage.keys import decode_key, prefix_range
+from replicante.storage.kv import Reader
+
+
+class QueueRecord(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    row: QueueRow
+    oldest_ready_ms: int | None
+    """Cluster time at which the job that is claimed next was enqueued."""
+
+
+class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[QueueRecord, ...]
+    next: str | None
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    id: Stamp
+    row: JobRow
+
+
+class JobPage(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[JobRecord, ...]
+    next: Stamp | None
+
+
+def queue_get(reader: Reader, name: str) -> QueueRecord | None:
+    """None for a queue that holds nothing and is not paused."""
+    if not 0 < len(name.encode()) <= NAME_BYTES_MAX:
+        return None
+    raw = reader.get(t.queue_key(name))
+    return None if raw is None else _record(reader, name, raw)
+
+
+def queue_list(
+    reader: Reader, *, prefix: str = "", after: str | None = None, limit: int = PAGE_ITEMS_DEFAULT
+) -> QueuePage:
+    """Queues by name. limit: 1 to PAGE_ITEMS_MAX."""
+    assert 1 <= limit <= PAGE_ITEMS_MAX
+    if len(prefix.encode()) > NAME_BYTES_MAX:
+        return QueuePage(items=(), next=None)
+    start, end = prefix_range(t.queue_key(prefix))
+    if after is not None:
+        start = max(start, t.queue_key(after) + b"\x00")
+    items: list[QueueRecord] = []
+    if start < end:
+        for key, raw in reader.scan(start, end):
+            if len(items) == limit:
+                return QueuePage(items=tuple(items), next=items[-1].name)
+            items.append(_record(reader, decode_key(key, str)[0], raw))
+    return QueuePage(items=tuple(items), next=None)
+
+
+def ready_count(reader: Reader, name: str) -> int:
+    """Jobs that a claim would find now."""
+    raw = reader.get(t.queue_key(name))
+    if raw is None:
+        return 0
+    row = t.read_queue_row(raw)
+    return 0 if row.paused_ms is not None else row.ready_count
+
+
+def job_get(reader: Reader, queue: str, job: int) -> JobRow | None:
+    raw = reader.get(t.job_key(queue, job))
+    return None if raw is None else t.read_job_row(raw)
+
+
+def job_list(
+    reader: Reader,
+    queue: str,
+    *,
+    is_dead: bool = False,
+    after: int | None = None,
+    limit: int = PAGE_ITEMS_DEFAULT,
+) -> JobPage:
+    """Jobs of a queue by id, which is the order of their arrival: the dead letters, or all others.
+
+    limit: 1 to PAGE_ITEMS_MAX. A page ends early at PAGE_BYTES_MAX, and may then hold none.
+    """
+    assert 1 <= limit <= PAGE_ITEMS_MAX
+    prefix = t.dead_prefix(queue) if is_dead else t.jobs_prefix(queue)
+    start, end = prefix_range(prefix)
+    if after is not None:
+        key = t.dead_key(queue, after) if is_dead else t.job_key(queue, after)
+        start = max(start, key + b"\x00")
+    items: list[JobRecord] = []
+    size, place = 0, after or 0
+    for key, raw in reader.scan(start, end) if start < end else ():
+        if len(items) == limit or size > PAGE_BYTES_MAX:
+            return JobPage(items=tuple(items), next=Stamp(place))
+        place = decode_key(key, str, int)[1]
+        row = job_get(reader, queue, place) if is_dead else t.read_job_row(raw)
+        assert row is not None, "a dead letter is a job"
+        size += len(row.body) + len(raw)
+        if is_dead or row.state is not JobState.DEAD:
+            items.append(JobRecord(id=Stamp(place), row=row))
+    return JobPage(items=tuple(items), next=None)
+
+
+def _record(reader: Reader, name: str, raw: bytes) -> QueueRecord:
+    oldest_ms = None
+    for key, _ in islice(reader.scan(*prefix_range(t.ready_prefix(name))), 1):
+        row = job_get(reader, name, decode_key(key, str, int, int)[2])
+        assert row is not None, "what is ready is a job"
+        oldest_ms = row.enqueued_ms
+    return QueueRecord(name=name, row=t.read_queue_row(raw), oldest_ready_ms=oldest_ms)

@@ -1,0 +1,191 @@
+"""Requests and answers of the queue paths. Ids and tokens are stamps, as text of 19 digits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from replicante.wire.batch import BatchItem, BatchOperation
+from replicante.wire.values import Answer, Json, Request
+
+
+class JobBody(Request, frozen=True, kw_only=True):
+    """body: what is to be done. delay: not claimed before. priority: the highest is claimed first.
+    group: its jobs are claimed in their order, one at a time. dedup: while a job with it is not
+    done, no other is added. max_attempts: claims before it is a dead letter."""
+
+    body: Json
+    delay: str = "0s"
+    priority: int = 0
+    group: str | None = None
+    dedup: str | None = None
+    max_attempts: int | None = None
+
+
+class JobAdded(Answer, frozen=True, kw_only=True):
+    """is_new: false when a job with this dedup id was there; it is that one."""
+
+    id: str
+    is_new: bool = True
+
+
+class JobsAdded(Answer, frozen=True, kw_only=True):
+    items: tuple[JobAdded, ...]
+
+
+class ClaimBody(Request, frozen=True, kw_only=True):
+    """max: so many jobs at most. visibility_timeout: after it an unfinished job is ready again;
+    null: 30 s.
+    wait: how long to wait for a job; nothing is written meanwhile. worker: for people. lease: token
+    of a lease, with which the claims end."""
+
+    max: int = 1
+    visibility_timeout: str | None = None
+    wait: str = "0s"
+    worker: str = ""
+    lease: str | None = None
+
+
+class Claimed(Answer, frozen=True, kw_only=True):
+    """expires_in: counted from before the request was sent, by the worker's monotonic clock; take
+    5 % off."""
+
+    id: str
+    token: str
+    attempt: int
+    body: Json
+    expires_in: str
+
+
+class JobsClaimed(Answer, frozen=True, kw_only=True):
+    """Empty when there is none."""
+
+    items: tuple[Claimed, ...]
+
+
+class AckBody(Request, frozen=True, kw_only=True):
+    """operations: happen in the same write as the acknowledgement, or not at all when the token is
+    stale; without conditions."""
+
+    token: str
+    operations: tuple[BatchOperation, ...] = ()
+
+
+class JobDone(Answer, frozen=True, kw_only=True):
+    """items: one for each operation."""
+
+    id: str
+    revision: str
+    items: tuple[BatchItem, ...] = ()
+
+
+class NackBody(Request, frozen=True, kw_only=True):
+    """delay: not claimed again before. reason: kept with the job and its event."""
+
+    token: str
+    delay: str = "0s"
+    reason: str = ""
+
+
+class ExtendBody(Request, frozen=True, kw_only=True):
+    """visibility_timeout: null keeps the one before."""
+
+    token: str
+    visibility_timeout: str | None = None
+
+
+class JobExtended(Answer, frozen=True, kw_only=True):
+    id: str
+    token: str
+    expires_in: str
+
+
+class PauseBody(Request, frozen=True, kw_only=True):
+    reason: str
+
+
+class RedriveBody(Request, frozen=True, kw_only=True):
+    """ids: these dead letters; empty: the oldest, at most max."""
+
+    ids: tuple[str, ...] = ()
+    max: int = 1_000
+
+
+class PurgeBody(Request, frozen=True, kw_only=True):
+    """dead: the dead letters instead of what waits."""
+
+    reason: str
+    dead: bool = False
+    max: int = 1_000
+
+
+class JobsMoved(Answer, frozen=True, kw_only=True):
+    """left: jobs of the same kind that are still there; ask again until it is 0."""
+
+    moved: int
+    left: int
+
+
+class QueueChanged(Answer, frozen=True, kw_only=True):
+    """is_changed: false when it already was so."""
+
+    name: str
+    is_changed: bool
+
+
+class QueueItem(Answer, frozen=True, kw_only=True):
+    """waiting: neither claimed nor dead, of which ready are claimed next; delayed ones and those
+    behind another of their group are not. oldest_age: of the job that is claimed next, by the
+    cluster clock."""
+
+    name: str
+    waiting: int
+    ready: int
+    claimed: int
+    dead: int
+    oldest_age: str | None = None
+    paused: bool = False
+    paused_by: str = ""
+    paused_reason: str = ""
+    paused_for: str | None = None
+
+
+class QueuePage(Answer, frozen=True, kw_only=True):
+    """By name. next: cursor, null at the end."""
+
+    items: tuple[QueueItem, ...]
+    next: str | None = None
+
+
+class JobAttempt(Answer, frozen=True, kw_only=True):
+    """how: nack, timeout or lease. lasted: by the cluster clock."""
+
+    attempt: int
+    worker: str
+    how: str
+    reason: str
+    lasted: str
+
+
+class JobItem(Answer, frozen=True, kw_only=True):
+    """state: waiting, claimed or dead. due_in: until it may be claimed, or its claim runs out.
+    history: claims that ended without an acknowledgement, the last ones."""
+
+    id: str
+    state: str
+    body: Json
+    priority: int
+    group: str | None
+    dedup: str | None
+    attempts: int
+    max_attempts: int
+    age: str
+    due_in: str
+    worker: str = ""
+    history: tuple[JobAttempt, ...] = msgspec.field(default=())
+
+
+class JobPage(Answer, frozen=True, kw_only=True):
+    """By id, which is the order of arrival. A page may hold fewer items than asked for, or none."""
+
+    items: tuple[JobItem, ...]
+    next: str | None = None

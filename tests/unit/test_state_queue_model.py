@@ -1,0 +1,214 @@
+"""Random histories of a queue against a model that searches where the product has indexes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from replicante.model.codec import encode_value
+from replicante.state import queue_queries
+from replicante.state.outcome import BatchApplied, JobsAdded, JobsMoved, Rejected
+from replicante.state.queue_commands import (
+    NewJob,
+    QueueAck,
+    QueueClaim,
+    QueueEnqueue,
+    QueueExtend,
+    QueueNack,
+    QueuePause,
+    QueuePurge,
+    QueueRedrive,
+    QueueResume,
+)
+from replicante.testing.builders import CheckedState
+
+VISIBILITY_MS = 5_000
+ATTEMPTS_MAX = 2
+
+
+@dataclass
+class Job:
+    id: int
+    priority: int
+    group: str | None
+    dedup: str | None
+    not_before_ms: int
+    state: str = "waiting"
+    attempts: int = 0
+    token: int = 0
+    deadline_ms: int = 0
+
+
+@dataclass
+class Model:
+    """Everything is looked for."""
+
+    jobs: dict[int, Job] = field(default_factory=dict)
+    is_paused: bool = False
+
+    def sweep(self, clock_ms: int) -> None:
+        for job in sorted(self.jobs.values(), key=lambda it: (it.deadline_ms, it.id)):
+            if job.state == "claimed" and job.deadline_ms <= clock_ms:
+                self.give_back(job, clock_ms)
+
+    def give_back(self, job: Job, not_before_ms: int) -> None:
+        job.state = "dead" if job.attempts >= ATTEMPTS_MAX else "waiting"
+        job.token, job.not_before_ms = 0, not_before_ms
+
+    def claimable(self, clock_ms: int) -> list[Job]:
+        if self.is_paused:
+            return []
+        found = [job for job in self.jobs.values() if self._is_claimable(job, clock_ms)]
+        return sorted(found, key=lambda it: (-it.priority, it.id))
+
+    def _is_claimable(self, job: Job, clock_ms: int) -> bool:
+        if job.state != "waiting" or job.not_before_ms > clock_ms:
+            return False
+        if job.group is None:
+            return True
+        alive = [it for it in self.jobs.values() if it.group == job.group and it.state != "dead"]
+        is_busy = any(it.state == "claimed" for it in alive)
+        return not is_busy and job.id == min(it.id for it in alive)
+
+    def with_dedup(self, dedup: str | None) -> Job | None:
+        alive = (it for it in self.jobs.values() if it.state != "dead")
+        return None if dedup is None else next((it for it in alive if it.dedup == dedup), None)
+
+
+class Queues(RuleBasedStateMachine):
+    """CheckedState checks the invariants after every entry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = CheckedState()
+        self.model = Model()
+
+    def do(self, command):
+        self.model.sweep(self.state.clock_ms)
+        return self.state.do(command)
+
+    @rule(
+        priority=st.integers(-2, 2),
+        group=st.sampled_from([None, "a", "b"]),
+        dedup=st.sampled_from([None, None, "x", "y"]),
+        delay_ms=st.sampled_from([0, 0, 3_000]),
+    )
+    def enqueue(self, priority, group, dedup, delay_ms):
+        job = NewJob(
+            body=encode_value(1),
+            priority=priority,
+            group=group,
+            dedup=dedup,
+            delay_ms=delay_ms,
+            attempts_max=ATTEMPTS_MAX,
+        )
+        outcome = self.do(QueueEnqueue("q", (job,)))
+        assert isinstance(outcome, JobsAdded)
+        (added,) = outcome.jobs
+        present = self.model.with_dedup(dedup)
+        assert added.is_new == (present is None)
+        if present is not None:
+            assert added.job == present.id
+            return
+        due_ms = self.state.clock_ms + delay_ms
+        self.model.jobs[added.job] = Job(added.job, priority, group, dedup, due_ms)
+
+    @rule(count=st.integers(1, 4))
+    def claim(self, count):
+        outcome = self.do(QueueClaim("q", count, VISIBILITY_MS, "w"))
+        clock_ms = self.state.clock_ms
+        expected = self.model.claimable(clock_ms)[:count]
+        assert [one.job for one in outcome.jobs] == [job.id for job in expected]
+        for one in outcome.jobs:
+            job = self.model.jobs[one.job]
+            job.state, job.attempts, job.token = "claimed", job.attempts + 1, one.token
+            job.deadline_ms = clock_ms + VISIBILITY_MS
+            assert one.attempt == job.attempts
+
+    def pick(self, data) -> tuple[int, int, Job | None]:
+        """(job, token, the job when the token holds it)"""
+        self.model.sweep(self.state.clock_ms)
+        tokens = [it.token for it in self.model.jobs.values() if it.token] or [1]
+        job = data.draw(st.sampled_from(sorted(self.model.jobs) or [1]))
+        own = self.model.jobs[job].token if job in self.model.jobs else 0
+        token = own if own and data.draw(st.booleans()) else data.draw(st.sampled_from(tokens))
+        holds = own == token
+        return job, token, self.model.jobs[job] if holds else None
+
+    @rule(data=st.data())
+    def ack(self, data):
+        job, token, held = self.pick(data)
+        outcome = self.do(QueueAck("q", job, token))
+        assert isinstance(outcome, BatchApplied if held else Rejected)
+        if held:
+            del self.model.jobs[job]
+
+    @rule(data=st.data(), delay_ms=st.sampled_from([0, 2_000]))
+    def nack(self, data, delay_ms):
+        job, token, held = self.pick(data)
+        outcome = self.do(QueueNack("q", job, token, delay_ms))
+        assert isinstance(outcome, Rejected) == (held is None)
+        if held:
+            self.model.give_back(held, self.state.clock_ms + delay_ms)
+
+    @rule(data=st.data())
+    def extend(self, data):
+        job, token, held = self.pick(data)
+        outcome = self.do(QueueExtend("q", job, token))
+        assert isinstance(outcome, Rejected) == (held is None)
+        if held:
+            held.deadline_ms = self.state.clock_ms + VISIBILITY_MS
+
+    @rule(ms=st.sampled_from([500, 1_000, 3_000, 5_000]))
+    def pass_time(self, ms):
+        self.state.advance(ms)
+
+    @rule()
+    def pause_or_resume(self):
+        paused = self.model.is_paused
+        self.do(QueueResume("q") if paused else QueuePause("q", "why"))
+        self.model.is_paused = not paused
+
+    @rule(count=st.integers(1, 3))
+    def redrive(self, count):
+        outcome = self.do(QueueRedrive("q", count))
+        dead = sorted(it.id for it in self.model.jobs.values() if it.state == "dead")
+        assert outcome == JobsMoved(min(count, len(dead)), max(len(dead) - count, 0))
+        for place in dead[:count]:
+            job = self.model.jobs[place]
+            if self.model.with_dedup(job.dedup) is not None:
+                job.dedup = None
+            job.state, job.attempts = "waiting", 0
+            job.not_before_ms = self.state.clock_ms
+
+    @rule(count=st.integers(1, 20), is_dead=st.booleans())
+    def purge(self, count, is_dead):
+        if is_dead:
+            self.do(QueuePurge("q", count, True, "why"))
+            doomed = sorted(it.id for it in self.model.jobs.values() if it.state == "dead")[:count]
+        else:
+            self.do(QueuePurge("q", count, False, "why"))
+            first = sorted(self.model.jobs)[: 2 * count]
+            waiting = [place for place in first if self.model.jobs[place].state == "waiting"]
+            doomed = waiting[:count]
+        for place in doomed:
+            del self.model.jobs[place]
+
+    def teardown(self):
+        self.state.tick()
+        self.model.sweep(self.state.clock_ms)
+        found = {it.id for it in queue_queries.job_list(self.state.store, "q", limit=1_000).items}
+        alive = {it.id for it in self.model.jobs.values() if it.state != "dead"}
+        assert found == alive
+
+
+TestQueues = Queues.TestCase
+TestQueues.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
