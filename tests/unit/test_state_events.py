@@ -33,6 +33,10 @@ def seqs(page):
 
 def test_codes_are_never_renamed():
     assert sorted(EventCode) == [
+        "CLUSTER_DISCOVERY_SYNTHETIC",
+        "CLUSTER_SPEC_APPLY",
+        "CLUSTER_SPEC_DELETED",
+        "CLUSTER_SPEC_DELETE_REQUESTED",
         "EVENT_RETENTION_SET",
         "FEATURE_LEVEL_RAISED",
         "JOB_ACKED",
@@ -50,6 +54,9 @@ def test_codes_are_never_renamed():
         "NAMESPACE_APPLY",
         "NAMESPACE_DELETED",
         "NAMESPACE_DELETE_REQUESTED",
+        "PLATFORM_APPLY",
+        "PLATFORM_DELETED",
+        "PLATFORM_DELETE_REQUESTED",
         "QUEUE_PAUSED",
         "QUEUE_PURGED",
         "QUEUE_RESUMED",
