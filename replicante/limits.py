@@ -205,6 +205,8 @@ STATE_MAP_BYTES_DEFAULT = 64 * GIB
 """Sparse: takes room as it fills. Far above what one peer should hold."""
 LOG_MAP_BYTES_DEFAULT = 64 * GIB
 """Sparse, as the state is."""
+CHECK_VIOLATIONS_MAX = 20
+"""Told by one check of a data directory; whatever broke one row may have broken a million."""
 LOG_RESERVE_BYTES = 64 * MIB
 """Preallocated, released on a full disk, so that term and trim always succeed."""
 FLUSH_INTERVAL_MS = 250

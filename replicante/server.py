@@ -44,7 +44,7 @@ from replicante.raft.state_machine import DurableStateMachine
 from replicante.raft.transport import Channel, DialFailed, LinkDown, LinkRefused, LinkUp
 from replicante.state.digest import row_hash
 from replicante.state.machine import ReplicatedState
-from replicante.storage.lmdb_store import LmdbStore
+from replicante.storage.lmdb_store import LmdbStore, state_identity
 from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.logs import Logs
 from replicante.telemetry.loop_lag import watch_loop_lag
@@ -276,7 +276,11 @@ class PeerServer:
     def _open_state(self, incarnation: str) -> DurableStateMachine:
         store = LmdbStore.open(
             self.config.data_dir / "state",
-            identity=f"{self.config.peer.cluster}/{self.config.peer.id}/{incarnation}".encode(),
+            identity=state_identity(
+                cluster=self.config.peer.cluster,
+                peer_id=self.config.peer.id,
+                incarnation=incarnation,
+            ),
             map_bytes=self.config.storage.state_map_bytes,
             row_hash=row_hash,
         )

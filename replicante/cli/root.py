@@ -36,6 +36,7 @@ COMMANDS = {
     "events": "events:events",
     "raft": "status:raft",
     "status": "status:status",
+    "check": "check:check",
     "config": "settings:config",
     "context": "contexts:context",
     "pki": "pki:pki",

@@ -222,6 +222,15 @@ class LmdbLog:
             )
         return loaded
 
+    @property
+    def is_trimmed(self) -> bool:
+        """Its first entry is not the first of the cluster."""
+        return self._base() is not None
+
+    def verified(self) -> Iterator[Record]:
+        """Every entry in order, as `load` verifies them. Raises CorruptData where it breaks."""
+        return self._scan(self._base())
+
     # --- below -------------------------------------------------------------------------------
 
     def _scan(self, base: Base | None) -> Iterator[Record]:

@@ -43,6 +43,11 @@ from replicante.storage.memtable import TOMBSTONE, Memtable, newest, scan_layers
 RESTART_HINT = "Check the disk and the kernel's log, then start this peer again."
 
 
+def state_identity(*, cluster: str, peer_id: str, incarnation: str) -> bytes:
+    """Whom the state of one peer belongs to."""
+    return f"{cluster}/{peer_id}/{incarnation}".encode()
+
+
 class LmdbStore:
     """Use `LmdbStore.open`."""
 
@@ -162,6 +167,10 @@ class LmdbStore:
     @property
     def digests(self) -> tuple[tuple[int, int], ...]:
         return tuple(self._digests)
+
+    def digest_on_disk(self) -> int | None:
+        """As the last flush kept it; None when none was kept. Raises StartRefused."""
+        return self._environment.read_digest()
 
     def get(self, key: bytes) -> bytes | None:
         if self._failure is not None or self._is_closed:
