@@ -17,6 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from generate_decisions import decisions_page
 from generate_interfaces import cli_page, events_page, http_page
 
 from replicante import config, errors, limits
@@ -72,6 +73,7 @@ def pages() -> dict[Path, str]:
     reference = ROOT / "docs" / "reference"
     whole = {
         reference / "cli.md": cli_page(),
+        reference / "decisions.md": decisions_page(),
         reference / "errors.md": errors_page(),
         reference / "events.md": events_page(),
         reference / "http.md": http_page(),

@@ -416,6 +416,9 @@ RECORD_CHANGES_MAX = 1_000
 """Changes of one cycle: applied without a pause, as the operations of a batch."""
 RECORDS_DROPPED_MAX = 200
 """Records of a cluster that one command removes: a large one goes in several entries."""
+WATCHFUL_INTERVAL_MS = 500
+"""Between two looks while something is suspected or under way: the declared interval is for quiet
+times."""
 SEARCH_MATCHERS_MAX = 32
 """Matchers of one node search."""
 SEARCH_VALUES_MAX = 256

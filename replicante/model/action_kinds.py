@@ -3,6 +3,9 @@
 Called by `orchestrate` (which asks for them) and by `agents` (which carry them out). A kind is
 `{domain}/{name}`; `replicante.io` and all below it is ours. The first four are the original's.
 
+Where the declared policy protects writes, the actions that give a node its role carry
+`protect_writes: true`: as a primary it is to refuse writes that no copy hears of.
+
 Every kind is a wish for a state, not a movement: an agent that finds the state reached already
 answers DONE, so that a repeat after a crash does nothing twice.
 """

@@ -22,14 +22,19 @@ class ShardRole(enum.StrEnum):
 
 
 class Sight(enum.StrEnum):
-    """What a copy of a shard sees of the node it follows: the testimony of a second witness."""
+    """What a copy of a shard sees of the node it follows: the testimony of a second witness.
+
+    It is about now. A link that is merely open proves nothing: a stopped process keeps it open for
+    minutes. So whoever reports UP has heard from the other end within a second or two, or has just
+    asked it and got an answer.
+    """
 
     UP = "up"
-    """The replication link is up and was heard on."""
+    """It was heard just now, on the link or by asking."""
     DOWN = "down"
-    """The link is down; why is not known."""
+    """It is not heard; why is not known."""
     REFUSED = "refused"
-    """The link is down and a new connection was refused: no process listens there."""
+    """It is not heard and a new connection was refused: no process listens there."""
     UNKNOWN = "unknown"
     """The agent does not say."""
 

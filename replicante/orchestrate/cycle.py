@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from replicante.limits import WATCHFUL_INTERVAL_MS
 from replicante.model.actions import NAction, OAction, OActionPhase
 from replicante.model.change import Change, ChangeCode
 from replicante.model.cluster_declaration import Step
@@ -85,6 +86,8 @@ class CycleResult:
     """None: it did not come to decide."""
     report: OrchestrateReport
     conditions: tuple[ConditionRecord, ...] = ()
+    next_look_ms: int
+    """From now until the next cycle is wanted."""
 
 
 def run_cycle(inputs: CycleInputs) -> CycleResult:
@@ -92,11 +95,20 @@ def run_cycle(inputs: CycleInputs) -> CycleResult:
     overtaken = _overtaken(inputs)
     if overtaken is not None:
         # Another worker is in charge: this one must not write, not even its report.
-        return CycleResult(decision=None, report=_report(inputs, is_success=False, error=overtaken))
+        return CycleResult(
+            decision=None,
+            report=_report(inputs, is_success=False, error=overtaken),
+            next_look_ms=inputs.spec.interval_ms,
+        )
     refusal = _refusal(inputs)
     if refusal is not None:
         report = _report(inputs, is_success=False, error=refusal)
-        return CycleResult(decision=None, report=report, changes=(change(None, report, None),))
+        return CycleResult(
+            decision=None,
+            report=report,
+            changes=(change(None, report, None),),
+            next_look_ms=inputs.spec.interval_ms,
+        )
     before = build_view(
         spec=inputs.spec,
         discovery=inputs.discovery,
@@ -270,7 +282,18 @@ def _finish(
         decision=decision,
         report=report,
         conditions=conditions,
+        next_look_ms=_next_look_ms(inputs.spec, situation.view, state),
     )
+
+
+def _next_look_ms(spec: ClusterSpec, view: ClusterView, state: ConvergeState) -> int:
+    """Soon while a suspicion needs more looks or an action moves; else as declared."""
+    moves = any(it.may_be_at_agent for it in view.nactions) or any(
+        it.phase is OActionPhase.RUNNING for it in view.oactions
+    )
+    if state.suspicions or moves:
+        return min(spec.interval_ms, WATCHFUL_INTERVAL_MS)
+    return spec.interval_ms
 
 
 def _decision(

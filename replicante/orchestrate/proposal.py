@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from replicante.model.action_kinds import DISRUPTIVE_KINDS, ROLE_KINDS
 from replicante.model.actions import NAction, OAction, OActionPhase, Requester
 from replicante.model.cluster_declaration import Step
-from replicante.model.cluster_spec import Mode
+from replicante.model.cluster_spec import ClusterSpec, Mode
 from replicante.model.codec import Value, encode_value
 from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import CandidateRecord, ForcedOption, Loss
@@ -112,6 +112,11 @@ class StepResult:
 
 def idle(reason: str) -> StepResult:
     return StepResult(idle=reason)
+
+
+def protection(spec: ClusterSpec) -> dict[str, Value]:
+    """What the declared policy adds to the args of actions that give a node its role."""
+    return {"protect_writes": True} if spec.declaration.policies.is_protecting_writes else {}
 
 
 def is_wish(action: NAction | OAction) -> bool:

@@ -16,7 +16,7 @@ from replicante.model.shard import Sight
 from replicante.orchestrate.candidates import Candidate, best, candidates
 from replicante.orchestrate.converge.failover import promotion
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict
-from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation
+from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation, protection
 
 
 def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
@@ -41,6 +41,7 @@ def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
             "node": situation.view.nodes[chosen.node_id].member_address,
             "node_id": chosen.node_id,
             "timeout_ms": SWITCHOVER_MS_MAX,
+            **protection(situation.view.spec),
         },
         touches=(chosen.node_id,),
         shard_id=primary.shard_id,
@@ -65,7 +66,7 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
     primary, chosen = asked
     if primary.verdict is PrimaryVerdict.PRESENT:
         return f"{primary.node_id} is there and healthy: ask for a switchover, which loses nothing"
-    return promotion(primary, chosen, accepted_loss=accepted, cause=action.action_id)
+    return promotion(situation, primary, chosen, accepted_loss=accepted, cause=action.action_id)
 
 
 def _asked(action: OAction, situation: Situation) -> tuple[Primary, Candidate] | str:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from orchestrate_builders import (
     CLUSTER,
-    NS,
     FakeNode,
     World,
     against,
@@ -313,62 +312,3 @@ def test_a_store_that_is_down_is_repaired_not_replaced():
     for _ in range(5):
         result = world.cycle(after_ms=60_000)
     assert outcomes(result, "replace_node") == []
-
-
-# --- modes --------------------------------------------------------------------
-
-
-def test_observe_says_what_would_have_been_done():
-    world = replicated(spec=make_spec(mode="observe"))
-    kill_store(world)
-    result = world.cycle()
-    assert result.submissions == () and world.nactions == []
-    assert outcomes(result, "failover") == ["would_do"]
-    assert against(result, "failover") == {"mode_active"}
-
-
-def test_an_ended_mode_acts_no_more():
-    until = {"mode": "active", "until": "2026-12-05T00:00:30Z"}
-    world = replicated(spec=make_spec(mode=until))
-    world.cycle(after_ms=30_000)
-    kill_store(world)
-    assert outcomes(world.cycle(), "failover") == ["would_do"]
-
-
-def test_planned_work_waits_for_its_window_a_recovery_does_not():
-    window = {"days": ["mon"], "start": "02:00", "duration": "1h"}
-    declared = {"maintenance_windows": [window], "expand": {"mode": "Join"}}
-    world = replicated(spec=make_spec(**declared))
-    world.nodes["n4"] = virgin("n4")
-    world.rediscover()
-    assert against(world.cycle(), "cluster_expand") == {"maintenance_window"}
-    kill_store(world)
-    assert outcomes(world.cycle(), "failover") == ["done"]
-
-
-def test_beside_sentinel_roles_are_left_alone():
-    world = replicated(controllers=("sentinel",))
-    kill_store(world)
-    for _ in range(5):
-        result = world.cycle(after_ms=10_000)
-    assert world.sent == [] and "no_foreign_controller" in against(result, "failover")
-    assert "foreign_controller" in condition_names(result)
-
-
-def test_unfenced_agents_are_acted_on_only_when_that_is_declared():
-    for is_allowed, expected in ((False, "denied"), (True, "done")):
-        world = replicated(spec=make_spec(allow_unfenced=is_allowed), is_fenced=False)
-        kill_store(world)
-        result = world.cycle()
-        assert outcomes(result, "failover") == [expected]
-        assert result.decision.unfenced == ("n1", "n2", "n3")
-
-
-def test_required_approval_holds_every_act():
-    world = replicated(spec=make_spec(approval="required"))
-    kill_store(world)
-    for _ in range(3):
-        result = world.cycle(after_ms=20_000)
-        assert outcomes(result, "failover") == ["awaits_approval"]
-    assert result.submissions == () and len(world.nactions) == 1
-    assert (world.nactions[0].ns_id, world.nactions[0].cluster_id) == (NS, CLUSTER)

@@ -10,7 +10,7 @@ from replicante.model.action_kinds import CLUSTER_ADD, CLUSTER_JOIN
 from replicante.model.cluster_declaration import ExpandMode, Step
 from replicante.model.node import NodeStatus
 from replicante.model.shard import ShardRole
-from replicante.orchestrate.proposal import Proposal, Situation, StepResult, idle
+from replicante.orchestrate.proposal import Proposal, Situation, StepResult, idle, protection
 from replicante.orchestrate.search import search_nodes
 from replicante.orchestrate.view import ClusterView
 
@@ -70,7 +70,7 @@ def _expansion(
         step=Step.CLUSTER_EXPAND,
         action_kind=CLUSTER_ADD if is_add else CLUSTER_JOIN,
         node_id=member if is_add else joining,
-        args={"node": address},
+        args={"node": address, **protection(view.spec)},
         touches=(joining if is_add else member,),
         effect=f"{member} admits {joining}" if is_add else f"{joining} joins through {member}",
     )

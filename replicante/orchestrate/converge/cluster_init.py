@@ -8,7 +8,7 @@ from __future__ import annotations
 from replicante.model.action_kinds import CLUSTER_INIT
 from replicante.model.cluster_declaration import InitialiseMode, Step
 from replicante.model.node import NodeStatus
-from replicante.orchestrate.proposal import Proposal, Situation, StepResult, idle
+from replicante.orchestrate.proposal import Proposal, Situation, StepResult, idle, protection
 from replicante.orchestrate.search import search_nodes
 
 
@@ -39,7 +39,7 @@ def propose_cluster_init(situation: Situation) -> StepResult:
                 step=Step.CLUSTER_INIT,
                 action_kind=CLUSTER_INIT,
                 node_id=chosen,
-                args=dict(args) if isinstance(args, dict) else {},
+                args={**(args if isinstance(args, dict) else {}), **protection(view.spec)},
                 touches=tuple(it for it in view.node_ids if it != chosen),
                 effect=f"begin the cluster on {chosen}",
             ),

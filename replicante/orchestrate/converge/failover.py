@@ -13,7 +13,14 @@ from replicante.model.cluster_declaration import Step
 from replicante.model.decision import ForcedOption
 from replicante.orchestrate.candidates import Candidate, best, candidates
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict
-from replicante.orchestrate.proposal import Proposal, Purpose, Situation, StepResult, idle
+from replicante.orchestrate.proposal import (
+    Proposal,
+    Purpose,
+    Situation,
+    StepResult,
+    idle,
+    protection,
+)
 
 _WANTING = (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
 
@@ -30,7 +37,7 @@ def propose_failover(situation: Situation) -> StepResult:
         if chosen is None:
             stuck[shard_id] = _nobody(primary, found)
         else:
-            proposals.append(promotion(primary, chosen))
+            proposals.append(promotion(situation, primary, chosen))
             options += _options(situation, primary, found)
     if proposals:
         return StepResult(
@@ -45,6 +52,7 @@ def propose_failover(situation: Situation) -> StepResult:
 
 
 def promotion(
+    situation: Situation,
     primary: Primary,
     chosen: Candidate,
     *,
@@ -61,6 +69,7 @@ def promotion(
             "shard_id": primary.shard_id,
             "replaces": primary.node_id,
             "offset": None if offset is None else offset.value,
+            **protection(situation.view.spec),
         },
         spared=() if primary.node_id is None else (primary.node_id,),
         shard_id=primary.shard_id,

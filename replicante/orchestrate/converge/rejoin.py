@@ -14,7 +14,14 @@ from replicante.model.decision import Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, is_follower
-from replicante.orchestrate.proposal import Proposal, Purpose, Situation, StepResult, idle
+from replicante.orchestrate.proposal import (
+    Proposal,
+    Purpose,
+    Situation,
+    StepResult,
+    idle,
+    protection,
+)
 
 
 def propose_rejoin(situation: Situation) -> StepResult:
@@ -78,7 +85,12 @@ def _rejoin(situation: Situation, copy: Shard, leader: str, why: str) -> Proposa
         step=Step.REJOIN,
         action_kind=STORE_REJOIN,
         node_id=copy.node_id,
-        args={"shard_id": copy.shard_id, "node": address, "node_id": leader},
+        args={
+            "shard_id": copy.shard_id,
+            "node": address,
+            "node_id": leader,
+            **protection(view.spec),
+        },
         touches=(leader,),
         spared=(copy.node_id,),
         shard_id=copy.shard_id,

@@ -1,0 +1,109 @@
+"""Modes, windows, other controllers, unfenced agents, approval: who may act at all, in whole
+cycles."""
+
+from __future__ import annotations
+
+from orchestrate_builders import (
+    CLUSTER,
+    NS,
+    FakeNode,
+    World,
+    against,
+    condition_names,
+    hang_store,
+    kill_store,
+    make_spec,
+    outcomes,
+    replicated,
+)
+
+from replicante.model.node import NodeStatus
+
+
+def virgin(node_id):
+    return FakeNode(node_id, status=NodeStatus.NOT_IN_CLUSTER, role=None)
+
+
+def test_observe_says_what_would_have_been_done():
+    world = replicated(spec=make_spec(mode="observe"))
+    kill_store(world)
+    result = world.cycle()
+    assert result.submissions == () and world.nactions == []
+    assert outcomes(result, "failover") == ["would_do"]
+    assert against(result, "failover") == {"mode_active"}
+
+
+def test_an_ended_mode_acts_no_more():
+    until = {"mode": "active", "until": "2026-12-05T00:00:30Z"}
+    world = replicated(spec=make_spec(mode=until))
+    world.cycle(after_ms=30_000)
+    kill_store(world)
+    assert outcomes(world.cycle(), "failover") == ["would_do"]
+
+
+def test_planned_work_waits_for_its_window_a_recovery_does_not():
+    window = {"days": ["mon"], "start": "02:00", "duration": "1h"}
+    declared = {"maintenance_windows": [window], "expand": {"mode": "Join"}}
+    world = replicated(spec=make_spec(**declared))
+    world.nodes["n4"] = virgin("n4")
+    world.rediscover()
+    assert against(world.cycle(), "cluster_expand") == {"maintenance_window"}
+    kill_store(world)
+    assert outcomes(world.cycle(), "failover") == ["done"]
+
+
+def test_beside_sentinel_roles_are_left_alone():
+    world = replicated(controllers=("sentinel",))
+    kill_store(world)
+    for _ in range(5):
+        result = world.cycle(after_ms=10_000)
+    assert world.sent == [] and "no_foreign_controller" in against(result, "failover")
+    assert "foreign_controller" in condition_names(result)
+
+
+def test_unfenced_agents_are_acted_on_only_when_that_is_declared():
+    for is_allowed, expected in ((False, "denied"), (True, "done")):
+        world = replicated(spec=make_spec(allow_unfenced=is_allowed), is_fenced=False)
+        kill_store(world)
+        result = world.cycle()
+        assert outcomes(result, "failover") == [expected]
+        assert result.decision.unfenced == ("n1", "n2", "n3")
+
+
+def test_required_approval_holds_every_act():
+    world = replicated(spec=make_spec(approval="required"))
+    kill_store(world)
+    for _ in range(3):
+        result = world.cycle(after_ms=20_000)
+        assert outcomes(result, "failover") == ["awaits_approval"]
+    assert result.submissions == () and len(world.nactions) == 1
+    assert (world.nactions[0].ns_id, world.nactions[0].cluster_id) == (NS, CLUSTER)
+
+
+def test_the_protective_policy_travels_with_every_role():
+    spec = make_spec(
+        policies={"protect_writes": True},
+        initialise={"mode": "SingleNode"},
+        expand={"mode": "Join"},
+        graces={"init": "1s", "expand": "1s"},
+    )
+    world = World(virgin("n1"), virgin("n2"), virgin("n3"), spec=spec)
+    for _ in range(8):
+        world.cycle()
+        world.work()
+    kill_store(world)
+    for _ in range(8):
+        world.cycle(after_ms=3_000)
+        world.work()
+    assert len({it.kind for it in world.sent}) == 4
+    assert all(it.args["protect_writes"] is True for it in world.sent)
+
+
+def test_looks_come_closer_while_something_is_suspected_or_moves():
+    world = replicated()
+    assert world.cycle().next_look_ms == 60_000
+    hang_store(world)
+    assert world.cycle().next_look_ms == 500
+    for _ in range(3):
+        result = world.cycle(after_ms=2_000)
+    assert (len(world.sent), result.next_look_ms) == (1, 500)
