@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -18,6 +19,7 @@ from replicante.cli.render import Output
 from replicante.client import DEFAULT_ENDPOINTS, Client, Consistency, Note, NoteKind, Read, Write
 from replicante.errors import ReplicanteError, RevisionMismatch
 from replicante.wire.durations import parse_duration_ms
+from replicante.wire.values import Json
 
 T = TypeVar("T")
 Command = Callable[..., Any]
@@ -222,3 +224,15 @@ def _tell(note: Note) -> None:
         click.echo(f"lost {note.endpoint}: {note.detail}", err=True)
     elif note.kind is NoteKind.STREAM_RESUMED:
         click.echo(f"goes on at {note.endpoint} {note.detail}", err=True)
+
+
+def parse_json(content: str) -> Json:
+    """The value of an argument. Raises click.UsageError."""
+    try:
+        return json.loads(content, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        raise click.UsageError(f"VALUE is not JSON ({exc}). For a plain text, add --text.") from exc
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

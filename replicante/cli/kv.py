@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import IO, NoReturn
+from typing import IO
 
 import click
 import msgspec
 
 from replicante import limits
 from replicante.cli import render
-from replicante.cli.common import Target, client_options, example, read_options
+from replicante.cli.common import Target, client_options, example, parse_json, read_options
 from replicante.cli.exits import Exit
 from replicante.client import Client, Read
 from replicante.wire.kv import KvItem
 from replicante.wire.txn import TxnAnswer, TxnBody
-from replicante.wire.values import Json
 
 
 @click.group(epilog=example("replicante kv list config/"))
@@ -70,7 +68,7 @@ def put(
 ) -> None:
     """Set KEY to VALUE, which is JSON."""
     content = _content(value, file)
-    body = content if text else _parse(content)
+    body = content if text else parse_json(content)
     item = target.run(
         lambda client: client.kv.put(
             key,
@@ -113,7 +111,7 @@ def txn(body: str | None, *, file: IO[bytes] | None, target: Target) -> None:
 
     Exit code 5 when the comparisons did not hold, whatever `otherwise` did."""
     try:
-        asked = msgspec.convert(_parse(_content(body, file)), TxnBody)
+        asked = msgspec.convert(parse_json(_content(body, file)), TxnBody)
     except msgspec.ValidationError as exc:
         raise click.UsageError(f"The transaction is not valid: {exc}.") from exc
     done = target.run(
@@ -181,14 +179,3 @@ def _content(value: str | None, file: IO[bytes] | None) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise click.UsageError(f"The value is not UTF-8: {exc}.") from exc
-
-
-def _parse(content: str) -> Json:
-    try:
-        return json.loads(content, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as exc:
-        raise click.UsageError(f"VALUE is not JSON ({exc}). For a plain text, add --text.") from exc
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

@@ -33,6 +33,7 @@ COMMANDS = {
     "o-action": "actions:o_action",
     "kv": "kv:kv",
     "lease": "leases:lease",
+    "queue": "queues:queue",
     "events": "events:events",
     "raft": "status:raft",
     "status": "status:status",

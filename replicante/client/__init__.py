@@ -24,13 +24,16 @@ from replicante.client.options import (
     Read,
     Write,
 )
+from replicante.client.worker import Job, Worker
 from replicante.wire.batch import (
+    BatchEnqueue,
     BatchKvDelete,
     BatchKvPut,
     BatchObjectApply,
     BatchObjectDelete,
 )
 from replicante.wire.headers import Consistency
+from replicante.wire.queues import JobBody
 from replicante.wire.txn import (
     TxnAbsent,
     TxnDelete,
@@ -49,6 +52,7 @@ __all__ = [
     "DEFAULT_WRITE",
     "LINEARIZABLE",
     "STALE",
+    "BatchEnqueue",
     "BatchKvDelete",
     "BatchKvPut",
     "BatchObjectApply",
@@ -58,6 +62,8 @@ __all__ = [
     "Consistency",
     "Election",
     "EventFilter",
+    "Job",
+    "JobBody",
     "Leader",
     "Lock",
     "Note",
@@ -73,5 +79,6 @@ __all__ = [
     "TxnRevisionGreater",
     "TxnRevisionLess",
     "TxnValueEquals",
+    "Worker",
     "Write",
 ]

@@ -21,7 +21,9 @@ from replicante.client.locks import Lock
 from replicante.client.members import Members
 from replicante.client.objects import Objects
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.client.queues import Queues
 from replicante.client.transport import Transport
+from replicante.client.worker import Observe, Worker
 from replicante.clock import Clock, SystemClock
 from replicante.entropy import Entropy, SystemEntropy
 from replicante.wire import paths
@@ -75,6 +77,7 @@ class Client:
         self.oactions = Actions(self._calls, kind="oaction")
         self.events = Events(self._calls)
         self.leases = Leases(self._calls)
+        self.queues = Queues(self._calls)
         self.members = Members(self._calls)
 
     async def __aenter__(self) -> Self:
@@ -150,6 +153,27 @@ class Client:
             duration_ms=duration_ms,
             owner=owner,
             wait_ms=wait_ms,
+        )
+
+    def worker(
+        self,
+        name: str,
+        *,
+        concurrency: int = 4,
+        grace_ms: int = 10_000,
+        observe: Observe | None = None,
+    ) -> Worker:
+        """Works on the jobs of queues: `@worker.handler("queue")`, then `await worker.run(stop)`.
+        concurrency: jobs of one queue at a time. grace_ms: what running jobs get at the end.
+        observe: told what became of each job."""
+        return Worker(
+            self,
+            self._calls.clock,
+            self._calls.entropy,
+            name,
+            concurrency=concurrency,
+            grace_ms=grace_ms,
+            observe=observe,
         )
 
     def election(self, name: str) -> Election:

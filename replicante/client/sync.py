@@ -28,10 +28,11 @@ from replicante.client.kv import Kv
 from replicante.client.leases import Leases
 from replicante.client.members import Members
 from replicante.client.objects import Objects
+from replicante.client.queues import Queues
 
 T = TypeVar("T")
-NOUNS = (Kv, Objects, Clusters, Actions, Events, Leases, Members)
-ASYNC_ONLY = frozenset(("lock", "election"))
+NOUNS = (Kv, Objects, Clusters, Actions, Events, Leases, Members, Queues)
+ASYNC_ONLY = frozenset(("lock", "election", "worker"))
 """They cancel the code under them, which only an event loop can: use `client.leases` instead."""
 
 

@@ -1,0 +1,241 @@
+"""`replicante queue`: what waits, sending and receiving by hand, dead letters, pause, purge."""
+
+from __future__ import annotations
+
+import click
+
+from replicante import limits
+from replicante.cli import render
+from replicante.cli.common import (
+    Duration,
+    Target,
+    client_options,
+    example,
+    parse_json,
+    read_options,
+)
+from replicante.client import Client, Read
+from replicante.wire.durations import format_duration_ms
+from replicante.wire.queues import Claimed, JobItem, JobsMoved, QueueItem
+
+
+@click.group(epilog=example("replicante queue list", "replicante queue send mail '\"hello\"'"))
+def queue() -> None:
+    """Queues of work: list, peek, send, receive, dead letters, redrive, pause, resume, purge."""
+
+
+@queue.command("list", epilog=example("replicante queue list", "replicante queue list mail"))
+@click.argument("prefix", default="")
+@client_options
+@read_options
+def list_(prefix: str, *, target: Target, read: Read) -> None:
+    """Print the queues that hold anything or are paused, and whose names start with PREFIX."""
+
+    async def collect(client: Client) -> list[QueueItem]:
+        return [item async for item in client.queues.list(prefix, read=read)]
+
+    items = target.run(collect)
+    target.show(items, text=lambda: _queues(items))
+
+
+@queue.command(epilog=example("replicante queue peek mail", "replicante queue peek mail --limit 5"))
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, limits.PAGE_ITEMS_MAX), default=20)
+@client_options
+@read_options
+def peek(name: str, *, limit: int, target: Target, read: Read) -> None:
+    """Print the oldest jobs of the queue NAME without claiming them."""
+    page = target.run(lambda client: client.queues.peek(name, limit=limit, read=read))
+    target.show(page.items, text=lambda: _jobs(page.items))
+
+
+@queue.command(epilog=example("replicante queue dlq mail"))
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, limits.PAGE_ITEMS_MAX), default=20)
+@client_options
+@read_options
+def dlq(name: str, *, limit: int, target: Target, read: Read) -> None:
+    """Print the dead letters of the queue NAME, with how their last attempt ended."""
+    page = target.run(lambda client: client.queues.peek(name, is_dead=True, limit=limit, read=read))
+    target.show(page.items, text=lambda: _jobs(page.items))
+
+
+@queue.command(
+    epilog=example(
+        'replicante queue send mail \'{"to": "ada"}\'',
+        "replicante queue send mail '\"later\"' --delay 10m --priority 5 --dedup digest",
+    )
+)
+@click.argument("name")
+@click.argument("body")
+@click.option("--delay", type=Duration(), default="0s", help="Not claimed before.")
+@click.option("--priority", type=int, default=0, help="The highest is claimed first.")
+@click.option("--group", help="Its jobs are claimed in order, one at a time.")
+@click.option("--dedup", help="While a job with it is not done, no other is added.")
+@click.option("--max-attempts", type=int, help="Claims before it is a dead letter.")
+@client_options
+def send(
+    name: str,
+    body: str,
+    *,
+    delay: int,
+    priority: int,
+    group: str | None,
+    dedup: str | None,
+    max_attempts: int | None,
+    target: Target,
+) -> None:
+    """Add a job with the JSON value BODY to the queue NAME, and print its id."""
+    value = parse_json(body)
+    added = target.run(
+        lambda client: client.queues.send(
+            name,
+            value,
+            delay_ms=delay,
+            priority=priority,
+            group=group,
+            dedup=dedup,
+            max_attempts=max_attempts,
+            write=target.write,
+        )
+    )
+    target.show(
+        added, text=lambda: render.pairs([("id", added.id), ("new", str(added.is_new).lower())])
+    )
+
+
+@queue.command(
+    epilog=example("replicante queue receive mail", "replicante queue receive mail --keep 5m")
+)
+@click.argument("name")
+@click.option("--wait", type=Duration(), default="0s", help="How long to wait for a job.")
+@click.option("--keep", type=Duration(), help="Keep the claim so long instead of acknowledging.")
+@client_options
+def receive(name: str, *, wait: int, keep: int | None, target: Target) -> None:
+    """Take one job of the queue NAME, print it, and acknowledge it.
+
+    With --keep it is only claimed: whoever has its token may acknowledge it within that time.
+    """
+    if wait > limits.CLAIM_WAIT_MS_MAX:
+        longest = format_duration_ms(limits.CLAIM_WAIT_MS_MAX)
+        raise click.UsageError(f"--wait is at most {longest}.")
+
+    async def take(client: Client) -> list[Claimed]:
+        claimed = await client.queues.claim(
+            name,
+            wait_ms=wait,
+            visibility_ms=limits.JOB_VISIBILITY_MS_DEFAULT if keep is None else keep,
+            worker="replicante queue receive",
+            write=target.write,
+        )
+        if keep is None:
+            for job in claimed:
+                await client.queues.ack(name, job.id, job.token)
+        return list(claimed)
+
+    jobs = target.run(take)
+    target.show(jobs, text=lambda: _claimed(jobs))
+
+
+@queue.command(epilog=example("replicante queue redrive mail"))
+@click.argument("name")
+@click.argument("ids", nargs=-1)
+@client_options
+def redrive(name: str, ids: tuple[str, ...], *, target: Target) -> None:
+    """Let dead letters of the queue NAME wait again: those with IDS, or the oldest thousand."""
+    moved = target.run(lambda client: client.queues.redrive(name, ids=ids, write=target.write))
+    target.show(moved, text=lambda: _moved(moved))
+
+
+@queue.command(epilog=example("replicante queue pause mail --reason 'the relay is down'"))
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; an event keeps it.")
+@client_options
+def pause(name: str, *, reason: str, target: Target) -> None:
+    """Let nothing be claimed from the queue NAME until it is resumed."""
+    changed = target.run(
+        lambda client: client.queues.pause(name, reason=reason, write=target.write)
+    )
+    target.show(changed, text=lambda: render.pairs([("paused", changed.name)]))
+
+
+@queue.command(epilog=example("replicante queue resume mail"))
+@click.argument("name")
+@client_options
+def resume(name: str, *, target: Target) -> None:
+    """Let jobs of the queue NAME be claimed again."""
+    changed = target.run(lambda client: client.queues.resume(name, write=target.write))
+    target.show(changed, text=lambda: render.pairs([("resumed", changed.name)]))
+
+
+@queue.command(epilog=example("replicante queue purge mail --reason 'test data'"))
+@click.argument("name")
+@click.option("--dead", is_flag=True, help="The dead letters instead of what waits.")
+@click.option("--reason", required=True, help="Why; an event keeps it.")
+@client_options
+def purge(name: str, *, dead: bool, reason: str, target: Target) -> None:
+    """Remove all jobs of the queue NAME that wait; what is claimed stays."""
+
+    async def remove(client: Client) -> JobsMoved:
+        moved = 0
+        while True:
+            step = await client.queues.purge(name, reason=reason, is_dead=dead, write=target.write)
+            moved += step.moved
+            if not step.left or not step.moved:
+                return JobsMoved(moved=moved, left=step.left)
+
+    removed = target.run(remove)
+    target.show(removed, text=lambda: _moved(removed))
+
+
+def _queues(items: list[QueueItem]) -> str:
+    return render.table(
+        ("QUEUE", "READY", "WAITING", "CLAIMED", "DEAD", "OLDEST", "PAUSED"),
+        [
+            (
+                item.name,
+                str(item.ready),
+                str(item.waiting),
+                str(item.claimed),
+                str(item.dead),
+                item.oldest_age or "-",
+                item.paused_reason if item.paused else "-",
+            )
+            for item in items
+        ],
+    )
+
+
+def _jobs(items: tuple[JobItem, ...]) -> str:
+    return render.table(
+        ("JOB", "STATE", "DUE IN", "ATTEMPTS", "LAST", "BODY"),
+        [
+            (
+                item.id,
+                item.state,
+                item.due_in,
+                f"{item.attempts}/{item.max_attempts}",
+                _last(item),
+                render.json_line(item.body),
+            )
+            for item in items
+        ],
+    )
+
+
+def _last(item: JobItem) -> str:
+    if not item.history:
+        return "-"
+    last = item.history[-1]
+    return f"{last.how}: {last.reason}" if last.reason else last.how
+
+
+def _claimed(jobs: list[Claimed]) -> str:
+    return render.table(
+        ("JOB", "ATTEMPT", "TOKEN", "BODY"),
+        [(job.id, str(job.attempt), job.token, render.json_line(job.body)) for job in jobs],
+    )
+
+
+def _moved(moved: JobsMoved) -> str:
+    return render.pairs([("moved", str(moved.moved)), ("left", str(moved.left))])

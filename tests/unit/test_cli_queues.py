@@ -1,0 +1,63 @@
+"""`replicante queue`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cli_harness import Terminal, api_in_thread
+
+from replicante.testing.fake_peer import FakePeer
+
+
+@pytest.fixture
+def terminal(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with api_in_thread(FakePeer()) as url:
+        monkeypatch.setenv("REPLICANTE_ENDPOINTS", url)
+        yield Terminal(capsys)
+
+
+def shown(terminal, *arguments):
+    said = terminal.run("queue", *arguments, "-o", "json")
+    assert said.code == 0, said
+    return json.loads(said.out)
+
+
+def test_a_job_is_sent_peeked_at_and_received(terminal):
+    added = shown(terminal, "send", "mail", '{"to": "ada"}', "--priority", "5")
+    assert added["is_new"]
+    assert "mail" in terminal.run("queue", "list").out
+    assert '{"to":"ada"}' in terminal.run("queue", "peek", "mail").out
+    received = terminal.run("queue", "receive", "mail")
+    assert (received.code, added["id"] in received.out) == (0, True)
+    assert shown(terminal, "list") == []
+
+
+def test_a_received_job_may_be_kept(terminal):
+    shown(terminal, "send", "mail", "1")
+    (kept,) = shown(terminal, "receive", "mail", "--keep", "5m")
+    assert kept["expires_in"] == "5m"
+    assert shown(terminal, "list")[0]["claimed"] == 1
+    assert shown(terminal, "receive", "mail") == []
+
+
+def test_a_body_that_is_no_json_is_a_wrong_usage(terminal):
+    assert terminal.run("queue", "send", "mail", "hello").code == 2
+
+
+def test_a_queue_is_paused_and_resumed(terminal):
+    shown(terminal, "send", "mail", "1")
+    assert terminal.run("queue", "pause", "mail", "--reason", "relay down").code == 0
+    assert "relay down" in terminal.run("queue", "list").out
+    assert shown(terminal, "receive", "mail") == []
+    assert terminal.run("queue", "resume", "mail").code == 0
+    assert len(shown(terminal, "receive", "mail")) == 1
+
+
+def test_a_purge_goes_on_until_nothing_waits(terminal, monkeypatch):
+    for number in range(3):
+        shown(terminal, "send", "mail", str(number))
+    assert shown(terminal, "purge", "mail", "--reason", "test data") == {"moved": 3, "left": 0}
+    assert shown(terminal, "dlq", "mail") == []
+    assert shown(terminal, "redrive", "mail") == {"moved": 0, "left": 0}
