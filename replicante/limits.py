@@ -426,6 +426,20 @@ SEARCH_VALUES_MAX = 256
 SEARCH_SORTS_MAX = 16
 """Sort rules of one node search."""
 
+# --- agents ------------------------------------------------------------
+AGENT_ACTIONS_WAITING_MAX = 50
+"""Actions of one agent that did not end; more are refused: one is carried out at a time."""
+AGENT_ACTIONS_LISTED_MAX = 50
+"""Items of one list of actions, as the original's."""
+AGENT_ACTIONS_KEPT_MS = 14 * 24 * 3_600 * 1_000
+"""Ended actions can be asked for during two weeks, as the original's."""
+AGENT_STEP_MS_MAX = 60_000
+"""One step of an action; what takes longer is several steps."""
+AGENT_STORE_CALL_MS_MAX = 2_000
+"""A store that does not answer its own agent by then is unavailable: less than a caller waits."""
+AGENT_REQUEST_BYTES_MAX = 256 * KIB
+"""Arguments and metadata of one action."""
+
 assert ENTRY_BYTES_MAX >= COMMAND_BYTES_MAX + 16 * KIB, "the largest command fits an entry"
 assert ENTRY_COMMANDS_MAX * 15 < 1 << 16, "ordinals of an entry fit into a stamp"
 assert HEARTBEAT_MS * 3 < ELECTION_MS_MIN < ELECTION_MS_MAX

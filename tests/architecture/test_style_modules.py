@@ -19,14 +19,19 @@ FOREIGN = {
     ),
     "pysyncobj": ("replicante/raft/engine", "replicante/raft/upstream_parts.py"),
     "click": ("replicante/cli/",),
-    "aiohttp": ("replicante/api/", "replicante/client/", "replicante/server.py"),
+    "aiohttp": (
+        "replicante/api/",
+        "replicante/client/",
+        "replicante/server.py",
+        "replicante/agents/",
+    ),
     "structlog": (
         "replicante/telemetry/",
         "replicante/server.py",
         "replicante/api/",
         "replicante/cli/",
     ),
-    "prometheus_client": ("replicante/telemetry/",),
+    "prometheus_client": ("replicante/telemetry/", "replicante/agents/sdk/metrics.py"),
     "uvloop": ("replicante/server.py", "replicante/cli/"),
 }
 """A library is known where it is adapted; elsewhere its types and errors would leak."""

@@ -1,0 +1,1 @@
+"""The agents beside the data store nodes: how they are asked, and what their answers mean."""

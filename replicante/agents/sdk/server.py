@@ -1,0 +1,229 @@
+"""Answers the agent protocol over HTTP. Called by `agent`.
+
+Paths and fields are those of the original's newer generation. Ours beside them: the epoch of every
+call, which is on the disk before the call is answered and is repeated in the answer; the catalogue,
+`deadline_time`, history and cancel of actions; the check `can-stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from aiohttp import web
+
+from replicante.agents.sdk.action_store import ActionStore
+from replicante.agents.sdk.catalogue import Catalogue
+from replicante.agents.sdk.metrics import AgentMetrics
+from replicante.agents.sdk.settings import AgentSettings
+from replicante.agents.sdk.store import Store, StoreUnavailable
+from replicante.agents.sdk.values import KeptAction, Order, Refusal
+from replicante.clock import Clock
+from replicante.entropy import Entropy
+from replicante.limits import (
+    AGENT_REQUEST_BYTES_MAX,
+    AGENT_STORE_CALL_MS_MAX,
+    INTEGER_MAX,
+    NAME_BYTES_MAX,
+)
+from replicante.model.civil_time import parse_rfc3339_ms
+from replicante.model.codec import Value
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PREFIX = "/api/unstable"
+EPOCH_HEADER = "Replicante-Epoch"
+
+
+class AgentServer:
+    def __init__(
+        self,
+        *,
+        settings: AgentSettings,
+        store: Store,
+        actions: ActionStore,
+        catalogue: Catalogue,
+        metrics: AgentMetrics,
+        clock: Clock,
+        entropy: Entropy,
+        wake: Callable[[], None],
+    ) -> None:
+        """wake: called when there may be something to do."""
+        self._settings = settings
+        self._store = store
+        self._actions = actions
+        self._catalogue = catalogue
+        self._metrics = metrics
+        self._clock = clock
+        self._entropy = entropy
+        self._wake = wake
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guarded], client_max_size=AGENT_REQUEST_BYTES_MAX)
+        app.add_routes(
+            [
+                web.get(f"{PREFIX}/info/node", self._node),
+                web.get(f"{PREFIX}/info/store", self._store_info),
+                web.get(f"{PREFIX}/info/shards", self._shards),
+                web.get(f"{PREFIX}/checks/can-stop", self._can_stop),
+                web.post(f"{PREFIX}/action", self._submit),
+                web.get(f"{PREFIX}/action/{{id}}", self._action),
+                web.post(f"{PREFIX}/action/{{id}}/cancel", self._cancel),
+                web.get(f"{PREFIX}/actions/available", self._available),
+                web.get(f"{PREFIX}/actions/queue", self._queue),
+                web.get(f"{PREFIX}/actions/finished", self._finished),
+                web.get("/metrics", self._scrape),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Fences every call, and turns refusals into answers."""
+        try:
+            epoch = _epoch_of(request.headers)
+            await self._actions.raise_epoch(epoch)
+            response = await handler(request)
+            if epoch is not None:
+                response.headers[EPOCH_HEADER] = str(epoch)
+        except Refusal as exc:
+            response = _error(exc.status, exc.message)
+        except web.HTTPException as exc:
+            response = _error(exc.status, exc.reason)
+        route = request.match_info.route.resource
+        name = "none" if route is None else route.canonical
+        self._metrics.requests.labels(route=name, status=str(response.status)).inc()
+        return response
+
+    async def _node(self, _request: web.Request) -> web.Response:
+        said = (await self._ask("node", self._store.node)).to_value()
+        version = {"number": self._settings.version, "checkout": "", "taint": ""}
+        return _answer({**said, "agent_version": version, "node_id": self._settings.node_id})
+
+    async def _store_info(self, _request: web.Request) -> web.Response:
+        return _answer((await self._ask("store", self._store.store)).to_value())
+
+    async def _shards(self, _request: web.Request) -> web.Response:
+        shards = await self._ask("shards", self._store.shards)
+        return _answer({"shards": [shard.to_value() for shard in shards]})
+
+    async def _can_stop(self, _request: web.Request) -> web.Response:
+        return _answer((await self._ask("can_stop", self._store.can_stop)).to_value())
+
+    async def _submit(self, request: web.Request) -> web.Response:
+        self._expect_taken()
+        order = _order(await _body(request), entropy=self._entropy, clock=self._clock)
+        self._catalogue.check(order.kind, order.args)
+        now_ms = self._clock.wall_ms()
+        await self._actions.submit(order, epoch=_epoch_of(request.headers), now_ms=now_ms)
+        self._wake()
+        return _answer({"id": order.action_id})
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        self._expect_taken()
+        action = await self._actions.cancel(
+            request.match_info["id"], epoch=_epoch_of(request.headers), now_ms=self._clock.wall_ms()
+        )
+        self._wake()
+        return _answer(_line(action))
+
+    async def _action(self, request: web.Request) -> web.Response:
+        found = await self._actions.get(request.match_info["id"])
+        if found is None:
+            return web.Response(status=404)
+        action, history = found
+        return _answer(action.to_wire(history))
+
+    async def _available(self, _request: web.Request) -> web.Response:
+        return _answer(self._catalogue.to_wire())
+
+    async def _queue(self, _request: web.Request) -> web.Response:
+        return _answer({"actions": [_line(item) for item in await self._actions.unfinished()]})
+
+    async def _finished(self, _request: web.Request) -> web.Response:
+        return _answer({"actions": [_line(item) for item in await self._actions.finished()]})
+
+    async def _scrape(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.render(), content_type="text/plain")
+
+    async def _ask(self, op: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Raises Refusal when the store does not answer in time."""
+        try:
+            with self._metrics.store_seconds.labels(op=op).time():
+                async with asyncio.timeout(AGENT_STORE_CALL_MS_MAX / 1_000):
+                    return await call()
+        except (StoreUnavailable, TimeoutError) as exc:
+            self._metrics.store_errors.labels(op=op).inc()
+            text = str(exc) or f"no answer within {AGENT_STORE_CALL_MS_MAX} ms"
+            raise Refusal(503, f"the store is unavailable: {text}") from exc
+
+    def _expect_taken(self) -> None:
+        if not self._settings.takes_actions:
+            raise Refusal(403, "actions are taken over mutual TLS or on this machine only")
+
+
+def _epoch_of(headers: Mapping[str, str]) -> int | None:
+    text = headers.get(EPOCH_HEADER)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > INTEGER_MAX:
+        raise Refusal(400, f"{EPOCH_HEADER} must be an integer of 63 bits")
+    return int(text)
+
+
+async def _body(request: web.Request) -> dict[str, Value]:
+    try:
+        found = json.loads(await request.read())
+    except (ValueError, RecursionError) as exc:
+        raise Refusal(400, "the body must be JSON") from exc
+    if not isinstance(found, dict):
+        raise Refusal(400, "the body must be a map")
+    return found
+
+
+def _order(body: dict[str, Value], *, entropy: Entropy, clock: Clock) -> Order:
+    kind, action_id = body.get("kind"), body.get("id")
+    if not isinstance(kind, str):
+        raise Refusal(400, "kind must be text")
+    if action_id is None:
+        action_id = entropy.token()
+    elif not isinstance(action_id, str) or not 0 < len(action_id.encode()) <= NAME_BYTES_MAX:
+        raise Refusal(400, f"id must be text of at most {NAME_BYTES_MAX} bytes")
+    metadata = body.get("metadata") or {}
+    if not isinstance(metadata, dict) or not all(isinstance(it, str) for it in metadata.values()):
+        raise Refusal(400, "metadata must be a map of texts")
+    created_ms = _time(body, "created_time")
+    return Order(
+        action_id=action_id,
+        kind=kind,
+        args=body.get("args"),
+        metadata=metadata,
+        created_wall_ms=clock.wall_ms() if created_ms is None else created_ms,
+        deadline_wall_ms=_time(body, "deadline_time"),
+    )
+
+
+def _time(body: Mapping[str, Value], name: str) -> int | None:
+    text = body.get(name)
+    if text is None:
+        return None
+    found = parse_rfc3339_ms(text) if isinstance(text, str) else None
+    if found is None:
+        raise Refusal(400, f"{name} must be a time in UTC as RFC 3339 writes it")
+    return found
+
+
+def _line(action: KeptAction) -> dict[str, Value]:
+    order = action.order
+    return {"id": order.action_id, "kind": order.kind, "phase": str(action.phase)}
+
+
+def _answer(value: dict[str, Value]) -> web.Response:
+    return web.json_response(value)
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": True, "error_msg": message}, status=status)

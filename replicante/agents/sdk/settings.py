@@ -1,0 +1,39 @@
+"""How one agent is set up. Pure; made by the program of an agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTls:
+    """PEM files. client_ca: whoever calls must show a certificate of this authority; None: anybody
+    may read, and no action is taken."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    node_id: str
+    """The one that the platform knows this node by."""
+    data_dir: Path
+    """Holds the actions and the epoch: an agent that loses it forgets whom it must refuse."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes a free one."""
+    tls: AgentTls | None = None
+    version: str = ""
+    """Of the agent's program."""
+
+    @property
+    def takes_actions(self) -> bool:
+        """Whoever may act on a store is known by a certificate or by being on this machine."""
+        if self.tls is not None:
+            return self.tls.client_ca is not None
+        return self.host in LOOPBACK
