@@ -49,7 +49,8 @@ class Engine(ElectingEngine):
         }
         if not self.is_leader:
             return
-        followed = {member.key for member in members if member.key != self.own_key}
+        # In the order of the configuration: a set of texts has another order in each process.
+        followed = [member.key for member in members if member.key != self.own_key]
         fresh = {
             key: Progress(next_index=self.log.last_index + 1, last_ack_ms=self._now_ms)
             for key in followed

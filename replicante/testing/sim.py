@@ -41,6 +41,14 @@ MUST_BE_MET = (
     "leader_replaced_fast",
     "log_trimmed",
     "snapshot_installed",
+    "member_added",
+    "member_promoted",
+    "member_removed",
+    "leader_to_be_removed",
+    "removal_told",
+    "change_made",
+    "change_membership_refused",
+    "change_outcome_unknown",
 )
 """A campaign that never saw one of these has proved less than it says."""
 _MUST_FROM_SEEDS = 100

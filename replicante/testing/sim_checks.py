@@ -14,7 +14,7 @@ from typing import NoReturn
 from replicante import limits
 from replicante.raft import messages as m
 from replicante.raft.log import WriteSet
-from replicante.raft.membership import Configuration, majority
+from replicante.raft.membership import Configuration, majority, read_configuration
 from replicante.raft.records import CommandItem, Record, decode_items
 from replicante.raft.state_machine import EntryKind
 from replicante.testing.clock import Schedule
@@ -59,8 +59,9 @@ class RaftChecks:
         self._schedule = schedule
         self._drift = drift
         self._count = count
-        self._voters = frozenset(voter.key for voter in configuration.voters)
-        self._majority = majority(len(configuration.voters))
+        self.configuration = configuration
+        """The newest that is committed."""
+        self._configuration_index = genesis.index
         self._leaders: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._chains: dict[tuple[int, int], bytes] = {}
@@ -97,7 +98,7 @@ class RaftChecks:
         process, seen_index = self._commits.get(peer.key, (0, 0))
         if process != peer.process:
             seen_index = 0
-        if commit_index != seen_index or self._majority == 1:
+        if commit_index != seen_index or _decides_alone(peer):
             if commit_index < seen_index:
                 self._fail("commit goes back", f"{peer.name}: {seen_index} → {commit_index}")
             self._commits[peer.key] = (peer.process, commit_index)
@@ -168,12 +169,16 @@ class RaftChecks:
 
     def _extend(self, peer: SimPeer, commit_index: int) -> None:
         assert peer.driver is not None
-        if self._majority == 1:
+        # No write was in flight in the step that found it committed: the disk has what counted.
+        configuration = peer.disk.configuration[1]
+        if _decides_alone(peer):
             # Who decides alone counts only what is on its own disk (it applies no more either).
             commit_index = min(commit_index, peer.driver.log.durable_index)
         for index in range(self.committed_index + 1, commit_index + 1):
             record = peer.driver.log.get(index)
             self._count_repeats(record)
+            if record.kind is EntryKind.CONFIGURATION:
+                self._follow(record)
             before = self.ledger[index - 1]
             if record.clock_ms < before.clock_ms or record.term < before.term:
                 self._fail("clock and term grow", f"entry {index}: {record} after {before}")
@@ -182,7 +187,8 @@ class RaftChecks:
             )
         if commit_index > self.committed_index:
             self.committed_index = commit_index
-            self.check_durable(commit_index, "is committed")
+            if not self._is_held(commit_index, configuration):
+                self._fail("durable on a quorum", f"entry {commit_index} is committed too early")
             self._check_clock(commit_index)
 
     def _count_repeats(self, record: Record) -> None:
@@ -209,14 +215,31 @@ class RaftChecks:
         """What was promised is on the disks of a majority at this very instant."""
         if index not in self.ledger:
             self._fail("durable on a quorum", f"entry {index} {why}, and is not committed")
+        # A later configuration counts from its append (thesis §4.1), wherever it is by now.
+        found = [peer.disk.configuration for peer in self._peers.values()]
+        later = [it for place, it in found if place > self._configuration_index]
+        if not any(self._is_held(index, it) for it in (self.configuration, *later)):
+            self._fail("durable on a quorum", f"entry {index} {why}, and is on too few disks")
+
+    def _is_held(self, index: int, configuration: Configuration) -> bool:
+        """A majority of these voters has the entry on disk."""
         chain = self.ledger[index].chain
-        holders = [
-            key
-            for key, peer in self._peers.items()
-            if key in self._voters and peer.disk.holds(index, chain)
-        ]
-        if len(holders) < self._majority:
-            self._fail("durable on a quorum", f"entry {index} {why}, on disk at {holders}")
+        disks = [self._peers[voter.key].disk for voter in configuration.voters]
+        return sum(disk.holds(index, chain) for disk in disks) >= majority(len(disks))
+
+    def _follow(self, record: Record) -> None:
+        """Another configuration is committed; the next one may differ from it by one voter."""
+        before, after = self.configuration, read_configuration(record.payload)
+        self.configuration, self._configuration_index = after, record.index
+        old, new = ({voter.key for voter in it.voters} for it in (before, after))
+        if len(old ^ new) > 1:
+            self._fail("one change at a time", f"entry {record.index}: {old} and then {new}")
+        if new > old:
+            self._count("member_promoted")
+        elif new < old or len(after.learners) < len(before.learners):
+            self._count("member_removed")
+        else:
+            self._count("member_added")
 
     # --- what is about to be written ---------------------------------------------------------
 
@@ -320,6 +343,10 @@ class RaftChecks:
 
     def _fail(self, rule: str, text: str) -> NoReturn:
         raise Violation(rule, text)
+
+
+def _decides_alone(peer: SimPeer) -> bool:
+    return len(peer.disk.configuration[1].voters) == 1
 
 
 def _chain_in_log(peer: SimPeer, index: int) -> bytes | None:

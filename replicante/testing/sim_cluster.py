@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from replicante import limits
@@ -28,6 +28,7 @@ from replicante.testing.sim_clients import Clients
 from replicante.testing.sim_disk import SimDisk
 from replicante.testing.sim_faults import Faults
 from replicante.testing.sim_history import HistoryChecks
+from replicante.testing.sim_members import Operator
 from replicante.testing.sim_network import SimNetwork
 from replicante.testing.sim_options import Options, draw
 from replicante.testing.sim_peer import SimPeer
@@ -75,6 +76,7 @@ class SimCluster:
         self.trace = Trace(self.schedule, keeps_lines=keeps_lines)
         self.counters: Counter[str] = Counter()
         configuration = _configuration(options)
+        everybody = [*configuration.members, *_spares(options, len(configuration.members))]
         genesis = make_record(
             index=1,
             term=0,
@@ -103,13 +105,13 @@ class SimCluster:
             SimPeer(
                 world,
                 member,
-                configuration,
+                everybody,
                 SimDisk(genesis),
                 is_durable=number < options.durable_machines,
             )
-            for number, member in enumerate(configuration.members)
+            for number, member in enumerate(everybody)
         ]
-        self.voters = self.peers[: options.voters_count]
+        self._first_members = self.peers[: len(configuration.members)]
         self.network.connect(self.peers)
         self.raft.watch(self.peers)
         self.faults = Faults(
@@ -123,22 +125,44 @@ class SimCluster:
         self.clients = Clients(
             self.schedule, options, self.history, self.peers, note=self.trace.note
         )
+        self.operator = Operator(
+            self.schedule,
+            options,
+            self.peers,
+            lambda: self.raft.configuration,
+            note=self.trace.note,
+            count=self.count,
+        )
         self._digests: dict[int, int] = {}
         self._digested: dict[str, tuple[int, int]] = {}
 
     def count(self, name: str) -> None:
         self.counters[name] += 1
 
+    @property
+    def voters(self) -> list[SimPeer]:
+        """Of the newest configuration that is committed."""
+        return self._peers_of(self.raft.configuration.voters)
+
+    @property
+    def members(self) -> list[SimPeer]:
+        return self._peers_of(self.raft.configuration.members)
+
+    def _peers_of(self, members: Iterable[Member]) -> list[SimPeer]:
+        keys = {member.key for member in members}
+        return [peer for peer in self.peers if peer.key in keys]
+
     # --- the run -----------------------------------------------------------------------------
 
     def run(self) -> None:
         """Raises Violation, or whatever a peer raised."""
-        for peer in self.peers:
+        for peer in self._first_members:
             peer.start()
         self.clients.begin()
         self.faults.begin()
+        self.operator.begin()
         self.schedule.run(until_us=self.options.safety_ms * 1_000)
-        self.faults.is_on = False
+        self.faults.is_on = self.operator.is_on = False
         self.clients.is_open = False
         Progress(self, Chance(self.options.seed, "progress")).demand()
 
@@ -174,6 +198,7 @@ class SimCluster:
         self.raft.sent(peer, target, message)
 
     def answered(self, peer: SimPeer, effects: d.Effects) -> None:
+        self.operator.told(effects)
         if effects.proposals or effects.reads:
             self.clients.answered(peer, effects)
 
@@ -246,6 +271,11 @@ def _configuration(options: Options) -> Configuration:
         voters=tuple(members[: options.voters_count]),
         learners=tuple(members[options.voters_count :]),
     )
+
+
+def _spares(options: Options, members_count: int) -> list[Member]:
+    numbers = range(members_count + 1, members_count + options.spares_count + 1)
+    return [Member(f"p{number}", f"i{number}", f"sim:{number}") for number in numbers]
 
 
 def _place(error: BaseException) -> str:

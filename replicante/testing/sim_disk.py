@@ -10,7 +10,9 @@ from __future__ import annotations
 from replicante.errors import CorruptData
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
+from replicante.raft.membership import Configuration, read_configuration
 from replicante.raft.records import Record, decode_record
+from replicante.raft.state_machine import EntryKind
 
 _TAIL_BYTES = 1_000
 """So little that old entries are read from the disk again and again."""
@@ -27,15 +29,22 @@ class SimDisk:
         self._marker: Base | None = None
         self._first_index = genesis.index
         self._records = [genesis]
+        self._configurations = [(genesis.index, read_configuration(genesis.payload))]
+        """(index, configuration), as they lie in the log; the first may be from before it."""
 
     def write(self, writes: WriteSet) -> None:
         if writes.truncate_from is not None:
             assert writes.truncate_from > self._first_index
+            while self._configurations[-1][0] >= writes.truncate_from:
+                self._configurations.pop()
             del self._records[writes.truncate_from - self._first_index :]
         for index, stored in writes.records:
             last = self._records[-1]
             assert index == last.index + 1, "the disk would get a hole"
-            self._records.append(decode_record(index, stored, chain_before=last.chain))
+            record = decode_record(index, stored, chain_before=last.chain)
+            self._records.append(record)
+            if record.kind is EntryKind.CONFIGURATION:
+                self._configurations.append((index, read_configuration(record.payload)))
         if writes.base is not None:
             del self._records[: writes.base.index - self._first_index]
             self.base, self._first_index = writes.base, writes.base.index
@@ -77,10 +86,17 @@ class SimDisk:
             del self._records[: base.index - self._first_index]
         else:
             self._records = [base.record()]
+            installed = read_configuration(base.configuration)
+            self._configurations = [(base.configuration_index, installed)]
         self.base, self._first_index, self._marker = base, base.index, None
         return keeps_tail
 
     # --- what checks ask ---------------------------------------------------------------------
+
+    @property
+    def configuration(self) -> tuple[int, Configuration]:
+        """The newest that is durable here, and its index."""
+        return self._configurations[-1]
 
     def holds(self, index: int, chain: bytes) -> bool:
         """The entry is here, or what it did is in the state that the log begins with."""

@@ -123,6 +123,10 @@ class Options:
     log_kept_bytes: int
     save_entries: int
     """Entries after which a machine in memory saves its state."""
+    spares_count: int
+    """Peers that are no members at the beginning, and may be added."""
+    change_gap_us: int
+    """Mean time between changes of the members; 0: they stay."""
     bounds: tuple[tuple[str, int], ...]
     """Names of replicante.limits and what they are in this run."""
 
@@ -140,6 +144,10 @@ def draw(seed: int) -> Options:
     )
     # The last are the real ones: whatever outlasts a timeout has to grow with them.
     pace = max(election_ms_min // 100, 1)
+    # Of their own stream: whoever changes members meets the faults of runs that do not.
+    life = Chance(seed, "members")
+    spares_count = life.weighted([(0, 60), (2, 15), (4, 25)])
+    change_gap_us = pace * life.pick([30_000, 120_000, 400_000]) if spares_count else 0
     return Options(
         seed=seed,
         voters_count=voters_count,
@@ -175,6 +183,8 @@ def draw(seed: int) -> Options:
         log_kept_bytes=chance.pick([1, 1_500, 64 << 20]),
         save_entries=chance.pick([4, 30, 1 << 40]),
         bounds=_draw_bounds(chance, election_ms_min),
+        spares_count=spares_count,
+        change_gap_us=change_gap_us,
     )
 
 

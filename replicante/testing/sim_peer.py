@@ -6,13 +6,16 @@ early, answer, write, barrier, `persisted`, send late. A process may end between
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from replicante.raft import driver as d
 from replicante.raft import messages as m
+from replicante.raft.changes import Change
 from replicante.raft.data_dir import count_boot
 from replicante.raft.host import MachineHost
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import Log, WriteSet
-from replicante.raft.membership import Configuration, Member
+from replicante.raft.membership import Member
 from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
 from replicante.testing.clock import Action, SimClock
@@ -39,7 +42,7 @@ class SimPeer:
         self,
         world: World,
         member: Member,
-        configuration: Configuration,
+        everybody: Sequence[Member],
         disk: SimDisk,
         *,
         is_durable: bool,
@@ -57,9 +60,9 @@ class SimPeer:
         """The disk answers nothing before this instant."""
         options, schedule = world.options, world.schedule
         self._world = world
-        self._member = member
-        self._keys = {other.peer_id: other.key for other in configuration.members}
-        self._names = {other.key: other.peer_id for other in configuration.members}
+        self.member = member
+        self._keys = {other.peer_id: other.key for other in everybody}
+        self._names = {other.key: other.peer_id for other in everybody}
         self._state_disk = StateDisk() if is_durable else None
         self.files = SimFiles()
         self._chance = Chance(options.seed, f"peer {self.name}")
@@ -115,7 +118,7 @@ class SimPeer:
             identity=d.Identity(
                 peer_id=self.name,
                 key=self.key,
-                incarnation=self._member.incarnation,
+                incarnation=self.member.incarnation,
                 boot=hard.boot,
             ),
             log=Log(self.disk, loaded),
@@ -215,6 +218,10 @@ class SimPeer:
         self._give(d.ReadInput(ticket, self.clock.monotonic_ms() + timeout_ms))
         return ticket
 
+    def change(self, change: Change, *, timeout_ms: int) -> None:
+        deadline_ms = self.clock.monotonic_ms() + timeout_ms
+        self._give(d.ChangeInput(self._ticket(), change, deadline_ms))
+
     def hand_over(self) -> None:
         deadline_ms = self.clock.monotonic_ms() + self._world.options.election_ms_min
         self._give(d.TransferInput(deadline_ms))
@@ -302,6 +309,10 @@ class SimPeer:
         if not self.send(effects.late) or not self._snapshots.step(effects):
             return
         self._flush_state()
+        if driver.engine.is_removed:
+            self._world.count("removal_told")
+            self.finish()
+            return
         if effects.has_more or driver.wants_step or self.inbox:
             self.wake()
             return

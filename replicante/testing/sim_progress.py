@@ -23,6 +23,8 @@ LEADER_WITHIN = 10
 """Election timeouts until the healed majority has a leader."""
 NARROW_LEADER_WITHIN = 40
 """As above, when the timeouts of all peers are nearly the same and split votes are likely."""
+CHANGES_END_WITHIN = 3
+"""Whoever asked for a change of the members has given up by then."""
 ANSWERED_WITHIN = 10
 CONVERGED_WITHIN = 6
 STAYS_FOR = 4
@@ -47,16 +49,24 @@ class Progress:
         self._timeout_us = options.election_ms_max * 1_000
         is_narrow = options.election_ms_max * 2 < options.election_ms_min * 3
         self._leader_within = NARROW_LEADER_WITHIN if is_narrow else LEADER_WITHIN
-        voters = cluster.voters
-        size = chance.between(len(voters) // 2 + 1, len(voters))
-        self._healed = chance.some(voters, size)
-        self._healed += [p for p in cluster.peers if p not in voters and chance.happens(0.5)]
+        if options.change_gap_us:
+            self._healed = self._who_may_count()
+        else:
+            voters = cluster.voters
+            size = chance.between(len(voters) // 2 + 1, len(voters))
+            self._healed = chance.some(voters, size)
+            self._healed += [p for p in cluster.peers if p not in voters and chance.happens(0.5)]
         self._has_deaf = False
         self._half_deaf: SimPeer | None = None
 
     def demand(self) -> None:
         """Raises Violation when there is no progress."""
         self._heal()
+        if self._cluster.options.change_gap_us:
+            self._run(CHANGES_END_WITHIN)
+            self._wait("a leader emerges", self._leader_within, self._has_settled)
+            self._healed = self._cluster.members
+            self._mend()
         self._wait("a leader emerges", self._leader_within, self._has_leader)
         self._wait("old operations end", ANSWERED_WITHIN, self._has_no_old_work)
         operations = self._ask()
@@ -93,8 +103,16 @@ class Progress:
             fate = self._chance.pick(list(Outsider))
             cluster.trace.note(f"outsider {peer.name} {fate.value}")
             self._break(peer, fate)
+        self._mend()
+
+    def _mend(self) -> None:
+        """The healed run, and hear each other."""
+        cluster = self._cluster
         for peer in self._healed:
             cluster.trace.note(f"healed {peer.name}")
+            for other in self._healed:
+                if other is not peer:
+                    cluster.network.heal(peer.name, other.name)
             peer.stall_until_us = 0
             peer.is_stopping = False
             peer.resume()
@@ -221,6 +239,23 @@ class Progress:
             if peer.driver is None or peer.driver.engine.leader_key != key:
                 return None
         return leaders[0]
+
+    def _who_may_count(self) -> list[SimPeer]:
+        """Members of the committed configuration, and of any that is in a log and may come to be:
+        with less than all of them, a majority may be gone for good."""
+        keys = {peer.key for peer in self._cluster.members}
+        for peer in self._cluster.peers:
+            keys |= {member.key for member in peer.disk.configuration[1].members}
+        return [peer for peer in self._cluster.peers if peer.key in keys]
+
+    def _has_settled(self) -> bool:
+        """Somebody leads, and what the members are is certain."""
+        return any(
+            peer.driver is not None
+            and peer.driver.engine.is_own_term_committed
+            and peer.driver.engine.is_configuration_committed
+            for peer in self._cluster.members
+        )
 
     def _has_leader(self) -> bool:
         return self._leader() is not None

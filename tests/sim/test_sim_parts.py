@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raft_builders import genesis_record
 
 from replicante.errors import CorruptData
 from replicante.raft.log import HardState, WriteSet
@@ -78,7 +79,7 @@ def test_some_are_drawn_once_each():
 
 
 def test_a_disk_keeps_whole_write_sets():
-    genesis = record_after(None)
+    genesis = genesis_record("abc")
     disk = SimDisk(genesis)
     second = record_after(genesis)
     third = record_after(second)
@@ -87,13 +88,13 @@ def test_a_disk_keeps_whole_write_sets():
     disk.write(writes(other, truncate_from=3, hard=HardState(term=2, voted_for="a")))
     assert disk.read(1, 4) == [genesis, second, other]
     assert disk.load().hard == HardState(term=2, voted_for="a")
-    assert disk.load().term_runs == [(1, 1), (3, 2)]
+    assert disk.load().term_runs == [(1, 0), (2, 1), (3, 2)]
     with pytest.raises(CorruptData):
         disk.read(3, 5)
 
 
 def test_a_disk_refuses_a_record_of_another_history():
-    genesis = record_after(None)
+    genesis = genesis_record("abc")
     disk = SimDisk(genesis)
     stranger = record_after(record_after(None, term=9))
     with pytest.raises(BadRecord, match="chain"):
