@@ -22,8 +22,8 @@ from replicante.model.actions import (
 )
 from replicante.model.change import Change, ChangeCode
 from replicante.model.decision import Outcome, ProposalRecord
-from replicante.orchestrate.progress import STEP_METADATA
-from replicante.orchestrate.proposal import Proposal, Situation, is_wish, wish_identity
+from replicante.orchestrate.progress import STEP_METADATA, with_attempt
+from replicante.orchestrate.proposal import Proposal, Purpose, Situation, is_wish, wish_identity
 from replicante.orchestrate.recording import change
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
@@ -43,6 +43,8 @@ class Acting:
     """Proposals whose action exists since an earlier cycle and may go on."""
     doing: list[Proposal] = field(default_factory=list)
     """Those of both that wait for nobody."""
+    recovery_ids: set[str] = field(default_factory=set)
+    """Actions of recoveries that go ahead."""
     settled_ids: set[str] = field(default_factory=set)
     """Wishes that a proposal of this cycle answers for; two proposals may read alike."""
     ids_count: int = 0
@@ -84,6 +86,8 @@ class Acting:
             action_id = self._create(proposal, outcome) if is_on else None
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
+            if proposal.purpose is Purpose.RECOVERY and action_id is not None:
+                self.recovery_ids.add(action_id)
         record = ProposalRecord(
             step=str(proposal.step),
             action_kind=proposal.action_kind,
@@ -132,6 +136,12 @@ class Acting:
         self.changes.append(change(before, after, code, cause=self.decision_id))
         view = view.with_oactions((*others, after))
         self._look_at(replace(self.situation, view=view))
+
+    def remember_end(self, action: OAction) -> None:
+        """A failure of convergence's own orchestrator action counts, as that of a node action."""
+        now_ms = self.situation.now_ms
+        state = with_attempt(self.situation.state, action, now_ms=now_ms)
+        self._look_at(replace(self.situation, state=state))
 
     def _look_at(self, situation: Situation) -> None:
         self.situation = situation

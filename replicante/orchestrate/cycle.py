@@ -11,7 +11,7 @@ one that is a cycle old.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -90,6 +90,19 @@ class CycleResult:
     """From now until the next cycle is wanted."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Stages:
+    """What the stages of one cycle left."""
+
+    before: ClusterView
+    synced: Synced
+    actions: SyncedActions
+    acting: Acting
+    results: dict[Step, StepResult] = field(default_factory=dict)
+    run: OActionsRun = field(default_factory=OActionsRun)
+    sent: Dispatched = field(default_factory=Dispatched)
+
+
 def run_cycle(inputs: CycleInputs) -> CycleResult:
     """Raises InconsistentRecords; any fault of the world is a value in the result."""
     overtaken = _overtaken(inputs)
@@ -109,6 +122,20 @@ def run_cycle(inputs: CycleInputs) -> CycleResult:
             changes=(change(None, report, None),),
             next_look_ms=inputs.spec.interval_ms,
         )
+    stages = _look(inputs)
+    if _is_deleting(inputs.namespace):
+        _wind_up(stages.acting)
+        return _finish(inputs, stages)
+    view = stages.acting.situation.view
+    was_exclusive = any(it.phase is OActionPhase.RUNNING for it in view.oactions)
+    stages.run = run_oactions(stages.acting, stages.actions.ended)
+    stages.results = _converge(stages.acting)
+    stages.sent = dispatch(stages.acting, was_exclusive=was_exclusive)
+    return _finish(inputs, stages)
+
+
+def _look(inputs: CycleInputs) -> _Stages:
+    """What was seen, taken into view and memory; nothing is decided yet."""
     before = build_view(
         spec=inputs.spec,
         discovery=inputs.discovery,
@@ -129,37 +156,29 @@ def run_cycle(inputs: CycleInputs) -> CycleResult:
         now_ms=now_ms,
         wall_ms=wall_ms,
     )
-    old_state = _state(inputs)
-    state = with_ended(old_state, actions.ended, now_ms=now_ms)
+    state = with_ended(_state(inputs), actions.ended, now_ms=now_ms)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
     mode, mode_reason = _mode(inputs)
-    acting = Acting(
-        situation=Situation(
-            namespace=inputs.namespace,
-            view=actions.view,
-            state=msgspec.structs.replace(state, epoch=max(inputs.epoch, state.epoch)),
-            observations=observations,
-            primaries=primaries,
-            mode=mode,
-            mode_reason=mode_reason,
-            is_platform_usable=inputs.is_platform_usable,
-            epoch=inputs.epoch,
-            now_ms=now_ms,
-            wall_now_ms=wall_ms,
-        ),
-        decision_id=derived_id(
-            inputs.spec.ns_id, inputs.spec.cluster_id, str(inputs.epoch), str(now_ms), "decision"
-        ),
+    situation = Situation(
+        namespace=inputs.namespace,
+        view=actions.view,
+        state=msgspec.structs.replace(state, epoch=max(inputs.epoch, state.epoch)),
+        observations=observations,
+        primaries=primaries,
+        mode=mode,
+        mode_reason=mode_reason,
+        is_platform_usable=inputs.is_platform_usable,
+        epoch=inputs.epoch,
+        now_ms=now_ms,
+        wall_now_ms=wall_ms,
     )
-    if _is_deleting(inputs.namespace):
-        _wind_up(acting)
-        return _finish(inputs, before, synced, actions, acting, {}, OActionsRun(), Dispatched())
-    was_exclusive = any(it.phase is OActionPhase.RUNNING for it in actions.view.oactions)
-    run = run_oactions(acting, actions.ended)
-    results = _converge(acting)
-    sent = dispatch(acting, was_exclusive=was_exclusive)
-    return _finish(inputs, before, synced, actions, acting, results, run, sent)
+    spec = inputs.spec
+    decision_id = derived_id(
+        spec.ns_id, spec.cluster_id, str(inputs.epoch), str(now_ms), "decision"
+    )
+    acting = Acting(situation=situation, decision_id=decision_id)
+    return _Stages(before=before, synced=synced, actions=actions, acting=acting)
 
 
 def _overtaken(inputs: CycleInputs) -> str | None:
@@ -226,20 +245,12 @@ def _wind_up(acting: Acting) -> None:
         acting.withdraw(oaction, "its namespace is being deleted")
 
 
-def _finish(
-    inputs: CycleInputs,
-    before: ClusterView,
-    synced: Synced,
-    actions: SyncedActions,
-    acting: Acting,
-    results: dict[Step, StepResult],
-    run: OActionsRun,
-    sent: Dispatched,
-) -> CycleResult:
+def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
+    acting, results, run, sent = stages.acting, stages.results, stages.run, stages.sent
     situation, state = acting.situation, acting.situation.state
     old_state = _state(inputs)
     conditions = find_conditions(
-        before=before,
+        before=stages.before,
         view=situation.view,
         observations=situation.observations,
         primaries=situation.primaries,
@@ -253,21 +264,21 @@ def _finish(
         state,
         conditions={condition_key(it.name, it.subject): it.since_ms for it in conditions},
     )
-    decision = _decision(inputs, acting, results, sent, conditions)
+    decision = _decision(inputs, stages, conditions)
     report = _report(
         inputs,
         is_success=True,
-        notes=(*synced.notes, *actions.notes, *run.notes, *_decisions(acting)),
+        notes=(*stages.synced.notes, *stages.actions.notes, *run.notes, *_decisions(acting)),
         choices=tuple(sent.choices),
-        nodes_synced_count=synced.nodes_synced_count,
-        nodes_failed_count=synced.nodes_failed_count,
+        nodes_synced_count=stages.synced.nodes_synced_count,
+        nodes_failed_count=stages.synced.nodes_failed_count,
         nactions_sent_count=len(sent.submissions),
-        nactions_lost_count=actions.lost_count,
+        nactions_lost_count=stages.actions.lost_count,
         decision_id=decision.decision_id,
     )
     last = inputs.last_decision
     is_news = last is None or last.essence() != decision.essence()
-    changes = [*synced.changes, *actions.changes, *acting.changes]
+    changes = [*stages.synced.changes, *stages.actions.changes, *acting.changes]
     if state != inputs.state:
         changes.append(change(inputs.state, state, None))
     if is_news:
@@ -277,7 +288,7 @@ def _finish(
     return CycleResult(
         changes=tuple(changes),
         submissions=tuple(sent.submissions),
-        cancels=tuple(actions.to_cancel),
+        cancels=tuple(stages.actions.to_cancel),
         calls=tuple(run.calls),
         decision=decision,
         report=report,
@@ -297,12 +308,9 @@ def _next_look_ms(spec: ClusterSpec, view: ClusterView, state: ConvergeState) ->
 
 
 def _decision(
-    inputs: CycleInputs,
-    acting: Acting,
-    results: dict[Step, StepResult],
-    sent: Dispatched,
-    conditions: tuple[ConditionRecord, ...],
+    inputs: CycleInputs, stages: _Stages, conditions: tuple[ConditionRecord, ...]
 ) -> Decision:
+    acting, results = stages.acting, stages.results
     situation = acting.situation
     view = situation.view
     return Decision(
@@ -327,7 +335,7 @@ def _decision(
             it for it in view.node_ids if it in view.nodes and not view.nodes[it].is_fenced
         ),
         seen=seen_nodes(view, situation.observations),
-        sent=tuple(it.action_id for it in sent.submissions),
+        sent=tuple(it.action_id for it in stages.sent.submissions),
     )
 
 

@@ -15,7 +15,6 @@ from replicante.limits import ACTION_SEND_MS_MAX
 from replicante.model.actions import (
     NAction,
     NActionPhase,
-    OActionPhase,
     Requester,
     move_naction,
 )
@@ -48,8 +47,7 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
         return found
     allowed = {record.action_id for record in acting.records if record.action_id is not None}
     for node_id in situation.view.node_ids:
-        actions = acting.situation.view.nactions_of(node_id)
-        first = actions[0] if actions else None
+        first = _first(acting, node_id)
         if first is None:
             continue
         choice = _choice(acting, first, allowed, was_exclusive)
@@ -58,6 +56,14 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
         found.choices.append(choice)
     found.choices = sorted(set(found.choices or [SchedulingChoice.DEFAULT_TO_ALL]))
     return found
+
+
+def _first(acting: Acting, node_id: str) -> NAction | None:
+    """The oldest unfinished action of the node; what its agent may have already, and a recovery
+    that was decided now, go past what only waits for an approval."""
+    actions = acting.situation.view.nactions_of(node_id)
+    ahead = [it for it in actions if it.may_be_at_agent or it.action_id in acting.recovery_ids]
+    return next(iter((*ahead, *actions)), None)
 
 
 def _choice(
@@ -145,7 +151,3 @@ def submission_accepted(action: NAction, *, now_ms: int, wall_ms: int) -> Change
         return None
     after = msgspec.structs.replace(after, attempts_count=0, error=None)
     return change(action, after, ChangeCode.NACTION_SYNC_UPDATE, cause=action.action_id)
-
-
-def is_exclusive(phases: tuple[OActionPhase, ...]) -> bool:
-    return OActionPhase.RUNNING in phases

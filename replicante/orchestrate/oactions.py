@@ -100,6 +100,7 @@ def _advance(
     if after != before:
         code = _CODES.get(after.phase, ChangeCode.OACTION_UPDATE)
         acting.put_oaction(before, after, code)
+        acting.remember_end(after)
     if progress.call is not None and may_act:
         run.calls.append(progress.call)
     return after

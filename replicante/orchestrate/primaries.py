@@ -8,7 +8,9 @@ its death. So other witnesses count, the copies that follow it:
 - one copy that still hears it ends every suspicion;
 - every copy refused by it, and its own agent or machine too, is proof: no process listens there,
   and no waiting would make that surer;
-- a link that is down without a refusal is believed after several observations and some time;
+- a link that is down without a refusal is believed after several observations and some time; so is
+  a node that says itself that it is primary no more, because between two looks a switchover by
+  another hand looks the same;
 - no copy to ask, or none that can tell: not believed by itself, a person decides.
 """
 
@@ -43,7 +45,8 @@ class Proof(enum.StrEnum):
     REFUSED = "refused"
     """Connections are refused, towards its agent or us and towards every copy."""
     DEMOTED = "demoted"
-    """It says itself that it is primary no more."""
+    """It says itself that it is primary no more. Needs no witness, but time: its successor may
+    not have been looked at yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,25 +82,26 @@ def assess_primaries(
     now_ms: int,
 ) -> dict[str, Primary]:
     """Shard → what is known of its primary."""
-    return {
-        shard_id: _assess(view, state, observations, shard_id, now_ms)
-        for shard_id in view.shard_ids()
-    }
+    look = _Look(view=view, state=state, observations=observations, now_ms=now_ms)
+    return {shard_id: _assess(look, shard_id) for shard_id in view.shard_ids()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    view: ClusterView
+    state: ConvergeState
+    observations: Mapping[str, Observation]
+    now_ms: int
 
 
 def suspicion_key(shard_id: str) -> str:
     return f"primary-gone:{shard_id}"
 
 
-def _assess(
-    view: ClusterView,
-    state: ConvergeState,
-    observations: Mapping[str, Observation],
-    shard_id: str,
-    now_ms: int,
-) -> Primary:
+def _assess(look: _Look, shard_id: str) -> Primary:
+    view = look.view
     claimants = tuple(copy.node_id for copy in view.primaries(shard_id))
-    known = _known_primary(view, state, shard_id)
+    known = _known_primary(view, look.state, shard_id)
     if len(claimants) == 1 and known in (None, claimants[0]):
         return Primary(
             shard_id=shard_id,
@@ -118,20 +122,14 @@ def _assess(
         return Primary(
             shard_id=shard_id, verdict=PrimaryVerdict.NEVER, reason="no primary was ever seen"
         )
-    return _absent(view, state, observations, shard_id, known, now_ms)
+    return _absent(look, shard_id, known=known)
 
 
-def _absent(
-    view: ClusterView,
-    state: ConvergeState,
-    observations: Mapping[str, Observation],
-    shard_id: str,
-    known: str,
-    now_ms: int,
-) -> Primary:
-    witnesses = _witnesses(view, shard_id, known)
+def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
+    view, now_ms = look.view, look.now_ms
+    witnesses = _witnesses(view, shard_id, primary=known)
     node = view.nodes.get(known)
-    proof = _proof(view, node, observations.get(known), shard_id, witnesses)
+    proof = _proof(look, node, shard_id, witnesses)
     if Sight.UP in witnesses.values():
         seeing = ", ".join(it for it, sight in witnesses.items() if sight is Sight.UP)
         return Primary(
@@ -141,21 +139,23 @@ def _absent(
             witnesses=witnesses,
             reason=f"{known} is not seen from here, but {seeing} still hears it",
         )
-    suspicion = _next(state.suspicions.get(suspicion_key(shard_id)), now_ms)
+    suspicion = _next(look.state.suspicions.get(suspicion_key(shard_id)), now_ms)
     policies = view.spec.declaration.policies
     lasted_ms = now_ms - suspicion.since_ms
     is_confirmed = (
         suspicion.count >= policies.confirmations_min and lasted_ms >= policies.confirm_ms_min
     )
-    if proof is not Proof.NONE:
-        verdict, reason = PrimaryVerdict.GONE, f"{known}: {_PROOF_TEXT[proof]}"
+    lack = "was not primary" if proof is Proof.DEMOTED else "was not seen"
+    if proof is Proof.REFUSED:
+        verdict = PrimaryVerdict.GONE
+        reason = f"{known}: connections are refused, its copies say so too"
     elif is_confirmed:
         verdict = PrimaryVerdict.GONE
-        reason = f"{known} was not seen in {suspicion.count} looks over {lasted_ms} ms"
+        reason = f"{known} {lack} in {suspicion.count} looks over {lasted_ms} ms"
     else:
         verdict = PrimaryVerdict.SUSPECT
         reason = (
-            f"{known} was not seen in {suspicion.count} of {policies.confirmations_min} looks,"
+            f"{known} {lack} in {suspicion.count} of {policies.confirmations_min} looks,"
             f" for {lasted_ms} of {policies.confirm_ms_min} ms"
         )
     return Primary(
@@ -169,12 +169,6 @@ def _absent(
     )
 
 
-_PROOF_TEXT = {
-    Proof.REFUSED: "connections are refused, its copies say so too",
-    Proof.DEMOTED: "it says itself that it is primary no more",
-}
-
-
 def _known_primary(view: ClusterView, state: ConvergeState, shard_id: str) -> str | None:
     """The appointed node, or the one last seen as primary."""
     appointed = state.appointed.get(shard_id)
@@ -184,7 +178,7 @@ def _known_primary(view: ClusterView, state: ConvergeState, shard_id: str) -> st
     return last[0] if len(last) == 1 else None
 
 
-def _witnesses(view: ClusterView, shard_id: str, primary: str) -> dict[str, Sight]:
+def _witnesses(view: ClusterView, shard_id: str, *, primary: str) -> dict[str, Sight]:
     """Copies seen in this cycle that follow the primary; whom a copy follows must be known, else
     its link may be one to somebody else."""
     node = view.nodes.get(primary)
@@ -205,16 +199,11 @@ def _witnesses(view: ClusterView, shard_id: str, primary: str) -> dict[str, Sigh
     return found
 
 
-def _proof(
-    view: ClusterView,
-    node: Node | None,
-    observation: Observation | None,
-    shard_id: str,
-    witnesses: Mapping[str, Sight],
-) -> Proof:
+def _proof(look: _Look, node: Node | None, shard_id: str, witnesses: Mapping[str, Sight]) -> Proof:
+    observation = None if node is None else look.observations.get(node.node_id)
     if node is None or observation is None:
         return Proof.NONE
-    copy = view.shards.get(node.node_id, {}).get(shard_id)
+    copy = look.view.shards.get(node.node_id, {}).get(shard_id)
     if copy is not None and copy.is_fresh and node.node_status is NodeStatus.HEALTHY:
         return Proof.DEMOTED if copy.role is ShardRole.SECONDARY else Proof.NONE
     is_refused = observation.answer is AgentAnswer.REFUSED or (

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER
-from replicante.model.actions import NAction, NActionPhase, Requester
+from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
 from replicante.model.converge_state import Attempts, ConvergeState, Suspicion
 from replicante.model.shard import ShardRole
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
@@ -25,11 +25,10 @@ STEP_METADATA = "replicante.io/step"
 
 def with_ended(state: ConvergeState, ended: Iterable[NAction], *, now_ms: int) -> ConvergeState:
     """The memory after actions reached their end: who is primary now, and what failed."""
-    appointed, attempts = dict(state.appointed), dict(state.attempts)
-    recovered_ms = state.recovered_ms
+    appointed, recovered_ms = dict(state.appointed), state.recovered_ms
     for action in ended:
         args = action.args if isinstance(action.args, dict) else {}
-        shard_id, step = args.get("shard_id"), action.metadata.get(STEP_METADATA)
+        shard_id = args.get("shard_id")
         is_done = action.phase is NActionPhase.DONE
         changes_roles = action.kind in (STORE_PROMOTE, STORE_SWITCHOVER)
         if changes_roles and action.phase in (NActionPhase.DONE, NActionPhase.LOST):
@@ -39,16 +38,22 @@ def with_ended(state: ConvergeState, ended: Iterable[NAction], *, now_ms: int) -
             if action.kind == STORE_SWITCHOVER:
                 successor = str(args.get("node_id") or action.node_id)
             appointed[shard_id] = successor
-        if step is None or action.requester is not Requester.CORE_DECLARATIVE:
-            continue
-        if is_done:
-            attempts.pop(step, None)
-        elif action.phase in (NActionPhase.FAILED, NActionPhase.LOST):
-            count = attempts[step].count if step in attempts else 0
-            attempts[step] = Attempts(count=count + 1, last_ms=now_ms)
-    return msgspec.structs.replace(
-        state, appointed=appointed, attempts=attempts, recovered_ms=recovered_ms
-    )
+        state = with_attempt(state, action, now_ms=now_ms)
+    return msgspec.structs.replace(state, appointed=appointed, recovered_ms=recovered_ms)
+
+
+def with_attempt(state: ConvergeState, ended: NAction | OAction, *, now_ms: int) -> ConvergeState:
+    """The memory after one action of convergence ended: failures of its step in a row."""
+    step = ended.metadata.get(STEP_METADATA)
+    if step is None or ended.requester is not Requester.CORE_DECLARATIVE:
+        return state
+    attempts = dict(state.attempts)
+    if ended.phase in (NActionPhase.DONE, OActionPhase.DONE):
+        attempts.pop(step, None)
+    elif ended.phase in (NActionPhase.FAILED, NActionPhase.LOST, OActionPhase.FAILED):
+        count = attempts[step].count if step in attempts else 0
+        attempts[step] = Attempts(count=count + 1, last_ms=now_ms)
+    return msgspec.structs.replace(state, attempts=attempts)
 
 
 def with_sights(

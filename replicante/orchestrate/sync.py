@@ -53,14 +53,12 @@ def sync_nodes(
             synced.changes.append(change(before, after, None))
         _note(synced, node_id, observation)
         _sync_extras(synced, extras, after, observation)
-        _sync_shards(synced, shards, after, observation, now_ms)
-    gone = sorted(set(nodes) - set(view.node_ids))
-    nactions = list(view.nactions)
-    for node_id in gone:
-        nactions = _remove(synced, node_id, nodes, extras, shards, nactions, now_ms, wall_ms)
+        _sync_shards(synced, shards, after, observation)
     synced.view = replace(
         view, nodes=nodes, extras=extras, shards={it: c for it, c in shards.items() if c}
-    ).with_nactions(nactions)
+    )
+    for node_id in sorted(set(nodes) - set(view.node_ids)):
+        _remove(synced, node_id, now_ms=now_ms, wall_ms=wall_ms)
     return synced
 
 
@@ -152,7 +150,6 @@ def _sync_shards(
     shards: dict[str, dict[str, Shard]],
     node: Node,
     observation: Observation | None,
-    now_ms: int,
 ) -> None:
     known = shards.get(node.node_id, {})
     if observation is None or observation.shards is None:
@@ -189,18 +186,10 @@ def _sync_shards(
             synced.changes.append(change(before, now, None))
 
 
-def _remove(
-    synced: Synced,
-    node_id: str,
-    nodes: dict[str, Node],
-    extras: dict[str, StoreExtras],
-    shards: dict[str, dict[str, Shard]],
-    nactions: list[NAction],
-    now_ms: int,
-    wall_ms: int,
-) -> list[NAction]:
+def _remove(synced: Synced, node_id: str, *, now_ms: int, wall_ms: int) -> None:
+    view = synced.view
     kept: list[NAction] = []
-    for action in nactions:
+    for action in view.nactions:
         if action.node_id != node_id:
             kept.append(action)
             continue
@@ -208,9 +197,14 @@ def _remove(
         assert isinstance(ended, NAction), "every unfinished action may be cancelled"
         ended = msgspec.structs.replace(ended, error={"error_msg": "its node left discovery"})
         synced.changes.append(change(action, ended, ChangeCode.NACTION_CANCEL))
-    for copy in shards.pop(node_id, {}).values():
+    for copy in view.copies_on(node_id):
         synced.changes.append(change(copy, None, ChangeCode.SHARD_DELETE))
-    if node_id in extras:
-        synced.changes.append(change(extras.pop(node_id), None, ChangeCode.STORE_EXTRAS_DELETE))
-    synced.changes.append(change(nodes.pop(node_id), None, ChangeCode.NODE_DELETE))
-    return kept
+    if node_id in view.extras:
+        synced.changes.append(change(view.extras[node_id], None, ChangeCode.STORE_EXTRAS_DELETE))
+    synced.changes.append(change(view.nodes[node_id], None, ChangeCode.NODE_DELETE))
+    synced.view = replace(
+        view,
+        nodes={it: node for it, node in view.nodes.items() if it != node_id},
+        extras={it: extras for it, extras in view.extras.items() if it != node_id},
+        shards={it: copies for it, copies in view.shards.items() if it != node_id},
+    ).with_nactions(kept)

@@ -56,7 +56,7 @@ def sync_actions(
         observation = observations.get(action.node_id)
         moved = action
         if observation is not None:
-            moved = _follow(synced, action, observation, now_ms, wall_ms)
+            moved = _follow(synced, action, observation, now_ms=now_ms, wall_ms=wall_ms)
         if moved != action:
             code = naction_code(action, moved)
             synced.changes.append(change(action, moved, code, cause=moved.cause))
@@ -82,24 +82,24 @@ def sync_actions(
 
 
 def _follow(
-    synced: SyncedActions, action: NAction, observation: Observation, now_ms: int, wall_ms: int
+    synced: SyncedActions, action: NAction, observation: Observation, *, now_ms: int, wall_ms: int
 ) -> NAction:
     seen = next((it for it in observation.actions if it.action_id == action.action_id), None)
     if seen is not None:
-        return _take(synced, action, seen, now_ms, wall_ms)
+        return _take(synced, action, seen, now_ms=now_ms, wall_ms=wall_ms)
     if action.action_id in observation.unknown_actions:
         if action.phase in (NActionPhase.NEW, NActionPhase.RUNNING):
-            return _move(action, NActionPhase.LOST, now_ms, wall_ms)
+            return _move(action, NActionPhase.LOST, now_ms=now_ms, wall_ms=wall_ms)
         # It was sent and never arrived: it is sent again under the same id.
         return action
     is_queued = observation.queue is not None and action.action_id in observation.queue
     if is_queued and action.phase is NActionPhase.PENDING_SCHEDULE:
-        return _move(action, NActionPhase.NEW, now_ms, wall_ms)
+        return _move(action, NActionPhase.NEW, now_ms=now_ms, wall_ms=wall_ms)
     return action
 
 
 def _take(
-    synced: SyncedActions, action: NAction, seen: SeenAction, now_ms: int, wall_ms: int
+    synced: SyncedActions, action: NAction, seen: SeenAction, *, now_ms: int, wall_ms: int
 ) -> NAction:
     phase = _PHASES[seen.phase]
     if phase is not action.phase and not action.phase.may_become(phase):
@@ -112,7 +112,9 @@ def _take(
             )
         )
         return action
-    moved = action if phase is action.phase else _move(action, phase, now_ms, wall_ms)
+    moved = (
+        action if phase is action.phase else _move(action, phase, now_ms=now_ms, wall_ms=wall_ms)
+    )
     return msgspec.structs.replace(
         moved,
         scheduled_wall_ms=seen.scheduled_wall_ms,
@@ -123,7 +125,7 @@ def _take(
     )
 
 
-def _move(action: NAction, phase: NActionPhase, now_ms: int, wall_ms: int) -> NAction:
+def _move(action: NAction, phase: NActionPhase, *, now_ms: int, wall_ms: int) -> NAction:
     moved = move_naction(action, phase, now_ms=now_ms, wall_ms=wall_ms)
     assert isinstance(moved, NAction), "the caller asked for a legal transition"
     return moved

@@ -16,7 +16,7 @@ from orchestrate_builders import (
 )
 
 from replicante.model.action_kinds import STORE_PROMOTE, STORE_REJOIN
-from replicante.model.actions import NActionPhase
+from replicante.model.actions import NAction, NActionPhase
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
@@ -309,3 +309,47 @@ def test_a_claim_beside_a_silent_primary_never_appoints():
     assert world.state.appointed == {SHARD: "n1"}
     assert "primary_disputed" in condition_names(result)
     assert world.sent == []
+
+
+def test_a_switchover_by_another_hand_between_two_looks_is_no_death():
+    world = replicated()
+    n1, n2 = world.nodes["n1"], world.nodes["n2"]
+    # n1 was looked at after it was demoted, n2 before it was promoted.
+    n1.role, n1.follows = ShardRole.SECONDARY, "n2"
+    n2.sight = world.nodes["n3"].sight = Sight.UNKNOWN
+    assert outcomes(world.cycle(), "failover") == ["denied"]
+    n2.role, n2.follows = ShardRole.PRIMARY, None
+    world.nodes["n3"].follows, world.nodes["n3"].sight, n1.sight = "n2", Sight.UP, Sight.UP
+    for _ in range(5):
+        world.cycle()
+    assert world.sent == [] and world.state.appointed == {SHARD: "n2"}
+
+
+def test_a_primary_that_only_stepped_down_is_replaced_after_the_time_of_a_silent_one():
+    world = replicated()
+    world.nodes["n1"].role, world.nodes["n1"].follows = ShardRole.SECONDARY, "n2"
+    world.nodes["n2"].sight = world.nodes["n3"].sight = Sight.UNKNOWN
+    for _ in range(2):
+        assert world.cycle(after_ms=2_000).submissions == ()
+    assert sent_kinds(world.cycle(after_ms=2_000)) == [(STORE_PROMOTE, "n2")]
+
+
+def test_a_forgotten_approval_does_not_cost_a_failover():
+    world = replicated()
+    world.put(
+        NAction(
+            ns_id="default",
+            cluster_id="sessions",
+            node_id="n2",
+            action_id="a0",
+            kind="example.com/backup",
+            created_ms=1,
+            created_wall_ms=1,
+            phase=NActionPhase.PENDING_APPROVE,
+        )
+    )
+    kill_store(world)
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+    # Not heard of, it is sent again, still past what waits.
+    world.nodes["n2"].actions.clear()
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]

@@ -137,7 +137,7 @@ class Reader:
         has_stepped_down = old in self.seen() and old.role is ShardRole.SECONDARY
         waited = self.world.now_ms - self.absent_since
         confirmed = self.absent_looks >= CONFIRMATIONS and waited >= CONFIRM_MS
-        if not (proved or has_stepped_down or confirmed):
+        if not (proved or confirmed):
             yield "a death without proof is believed too early"
         if not has_stepped_down and all(it.sight is Sight.UNKNOWN for it in followers):
             yield "a death without any witness is believed"

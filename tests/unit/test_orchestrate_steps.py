@@ -137,6 +137,17 @@ def test_a_platform_that_keeps_failing_fails_the_action():
     assert "no room" in world.oactions[0].error["error_msg"]
 
 
+def test_orders_that_keep_failing_ask_in_the_end():
+    world = World(spec=make_spec(definition=definition(1), policies={"failures_max": 2}))
+    for _ in range(40):
+        result = world.cycle(after_ms=60_000)
+        for action in world.oactions:
+            if action.phase is OActionPhase.RUNNING:
+                world.put(platform_failed(action, message="no room"))
+    assert [it.phase for it in world.oactions].count(OActionPhase.FAILED) == 2
+    assert against(result, "scale_up") == {"attempts_bounded"}
+
+
 def test_an_inactive_platform_is_asked_for_nothing():
     world = World(spec=make_spec(definition=definition(1)))
     world.is_platform_usable = False

@@ -15,7 +15,7 @@ from replicante.model.action_kinds import (
     PLATFORM_DEPROVISION,
     PLATFORM_PROVISION,
 )
-from replicante.model.actions import NAction, OAction, OActionPhase
+from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
 from replicante.model.node import NodeStatus
 from replicante.orchestrate.proposal import Purpose, is_wish, wish_identity
@@ -117,6 +117,10 @@ def _node_is_free(case: Case) -> Finding:
     if node_id is None:
         return allow("no agent is asked")
     for action in case.situation.view.nactions_of(node_id):
+        is_recovery = case.proposal.purpose is Purpose.RECOVERY
+        if is_recovery and action.phase is NActionPhase.PENDING_APPROVE:
+            # A forgotten approval must not cost a failover.
+            continue
         if not _is_own_wish(case, action):
             return deny(
                 f"{node_id} has {action.kind} to do first; an agent does one action at a time",

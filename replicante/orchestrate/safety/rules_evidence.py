@@ -84,7 +84,8 @@ def _witnesses_agree(case: Case) -> Finding:
     if primary is None:
         return deny("nothing is known of the primary")
     sights = {node_id: str(sight) for node_id, sight in primary.witnesses.items()}
-    if primary.is_seen_by_a_copy:
+    is_past_doubt = proposal.is_asked_for and primary.proof is Proof.DEMOTED
+    if primary.is_seen_by_a_copy and not is_past_doubt:
         return deny(
             f"a copy still hears {primary.node_id}: the fault lies between us and it",
             witnesses=sights,
