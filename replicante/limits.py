@@ -439,6 +439,10 @@ AGENT_STORE_CALL_MS_MAX = 2_000
 """A store that does not answer its own agent by then is unavailable: less than a caller waits."""
 AGENT_REQUEST_BYTES_MAX = 256 * KIB
 """Arguments and metadata of one action."""
+REDIS_CALL_MS_MAX = 800
+"""One question to a Redis server beside its agent; several fit into AGENT_STORE_CALL_MS_MAX."""
+REDIS_STEPS_MAX = 1_500
+"""Steps in which an action waits for its Redis server to copy: five minutes at five a second."""
 
 assert ENTRY_BYTES_MAX >= COMMAND_BYTES_MAX + 16 * KIB, "the largest command fits an entry"
 assert ENTRY_COMMANDS_MAX * 15 < 1 << 16, "ordinals of an entry fit into a stamp"

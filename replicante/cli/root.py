@@ -18,6 +18,7 @@ from replicante.errors import ReplicanteError
 COMMANDS = {
     "server": "settings:server",
     "dev": "dev:dev",
+    "agent": "agents:agent",
     "demo": "demo:demo",
     "apply": "objects:apply",
     "diff": "objects:diff",

@@ -25,6 +25,7 @@ FOREIGN = {
         "replicante/server.py",
         "replicante/agents/",
     ),
+    "redis": ("replicante/agents/stores/redis/",),
     "structlog": (
         "replicante/telemetry/",
         "replicante/server.py",

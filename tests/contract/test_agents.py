@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from agent_processes import CLUSTER_ID, INIT, AgentProcess, toy
+from agent_processes import CLUSTER_ID, INIT, AgentProcess, kill_redis, redis, toy
 
 pytestmark = pytest.mark.processes
 
 MEMBERS = {"HEALTHY", "UNHEALTHY", "JOINING_CLUSTER", "LEAVING_CLUSTER"}
-AGENTS = {"toy": toy}
+AGENTS = {"redis": redis, "toy": toy}
 LOOP = "agent.replicante.io/test.loop"
 FAIL = "agent.replicante.io/test.fail"
 
 
 @pytest.fixture(params=sorted(AGENTS))
-def process(request, tmp_path) -> AgentProcess:
-    return AGENTS[request.param](tmp_path)
+def process(request, tmp_path) -> Iterator[AgentProcess]:
+    try:
+        yield AGENTS[request.param](tmp_path)
+    finally:
+        kill_redis(tmp_path)
 
 
 async def test_a_node_is_in_no_cluster_until_it_is_initialised(process):

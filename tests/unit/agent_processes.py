@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,6 +59,33 @@ class AgentProcess:
                 yield Caller(session, url)
         finally:
             await self.kill()
+
+
+def redis(folder: Path, *, node_id: str = "n1", port: int | None = None) -> AgentProcess:
+    """The agent with its Redis server. The server outlives it: see `kill_redis`."""
+    options = {
+        "--node-id": node_id,
+        "--cluster-id": CLUSTER_ID,
+        "--data-dir": str(folder / node_id),
+        "--redis-port": str(port or free_port()),
+    }
+    words = [word for pair in options.items() for word in pair]
+    command = [sys.executable, "-m", "replicante", "agent", "redis", *words]
+    return AgentProcess(node_id=node_id, command=command)
+
+
+def kill_redis(folder: Path) -> None:
+    """SIGKILL for every server below this folder that an agent started."""
+    for pid_file in folder.glob("**/redis.pid"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        pid_file.unlink()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def toy(folder: Path) -> AgentProcess:

@@ -1,0 +1,1 @@
+"""Agents for data stores, each written with the SDK."""

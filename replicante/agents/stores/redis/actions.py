@@ -1,0 +1,218 @@
+"""The actions of the Redis agent. Each finds out first whether its wish is fulfilled already.
+
+Rules: membership is on the disk before the server is told; no role is changed while a foreign
+controller rules them; a server that is silent is not started over, for it may still be there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from replicante.agents.sdk import ActionKind, NoArgs, Step, StoreContact, again, done, failed
+from replicante.agents.stores.redis.facts import NOWHERE, Address, Facts, address, text
+from replicante.agents.stores.redis.membership import Membership
+from replicante.agents.stores.redis.server import NoContact, RedisServer, Refused
+from replicante.limits import REDIS_STEPS_MAX, SWITCHOVER_MS_MAX
+from replicante.model import action_kinds
+from replicante.model.codec import Value
+
+PROTECTED_LAG_SECONDS = 2
+"""A replica that was not heard of for longer does not count for a protected primary."""
+
+
+class InitArgs(msgspec.Struct, frozen=True):
+    protect_writes: bool = False
+    """The primary takes writes only while a replica keeps up."""
+
+
+class FollowArgs(msgspec.Struct, frozen=True):
+    node: str
+    """host:port of the primary."""
+    protect_writes: bool = False
+
+
+class RemoveArgs(msgspec.Struct, frozen=True):
+    node: str | None = None
+
+
+class PromoteArgs(msgspec.Struct, frozen=True):
+    offset: int | None = None
+    """The offset that the decision saw."""
+    protect_writes: bool = False
+
+
+class SwitchoverArgs(msgspec.Struct, frozen=True):
+    node: str
+    """host:port of the successor."""
+    timeout_ms: int = SWITCHOVER_MS_MAX
+
+
+class RedisActions:
+    def __init__(self, *, server: RedisServer, membership: Membership) -> None:
+        self._server = server
+        self._membership = membership
+
+    def kinds(self) -> list[ActionKind]:
+        rows: list[tuple[str, str, Any, type[msgspec.Struct]]] = [
+            (action_kinds.CLUSTER_INIT, "Begin a cluster: this is its primary.",
+             self._init, InitArgs),
+            (action_kinds.CLUSTER_JOIN, "Follow the primary as a new replica.",
+             self._follow, FollowArgs),
+            (action_kinds.CLUSTER_REMOVE, "See that a node follows this one no more.",
+             self._remove, RemoveArgs),
+            (action_kinds.STORE_PROMOTE, "Become the primary; writes may be lost.",
+             self._promote, PromoteArgs),
+            (action_kinds.STORE_SWITCHOVER, "Hand over to a replica, losing nothing.",
+             self._switchover, SwitchoverArgs),
+            (action_kinds.STORE_REJOIN, "Follow the primary, giving up what it does not have.",
+             self._follow, FollowArgs),
+            (action_kinds.SERVICE_START, "Start the server, as a replica.", self._start, NoArgs),
+            (action_kinds.SERVICE_STOP, "Stop the server.", self._stop, NoArgs),
+            (action_kinds.SERVICE_RESTART, "Restart a replica.", self._restart, NoArgs),
+        ]  # fmt: skip
+        return [
+            ActionKind(kind=kind, description=about, run=_translated(run), args=args)
+            for kind, about, run, args in rows
+        ]
+
+    async def _init(self, args: InitArgs, _before: Value) -> Step:
+        facts = await self._server.facts()
+        if self._membership.is_member and not facts.is_primary:
+            return failed("it is a member already, and not the primary")
+        if not facts.is_primary:
+            await self._expect_free()
+            self._membership.save(follows=NOWHERE)
+            await self._server.call("REPLICAOF", "NO", "ONE")
+        await self._protect(args.protect_writes)
+        self._membership.save(follows=NOWHERE)
+        return done()
+
+    async def _promote(self, args: PromoteArgs, _before: Value) -> Step:
+        facts = await self._server.facts()
+        if not facts.is_primary:
+            await self._expect_free()
+            if facts.is_syncing or facts.is_loading:
+                return failed("what it holds is not whole")
+            if args.offset is not None and facts.offset < args.offset:
+                return failed(
+                    f"it is at {facts.offset}, behind {args.offset}, which was decided on"
+                )
+            await self._protect(args.protect_writes)
+            self._membership.save(follows=NOWHERE)
+            await self._server.call("REPLICAOF", "NO", "ONE")
+        return done()
+
+    async def _follow(self, args: FollowArgs, before: Value) -> Step:
+        target = address(args.node)
+        if target == self._server.address:
+            return failed("it cannot follow itself")
+        try:
+            facts = await self._server.facts()
+        except NoContact as exc:
+            if exc.contact is StoreContact.REFUSED and before is None:
+                self._membership.save(follows=target)
+                await self._server.start(follows=target)
+            return _again(before, f"it does not answer yet: {exc}")
+        if facts.follows == target:
+            is_whole = facts.is_link_up and not (facts.is_syncing or facts.is_loading)
+            return done() if is_whole else _again(before, "it does not hear its primary yet")
+        await self._expect_free()
+        await self._protect(args.protect_writes)
+        self._membership.save(follows=target)
+        await self._server.call("REPLICAOF", target[0], target[1])
+        return _again(before, "it begins to follow")
+
+    async def _switchover(self, args: SwitchoverArgs, before: Value) -> Step:
+        target = address(args.node)
+        facts = await self._server.facts()
+        if not facts.is_primary:
+            return self._handed_over(facts, target)
+        if facts.is_handing_over:
+            return _again(before, "the successor catches up")
+        if before is not None:
+            return failed("the successor did not catch up in time: this one stays primary")
+        await self._expect_free()
+        # Clears itself by the server: writes wait until the successor has all, or the time is over.
+        limit_ms = min(max(1, args.timeout_ms), SWITCHOVER_MS_MAX)
+        await self._server.call("FAILOVER", "TO", target[0], target[1], "TIMEOUT", limit_ms)
+        return _again(before, "handing over")
+
+    def _handed_over(self, facts: Facts, target: Address) -> Step:
+        if facts.follows != target:
+            return failed(
+                f"it follows {text(facts.follows or NOWHERE)} and has nothing to hand over"
+            )
+        self._membership.save(follows=target)
+        return done()
+
+    async def _remove(self, args: RemoveArgs, _before: Value) -> Step:
+        facts = await self._server.facts()
+        if args.node is not None and address(args.node) in facts.replicas:
+            return failed(f"{args.node} follows this one: stop it first")
+        return done()
+
+    async def _start(self, _args: NoArgs, before: Value) -> Step:
+        try:
+            facts = await self._server.facts()
+        except NoContact as exc:
+            if exc.contact is StoreContact.REFUSED and before is None:
+                await self._server.start(follows=self._membership.follows)
+            return _again(before, f"it does not answer yet: {exc}")
+        return _again(before, "it is loading") if facts.is_loading else done()
+
+    async def _stop(self, _args: NoArgs, before: Value) -> Step:
+        try:
+            await self._server.facts()
+        except NoContact as exc:
+            is_gone = exc.contact is StoreContact.REFUSED
+            return done() if is_gone else _again(before, str(exc))
+        if before is None:
+            await self._server.shut_down()
+        return _again(before, "it was told to stop")
+
+    async def _restart(self, args: NoArgs, before: Value) -> Step:
+        state = before if isinstance(before, dict) else {}
+        if "start" not in state:
+            if not state and (await self._server.facts()).is_primary:
+                return failed("a primary comes back as a replica: hand it over first")
+            step = await self._stop(args, state.get("stop"))
+            if step.phase.is_final:
+                return again({"start": None}, pause_ms=0) if step.error is None else step
+            return again({"stop": step.payload}, pause_ms=step.pause_ms)
+        step = await self._start(args, state["start"])
+        return step if step.phase.is_final else again({"start": step.payload})
+
+    async def _protect(self, is_wanted: bool) -> None:
+        await self._server.call("CONFIG SET", "min-replicas-max-lag", PROTECTED_LAG_SECONDS)
+        await self._server.call("CONFIG SET", "min-replicas-to-write", int(is_wanted))
+
+    async def _expect_free(self) -> None:
+        controllers = await self._server.controllers()
+        if controllers:
+            raise Refused(f"its roles are ruled by {', '.join(controllers)}")
+
+
+def _again(before: Value, message: str) -> Step:
+    """Another step, until there were too many."""
+    count = before["steps"] + 1 if isinstance(before, dict) and "steps" in before else 1
+    payload: Value = {"steps": count, "message": message}
+    return failed(message, payload) if count > REDIS_STEPS_MAX else again(payload)
+
+
+def _translated(
+    handler: Callable[[Any, Value], Awaitable[Step]],
+) -> Callable[[Any, Value], Awaitable[Step]]:
+    """A server that cannot be asked or refuses is a reason, not a defect."""
+
+    @functools.wraps(handler)
+    async def run(args: Any, before: Value) -> Step:
+        try:
+            return await handler(args, before)
+        except (NoContact, Refused, OSError, ValueError) as exc:
+            return failed(str(exc) or type(exc).__name__, before)
+
+    return run

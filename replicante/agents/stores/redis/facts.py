@@ -1,0 +1,121 @@
+"""What INFO of a Redis server means in the words of the model. Pure; called by `store`, `actions`.
+
+The offset is the position in the replication stream, in bytes, and counts in the history that the
+replication id names: a promoted replica begins a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from replicante.agents.sdk import NodeStatus, Offset, ShardRole, ShardSays, Sight, Upstream
+
+SHARD_ID = "all"
+UNIT = "bytes"
+NOWHERE = ("127.0.0.1", 1)
+"""Whom a server follows that nobody has told whom to follow: a port that nobody listens on. It
+serves what it has, and takes no write."""
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One reading of INFO."""
+
+    version: str
+    is_primary: bool
+    history_id: str
+    offset: int
+    follows: Address | None
+    """None: it is primary."""
+    is_link_up: bool
+    is_syncing: bool
+    """A full copy is under way: what it holds is not whole."""
+    is_loading: bool
+    silent_ms: int | None
+    replicas: tuple[Address, ...]
+    """Who follows this one and is heard of."""
+    is_handing_over: bool
+    used_memory_bytes: int
+    is_append_only: bool
+    is_last_write_ok: bool
+    """The last rewrite of a file on the disk succeeded."""
+
+    @property
+    def status(self) -> tuple[NodeStatus, str | None]:
+        """Of a member. A copy whose link is down is healthy: its primary may be what is not."""
+        if self.is_loading:
+            return NodeStatus.UNHEALTHY, "it is loading its data"
+        if self.is_syncing:
+            return NodeStatus.JOINING_CLUSTER, "a full copy is under way"
+        return NodeStatus.HEALTHY, None
+
+    @property
+    def role(self) -> ShardRole:
+        if self.is_primary:
+            return ShardRole.PRIMARY
+        is_whole = not (self.is_syncing or self.is_loading)
+        return ShardRole.SECONDARY if is_whole else ShardRole.RECOVERING
+
+
+def read_facts(info: Mapping[str, Any]) -> Facts:
+    """info: as the `redis` package reads the answer to INFO.  Raises KeyError, TypeError,
+    ValueError for what no Redis from 6.2 on answers."""
+    is_primary = info["role"] == "master"
+    is_link_up = is_primary or info["master_link_status"] == "up"
+    silent = "master_last_io_seconds_ago" if is_link_up else "master_link_down_since_seconds"
+    seconds = None if is_primary else int(info.get(silent, -1))
+    return Facts(
+        version=str(info["redis_version"]),
+        is_primary=is_primary,
+        history_id=str(info["master_replid"]),
+        offset=int(info["master_repl_offset" if is_primary else "slave_repl_offset"]),
+        follows=None if is_primary else (str(info["master_host"]), int(info["master_port"])),
+        is_link_up=is_link_up,
+        is_syncing=not is_primary and bool(int(info["master_sync_in_progress"])),
+        is_loading=bool(int(info["loading"])),
+        silent_ms=None if seconds is None or seconds < 0 else seconds * 1_000,
+        replicas=tuple(_replicas(info)),
+        is_handing_over=info["master_failover_state"] != "no-failover",
+        used_memory_bytes=int(info["used_memory"]),
+        is_append_only=bool(int(info["aof_enabled"])),
+        is_last_write_ok=info["aof_last_write_status"] == "ok",
+    )
+
+
+def shard(facts: Facts, sight: Sight) -> ShardSays:
+    """sight: what a replica sees of its primary."""
+    upstream = None
+    if facts.follows is not None:
+        upstream = Upstream(address=text(facts.follows), sight=sight, silent_ms=facts.silent_ms)
+    return ShardSays(
+        shard_id=SHARD_ID,
+        role=facts.role,
+        commit_offset=Offset(value=facts.offset, unit=UNIT),
+        history_id=facts.history_id,
+        upstream=upstream,
+    )
+
+
+def address(value: str) -> Address:
+    """Of `host:port`.  Raises ValueError."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise ValueError(f"{value[:200]} is not host:port")
+    return host, int(port)
+
+
+def text(value: Address) -> str:
+    return f"{value[0]}:{value[1]}"
+
+
+def _replicas(info: Mapping[str, Any]) -> list[Address]:
+    found = [
+        value
+        for name, value in info.items()
+        if name.startswith("slave") and name[5:].isdigit() and isinstance(value, dict)
+    ]
+    return sorted((str(it["ip"]), int(it["port"])) for it in found if it["state"] == "online")

@@ -1,0 +1,43 @@
+"""Whether this node belongs to the cluster and whom it is to follow, on the disk. Called by
+`server` starts and `actions`.
+
+Rule: written before the server is told. A server that starts follows what stands here, or nobody:
+it never starts as a primary, so that one that comes back accepts no write before it is told to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from replicante.agents.stores.redis.facts import NOWHERE, Address
+
+_FILE = "membership.json"
+
+
+class Membership:
+    """Raises OSError, ValueError for a file that cannot be read or written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _FILE
+        folder.mkdir(parents=True, exist_ok=True)
+        found = json.loads(self._path.read_bytes()) if self._path.exists() else {}
+        self.is_member: bool = found.get("is_member", False)
+        follows = found.get("follows")
+        self.follows: Address = NOWHERE if follows is None else (str(follows[0]), int(follows[1]))
+
+    def save(self, *, follows: Address) -> None:
+        """From now on a member that follows this one after a start; NOWHERE for a primary."""
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("w") as file:
+            json.dump({"is_member": True, "follows": follows}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self.is_member, self.follows = True, follows

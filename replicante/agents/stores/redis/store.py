@@ -1,0 +1,86 @@
+"""The three calls of the Redis agent, and whether its node may be stopped. Called by the SDK."""
+
+from __future__ import annotations
+
+from replicante.agents import sdk
+from replicante.agents.sdk import NodeStatus, StoreContact
+from replicante.agents.stores.redis import facts as redis_facts
+from replicante.agents.stores.redis.facts import Facts
+from replicante.agents.stores.redis.membership import Membership
+from replicante.agents.stores.redis.server import NoContact, RedisServer
+from replicante.model.node import Attribute
+
+STORE_ID = "redis.replication"
+
+
+class RedisStore(sdk.Store):
+    def __init__(self, *, server: RedisServer, membership: Membership, cluster_id: str) -> None:
+        """cluster_id: Redis has no name for what replicates together, so it is given."""
+        self._server = server
+        self._membership = membership
+        self._cluster_id = cluster_id
+        self._last: Facts | None = None
+        """The last that was read by this process: known also when the server is down."""
+
+    async def node(self) -> sdk.NodeSays:
+        try:
+            facts = self._last = await self._server.facts()
+            controllers = await self._server.controllers()
+        except NoContact as exc:
+            return self._says(NodeStatus.UNAVAILABLE, str(exc), exc.contact, ())
+        status, reason = facts.status
+        if not self._membership.is_member:
+            status, reason = NodeStatus.NOT_IN_CLUSTER, None
+        return self._says(status, reason, StoreContact.ANSWERS, controllers)
+
+    async def store(self) -> sdk.StoreSays:
+        facts = await self._server.facts()
+        self._expect_member()
+        attributes: dict[str, Attribute] = {
+            "redis.io/memory.used": facts.used_memory_bytes,
+            "redis.io/append-only": facts.is_append_only,
+            "redis.io/append-only.last-write-ok": facts.is_last_write_ok,
+            "redis.io/replication-id": facts.history_id,
+            "redis.io/replicas": len(facts.replicas),
+        }
+        return sdk.StoreSays(cluster_id=self._cluster_id, attributes=attributes)
+
+    async def shards(self) -> list[sdk.ShardSays]:
+        facts = await self._server.facts()
+        self._expect_member()
+        return [redis_facts.shard(facts, await self._server.sight(facts))]
+
+    async def can_stop(self) -> sdk.CanStop:
+        facts = await self._server.facts()
+        if facts.is_primary:
+            return sdk.CanStop(can_stop=False, reason="it is the primary: hand it over first")
+        return sdk.CanStop(can_stop=True, reason="it is a replica")
+
+    def _says(
+        self,
+        status: NodeStatus,
+        reason: str | None,
+        contact: StoreContact,
+        controllers: tuple[str, ...],
+    ) -> sdk.NodeSays:
+        where = redis_facts.text(self._server.address)
+        last = self._last
+        attributes: dict[str, Attribute] = {"redis.io/member": self._membership.is_member}
+        if last is not None:
+            attributes["redis.io/last.role"] = str(last.role)
+            attributes["redis.io/last.offset"] = last.offset
+            attributes["redis.io/last.replication-id"] = last.history_id
+        return sdk.NodeSays(
+            store_id=STORE_ID,
+            node_status=status,
+            status_reason=reason,
+            address={"client": where, "member": where},
+            store_version=sdk.StoreVersion(number="" if last is None else last.version),
+            attributes=attributes,
+            contact=contact,
+            controllers=controllers,
+        )
+
+    def _expect_member(self) -> None:
+        if not self._membership.is_member:
+            raise sdk.StoreUnavailable("it is in no cluster")

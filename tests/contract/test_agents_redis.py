@@ -1,0 +1,238 @@
+"""The Redis agent on real Redis servers: roles change as asked, and one that was replaced takes no
+write."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from agent_harness import POLL_SECONDS, WAIT_SECONDS, Caller
+from agent_processes import CLUSTER_ID, INIT, AgentProcess, free_port, kill_redis, redis
+from redis import asyncio as redis_asyncio
+from redis import exceptions
+
+from replicante.agents.stores.redis.program import find_program
+from replicante.model import action_kinds as kinds
+
+pytestmark = pytest.mark.processes
+
+IDS = ("n1", "n2", "n3")
+
+
+class Node:
+    def __init__(self, folder: Path, node_id: str) -> None:
+        self.port = free_port()
+        self.process: AgentProcess = redis(folder, node_id=node_id, port=self.port)
+        self.pid_file = folder / node_id / "redis" / "redis.pid"
+        self.agent: Caller
+        self._count = 0
+
+    @property
+    def member(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def does(self, kind: str, **args) -> dict:
+        """The ended action."""
+        self._count += 1
+        action_id = f"a{self._count}"
+        assert await self.agent.submit(kind, args, action_id=action_id) == 200
+        return await self.agent.until_phase(action_id, "DONE", "FAILED")
+
+    async def succeeds(self, kind: str, **args) -> None:
+        ended = await self.does(kind, **args)
+        assert ended["state"]["phase"] == "DONE", ended
+
+    async def fails(self, kind: str, **args) -> str:
+        ended = await self.does(kind, **args)
+        assert ended["state"]["phase"] == "FAILED", ended
+        return ended["state"]["error"]["error_msg"]
+
+    async def shard(self) -> dict:
+        status, body, _ = await self.agent.get("info/shards")
+        assert status == 200, body
+        return body["shards"][0]
+
+    async def says(self) -> dict:
+        return (await self.agent.get("info/node"))[1]
+
+    async def command(self, *words):
+        client = redis_asyncio.Redis(port=self.port, decode_responses=True)
+        try:
+            return await client.execute_command(*words)
+        finally:
+            await client.aclose()
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(int(self.pid_file.read_text()), number)
+
+
+async def until(is_so) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            if await is_so():
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def cluster(folder: Path) -> AsyncIterator[tuple[Node, ...]]:
+    """n1 is the primary, the others follow it."""
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            nodes = tuple(Node(folder, node_id) for node_id in IDS)
+            for node in nodes:
+                node.agent = await stack.enter_async_context(node.process.calling())
+            await nodes[0].succeeds(INIT)
+            for node in nodes[1:]:
+                await node.succeeds(kinds.CLUSTER_JOIN, node=nodes[0].member)
+            yield nodes
+    finally:
+        kill_redis(folder)
+
+
+async def accepts_writes(node: Node) -> bool:
+    try:
+        await node.command("SET", "stray", "1")
+    except exceptions.ReadOnlyError:
+        return False
+    return True
+
+
+async def test_replicas_tell_whom_they_follow_and_that_they_hear_it(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, n3):
+        primary = await n1.shard()
+        assert primary["role"] == "primary"
+        for node in (n2, n3):
+            shard = await node.shard()
+            assert shard["role"] == "secondary"
+            assert shard["history_id"] == primary["history_id"]
+            assert shard["upstream"]["address"] == n1.member
+            assert shard["upstream"]["sight"] == "up"
+            assert (await node.agent.get("info/store"))[1]["cluster_id"] == CLUSTER_ID
+        assert (await n1.agent.get("checks/can-stop"))[1]["can_stop"] is False
+        assert (await n2.agent.get("checks/can-stop"))[1]["can_stop"] is True
+
+
+async def test_a_switchover_loses_no_acknowledged_write(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        acknowledged = 0
+
+        async def write() -> None:
+            nonlocal acknowledged
+            with contextlib.suppress(exceptions.RedisError):
+                while True:
+                    acknowledged = await n1.command("INCR", "count")
+
+        writing = asyncio.create_task(write())
+        await until(lambda: _is(lambda: acknowledged >= 20))
+        await n1.succeeds(kinds.STORE_SWITCHOVER, node=n2.member)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await writing
+        assert (await n2.shard())["role"] == "primary"
+        assert (await n1.shard())["upstream"]["address"] == n2.member
+        assert int(await n2.command("GET", "count")) >= acknowledged >= 20
+        await n1.succeeds(kinds.STORE_SWITCHOVER, node=n2.member)
+
+
+async def test_a_primary_that_was_killed_comes_back_as_a_replica_and_takes_no_write(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, n3):
+        await n1.command("SET", "kept", "1")
+        await n1.command("WAIT", 2, 0)
+        n1.signal(signal.SIGKILL)
+        says = {}
+
+        async def is_down() -> bool:
+            says.update(await n1.says())
+            return says["contact"] == "refused"
+
+        await until(is_down)
+        assert says["node_status"] == "UNAVAILABLE"
+        assert says["attributes"]["redis.io/member"] is True
+
+        async def is_refused() -> bool:
+            return (await n2.shard())["upstream"]["sight"] == "refused"
+
+        await until(is_refused)
+        offset = (await n2.shard())["commit_offset"]["value"]
+        assert "behind" in await n3.fails(kinds.STORE_PROMOTE, offset=offset + 1_000_000)
+        await n2.succeeds(kinds.STORE_PROMOTE, shard_id="all", offset=offset, replaces="n1")
+        await n3.succeeds(kinds.STORE_REJOIN, node=n2.member)
+
+        await n1.succeeds(kinds.SERVICE_START)
+        assert not await accepts_writes(n1)
+        await n1.succeeds(kinds.STORE_REJOIN, node=n2.member)
+        assert not await accepts_writes(n1)
+        assert await n1.command("GET", "kept") == "1"
+        assert (await n1.shard())["history_id"] == (await n2.shard())["history_id"]
+
+
+async def test_an_agent_that_finds_its_server_dead_starts_it_without_writes(tmp_path):
+    async with cluster(tmp_path) as (n1, _, _):
+        n1.signal(signal.SIGKILL)
+        await n1.process.kill()
+        async with redis(tmp_path, node_id="n1", port=n1.port).calling() as n1.agent:
+            await until(lambda: _answers(n1))
+            assert not await accepts_writes(n1)
+            assert (await n1.shard())["role"] == "secondary"
+
+
+async def test_an_agent_that_ends_leaves_its_server_alone(tmp_path):
+    async with cluster(tmp_path) as (n1, _, _):
+        await n1.process.kill()
+        assert await accepts_writes(n1)
+        async with redis(tmp_path, node_id="n1", port=n1.port).calling() as n1.agent:
+            assert (await n1.shard())["role"] == "primary"
+            assert await accepts_writes(n1)
+
+
+async def test_a_protected_primary_takes_no_write_without_a_replica_that_keeps_up(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, n3):
+        await n1.succeeds(INIT, protect_writes=True)
+        await n1.command("SET", "a", "1")
+        for node in (n2, n3):
+            node.signal(signal.SIGKILL)
+
+        async def is_refused() -> bool:
+            try:
+                await n1.command("SET", "a", "2")
+            except exceptions.ResponseError as exc:
+                return "NOREPLICAS" in str(exc)
+            return False
+
+        await until(is_refused)
+
+
+async def test_under_sentinel_no_role_is_changed_by_us(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        configuration = tmp_path / "sentinel.conf"
+        configuration.write_text(f"port {free_port()}\nsentinel monitor c1 127.0.0.1 {n1.port} 2\n")
+        sentinel = await asyncio.create_subprocess_exec(
+            find_program(),
+            str(configuration),
+            "--sentinel",
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+
+            async def is_seen() -> bool:
+                return (await n2.says())["controllers"] == ["sentinel"]
+
+            await until(is_seen)
+            assert "sentinel" in await n2.fails(kinds.STORE_PROMOTE, offset=0)
+            assert (await n2.shard())["role"] == "secondary"
+        finally:
+            sentinel.kill()
+            await sentinel.wait()
+
+
+async def _is(claim) -> bool:
+    return claim()
+
+
+async def _answers(node: Node) -> bool:
+    return (await node.says())["contact"] == "answers"
