@@ -40,7 +40,13 @@ def list_(prefix: str, *, target: Target, read: Read) -> None:
 
 @queue.command(epilog=example("replicante queue peek mail", "replicante queue peek mail --limit 5"))
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1, limits.PAGE_ITEMS_MAX), default=20)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, limits.PAGE_ITEMS_MAX),
+    default=20,
+    show_default=True,
+    help="How many at most.",
+)
 @client_options
 @read_options
 def peek(name: str, *, limit: int, target: Target, read: Read) -> None:
@@ -51,7 +57,13 @@ def peek(name: str, *, limit: int, target: Target, read: Read) -> None:
 
 @queue.command(epilog=example("replicante queue dlq mail"))
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1, limits.PAGE_ITEMS_MAX), default=20)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, limits.PAGE_ITEMS_MAX),
+    default=20,
+    show_default=True,
+    help="How many at most.",
+)
 @client_options
 @read_options
 def dlq(name: str, *, limit: int, target: Target, read: Read) -> None:
