@@ -144,6 +144,10 @@ class StorageSection:
     room only as it fills. The default is far above what one peer should hold."""
     log_map_bytes: int = limits.LOG_MAP_BYTES_DEFAULT
     """Largest size of the log on disk, in bytes or as `"64GiB"`; sparse as the state is."""
+    log_reserve_bytes: int = limits.LOG_RESERVE_BYTES
+    """Room on the disk, and within `log_map_bytes`, that is held back for the writes which must not
+    fail: a new term, a trim of the log. 0 for none. A disk with less than twice of it left gets no
+    reserve."""
     log_kept_bytes: int = limits.LOG_KEPT_BYTES_DEFAULT
     """Log entries that are kept although the state has what they did, in bytes or as `"64MiB"`.
     A peer that was away for less catches up from them, one that was away for longer gets a

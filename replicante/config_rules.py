@@ -169,6 +169,10 @@ def _storage_problems(storage: StorageSection) -> list[Problem]:
         rule = f"must be from {LOG_KEPT_BYTES_MIN} bytes to half of storage.log_map_bytes"
         value = str(storage.log_kept_bytes)
         found.append(Problem(setting="storage.log_kept_bytes", value=value, rule=rule))
+    if not 0 <= storage.log_reserve_bytes <= storage.log_map_bytes // 2:
+        rule = "must be from 0 to half of storage.log_map_bytes"
+        value = str(storage.log_reserve_bytes)
+        found.append(Problem(setting="storage.log_reserve_bytes", value=value, rule=rule))
     if not 1 <= storage.flush_interval_ms <= FLUSH_INTERVAL_MS_MAX:
         rule = f"must be from 1 to {FLUSH_INTERVAL_MS_MAX} milliseconds"
         value = str(storage.flush_interval_ms)

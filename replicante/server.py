@@ -236,6 +236,7 @@ class PeerServer:
             election_ms_min=config.raft.election_ms_min,
             election_ms_max=config.raft.election_ms_max,
             log_map_bytes=config.storage.log_map_bytes,
+            log_reserve_bytes=config.storage.log_reserve_bytes,
             log_kept_bytes=config.storage.log_kept_bytes,
             flush_interval_ms=config.storage.flush_interval_ms,
             server_ssl=tls.server if tls else None,
@@ -306,7 +307,11 @@ class PeerServer:
                     applied_index=status.applied_index,
                 )
             elif was_ready and not status.is_ready:
-                reason = "disk full" if status.is_disk_full else "no leader, or out of touch"
+                reason = "no leader, or out of touch"
+                if status.is_disk_full:
+                    reason = "disk full"
+                elif status.is_log_full:
+                    reason = "the log has reached its bound"
                 self._log.warning(Diagnostic.PEER_NOT_READY, reason=reason)
             was_ready = status.is_ready
             await asyncio.sleep(READY_CHECK_S)

@@ -90,6 +90,8 @@ def not_ready_reason(status: Status) -> str | None:
         return "The cluster is not born yet: not every listed peer has been seen."
     if status.is_disk_full:
         return "The disk is full: writes stand still until there is room."
+    if status.is_log_full:
+        return "The log has reached storage.log_map_bytes: raise it and start this peer again."
     if status.leader_id is None:
         return "No leader is known: a majority of peers must run and reach each other."
     behind = max(0, status.commit_index - status.applied_index)

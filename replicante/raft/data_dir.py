@@ -22,8 +22,12 @@ def open_log(
     settings: PeerSettings, *, clock: Clock, entropy: Entropy
 ) -> tuple[LmdbLog, LogHeader]:
     """Mints the incarnation in a new directory. Raises WrongIdentity, CorruptData,
-    UnsupportedFormat, DiskFull."""
-    store = LmdbLog(settings.data_dir / "log", map_bytes=settings.log_map_bytes)
+    UnsupportedFormat, DiskFull, StorageFull."""
+    store = LmdbLog(
+        settings.data_dir / "log",
+        map_bytes=settings.log_map_bytes,
+        reserve_bytes=settings.log_reserve_bytes,
+    )
     try:
         header = store.header()
         if header is None:

@@ -86,7 +86,7 @@ class LogBackend(Protocol):
     before or between writes."""
 
     def write(self, writes: WriteSet) -> None:
-        """Durable when it returns. DiskFull: nothing was written, the same call may be
+        """Durable when it returns. DiskFull, StorageFull: nothing was written, the same call may be
         repeated. Any other failure: FatalError, and the process must end (a failed fsync is
         never retried).
         """

@@ -8,7 +8,6 @@ is never replayed.
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,13 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
-import lmdb.verify
 import msgpack
 
 from replicante.disk_room import is_for_want_of_room
-from replicante.errors import CorruptData, DiskFull, FatalError, StartRefused, UnsupportedFormat
+from replicante.errors import (
+    CorruptData,
+    DiskFull,
+    FatalError,
+    StartRefused,
+    StorageFull,
+    UnsupportedFormat,
+)
+from replicante.raft.lmdb_file import delete_below, find_cut, sync_directories
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
+from replicante.raft.log_reserve import DiskReserve
 from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record, encode_record
 
 FORMAT_VERSION = 1
@@ -61,10 +68,14 @@ class LogHeader:
 class LmdbLog:
     """A `LogBackend`; also holds the header, which exists before the first entry does."""
 
-    def __init__(self, path: Path, *, map_bytes: int) -> None:
-        """Raises CorruptData, UnsupportedFormat, DiskFull, StartRefused."""
+    def __init__(self, path: Path, *, map_bytes: int, reserve_bytes: int = 0) -> None:
+        """reserve_bytes: of the disk and of the map, for terms, trims and installations alone.
+
+        Raises CorruptData, UnsupportedFormat, DiskFull, StorageFull, StartRefused.
+        """
         self._path = path
         self._map_bytes = map_bytes
+        self._reserve_bytes = reserve_bytes
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -75,12 +86,15 @@ class LmdbLog:
         self._is_open = False
         self._open()
         sync_directories(path, path.parent)
+        self._reserve = DiskReserve(path, size_bytes=reserve_bytes)
+        self._reserve.make()
 
-    def _open(self) -> None:
+    def _open(self, *, with_reserve: bool = False) -> None:
+        reserve_bytes = 0 if with_reserve else self._reserve_bytes
         try:
             self._env = lmdb.open(
                 str(self._path),
-                map_size=self._map_bytes,
+                map_size=self._map_bytes - reserve_bytes,
                 max_dbs=2,
                 max_readers=8,
                 readahead=False,
@@ -103,8 +117,10 @@ class LmdbLog:
             raise
         self._is_open = True
 
-    def _unopened(self, error: lmdb.Error) -> DiskFull | CorruptData:
-        if self._is_full(error):
+    def _unopened(self, error: lmdb.Error) -> DiskFull | StorageFull | CorruptData:
+        if isinstance(error, lmdb.MapFullError):
+            return self._bound_reached()
+        if is_for_want_of_room(self._path, error.code):
             return DiskFull(f"no room to open {self._path}: {error}")
         return CorruptData(f"{self._path} cannot be opened: {error}", hints=_WAY_OUT)
 
@@ -113,20 +129,9 @@ class LmdbLog:
         self._env.close()
 
     def _check_size(self) -> None:
-        """A page beyond the end of the file would kill this process when it is read.
-
-        LMDB may leave pages at the end unwritten that it allocated and freed in one transaction, so
-        a short file alone proves nothing: then every page is walked.
-        """
-        bytes_min = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        if (self._path / "data.mdb").stat().st_size >= bytes_min:
-            return
-        try:
-            problems = lmdb.verify.verify(str(self._path))  # type: ignore[no-untyped-call]
-        except lmdb.verify.VerifyError as error:
-            problems = [str(error)]
-        if problems:
-            raise CorruptData(f"{self._path} is cut short: {problems[0]}", hints=_WAY_OUT)
+        found = find_cut(self._env, self._path)
+        if found is not None:
+            raise CorruptData(f"{self._path} is cut short: {found}", hints=_WAY_OUT)
 
     # --- header ------------------------------------------------------------------------------
 
@@ -164,7 +169,14 @@ class LmdbLog:
         if writes.base is not None:
             rows[_BASE_ROW] = asdict(writes.base)
         trim_to = None if writes.base is None else writes.base.index
-        self._transact(rows, writes.truncate_from, writes.records, trim_to=trim_to)
+        try:
+            self._transact(rows, writes.truncate_from, writes.records, trim_to=trim_to)
+        except (DiskFull, StorageFull):
+            if writes.base is None or not writes.records:
+                raise
+            for _ in range(2):  # LMDB uses pages again that the commit before the last one freed
+                self._transact(rows, None, (), trim_to=trim_to)
+            self._transact(rows, writes.truncate_from, writes.records, trim_to=trim_to)
 
     def write_marker(self, base: Base) -> None:
         """The state is about to be replaced by the one as of `base`; durable when it returns."""
@@ -186,7 +198,7 @@ class LmdbLog:
             self._transact(rows, None, (), trim_to=base.index)
         else:
             record = (base.index, encode_record(base.record()))
-            self._transact(rows, 0, (record,))
+            self._transact(rows, 0, (record,), may_use_reserve=True)
         return keeps_tail
 
     def _holds(self, base: Base) -> bool:
@@ -309,6 +321,35 @@ class LmdbLog:
         records: tuple[tuple[int, bytes], ...],
         *,
         trim_to: int | None = None,
+        may_use_reserve: bool = False,
+    ) -> None:
+        """may_use_reserve: also where there are records, because they make room or are few."""
+        try:
+            self._transact_once(rows, truncate_from, records, trim_to=trim_to)
+        except (DiskFull, StorageFull) as error:
+            if not self._reserve_bytes or (records and not may_use_reserve):
+                raise
+            self._reserve.release()
+            is_map_full = isinstance(error, StorageFull)
+            if is_map_full:
+                self._reopen(with_reserve=True)
+            self._transact_once(rows, truncate_from, records, trim_to=trim_to)
+            if is_map_full:
+                self._reopen()
+        else:
+            self._reserve.make()
+
+    def _reopen(self, *, with_reserve: bool = False) -> None:
+        self.close()
+        self._open(with_reserve=with_reserve)
+
+    def _transact_once(
+        self,
+        rows: Mapping[bytes, dict[str, Any] | None],
+        truncate_from: int | None,
+        records: tuple[tuple[int, bytes], ...],
+        *,
+        trim_to: int | None,
     ) -> None:
         if not self._is_open:
             self._open()  # found no room last time
@@ -326,7 +367,7 @@ class LmdbLog:
                 for index, stored in records:
                     txn.put(_KEY.pack(index), stored, db=self._entries)
                 if trim_to is not None:
-                    self._trim(txn, trim_to)
+                    delete_below(txn, self._entries, _KEY.pack(trim_to))
         except lmdb.Error as error:
             self._fail(error)
 
@@ -336,33 +377,22 @@ class LmdbLog:
             while found:
                 found = cursor.delete()
 
-    def _trim(self, txn: lmdb.Transaction, index: int) -> None:
-        with txn.cursor(db=self._entries) as cursor:
-            found = cursor.first()
-            while found and bytes(cursor.key()) < _KEY.pack(index):
-                found = cursor.delete()
-
     def _fail(self, error: lmdb.Error) -> None:
         """An aborted transaction for want of room may be repeated in a reopened environment;
         nothing else may."""
-        if not self._is_full(error):
+        is_map_full = isinstance(error, lmdb.MapFullError)
+        if not is_map_full and not is_for_want_of_room(self._path, error.code):
             raise FatalError(f"the log in {self._path} cannot be written: {error}") from error
-        self.close()
-        self._open()
+        self._reopen()
+        if is_map_full:
+            raise self._bound_reached() from error
         raise DiskFull(
             f"no room to write the log in {self._path}: {error}",
             hints=("make room on this disk; writing resumes by itself",),
         ) from error
 
-    def _is_full(self, error: lmdb.Error) -> bool:
-        return isinstance(error, lmdb.MapFullError) or is_for_want_of_room(self._path, error.code)
-
-
-def sync_directories(*paths: Path) -> None:
-    """A durable file under a name that a power cut may forget would not be durable."""
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def _bound_reached(self) -> StorageFull:
+        return StorageFull(
+            f"the log in {self._path} has reached its bound of {self._map_bytes} bytes",
+            hints=("raise storage.log_map_bytes and start this peer again; nothing is lost",),
+        )

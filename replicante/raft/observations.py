@@ -54,6 +54,13 @@ class DiskFullChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogBoundReached:
+    """The log has no room within its bound, whatever the disk has; a larger bound needs a start."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRefused:
     """Another peer will not talk to this one, or the other way round; `message` says what to
     do."""
@@ -101,6 +108,7 @@ Observation = (
     | Born
     | WaitingForPeers
     | DiskFullChanged
+    | LogBoundReached
     | PeerRefused
     | CommitDone
     | SnapshotMade

@@ -24,6 +24,7 @@ from replicante.errors import (
     QueueFull,
     ReadTimeout,
     ReplicanteError,
+    StorageFull,
 )
 from replicante.raft import driver as d
 from replicante.raft.callers import Callers, Proposed
@@ -34,18 +35,18 @@ from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import WriteSet
 from replicante.raft.member_door import MemberDoor
 from replicante.raft.neighbours import Neighbours
-from replicante.raft.observations import CommitDone, DiskFullChanged, Observation, RoleChanged
+from replicante.raft.observations import CommitDone, Observation, RoleChanged
 from replicante.raft.peer_driver import check_membership, open_driver
 from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.peer_status import status_of, unborn_status
 from replicante.raft.settings import PeerSettings
 from replicante.raft.snapshot_files import FolderShelf
+from replicante.raft.standing_still import StandingStill
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
 from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
 
 _DISK_FULL_RETRY_S = 1.0
-_STANDS_STILL = "This peer waits for room on its disk. Ask another peer, or read its stale copy."
 
 MachineFactory = Callable[[str], DurableStateMachine]
 """incarnation → machine: a machine on disk checks that its files belong to this data directory."""
@@ -75,7 +76,7 @@ class Peer(MemberDoor):
         self._observers: list[Callable[[Observation], None]] = []
         self._driver: d.Driver | None = None
         self._task: asyncio.Task[None] | None = None
-        self._disk_full: str | None = None
+        self._standing_still = StandingStill(self.report)
         self._is_stopping = False
         self._last_flush_ms = 0
 
@@ -151,8 +152,8 @@ class Peer(MemberDoor):
         """Replicates `command` and returns the state machine's answer, applied exactly once.
 
         Definitely not done: NoLeader, QueueFull, TooLarge, SessionEnded, PeerStopping,
-        DiskFull. OutcomeUnknown: it may or may not be done; it will not happen later than other
-        work of this peer.
+        DiskFull, StorageFull. OutcomeUnknown: it may or may not be done; it will not happen later
+        than other work of this peer.
         """
         self._refuse_when_unable()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
@@ -174,8 +175,7 @@ class Peer(MemberDoor):
         """
         if self._is_stopping:
             raise PeerStopping()
-        if self._disk_full is not None:
-            raise ReadTimeout(_STANDS_STILL, hints=(self._disk_full,))
+        self._standing_still.refuse_read()
         self._refuse_when_behind()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         ticket = self._callers.reads.open()
@@ -210,7 +210,8 @@ class Peer(MemberDoor):
             self._neighbours,
             staleness_ms=self.staleness_ms(),
             is_ready=self._is_ready(),
-            is_disk_full=self._disk_full is not None,
+            is_disk_full=self._standing_still.is_disk_full,
+            is_log_full=self._standing_still.is_log_full,
         )
 
     # --- what neighbours hand in (see neighbours.Sink) -----------------------------------------
@@ -243,7 +244,7 @@ class Peer(MemberDoor):
                     await self._step(self._driver)
                     check_membership(self._driver)
             self._answer_all(PeerStopping)
-            with contextlib.suppress(DiskFull):  # the log replays what the state lacks
+            with contextlib.suppress(DiskFull, StorageFull):  # the log replays what the state lacks
                 self._machine.flush()
         finally:
             self._is_stopping = True
@@ -298,16 +299,12 @@ class Peer(MemberDoor):
             try:
                 await self._committer.run(lambda: self._store.write(writes))
                 break
-            except DiskFull as error:
-                if self._disk_full is None:
-                    self.report(DiskFullChanged(is_full=True, detail=error.message))
-                self._disk_full = error.message
+            except (DiskFull, StorageFull) as error:
+                self._standing_still.begin(error)
                 if self._is_stopping:
                     raise
                 await asyncio.sleep(_DISK_FULL_RETRY_S)
-        if self._disk_full is not None:
-            self._disk_full = None
-            self.report(DiskFullChanged(is_full=False, detail=""))
+        self._standing_still.end()
         duration_ms = self._clock.monotonic_ms() - started_ms
         self.report(CommitDone(records_count=len(writes.records), duration_ms=duration_ms))
 
@@ -348,8 +345,7 @@ class Peer(MemberDoor):
     def _refuse_when_unable(self) -> None:
         if self._is_stopping:
             raise PeerStopping()
-        if self._disk_full is not None:
-            raise DiskFull(hints=(self._disk_full,))
+        self._standing_still.refuse_write()
         self._refuse_when_behind()
 
     def _refuse_when_behind(self) -> None:
@@ -373,7 +369,7 @@ class Peer(MemberDoor):
 
     def _is_ready(self) -> bool:
         driver = self._driver
-        if driver is None or self._is_stopping or self._disk_full is not None:
+        if driver is None or self._is_stopping or self._standing_still:
             return False
         if self._machine.is_disk_full or not driver.has_session:
             return False

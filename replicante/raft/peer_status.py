@@ -30,6 +30,7 @@ def unborn_status(header: LogHeader, machine: DurableStateMachine) -> Status:
         staleness_ms=None,
         is_ready=False,
         is_disk_full=machine.is_disk_full,
+        is_log_full=False,
         durability="fsync",
         pending_proposals_count=0,
         peers=(),
@@ -43,6 +44,7 @@ def status_of(
     staleness_ms: int | None,
     is_ready: bool,
     is_disk_full: bool,
+    is_log_full: bool,
 ) -> Status:
     engine, header, machine = driver.engine, neighbours.header, driver.host.machine
     return Status(
@@ -63,6 +65,7 @@ def status_of(
         staleness_ms=staleness_ms,
         is_ready=is_ready,
         is_disk_full=is_disk_full or machine.is_disk_full,
+        is_log_full=is_log_full,
         durability="fsync",
         pending_proposals_count=driver.pending_count,
         peers=tuple(

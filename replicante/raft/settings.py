@@ -37,6 +37,8 @@ class PeerSettings:
     client_ssl: ssl.SSLContext | None = None
     """Mutual TLS between peers, both or none; see `TransportSettings`."""
     log_map_bytes: int = limits.LOG_MAP_BYTES_DEFAULT
+    log_reserve_bytes: int = limits.LOG_RESERVE_BYTES
+    """Of the disk and of `log_map_bytes`, for terms, trims and installations; 0 for none."""
     log_kept_bytes: int = limits.LOG_KEPT_BYTES_DEFAULT
     """Entries that are kept for peers that were away, although the state has what they did."""
     flush_interval_ms: int = limits.FLUSH_INTERVAL_MS

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from replicante.raft.log_store import sync_directories
+from replicante.raft.lmdb_file import sync_directories
 
 FOLDER = "snapshots"
 _READ_BYTES = 1 << 20

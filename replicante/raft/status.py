@@ -53,6 +53,8 @@ class Status:
     is_ready: bool
     """Knows a leader and has applied what was committed when it joined it."""
     is_disk_full: bool
+    is_log_full: bool
+    """Its log has reached `log_map_bytes`: it stands still until it starts with a larger one."""
     durability: str
     """`fsync`: an acknowledgement means that a majority has the write on disk."""
     pending_proposals_count: int

@@ -86,7 +86,7 @@ class Store(Reader, Protocol):
 
     @property
     def is_disk_full(self) -> bool:
-        """True while the last attempt to flush found no room, on the disk or in the map. The
+        """True while the last attempt to flush found no room on the disk. The
         same write is repeated every FLUSH_RETRY_MS; nothing is lost, the log holds it."""
         ...
 
@@ -126,7 +126,7 @@ class Store(Reader, Protocol):
         returns at once.
 
         Never called inside an entry. A flush in progress absorbs the request. A failed flush
-        raises FatalError from the next call of any method; no room (ENOSPC, EDQUOT, a full map)
+        raises FatalError from the next call of any method; no room (ENOSPC, EDQUOT)
         is repeated and shows as `is_disk_full`.
         """
         ...
@@ -135,7 +135,7 @@ class Store(Reader, Protocol):
         """As request_flush, but returns when all ended entries are durable. Blocks: start,
         stop, tests, tools.
 
-        Raises DiskFull, and does not wait for room: nothing is lost, the log holds it.
+        Raises DiskFull, StorageFull, and does not wait for room: nothing is lost, the log holds it.
         """
         ...
 

@@ -23,7 +23,7 @@ from typing import NoReturn
 import lmdb
 
 from replicante.dir_lock import DirLock
-from replicante.errors import DiskFull, FatalError, StartRefused
+from replicante.errors import DiskFull, FatalError, StartRefused, StorageFull
 from replicante.limits import (
     DIGEST_INTERVAL_ENTRIES,
     DIGESTS_KEPT,
@@ -143,7 +143,8 @@ class LmdbStore:
 
     @property
     def is_disk_full(self) -> bool:
-        return self._flusher.no_room is not None
+        no_room = self._flusher.no_room
+        return no_room is not None and not no_room.is_map_full
 
     @property
     def is_map_full(self) -> bool:
@@ -237,8 +238,10 @@ class LmdbStore:
             if self._failure is not None:
                 self._refuse()
             self._settle()
-            if self._flusher.no_room is not None:
-                raise DiskFull(path=str(self._environment.path))
+            no_room = self._flusher.no_room
+            if no_room is not None:
+                kind = StorageFull if no_room.is_map_full else DiskFull
+                raise kind(path=str(self._environment.path))
             self.request_flush()
         if self._flusher.has_news:
             self._settle()

@@ -170,6 +170,7 @@ class FakePeer:
             role=self.base_status.role if has_leader else Role.CANDIDATE,
             is_ready=self.base_status.is_ready and has_leader,
             is_disk_full=self.trouble is Trouble.DISK_FULL,
+            is_log_full=False,
             commit_index=max(self.applied_index, self.base_status.commit_index),
             applied_index=self.applied_index,
             last_index=self.applied_index,
@@ -230,6 +231,7 @@ def _first_status(peer_id: str) -> Status:
         staleness_ms=None,
         is_ready=True,
         is_disk_full=False,
+        is_log_full=False,
         durability="fsync",
         pending_proposals_count=0,
         peers=(

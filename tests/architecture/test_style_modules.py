@@ -13,6 +13,7 @@ ONLY_HERE = {
 }
 FOREIGN = {
     "lmdb": (
+        "replicante/raft/lmdb_file.py",
         "replicante/raft/log_store.py",
         "replicante/raft/snapshots.py",
         "replicante/storage/lmdb_",

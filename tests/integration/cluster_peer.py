@@ -140,6 +140,7 @@ class PeerProcess:
             "--peer-cluster": self.cluster_name,
             "--raft-listen": listen,
             "--raft-peers": self.members,
+            "--storage-log-reserve-bytes": "0",  # folders of many tests are kept
             "--http-listen": f"{HOST}:{self.http_port}",
         }
         pairs = [part for pair in settings.items() for part in pair]

@@ -8,6 +8,7 @@ HOST = "raft/host.py"
 SIZES = "raft/log_sizes.py"
 SNAPSHOTS = "raft/snapshots.py"
 IN_MEMORY = "raft/in_memory.py"
+LOG_STORE = "raft/log_store.py"
 
 SNAPSHOT_MUTANTS = (
     Mutant(
@@ -106,6 +107,24 @@ SNAPSHOT_MUTANTS = (
             ),
         ),
         test="tests/unit/test_raft_proposals.py",
+    ),
+    Mutant(
+        "terms_have_no_reserve",
+        "a term is written on a full disk too (ADR 0020)",
+        (Edit(LOG_STORE, "            self._reserve.release()\n", ""),),
+        test="tests/unit/test_raft_log_reserve.py",
+    ),
+    Mutant(
+        "entries_take_the_reserve",
+        "entries never take what terms and trims need (ADR 0020)",
+        (
+            Edit(
+                LOG_STORE,
+                "if not self._reserve_bytes or (records and not may_use_reserve):\n",
+                "if not self._reserve_bytes:\n",
+            ),
+        ),
+        test="tests/unit/test_raft_log_reserve.py",
     ),
     Mutant(
         "saved_without_sessions",

@@ -10,7 +10,7 @@ import pytest
 from raft_harness import HardState, history, record_after
 
 from replicante import limits
-from replicante.errors import CorruptData, DiskFull, FatalError, UnsupportedFormat
+from replicante.errors import CorruptData, FatalError, StorageFull, UnsupportedFormat
 from replicante.raft.log import WriteSet
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.records import encode_record
@@ -221,19 +221,19 @@ def test_header_and_genesis_become_durable_together(tmp_path):
     store.close()
 
 
-def test_a_full_disk_leaves_the_log_as_it_was_and_the_same_write_succeeds_later(tmp_path):
+def test_a_full_map_leaves_the_log_as_it_was_and_the_same_write_succeeds_later(tmp_path):
     store = LmdbLog(tmp_path / "log", map_bytes=256 * limits.KIB)
     records = history("abc", [])
     store.write(WriteSet(None, rows(records), HardState(term=1)))
     large = record_after(records[-1], term=1, payload=bytes(512 * limits.KIB))
     writes = WriteSet(None, rows([large]), HardState(term=2))
     for _ in range(2):
-        with pytest.raises(DiskFull):
+        with pytest.raises(StorageFull):
             store.write(writes)
     loaded = store.load()
     assert (loaded.last.index, loaded.hard) == (1, HardState(term=1))
     store._map_bytes = 4 * limits.MIB
-    with pytest.raises(DiskFull):
+    with pytest.raises(StorageFull):
         store.write(writes)
     store.write(writes)
     assert store.load().last == large
@@ -253,7 +253,7 @@ def test_a_log_that_cannot_be_reopened_for_want_of_room_is_tried_again(tmp_path,
 
     monkeypatch.setattr(lmdb, "open", no_room)
     for _ in range(3):
-        with pytest.raises(DiskFull):
+        with pytest.raises(StorageFull):
             store.write(writes)
     monkeypatch.setattr(lmdb, "open", open_lmdb)
     store._map_bytes = 4 * limits.MIB
