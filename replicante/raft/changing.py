@@ -40,13 +40,15 @@ class _Own:
     number: int = 0
     """Of the newest request that was sent; 0 when none was."""
     first_term: int = 0
-    """In which a leader was asked first; a TRANSFER is done when a later one has its leader."""
+    first_leader: str | None = None
+    """Who was asked first, and in which term; a TRANSFER is done when another one leads later."""
     sent_term: int = 0
     sent_ms: int = 0
 
-    def sent(self, number: int, *, term: int, now_ms: int) -> None:
-        self.first_term = self.first_term or term
-        self.number, self.sent_term, self.sent_ms = number, term, now_ms
+    def sent(self, number: int, *, engine: Engine, now_ms: int) -> None:
+        if not self.number:
+            self.first_term, self.first_leader = engine.term, engine.leader_key
+        self.number, self.sent_term, self.sent_ms = number, engine.term, now_ms
 
 
 class Changing:
@@ -120,7 +122,7 @@ class Changing:
             if own.sent_term == engine.term and now_ms - own.sent_ms < self._resend_ms:
                 continue
             self._number += 1
-            own.sent(self._number, term=engine.term, now_ms=now_ms)
+            own.sent(self._number, engine=engine, now_ms=now_ms)
             request = encode_change(own.change, term=engine.term, number=own.number)
             engine.outbox.append((engine.leader_key, request))
 
@@ -128,7 +130,7 @@ class Changing:
         if not self._engine.is_own_term_committed or self._hand_over.is_under_way:
             return
         for own in list(self._own):
-            own.sent(own.number or self._number, term=self._engine.term, now_ms=now_ms)
+            own.sent(own.number or self._number, engine=self._engine, now_ms=now_ms)
             self._decide(own.change, now_ms, refuse=self._refusal_here(own))
         requests, self._requests = self._requests, []
         for key, request in requests:
@@ -247,7 +249,9 @@ class Changing:
         leader_key = self._engine.leader_key
         if own.change.peer_id:
             return leader_key == own.change.key
-        return leader_key is not None and 0 < own.first_term < self._engine.term
+        if not own.number or leader_key in (None, own.first_leader):
+            return False
+        return self._engine.term > own.first_term
 
     def _finish(self, own: _Own, *, index: int = 0, error: ReplicanteError | None = None) -> None:
         self._own.remove(own)

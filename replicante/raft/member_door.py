@@ -13,7 +13,7 @@ import re
 from replicante import limits
 from replicante.clock import Clock
 from replicante.entropy import Entropy
-from replicante.errors import Invalid, MembershipRefused, NotFound, OutcomeUnknown
+from replicante.errors import Invalid, NotFound, OutcomeUnknown, PeerStopping, ReplicanteError
 from replicante.raft import driver as d
 from replicante.raft.callers import Callers
 from replicante.raft.changes import Change, ChangeKind
@@ -187,10 +187,11 @@ class MemberDoor:
         while self._neighbours.is_guest(change.key):
             try:
                 await self._change(change, timeout_ms=limits.MEMBERSHIP_MS_DEFAULT)
-            except MembershipRefused as error:
+            except PeerStopping:
+                return
+            except ReplicanteError as error:
+                # Asked again, whatever it was: to add it twice is to add it once.
                 self._neighbours.tell_refused(change.peer_id, error.message)
-            except OutcomeUnknown:
-                pass  # asked again: to add it twice is to add it once
             await asyncio.sleep(_JOIN_RETRY_S)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from cluster_peer import PORTS
 from tls_folders import CLUSTER, Authority
 
+from replicante.errors import InvalidConfig
 from replicante.pki import Contexts, PkiFolder
 from replicante.raft import Entry, Peer, PeerSettings
 from replicante.raft.observations import Observation
@@ -56,13 +58,16 @@ class Group:
         self._stack = stack
         self._changed = asyncio.Event()
 
-    async def start(self, peer_id: str, *, tls: Contexts | None) -> None:
+    async def start(self, peer_id: str, *, tls: Contexts | None, join: str = "") -> None:
+        listen = self.addresses.get(peer_id) or f"127.0.0.1:{PORTS.take()}"
         settings = PeerSettings(
             data_dir=self.folder / peer_id,
             peer_id=peer_id,
-            listen=self.addresses[peer_id],
+            listen=listen,
             peers=self.addresses,
             cluster_name=CLUSTER,
+            join=join,
+            authority_digest=self.digest if tls else "",
             server_ssl=tls.server if tls else None,
             client_ssl=tls.client if tls else None,
         )
@@ -72,6 +77,11 @@ class Group:
         peer.observe(self._noted(self.seen[peer_id]))
         await peer.start()
         self._stack.push_async_callback(self._stop, peer)
+
+    @property
+    def digest(self) -> str:
+        """Of the authority that signed for all of them."""
+        return hashlib.sha256(self.authority.files("p1").authority.read_bytes()).hexdigest()
 
     async def stop(self, peer_id: str) -> None:
         await self._stop(self.peers.pop(peer_id))
@@ -115,6 +125,31 @@ async def test_three_peers_are_born_and_replicate_over_tls(group):
     await group.tell("p1", b"one")
     await group.tell("p3", b"two")
     assert all(words.told == [b"one", b"two"] for words in group.words.values())
+
+
+async def test_a_new_peer_joins_with_a_token_and_a_certificate_of_its_name(group):
+    for peer_id in IDS:
+        await group.start(peer_id, tls=group.authority.contexts(peer_id))
+    await group.tell("p1", b"before")
+    token = await group.peers["p2"].invite("p4", timeout_ms=PATIENCE_S * 1_000)
+    with pytest.raises(InvalidConfig, match="authority"):
+        await group.start("p4", tls=None, join=token)
+    await group.start("p4", tls=group.authority.contexts("p4"), join=token)
+    await group.until(lambda: group.peers["p1"].configuration.find_peer("p4"))
+    await group.tell("p4", b"after")
+    assert group.words["p4"].told == [b"before", b"after"]
+
+
+async def test_a_token_without_a_certificate_of_its_name_lets_nobody_in(group):
+    for peer_id in IDS:
+        await group.start(peer_id, tls=group.authority.contexts(peer_id))
+    await group.tell("p1", b"before")
+    token = await group.peers["p1"].invite("p4", timeout_ms=PATIENCE_S * 1_000)
+    await group.start("p4", tls=group.authority.contexts("p5"), join=token)
+    await group.until(lambda: group.reports("p4", HelloRefused))
+    codes = {report.code for report in group.reports("p4", HelloRefused)}
+    assert codes == {RefusalCode.CERTIFICATE}
+    assert group.peers["p1"].configuration.find_peer("p4") is None
 
 
 async def test_a_renewed_certificate_is_taken_at_the_next_start(group):
