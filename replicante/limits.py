@@ -416,6 +416,14 @@ RECORD_CHANGES_MAX = 1_000
 """Changes of one cycle: applied without a pause, as the operations of a batch."""
 RECORDS_DROPPED_MAX = 200
 """Records of a cluster that one command removes: a large one goes in several entries."""
+OBSERVED_SHARDS_MAX = 100
+"""Shards of one node in one answer of its agent: each may be a record to write in that cycle."""
+OBSERVED_ACTIONS_MAX = 200
+"""Actions of one node in one look."""
+OBSERVED_ACTION_BYTES_MAX = 32 * KIB
+"""One action as its agent tells it; a larger one is left out."""
+OBSERVATION_BYTES_MAX = 128 * KIB
+"""What an agent says of its node, store and shards; more is garbage."""
 WATCHFUL_INTERVAL_MS = 500
 """Between two looks while something is suspected or under way: the declared interval is for quiet
 times."""

@@ -41,6 +41,7 @@ from replicante.orchestrate.recording import change
 from replicante.orchestrate.seen import seen_nodes
 from replicante.orchestrate.sync import Synced, sync_nodes
 from replicante.orchestrate.sync_actions import SyncedActions, sync_actions
+from replicante.orchestrate.trust import trusted
 from replicante.orchestrate.view import ClusterView, build_view
 
 
@@ -145,7 +146,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         nactions=inputs.nactions,
         oactions=inputs.oactions,
     )
-    observations = {it.node_id: it for it in inputs.observations}
+    observations = {it.node_id: trusted(it) for it in inputs.observations}
     now_ms, wall_ms = inputs.now_ms, inputs.wall_now_ms
     synced = sync_nodes(before, observations, now_ms=now_ms, wall_ms=wall_ms)
     actions = sync_actions(
