@@ -1,0 +1,90 @@
+"""Decides whether a lease ever had two holders, or a token that went backwards. Pure.
+
+Called by `jlike.judge`. `acquire` [name, duration_ns] → token; `release` [name, token]; `renew`
+[name, token, duration_ns]. A lease may be granted again when its holder gave it back (or may have),
+or when its time is over, counted from the moment the holder last asked for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable
+
+from jlike.history import Kind, Operation
+from jlike.verdict import Finding, invalid, unknown, valid
+
+NAME = "lock"
+RATE_ERROR = 0.05
+"""By so much may the clock of a peer run faster than ours."""
+
+
+def check(operations: Iterable[Operation]) -> Finding:
+    by_name: dict[str, list[Operation]] = defaultdict(list)
+    for operation in operations:
+        if operation.f in ("acquire", "renew", "release"):
+            by_name[str(operation.value[0])].append(operation)
+    grants = 0
+    for name, found in sorted(by_name.items()):
+        acquired = [it for it in found if it.f == "acquire" and it.is_ok]
+        grants += len(acquired)
+        wrong = _order(name, acquired) or _overlap(name, acquired, found) or _late(name, found)
+        if wrong:
+            return wrong
+    if not grants:
+        return unknown(NAME, "no lease was ever granted")
+    return valid(NAME, f"{grants} grants, each alone while it lasted", grants=grants)
+
+
+def _order(name: str, acquired: list[Operation]) -> Finding | None:
+    seen: dict[str, Operation] = {}
+    for grant in acquired:
+        other = seen.setdefault(grant.result, grant)
+        if other is not grant:
+            return invalid(NAME, f"{name}: two grants have one token", [other, grant])
+    greatest: Operation | None = None
+    by_return = sorted(acquired, key=lambda it: it.end)
+    at = 0
+    for grant in acquired:  # in the order of the calls
+        while at < len(by_return) and by_return[at].before(grant):
+            if greatest is None or by_return[at].result > greatest.result:
+                greatest = by_return[at]
+            at += 1
+        if greatest is not None and grant.result <= greatest.result:
+            return invalid(NAME, f"{name}: a later grant's token is not greater", [greatest, grant])
+    return None
+
+
+def _overlap(name: str, acquired: list[Operation], found: list[Operation]) -> Finding | None:
+    by_token = sorted(acquired, key=lambda it: str(it.result))
+    for one, other in itertools.pairwise(by_token):
+        mine = [it for it in found if it.f != "acquire" and it.value[1] == one.result]
+        given_back = [it for it in mine if it.f == "release" and it.kind is not Kind.FAIL]
+        if any(it.called < other.end for it in given_back):
+            continue
+        asked = [one, *(it for it in mine if it.f == "renew" and it.is_ok and it.before(other))]
+        for last in asked:
+            duration = last.value[-1]
+            gap = (other.returned_ns or 0) - last.called_ns
+            if gap < duration * (1 - RATE_ERROR):
+                return invalid(
+                    NAME,
+                    f"{name} was granted again {gap / 1e6:.0f} ms after its holder was told"
+                    f" that it has {duration / 1e6:.0f} ms",
+                    [last, other],
+                )
+    return None
+
+
+def _late(name: str, found: list[Operation]) -> Finding | None:
+    """Nobody renews or gives back a lease that was granted to another since."""
+    grants = [it for it in found if it.f == "acquire" and it.is_ok]
+    for late in found:
+        if late.f == "acquire" or not late.is_ok:
+            continue
+        for grant in grants:
+            if grant.result > late.value[1] and grant.before(late):
+                return invalid(
+                    NAME, f"{name}: {late.f} with the token of a holder of the past", [grant, late]
+                )
+    return None

@@ -1,0 +1,179 @@
+"""Decides whether a work queue lost, invented or repeated work. Pure; linear in the history.
+
+Called by `jlike.judge`. Values:
+  enqueue  the body, unique                               (an unanswered one may be there)
+  claim    null → [[id, token, body], …]                  visibility: nanoseconds, from the caller
+  ack      [id, token, body]
+  drain    null → [body, …]: what is still there at the end, whoever holds it
+Lost: an enqueue was acknowledged, and its body neither acknowledged as done (or maybe so) nor still
+there. Invented: a body that nobody asked for. Done twice: a claim that was asked after an
+acknowledgement was answered shows the same body. Stale: an ack is accepted though a newer claim had
+been answered before it was asked. Early: a second claim before the first one's time was over.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jlike.history import Kind, Operation
+from jlike.verdict import Finding, invalid, unknown, valid
+
+NAME = "queue"
+RATE_ERROR = 0.05
+"""By so much may the clock of a peer run faster than ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One job in the answer to one claim."""
+
+    claim: Operation
+    id: str
+    token: str
+    body: str
+
+
+def check(operations: Iterable[Operation], *, visibility_ns: int) -> Finding:
+    found = list(operations)
+    enqueues = {str(it.value): it for it in found if it.f == "enqueue"}
+    acks = [it for it in found if it.f == "ack"]
+    drains = [it for it in found if it.f == "drain" and it.is_ok]
+    deliveries = [
+        Delivery(claim=it, id=job[0], token=job[1], body=str(job[2]))
+        for it in found
+        if it.f == "claim" and it.is_ok
+        for job in it.result
+    ]
+    wrong = (
+        _invented(enqueues, deliveries, drains)
+        or _done_twice(acks, deliveries, drains)
+        or _stale(acks, deliveries)
+        or _early(deliveries, visibility_ns=visibility_ns)
+        or _two_drains_differ(drains)
+        or _lost(enqueues, acks, drains)
+    )
+    if wrong:
+        return wrong
+    done = sum(it.is_ok for it in acks)
+    if not drains or not done:
+        return unknown(NAME, "the queue was never drained, or nothing was done")
+    left = len(drains[-1].result)
+    return valid(
+        NAME,
+        f"{len(enqueues)} jobs: {done} done, {left} left at the end, none lost or done twice",
+        done=done,
+        left=left,
+    )
+
+
+def _invented(
+    enqueues: dict[str, Operation], deliveries: list[Delivery], drains: list[Operation]
+) -> Finding | None:
+    seen = [(it.claim, it.body) for it in deliveries]
+    seen += [(it, str(body)) for it in drains for body in it.result]
+    for operation, body in seen:
+        asked = enqueues.get(body)
+        if asked is None or asked.kind is Kind.FAIL:
+            why = "nobody sent" if asked is None else "was refused"
+            return invalid(NAME, f"job {body} was given out, which {why}", [operation])
+    ids: dict[str, Delivery] = {}
+    for delivery in deliveries:
+        first = ids.setdefault(delivery.body, delivery)
+        if first.id != delivery.id:
+            return invalid(
+                NAME, f"job {delivery.body} is there twice", [first.claim, delivery.claim]
+            )
+    return None
+
+
+def _done_twice(
+    acks: list[Operation], deliveries: list[Delivery], drains: list[Operation]
+) -> Finding | None:
+    done: dict[str, Operation] = {}
+    for ack in acks:
+        if ack.is_ok:
+            other = done.setdefault(str(ack.value[2]), ack)
+            if other is not ack:
+                return invalid(NAME, f"job {ack.value[2]} was acknowledged twice", [other, ack])
+    shown = [(it.claim, it.body) for it in deliveries]
+    shown += [(it, str(body)) for it in drains for body in it.result]
+    for operation, body in shown:
+        finished = done.get(body)
+        if finished is not None and finished.before(operation):
+            return invalid(
+                NAME, f"job {body} was given out after it was done", [finished, operation]
+            )
+    return None
+
+
+def _stale(acks: list[Operation], deliveries: list[Delivery]) -> Finding | None:
+    by_body: dict[str, list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        by_body[delivery.body].append(delivery)
+    for body, found in by_body.items():
+        tokens = {it.token for it in found}
+        if len(tokens) < len(found):
+            return invalid(
+                NAME, f"job {body}: one token for two claims", [it.claim for it in found]
+            )
+        for one in found:
+            for other in found:
+                if one.claim.before(other.claim) and other.token <= one.token:
+                    return invalid(
+                        NAME,
+                        f"job {body}: a later claim's token is lower",
+                        [one.claim, other.claim],
+                    )
+    for ack in acks:
+        for delivery in by_body[str(ack.value[2])] if ack.is_ok else ():
+            if delivery.claim.before(ack) and delivery.token > ack.value[1]:
+                return invalid(
+                    NAME,
+                    f"job {delivery.body} was acknowledged with the token of a claim that was over",
+                    [delivery.claim, ack],
+                )
+    return None
+
+
+def _early(deliveries: list[Delivery], *, visibility_ns: int) -> Finding | None:
+    least = visibility_ns * (1 - RATE_ERROR)
+    last: dict[str, Delivery] = {}
+    for delivery in sorted(deliveries, key=lambda it: it.token):
+        before = last.get(delivery.body)
+        last[delivery.body] = delivery
+        if before is None:
+            continue
+        gap = (delivery.claim.returned_ns or 0) - before.claim.called_ns
+        if gap < least:
+            return invalid(
+                NAME,
+                f"job {delivery.body} was claimed again after {gap / 1e6:.0f} ms"
+                f" of {visibility_ns / 1e6:.0f} ms",
+                [before.claim, delivery.claim],
+            )
+    return None
+
+
+def _two_drains_differ(drains: list[Operation]) -> Finding | None:
+    for one, other in itertools.pairwise(drains):
+        if sorted(map(str, one.result)) != sorted(map(str, other.result)):
+            return invalid(
+                NAME, f"{one.peer} and {other.peer} hold different jobs at the end", [one, other]
+            )
+    return None
+
+
+def _lost(
+    enqueues: dict[str, Operation], acks: list[Operation], drains: list[Operation]
+) -> Finding | None:
+    if not drains:
+        return None
+    maybe_done = {str(it.value[2]) for it in acks if it.kind is not Kind.FAIL}
+    left = {str(body) for body in drains[-1].result}
+    for body, enqueue in enqueues.items():
+        if enqueue.is_ok and enqueue.before(drains[-1]) and body not in maybe_done | left:
+            return invalid(NAME, f"job {body} was acknowledged and is lost", [enqueue, drains[-1]])
+    return None
