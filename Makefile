@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test sim mutants bench check format clean venv
+.PHONY: demo test sim torture mutants bench check format clean venv
 
 venv: $(STAMP)
 
@@ -28,6 +28,11 @@ SEEDS ?= 150
 FIRST ?= 0
 sim: $(STAMP)
 	$(BIN)/python -m replicante.testing.sim $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(SEEDS) --first $(FIRST))
+
+# Real peers under faults, judged by what their clients saw. make torture TIME=60 ARGS='--seed 7 -w lock,bank -n kill'
+TIME ?= 60
+torture: $(STAMP)
+	$(BIN)/jlike run --time $(TIME) $(ARGS)
 
 # Known defects, each made in a copy of the package: the simulator must find every one. ARGS names some
 mutants: $(STAMP)

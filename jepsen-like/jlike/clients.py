@@ -1,0 +1,67 @@
+"""Clients: each asks one peer at a time, stays with it for a while, and never asks twice.
+
+Used by `jlike.runner`. An operation that ends unknown retires the process number it ran under.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from jlike.history import Kind, Value
+from jlike.http import Http
+from jlike.peers import Peer, Peers
+from jlike.recorder import Recorder
+from jlike.workload.base import Outcome, Workload
+
+PINNED_OPERATIONS = 25
+
+
+class Client:
+    def __init__(
+        self, workload: Workload, *, peers: Peers, http: Http, recorder: Recorder, seed: str
+    ) -> None:
+        self._workload = workload
+        self._peers = peers
+        self._http = http
+        self._recorder = recorder
+        self._chance = random.Random(seed)
+        self._process = recorder.new_process()
+
+    async def run(self, *, stop: asyncio.Event, gap_s: float) -> None:
+        """gap_s: mean of the exponential time between two questions."""
+        while not stop.is_set():
+            peer = self._peers[self._chance.choice(self._peers.ids)]
+            for _ in range(self._chance.randrange(1, 2 * PINNED_OPERATIONS)):
+                if stop.is_set():
+                    return
+                await asyncio.sleep(self._chance.expovariate(1 / gap_s))
+                f, value = self._workload.next(self._chance)
+                await self.ask(peer, f, value)
+
+    async def ask(self, peer: Peer, f: str, value: Value) -> Outcome:
+        name = self._workload.name
+        process = self._process
+        self._recorder.add(name, Kind.INVOKE, process=process, f=f, value=value, peer=peer.id)
+        found = await self._workload.perform(self._http, peer.url, f, value)
+        self._recorder.add(
+            name,
+            found.kind,
+            process=process,
+            f=f,
+            value=found.value if found.kind is Kind.OK else value,
+            peer=peer.id,
+            error=found.error,
+        )
+        if found.kind is Kind.INFO:
+            self._process = self._recorder.new_process()
+        return found
+
+
+async def ask_everywhere(
+    client: Client, peers: Sequence[Peer], questions: Sequence[tuple[str, Value]]
+) -> bool:
+    """Whether every question was answered ok by every peer."""
+    outcomes = [await client.ask(peer, f, value) for peer in peers for f, value in questions]
+    return all(it.kind is Kind.OK for it in outcomes)

@@ -1,0 +1,59 @@
+"""From the files of a run to its verdict. Called by `jlike.runner` and `jlike check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from jlike.check import stats
+from jlike.history import Operation, pair, parse
+from jlike.verdict import Finding
+from jlike.workload.catalogue import WORKLOADS
+
+
+def operations_of(folder: Path, workload: str) -> list[Operation]:
+    with (folder / f"history-{workload}.jsonl").open(encoding="utf-8") as lines:
+        return pair(parse(lines))
+
+
+def histories(folder: Path) -> list[str]:
+    """Workloads that left one. Those of today's catalogue, so that old runs can be judged anew."""
+    return [it for it in WORKLOADS if (folder / f"history-{it}.jsonl").exists()]
+
+
+def findings_of(folder: Path) -> list[tuple[str, Finding]]:
+    """(workload, finding) of every checker that has a history to judge."""
+    found: list[tuple[str, Finding]] = []
+    for name in histories(folder):
+        workload = WORKLOADS[name]()
+        operations = operations_of(folder, name)
+        found += [(name, it) for it in workload.check(operations)]
+        found.append((name, stats.check(operations, expected=workload.kinds)))
+    return found
+
+
+def as_json(findings: list[tuple[str, Finding]]) -> str:
+    rows = [
+        {
+            "workload": workload,
+            "checker": it.checker,
+            "verdict": it.verdict.value,
+            "reason": it.reason,
+            "figures": dict(it.figures),
+            "operations": [
+                {
+                    "process": op.process,
+                    "f": op.f,
+                    "value": op.value,
+                    "result": op.result,
+                    "peer": op.peer,
+                    "kind": op.kind.value,
+                    "called_ns": op.called_ns,
+                    "returned_ns": op.returned_ns,
+                }
+                for op in it.operations
+            ],
+        }
+        for workload, it in findings
+    ]
+    return json.dumps(rows, indent=1)

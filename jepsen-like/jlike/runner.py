@@ -1,0 +1,154 @@
+"""One run: peers, clients, faults, the end of faults, last reads everywhere, verdict.
+
+Called by `jlike.cli`. Whatever happens, peers and relays are gone at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jlike import judge
+from jlike.clients import Client, ask_everywhere
+from jlike.http import Http
+from jlike.nemesis import Nemesis
+from jlike.peers import Peer, Peers
+from jlike.recorder import Recorder
+from jlike.verdict import Finding, Verdict, unknown, valid, worst
+from jlike.watch import Watch
+from jlike.workload.base import Workload
+from jlike.workload.catalogue import WORKLOADS
+
+REQUEST_S = 5.0
+START_S = 60.0
+HEAL_S = 60.0
+HARNESS = "harness"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """urls: of a cluster that others started; it gets no faults then."""
+
+    workloads: Sequence[str]
+    nemeses: Sequence[str]
+    peers: int = 3
+    time_s: float = 60.0
+    clients: int = 12
+    rate: float = 150.0
+    seed: int = 0
+    urls: Sequence[str] = ()
+
+
+class HarnessBroken(Exception):
+    """The run could not be made; it says nothing about what was to be tested."""
+
+
+async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
+    """Leaves everything in `folder`: histories, faults, logs, results."""
+    (folder / "test.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
+    recorder = Recorder(folder)
+    peers = Peers()
+    try:
+        if options.urls:
+            for number, url in enumerate(options.urls, start=1):
+                peers.by_id[f"p{number}"] = Peer(id=f"p{number}", url=url.rstrip("/"))
+        else:
+            await peers.lay_out(folder, count=options.peers)
+        found = await _with_peers(options, peers, Http(timeout_s=REQUEST_S), recorder)
+    finally:
+        await peers.end()
+        recorder.close()
+    findings = [*judge.findings_of(folder), *found]
+    (folder / "results.json").write_text(judge.as_json(findings), encoding="utf-8")
+    return findings
+
+
+async def _with_peers(
+    options: Options, peers: Peers, http: Http, recorder: Recorder
+) -> list[tuple[str, Finding]]:
+    watch = Watch(peers, http, recorder)
+    for peer in peers.by_id.values():
+        if peer.command:
+            peer.start()
+    if not await watch.ready(seconds=START_S):
+        raise HarnessBroken(f"not every peer was ready within {START_S:.0f} s")
+    workloads = [WORKLOADS[name]() for name in options.workloads]
+    for workload in workloads:
+        if not await workload.setup(http, peers[peers.ids[0]].url):
+            raise HarnessBroken(f"{workload.name} could not be set up")
+    nemesis = Nemesis(
+        kinds=options.nemeses,
+        peers=peers,
+        recorder=recorder,
+        chance=random.Random(f"{options.seed} nemesis"),
+        leader=watch.leader,
+    )
+    await watch.look()
+    first_leaders = dict(watch.leaders)
+    await _load(
+        options, workloads, peers=peers, http=http, recorder=recorder, nemesis=nemesis, watch=watch
+    )
+    await nemesis.heal()
+    converged = await watch.converge(seconds=HEAL_S)
+    for workload in workloads:
+        last = Client(workload, peers=peers, http=http, recorder=recorder, seed="last")
+        everyone = [peers[it] for it in peers.ids]
+        if not await ask_everywhere(last, everyone, workload.final()):
+            converged = unknown("convergence", f"a last read of {workload.name} was not answered")
+    recorder.note("leaders", leaders={str(term): who for term, who in watch.leaders.items()})
+    return [(HARNESS, converged), (HARNESS, _faults(options, nemesis, watch, first_leaders))]
+
+
+async def _load(
+    options: Options,
+    workloads: Sequence[Workload],
+    *,
+    peers: Peers,
+    http: Http,
+    recorder: Recorder,
+    nemesis: Nemesis,
+    watch: Watch,
+) -> None:
+    stop, faults_stop = asyncio.Event(), asyncio.Event()
+    clients = [
+        Client(
+            workloads[number % len(workloads)],
+            peers=peers,
+            http=http,
+            recorder=recorder,
+            seed=f"{options.seed} client {number}",
+        )
+        for number in range(max(options.clients, len(workloads)))
+    ]
+    async with asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(client.run(stop=stop, gap_s=len(clients) / options.rate))
+        group.create_task(watch.run(stop=stop))
+        if options.nemeses:
+            group.create_task(nemesis.run(stop=faults_stop))
+        await asyncio.sleep(options.time_s)
+        faults_stop.set()
+        stop.set()
+
+
+def _faults(
+    options: Options, nemesis: Nemesis, watch: Watch, first_leaders: dict[int, str]
+) -> Finding:
+    """Green needs every fault that was asked for to have taken effect, and a change of leader."""
+    without = [kind for kind in options.nemeses if not nemesis.effects[kind]]
+    if without:
+        return unknown("faults", f"took no effect: {', '.join(without)}")
+    if options.nemeses and len(watch.leaders) <= len(first_leaders):
+        return unknown("faults", "the leader never changed")
+    figures = {kind: nemesis.effects[kind] for kind in options.nemeses}
+    return valid(
+        "faults", f"{sum(figures.values())} faults, {len(watch.leaders)} terms seen", **figures
+    )
+
+
+def verdict_of(findings: Sequence[tuple[str, Finding]]) -> Verdict:
+    return worst(it for _, it in findings)

@@ -1,0 +1,53 @@
+"""Leases under few names: one holder at a time, fenced by a token that only grows."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from jlike.check import lock
+from jlike.history import Kind, Operation, Value
+from jlike.http import API, Http
+from jlike.verdict import Finding
+from jlike.workload.base import Outcome, outcome
+
+DURATION_MS = 2_000
+NAMES = ("l0", "l1", "l2")
+
+
+class Lock:
+    name = "lock"
+    kinds = ("acquire", "renew", "release")
+
+    def __init__(self) -> None:
+        self._held: deque[Value] = deque(maxlen=32)
+
+    def next(self, chance: random.Random) -> tuple[str, Value]:
+        f = chance.choice(self.kinds)
+        if f == "acquire" or not self._held:
+            return "acquire", [chance.choice(NAMES), DURATION_MS * 1_000_000]
+        name, token = self._held[-1] if chance.random() < 0.8 else chance.choice(self._held)
+        if f == "renew":
+            return "renew", [name, token, DURATION_MS * 1_000_000]
+        return "release", [name, token]
+
+    async def setup(self, http: Http, url: str) -> bool:
+        return True
+
+    async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
+        body: dict[str, Value] = {"duration": f"{DURATION_MS}ms"}
+        if f != "acquire":
+            body = {"token": value[1]}
+        answer = await http.ask(url, "POST", f"{API}/leases/{value[0]}/{f}", body)
+        if answer.kind is not Kind.OK or f != "acquire":
+            return outcome(answer)
+        token = answer.body["token"]
+        self._held.append([value[0], token])
+        return Outcome(kind=Kind.OK, value=token)
+
+    def final(self) -> Sequence[tuple[str, Value]]:
+        return []
+
+    def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
+        return [lock.check(operations)]

@@ -1,0 +1,75 @@
+"""A work queue: what was sent is given out until it is done, and not once more."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from jlike.check import queue
+from jlike.history import Kind, Operation, Value
+from jlike.http import API, Http
+from jlike.verdict import Finding
+from jlike.workload.base import Outcome, outcome, read_outcome
+
+VISIBILITY_MS = 2_000
+PATH = f"{API}/queues/torture/jobs"
+PAGE = 1_000
+
+
+class Queue:
+    name = "queue"
+    kinds = ("enqueue", "claim", "ack", "drain")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._claimed: deque[Value] = deque()
+
+    def next(self, chance: random.Random) -> tuple[str, Value]:
+        f = chance.choices(("enqueue", "claim", "ack"), weights=(3, 3, 4))[0]
+        if f == "ack" and self._claimed:
+            # Now and then a late one, whose claim is over, so that old tokens are tried too.
+            job = self._claimed.popleft()
+            if chance.random() < 0.1:
+                self._claimed.append(job)
+            return "ack", job
+        if f == "enqueue":
+            self._count += 1
+            return "enqueue", f"j{self._count}"
+        return "claim", None
+
+    async def setup(self, http: Http, url: str) -> bool:
+        return True
+
+    async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
+        if f == "enqueue":
+            return outcome(await http.ask(url, "POST", PATH, {"body": value, "max_attempts": 100}))
+        if f == "ack":
+            job_id, token, _ = value
+            return outcome(await http.ask(url, "POST", f"{PATH}/{job_id}/ack", {"token": token}))
+        if f == "drain":
+            return await self._drain(http, url)
+        order = {"max": 2, "visibility_timeout": f"{VISIBILITY_MS}ms"}
+        answer = await http.ask(url, "POST", f"{API}/queues/torture/claim", order)
+        items = answer.body["items"] if answer.kind is Kind.OK else ()
+        jobs = [[it["id"], it["token"], it["body"]] for it in items]
+        self._claimed.extend(jobs)
+        return outcome(answer, jobs)
+
+    async def _drain(self, http: Http, url: str) -> Outcome:
+        bodies: list[str] = []
+        cursor = ""
+        while True:
+            answer = await http.ask(url, "GET", f"{PATH}?limit={PAGE}{cursor}")
+            if answer.kind is not Kind.OK:
+                return read_outcome(answer)
+            bodies += [it["body"] for it in answer.body["items"]]
+            if answer.body.get("next") is None:
+                return Outcome(kind=Kind.OK, value=bodies)
+            cursor = f"&cursor={answer.body['next']}"
+
+    def final(self) -> Sequence[tuple[str, Value]]:
+        return [("drain", None)]
+
+    def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
+        return [queue.check(operations, visibility_ns=VISIBILITY_MS * 1_000_000)]
