@@ -287,6 +287,12 @@ class LeaseHeld(Conflict):
     code = "lease_held"
 
 
+class TooManyConsumers(Conflict):
+    """There are as many consumers of events as there may be. Delete one that is not used."""
+
+    code = "too_many_consumers"
+
+
 class StaleToken(Conflict):
     """This token does not hold the lease: it ran out, was released, or another holder came."""
 
@@ -309,6 +315,13 @@ class HistoryGone(RequestError):
     """Events this old are no longer kept."""
 
     code, http_status = "history_gone", 410
+
+
+class ConsumerExpired(RequestError):
+    """This consumer was silent, or held too much of the event log, for too long; events that it
+    has not read may be gone. Delete it, read the state, and make it anew."""
+
+    code, http_status = "consumer_expired", 410
 
 
 class Forbidden(RequestError):

@@ -292,6 +292,15 @@ STAMPS_PER_EXPIRY_MAX = 4
 """Ordinals that the sweep may use for one due record."""
 STAMPS_PER_DUE_JOB_MAX = 1
 """Ordinals that the sweep uses for a claim that ran out: its event."""
+CONSUMERS_MAX = 100
+"""Named consumers of the event log, expired ones too: all are looked at together."""
+STAMPS_PER_CONSUMER = 2
+"""Ordinals that the sweep uses for a consumer that expires: its write and its event."""
+CONSUMER_SILENCE_MS_MAX = 7 * 24 * 3_600 * 1_000
+"""A consumer that says nothing for this long, by the cluster clock, expires."""
+CONSUMER_HELD_BYTES_MAX = GIB
+"""A consumer that keeps more than this from being trimmed expires: nobody's disk is filled by a
+program that was forgotten."""
 STAMPS_RESERVED = 16
 """Ordinals for events of the entry itself, as a new term."""
 STAMPS_PER_ENTRY_MAX = (
@@ -299,6 +308,7 @@ STAMPS_PER_ENTRY_MAX = (
     + ENTRY_BYTES_MAX // COMMAND_BYTES_PER_STAMP
     + EXPIRE_BATCH_MAX * STAMPS_PER_EXPIRY_MAX
     + EXPIRE_BATCH_MAX * STAMPS_PER_DUE_JOB_MAX
+    + CONSUMERS_MAX * STAMPS_PER_CONSUMER
     + STAMPS_RESERVED
 )
 """Follows from the bounds above, whatever the commands of an entry are; it fits 16 bits."""

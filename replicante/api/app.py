@@ -23,6 +23,7 @@ from replicante.api.routing import Router
 from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.state import queries
+from replicante.state.consumers import consumer_list
 from replicante.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -93,9 +94,10 @@ def create_app(
 
 
 def _sizes(state: StateDoor, room: RoomDoor) -> dict[str, float]:
-    """For metrics: counters of one row, nothing is scanned."""
+    """For metrics: counters of one row, and the few consumers."""
     with state.view() as view:
         found = queries.summary(view)
+        consumers = consumer_list(view, now=queries.counters(view))
     return {
         "kv_count": found.kv_count,
         "kv_bytes": found.kv_bytes,
@@ -103,5 +105,8 @@ def _sizes(state: StateDoor, room: RoomDoor) -> dict[str, float]:
         "requests_count": found.requests_count,
         "events_count": found.events.count,
         "events_bytes": found.events.bytes,
+        "consumers_count": len(consumers),
+        "consumers_expired_count": sum(it.is_expired for it in consumers),
+        "consumers_lag_count": max((it.lag_count for it in consumers), default=0),
         "used_fraction": room.used_fraction,
     }

@@ -24,6 +24,7 @@ from replicante.state.commands import (
     KvGet,
     KvTxn,
 )
+from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.envelope import Envelope, admit
 from replicante.state.expect import Expect
 from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease, LeaseRenew
@@ -227,7 +228,8 @@ def _preparation(
 
 
 def _check_room(ctx: Context, command: Command) -> None:
-    """What makes room is let through, and what keeps leases alive: it takes none."""
+    """What makes room is let through, and what keeps leases alive: it takes none. A consumer of
+    events that moves lets the log be trimmed."""
     if ctx.room.used_fraction <= limits.STATE_USED_FRACTION_MAX:
         return
     operations: tuple[object, ...] = (command,)
@@ -245,6 +247,8 @@ def _check_room(ctx: Context, command: Command) -> None:
 
 
 _TAKES_NO_ROOM = (
+    PutConsumer,
+    DeleteConsumer,
     KvDelete,
     KvGet,
     DeleteObject,

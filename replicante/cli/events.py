@@ -12,6 +12,7 @@ import click
 from replicante import limits
 from replicante.cli import render
 from replicante.cli.common import Target, client_options, example
+from replicante.cli.consumers import consumer
 from replicante.cli.render import Output
 from replicante.client import STALE, Client, EventFilter, Read
 from replicante.ids import format_stamp, make_stamp, parse_stamp, stamp_index
@@ -24,6 +25,9 @@ LOOK_BACK_ENTRIES_MAX = 1 << 20
 @click.group(epilog=example("replicante events tail -f"))
 def events() -> None:
     """The log of everything that happened."""
+
+
+events.add_command(consumer)
 
 
 @events.command(

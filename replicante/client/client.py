@@ -11,6 +11,7 @@ from replicante.client.actions import Actions
 from replicante.client.call import Call, Reply
 from replicante.client.calls import Calls, Observer
 from replicante.client.clusters import Clusters
+from replicante.client.consumers import Consumers
 from replicante.client.elections import Election
 from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
 from replicante.client.endpoints import Endpoints
@@ -76,6 +77,7 @@ class Client:
         self.nactions = Actions(self._calls, kind="naction")
         self.oactions = Actions(self._calls, kind="oaction")
         self.events = Events(self._calls)
+        self.consumers = Consumers(self._calls)
         self.leases = Leases(self._calls)
         self.queues = Queues(self._calls)
         self.members = Members(self._calls)

@@ -39,6 +39,12 @@ def check_text(text: str, path: str, *, bytes_max: int) -> None:
         raise Invalid(f"{size} bytes; the limit is {bytes_max}", path=path, limit=bytes_max)
 
 
+def check_name(name: str, path: str) -> None:
+    if not name:
+        raise Invalid("a name is not empty", path=path)
+    check_text(name, path, bytes_max=NAME_BYTES_MAX)
+
+
 def check_count(number: int, path: str) -> None:
     if not 0 <= number <= INTEGER_MAX:
         raise Invalid("must be 0 to 2^63 − 1", path=path)

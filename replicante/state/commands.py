@@ -20,6 +20,7 @@ from replicante.limits import KV_KEY_BYTES_MAX, RECORDS_DROPPED_MAX
 from replicante.model.objects import ObjectKind
 from replicante.state import (
     action_commands,
+    consumer_commands,
     lease_commands,
     object_commands,
     queue_commands,
@@ -27,6 +28,7 @@ from replicante.state import (
 )
 from replicante.state.action_commands import ActionCommand, CreateAction, MoveAction
 from replicante.state.comparisons import Compare, pack_compare, unpack_compare
+from replicante.state.consumer_commands import ConsumerCommand, DeleteConsumer, PutConsumer
 from replicante.state.expect import Expect, pack_expect, unpack_expect
 from replicante.state.lease_commands import (
     LeaseAcquire,
@@ -68,6 +70,8 @@ class Tag(enum.IntEnum):
     LEASE_RENEW = 11
     LEASE_RELEASE = 12
     LEASE_FORCE_RELEASE = 13
+    PUT_CONSUMER = 20
+    DELETE_CONSUMER = 21
     CREATE_ACTION = 40
     MOVE_ACTION = 41
     RECORD_CYCLE = 42
@@ -156,6 +160,7 @@ Command = (
     | Batch
     | KvTxn
     | LeaseCommand
+    | ConsumerCommand
     | QueueCommand
     | ActionCommand
     | RecordCommand
@@ -228,6 +233,9 @@ def pack_command(command: Command) -> list[Any]:
         case RecordCycle() | DropRecords():
             tag = Tag.RECORD_CYCLE if isinstance(command, RecordCycle) else Tag.DROP_RECORDS
             return [int(tag), *record_commands.pack_record_fields(command)]
+        case PutConsumer() | DeleteConsumer():
+            tag = Tag.PUT_CONSUMER if isinstance(command, PutConsumer) else Tag.DELETE_CONSUMER
+            return [int(tag), *consumer_commands.pack_consumer_fields(command)]
         case LeaseAcquire() | LeaseRenew() | LeaseRelease() | LeaseForceRelease():
             tag = _LEASE_TAGS[type(command)]
             return [int(tag), *lease_commands.pack_lease_fields(command)]
@@ -350,6 +358,8 @@ _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.LEASE_RENEW: lease_commands.unpack_renew,
     Tag.LEASE_RELEASE: lease_commands.unpack_release,
     Tag.LEASE_FORCE_RELEASE: lease_commands.unpack_force_release,
+    Tag.PUT_CONSUMER: consumer_commands.unpack_put,
+    Tag.DELETE_CONSUMER: consumer_commands.unpack_delete,
     Tag.CREATE_ACTION: action_commands.unpack_create,
     Tag.MOVE_ACTION: action_commands.unpack_move,
     Tag.RECORD_CYCLE: record_commands.unpack_cycle,

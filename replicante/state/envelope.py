@@ -43,6 +43,7 @@ from replicante.state.action_commands import CreateAction, MoveAction
 from replicante.state.admission import (
     check_canonical,
     check_count,
+    check_name,
     check_positive,
     check_scope,
     check_size,
@@ -65,6 +66,7 @@ from replicante.state.commands import (
     unpack_command,
 )
 from replicante.state.comparisons import Compare, CompareKind, takes_revision
+from replicante.state.consumer_commands import ConsumerCommand, DeleteConsumer, PutConsumer
 from replicante.state.expect import Expect
 from replicante.state.lease_commands import (
     LeaseAcquire,
@@ -214,6 +216,8 @@ def _check_command(command: Command) -> None:
             _check_txn(command)
         case LeaseAcquire() | LeaseRenew() | LeaseRelease() | LeaseForceRelease():
             _check_lease_command(command)
+        case PutConsumer() | DeleteConsumer():
+            _check_consumer(command)
         case CreateAction() | MoveAction():
             check_action(command)
         case RecordCycle() | DropRecords():
@@ -303,10 +307,16 @@ def _check_txn_operation(operation: TxnOperation, where: str) -> None:
     _check_operation(operation, where)
 
 
+def _check_consumer(command: ConsumerCommand) -> None:
+    check_name(command.name, "name")
+    if command.expect is not None:
+        _check_expect(command.expect, "expect")
+    if isinstance(command, PutConsumer) and command.position is not None:
+        check_count(command.position, "position")
+
+
 def _check_lease_command(command: LeaseCommand) -> None:
-    if not command.name:
-        raise Invalid("a name is not empty", path="name")
-    check_text(command.name, "name", bytes_max=NAME_BYTES_MAX)
+    check_name(command.name, "name")
     match command:
         case LeaseAcquire(_, duration_ms, owner):
             _check_duration(duration_ms)

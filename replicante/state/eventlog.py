@@ -41,6 +41,13 @@ class EventCode(enum.StrEnum):
     """payload: before, after."""
     EVENT_RETENTION_SET = "EVENT_RETENTION_SET"
     """payload: count_max, bytes_max, age_ms_max."""
+    EVENT_CONSUMER_CREATED = "EVENT_CONSUMER_CREATED"
+    """key: the consumer's name. payload: position, revision. Its moves emit nothing."""
+    EVENT_CONSUMER_DELETED = "EVENT_CONSUMER_DELETED"
+    """payload: position, revision."""
+    EVENT_CONSUMER_EXPIRED = "EVENT_CONSUMER_EXPIRED"
+    """It holds the log no longer. payload: position, reason (silence or bytes), revision,
+    silent_ms."""
     KV_PUT = "KV_PUT"
     """key: the record's. payload: revision, previous (null: it is new), value; instead of a value
     above EVENT_VALUE_BYTES_MAX only value_bytes, its size; lease, when it is bound to one."""

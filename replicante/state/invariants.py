@@ -10,11 +10,12 @@ from hashlib import blake2b
 
 from replicante.errors import FatalError
 from replicante.ids import stamp_index
-from replicante.limits import KV_KEY_BYTES_MAX, REQUESTS_KEPT_MAX
+from replicante.limits import CONSUMERS_MAX, KV_KEY_BYTES_MAX, REQUESTS_KEPT_MAX
 from replicante.model.codec import is_canonical, load_value
 from replicante.model.namespace import Namespace
 from replicante.model.objects import SCOPE_NAMES, ObjectKind
 from replicante.state import holders, levels, tables
+from replicante.state.consumers import consumer_rows
 from replicante.state.eventlog import read_event
 from replicante.state.outcome import decode_outcome
 from replicante.state.queries import counters
@@ -50,6 +51,7 @@ def violations(reader: Reader) -> Iterator[str]:
         _check_requests,
         _check_leases,
         check_queues,
+        _check_consumers,
     )
     for check in checks:
         try:
@@ -237,6 +239,19 @@ def _check_leases(reader: Reader, now: Counters) -> Iterator[str]:
         yield "records of a lease that is over will never go"
     if ended & tokens:
         yield "a lease counts as ended and is still there"
+
+
+def _check_consumers(reader: Reader, now: Counters) -> Iterator[str]:
+    revisions: set[int] = set()
+    for name, row in consumer_rows(reader):
+        where = f"consumer {name!r}"
+        yield from _check_revision(where, row.revision, revisions, now)
+        if not row.is_expired and not now.events_floor <= row.position <= now.events_head:
+            yield f"{where} is live, and events that it has to read are not kept"
+        if row.seen_ms > now.clock_ms:
+            yield f"{where} was seen in the future"
+    if len(revisions) > CONSUMERS_MAX:
+        yield f"{len(revisions)} consumers, more than {CONSUMERS_MAX}"
 
 
 def _check_revision(where: str, revision: int, seen: set[int], now: Counters) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from replicante.errors import CorruptData, FatalError, UnsupportedFormat
 from replicante.state import (
     apply_actions,
+    apply_consumers,
     apply_kv,
     apply_leases,
     apply_objects,
@@ -36,6 +37,7 @@ from replicante.state.commands import (
     SetEventRetention,
     SetFeatureLevel,
 )
+from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.digest import digest_rows, format_digest
 from replicante.state.envelope import unpack_envelope
 from replicante.state.lease_commands import (
@@ -291,6 +293,8 @@ _OPERATIONS: Final[dict[type, _One]] = {
     DeleteObject: apply_objects.delete,
     SetFeatureLevel: apply_settings.set_feature_level,
     SetEventRetention: apply_settings.set_event_retention,
+    PutConsumer: apply_consumers.put,
+    DeleteConsumer: apply_consumers.delete,
     LeaseAcquire: apply_leases.acquire,
     LeaseRenew: apply_leases.renew,
     LeaseRelease: apply_leases.release,

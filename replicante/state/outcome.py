@@ -49,6 +49,12 @@ class RejectCode(enum.StrEnum):
     """An action in this phase cannot take the step. details: phase; record or revision."""
     RECORD_CHANGED = "record_changed"
     """A record is not as the cycle saw it; the cycle is to begin anew. details: record."""
+    HISTORY_GONE = "history_gone"
+    """Events after the position are no longer kept. details: floor, head."""
+    CONSUMER_EXPIRED = "consumer_expired"
+    """It was silent, or held too much, for too long. details: floor, head."""
+    TOO_MANY_CONSUMERS = "too_many_consumers"
+    """details: limit."""
     ANSWER_TOO_LARGE = "answer_too_large"
     """The gets of a transaction find more than TXN_ANSWER_BYTES_MAX. details: limit."""
 
@@ -195,7 +201,7 @@ def rejected_error(rejected: Rejected) -> errors.ReplicanteError:
     return _ERRORS[rejected.code](**details)
 
 
-_STAMPS: Final = frozenset(("revision", "token", "held"))
+_STAMPS: Final = frozenset(("revision", "token", "held", "floor", "head"))
 _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.NOT_FOUND: errors.NotFound,
     RejectCode.REVISION_MISMATCH: errors.RevisionMismatch,
@@ -210,6 +216,9 @@ _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.ACTION_EXISTS: errors.ActionExists,
     RejectCode.WRONG_PHASE: errors.WrongPhase,
     RejectCode.RECORD_CHANGED: errors.RecordChanged,
+    RejectCode.HISTORY_GONE: errors.HistoryGone,
+    RejectCode.CONSUMER_EXPIRED: errors.ConsumerExpired,
+    RejectCode.TOO_MANY_CONSUMERS: errors.TooManyConsumers,
     RejectCode.ANSWER_TOO_LARGE: errors.AnswerTooLarge,
 }
 

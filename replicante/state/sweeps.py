@@ -10,9 +10,15 @@ fact that others wait for. The records that go with them are swept there and aft
 
 from __future__ import annotations
 
-from replicante.limits import EXPIRE_BATCH_MAX, IDEMPOTENCY_WINDOW_MS
-from replicante.state import apply_leases, dedupe, queue_moves
-from replicante.state.eventlog import read_event
+from replicante.limits import (
+    CONSUMER_HELD_BYTES_MAX,
+    CONSUMER_SILENCE_MS_MAX,
+    EXPIRE_BATCH_MAX,
+    IDEMPOTENCY_WINDOW_MS,
+)
+from replicante.state import apply_consumers, apply_leases, dedupe, queue_moves
+from replicante.state.apply_consumers import ExpiryReason
+from replicante.state.eventlog import Event, read_event
 from replicante.state.tables import CHAIN_BYTES, event_key
 from replicante.state.writer import Writer
 
@@ -24,7 +30,7 @@ class Sweeps:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._oldest_request_ms = dedupe.oldest_recorded_ms(writer)
-        self._oldest_event_ms = _oldest_event_ms(writer)
+        self._oldest_event_ms = _clock_ms(_oldest_event(writer))
         self._is_behind_requests = False
         self._is_behind_events = False
         self._leases_left = EXPIRE_BATCH_MAX
@@ -49,6 +55,7 @@ class Sweeps:
         if times.earliest_ms is not None or times.has_ended:
             self._sweep_leases()
         self._sweep_queues()
+        self._sweep_consumers()
         oldest_ms = self._oldest_request_ms
         clock_ms = self._writer.counters.clock_ms
         self._is_behind_requests = False
@@ -74,14 +81,34 @@ class Sweeps:
         self._is_behind_events = False
         if self._has_surplus_events():
             self._trim_events()
-            self._oldest_event_ms = _oldest_event_ms(self._writer)
-            self._is_behind_events = self._has_surplus_events()
+            oldest = _oldest_event(self._writer)
+            self._oldest_event_ms = _clock_ms(oldest)
+            self._is_behind_events = self._has_surplus_events() and self._may_go(oldest)
 
     def _sweep_queues(self) -> None:
         times, clock_ms = self._writer.queue_times, self._writer.counters.clock_ms
         if times.earliest_ms is not None and times.earliest_ms <= clock_ms:
             queue_moves.sweep_due(self._writer, count_max=EXPIRE_BATCH_MAX)
             times.settle(self._writer)
+
+    def _sweep_consumers(self) -> None:
+        """All that are due: there are fewer than one entry may sweep."""
+        consumers, clock_ms = self._writer.consumers, self._writer.counters.clock_ms
+        oldest_ms = consumers.oldest_seen_ms
+        if oldest_ms is not None and oldest_ms + CONSUMER_SILENCE_MS_MAX <= clock_ms:
+            for name in consumers.silent_since(clock_ms - CONSUMER_SILENCE_MS_MAX):
+                apply_consumers.expire(self._writer, name, ExpiryReason.SILENCE)
+
+    def _may_go(self, oldest: Event | None) -> bool:
+        """Whether the next entry can go on trimming at this event. A consumer that stands at the
+        floor and holds too much expires here, one with each entry."""
+        lowest = self._writer.consumers.lowest
+        if oldest is None or lowest is None or oldest.id <= lowest[0]:
+            return True
+        if self._writer.counters.events_bytes <= CONSUMER_HELD_BYTES_MAX:
+            return False
+        apply_consumers.expire(self._writer, lowest[1], ExpiryReason.BYTES)
+        return True
 
     def _sweep_leases(self) -> None:
         times = self._writer.leases
@@ -109,10 +136,15 @@ class Sweeps:
     def _trim_events(self) -> None:
         """Removes the oldest events, at most EXPIRE_BATCH_MAX more than this entry has added, so
         that the log shrinks under any load. Events of this entry stay: their readers have not
-        been woken yet."""
+        been woken yet; so do those that a consumer has not read."""
         writer = self._writer
         counters, retention = writer.counters, writer.retention
         start, end = event_key(counters.events_floor + 1), event_key(writer.entry_first_stamp)
+        lowest = writer.consumers.lowest
+        if lowest is not None:
+            end = min(end, event_key(lowest[0] + 1))
+        if start >= end:
+            return
         count_max = EXPIRE_BATCH_MAX + writer.entry_events_count
         removed: list[bytes] = []
         count, size = counters.events_count, counters.events_bytes
@@ -135,12 +167,16 @@ class Sweeps:
             writer.delete(key)
 
 
-def _oldest_event_ms(writer: Writer) -> int | None:
-    """Cluster time of the oldest kept event; None when none is kept."""
+def _clock_ms(event: Event | None) -> int | None:
+    return None if event is None else event.clock_ms
+
+
+def _oldest_event(writer: Writer) -> Event | None:
+    """The oldest that is kept; None when none is."""
     counters = writer.counters
     if counters.events_count == 0:
         return None
     start, end = event_key(counters.events_floor + 1), event_key(counters.events_head + 1)
     for _, row in writer.scan(start, end):
-        return read_event(row).clock_ms
+        return read_event(row)
     raise AssertionError("the counter says that there are events, the table has none")

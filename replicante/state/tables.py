@@ -40,6 +40,8 @@ REQUESTS_BY_CLOCK: Final = b"\x04"
 """(int recorded_ms, str key) → empty: the order in which requests are forgotten."""
 EVENTS: Final = b"\x05"
 """int stamp → chain, then body (`eventlog`)."""
+CONSUMERS: Final = b"\x06"
+"""str name → ConsumerRow (`consumers`)."""
 KV: Final = b"\x10"
 """bytes key → KvRecord."""
 NAMESPACES: Final = b"\x11"
@@ -70,6 +72,7 @@ ALL_TABLES: Final = (
     REQUESTS,
     REQUESTS_BY_CLOCK,
     EVENTS,
+    CONSUMERS,
     KV,
     *OBJECT_TABLES.values(),
     LEASES,

@@ -18,6 +18,7 @@ from replicante.errors import FatalError
 from replicante.ids import ORDINAL_BITS
 from replicante.limits import STAMPS_PER_ENTRY_MAX
 from replicante.model.change import ChangeCode
+from replicante.state.consumers import ConsumerPlaces
 from replicante.state.eventlog import LAYOUT, EventCode
 from replicante.state.leases import LeaseTimes
 from replicante.state.queue_times import QueueTimes
@@ -36,6 +37,7 @@ class Writer:
         "_first_stamp",
         "_next_stamp",
         "actor",
+        "consumers",
         "counters",
         "delete",
         "get",
@@ -55,6 +57,7 @@ class Writer:
         self.scan = store.scan
         self.counters = counters
         self.retention = retention
+        self.consumers = ConsumerPlaces(store)
         self.leases = LeaseTimes(store)
         self.queue_times = QueueTimes(store)
         self.request_id = ""

@@ -14,6 +14,7 @@ OBJECT_API_VERSION = "replicante.io/v0"
 APPLY = f"{API_PREFIX}/apply"
 BATCH = f"{API_PREFIX}/batch"
 EVENTS = f"{API_PREFIX}/events"
+CONSUMERS = f"{EVENTS}/consumers"
 KV = f"{API_PREFIX}/kv"
 LEASES = f"{API_PREFIX}/leases"
 QUEUES = f"{API_PREFIX}/queues"
@@ -85,6 +86,10 @@ _HEX = {
 
 def kv_path(key: str) -> str:
     return f"{KV}/{quote_key(key)}"
+
+
+def consumer_path(name: str) -> str:
+    return f"{CONSUMERS}/{quote_segment(name)}"
 
 
 def lease_path(name: str, *verb: str) -> str:

@@ -25,6 +25,7 @@ from replicante.state.commands import (
     unpack_command,
 )
 from replicante.state.comparisons import Compare, CompareKind
+from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.expect import Expect
 from replicante.state.fences import Fence, FenceOn
 from replicante.state.lease_commands import (
@@ -123,6 +124,8 @@ PACKED = [
         QueueEnqueue("q", (NewJob(body=b"\xc0", group="g", attempts_max=5),)),
         "931ea1719196c401c00000a167c005",
     ),
+    (PutConsumer("c", 7, Expect.absent()), "9414a1630700"),
+    (DeleteConsumer("c"), "9315a163c0"),
     (QueueClaim("q", 2, 1_000, "w", 7), "961fa17102cd03e8a17707"),
     (QueueAck("q", 7, 8, (KvDelete(b"k"),)), "9520a1710708919302c4016bc0"),
     (QueueNack("q", 7, 8, 9, "r"), "9621a171070809a172"),
@@ -169,6 +172,8 @@ def test_tags_never_change():
         "MOVE_ACTION": 41,
         "RECORD_CYCLE": 42,
         "DROP_RECORDS": 43,
+        "PUT_CONSUMER": 20,
+        "DELETE_CONSUMER": 21,
         "QUEUE_ENQUEUE": 30,
         "QUEUE_CLAIM": 31,
         "QUEUE_ACK": 32,

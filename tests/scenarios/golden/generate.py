@@ -20,7 +20,7 @@ from typing import Any
 from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
-from replicante.limits import EVENT_VALUE_BYTES_MAX, IDEMPOTENCY_WINDOW_MS
+from replicante.limits import CONSUMER_SILENCE_MS_MAX, EVENT_VALUE_BYTES_MAX, IDEMPOTENCY_WINDOW_MS
 from replicante.model.action_requests import ActionOn
 from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.codec import encode_value
@@ -38,6 +38,7 @@ from replicante.state.commands import (
     SetFeatureLevel,
 )
 from replicante.state.comparisons import Compare, CompareKind
+from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.fences import Fence, FenceOn, lease_name
 from replicante.state.lease_commands import (
     LeaseAcquire,
@@ -242,6 +243,37 @@ def transactions() -> Iterator[Entry]:
     yield entry(22, envelope_bytes(refused))
 
 
+def consumers() -> Iterator[Entry]:
+    """Made, moved, clamped, refused; trimming stops at the one that is furthest behind until it is
+    deleted; one is silent for too long, and is told so."""
+    yield from birth()
+    yield entry(3, *[envelope_bytes(kv_put(f"k{i}", i)) for i in range(6)])
+    low, high = make_stamp(3, 3), make_stamp(3, 7)
+    yield entry(
+        4,
+        envelope_bytes(PutConsumer("a", low), actor="ann"),
+        envelope_bytes(PutConsumer("b"), request_id="r"),
+        envelope_bytes(PutConsumer("a", high, Expect.absent())),
+        envelope_bytes(PutConsumer("c", make_stamp(99, 0))),
+        envelope_bytes(DeleteConsumer("d")),
+    )
+    yield entry(5, envelope_bytes(SetEventRetention(1, 1 << 40, 1 << 40)))
+    yield entry(6, envelope_bytes(kv_put("k", 1)))
+    yield entry(7, envelope_bytes(PutConsumer("a", 1)), envelope_bytes(PutConsumer("a", high)))
+    yield entry(8, envelope_bytes(PutConsumer("a", low)), envelope_bytes(PutConsumer("a")))
+    later_ms = 1_000 + CONSUMER_SILENCE_MS_MAX
+    yield entry(9, envelope_bytes(PutConsumer("b")), clock_ms=later_ms - 1)
+    yield entry(10, envelope_bytes(PutConsumer("a")), clock_ms=later_ms)
+    yield entry(
+        11,
+        envelope_bytes(DeleteConsumer("a")),
+        envelope_bytes(PutConsumer("a")),
+        envelope_bytes(DeleteConsumer("b", Expect.at(1))),
+        envelope_bytes(DeleteConsumer("c")),
+        clock_ms=later_ms,
+    )
+
+
 def mixture() -> Iterator[Entry]:
     """Four hundred commands drawn by a fixed seed."""
     chance = random.Random(20_260_101)
@@ -349,6 +381,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     transactions,
     objects,
     orchestration,
+    consumers,
     mixture,
 )
 
