@@ -247,6 +247,16 @@ class RaftChecks:
         assert peer.driver is not None
         if writes.truncate_from is not None:
             self._count("tail_truncated")
+        engine = peer.driver.engine
+        if engine.is_leader and engine.configuration_index > peer.disk.last_index:
+            # Its own change, in this step: the one before, and an entry of its term, are committed.
+            before_index = peer.disk.configuration[0]
+            if before_index > engine.commit_index or not engine.is_own_term_committed:
+                self._fail(
+                    "one change at a time",
+                    f"{peer.name} appends {engine.configuration_index} after {before_index},"
+                    f" with {engine.commit_index} committed in term {engine.term}",
+                )
         if writes.base is not None:
             self._count("log_trimmed")
             if writes.base.index > min(self.committed_index, peer.machine.durable_index):
