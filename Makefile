@@ -54,5 +54,5 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dev-data demo-data demo-report.json
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dev-data demo-data pool-data demo-report.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
