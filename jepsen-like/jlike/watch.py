@@ -30,20 +30,28 @@ class Watch:
         return self.leaders[max(self.leaders)] if self.leaders else None
 
     async def run(self, *, stop: asyncio.Event) -> None:
+        """Each peer by itself: one that does not answer must not hide what the others say."""
+        async with asyncio.TaskGroup() as group:
+            for peer_id in self._peers.ids:
+                group.create_task(self._follow(peer_id, stop=stop))
+
+    async def _follow(self, peer_id: str, *, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self.look()
+            await self._look_at(peer_id)
             await asyncio.sleep(POLL_S)
 
     async def look(self) -> dict[str, Value]:
         """Status by peer; null from one that does not answer."""
-        paths = [self._status(it, f"{API}/raft/status") for it in self._peers.ids]
-        found = dict(zip(self._peers.ids, await asyncio.gather(*paths), strict=True))
-        for peer_id, status in found.items():
-            role, term = ("-", 0) if status is None else (status["role"], status["term"])
-            if role == "leader":
-                self.leaders[term] = peer_id
-            self._recorder.note("status", peer=peer_id, role=role, term=term)
-        return found
+        found = await asyncio.gather(*(self._look_at(it) for it in self._peers.ids))
+        return dict(zip(self._peers.ids, found, strict=True))
+
+    async def _look_at(self, peer_id: str) -> Value:
+        status = await self._status(peer_id, f"{API}/raft/status")
+        role, term = ("-", 0) if status is None else (status["role"], status["term"])
+        if role == "leader":
+            self.leaders[term] = peer_id
+        self._recorder.note("status", peer=peer_id, role=role, term=term)
+        return status
 
     async def _status(self, peer_id: str, path: str) -> Value:
         answer = await self._http.ask(self._peers[peer_id].url, "GET", path)

@@ -61,9 +61,10 @@ def check(operations: Iterable[Operation], *, visibility_ns: int) -> Finding:
     if not drains or not done:
         return unknown(NAME, "the queue was never drained, or nothing was done")
     left = len(drains[-1].result)
+    sent = sum(it.is_ok for it in enqueues.values())
     return valid(
         NAME,
-        f"{len(enqueues)} jobs: {done} done, {left} left at the end, none lost or done twice",
+        f"{sent} jobs sent, {done} done, {left} left at the end; none lost or done twice",
         done=done,
         left=left,
     )

@@ -63,4 +63,4 @@ class Sets:
         if not found:
             return [unknown(sets.NAME, "nothing was added")]
         known = sum(it.figures["known"] for it in found)
-        return [valid(sets.NAME, f"{known} elements in {len(found)} sets stayed", known=known)]
+        return [valid(sets.NAME, f"{known} elements stayed, sets: {len(found)}", known=known)]

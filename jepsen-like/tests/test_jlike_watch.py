@@ -1,0 +1,83 @@
+"""Who leads is seen from whoever answers; what did not converge is never called valid."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from jlike.history import Value
+from jlike.http import Http
+from jlike.peers import Peer, Peers
+from jlike.recorder import Recorder
+from jlike.verdict import Verdict
+from jlike.watch import Watch
+
+LIMIT_S = 20
+
+
+@asynccontextmanager
+async def peer(peer_id: str, *, digest: str, is_silent: bool = False) -> AsyncIterator[Peer]:
+    """A server that leads term 4 and answers everything, or one that never does."""
+    status = {"role": "leader", "term": 4, "digests": [], "digest": {"index": 9, "value": digest}}
+    text = json.dumps(status).encode()
+    gate = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if is_silent:
+            await gate.wait()
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        port = listening.sockets[0].getsockname()[1]
+        yield Peer(id=peer_id, url=f"http://127.0.0.1:{port}")
+    finally:
+        gate.set()
+        listening.close()
+
+
+@asynccontextmanager
+async def watching(folder: Path, *peers: Peer) -> AsyncIterator[Watch]:
+    recorder = Recorder(folder)
+    by_id = {it.id: it for it in peers}
+    with contextlib.closing(recorder):
+        yield Watch(Peers(by_id=by_id), Http(timeout_s=2 * LIMIT_S), recorder)
+
+
+async def test_a_silent_peer_does_not_hide_who_leads(tmp_path):
+    async with (
+        peer("p1", digest="d", is_silent=True) as silent,
+        peer("p2", digest="d") as speaking,
+        watching(tmp_path, silent, speaking) as watch,
+    ):
+        running = asyncio.create_task(watch.run(stop=asyncio.Event()))
+        async with asyncio.timeout(LIMIT_S):
+            while watch.leader() is None:  # noqa: ASYNC110  a fact that is waited for
+                await asyncio.sleep(0)
+        assert watch.leader() == "p2"
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def _converged(folder: Path, *digests: str) -> tuple[Verdict, Value]:
+    async with (
+        peer("p1", digest=digests[0]) as one,
+        peer("p2", digest=digests[1]) as other,
+        watching(folder, one, other) as watch,
+    ):
+        found = await watch.converge(seconds=1)
+        return found.verdict, found.reason
+
+
+async def test_equal_states_converge_and_different_ones_are_told(tmp_path):
+    assert (await _converged(tmp_path, "d", "d"))[0] is Verdict.VALID
+    verdict, reason = await _converged(tmp_path, "d", "e")
+    assert verdict is Verdict.INVALID
+    assert "differ" in reason
