@@ -13,6 +13,8 @@ from jlike.verdict import Finding
 from jlike.workload.base import Outcome, outcome, read_outcome
 
 VISIBILITY_MS = 2_000
+ASLEEP_SHARE = 0.1
+"""Of claims whose worker is late: old tokens must be tried while a newer claim goes on."""
 PATH = f"{API}/queues/torture/jobs"
 PAGE = 1_000
 
@@ -24,15 +26,16 @@ class Queue:
     def __init__(self) -> None:
         self._count = 0
         self._claimed: deque[Value] = deque()
+        self._asleep: dict[str, Value] = {}
+        """By body, claims of workers that wake up when another has the job."""
 
     def next(self, chance: random.Random) -> tuple[str, Value]:
         f = chance.choices(("enqueue", "claim", "ack"), weights=(3, 3, 4))[0]
         if f == "ack" and self._claimed:
-            # Now and then a late one, whose claim is over, so that old tokens are tried too.
             job = self._claimed.popleft()
-            if chance.random() < 0.1:
-                self._claimed.append(job)
-            return "ack", job
+            if chance.random() >= ASLEEP_SHARE:
+                return "ack", job
+            self._asleep[job[2]] = job
         if f == "enqueue":
             self._count += 1
             return "enqueue", f"j{self._count}"
@@ -53,7 +56,10 @@ class Queue:
         answer = await http.ask(url, "POST", f"{API}/queues/torture/claim", order)
         items = answer.body["items"] if answer.kind is Kind.OK else ()
         jobs = [[it["id"], it["token"], it["body"]] for it in items]
-        self._claimed.extend(jobs)
+        for job in jobs:
+            if late := self._asleep.pop(job[2], None):
+                self._claimed.appendleft(late)
+            self._claimed.append(job)
         return outcome(answer, jobs)
 
     async def _drain(self, http: Http, url: str) -> Outcome:
