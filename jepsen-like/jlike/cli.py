@@ -33,7 +33,8 @@ SUMMARY_COLUMNS = [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had them ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         code: int = options.act(options)
     except (HarnessBroken, BrokenHistory, OSError) as error:

@@ -27,13 +27,16 @@ STOP_S = 20.0
 
 @dataclass(slots=True, kw_only=True)
 class Nemesis:
-    """kinds: of KINDS. leader: the peer that leads, as far as anybody says so."""
+    """kinds: of KINDS. leader: the peer that leads, as far as anybody says so. terms: how many have
+    been seen; while it is the first one, all faults aim at the leader, so that a short run has a
+    change of leader to tell of."""
 
     kinds: Sequence[str]
     peers: Peers
     recorder: Recorder
     chance: random.Random
     leader: Callable[[], str | None]
+    terms: Callable[[], int]
     effects: Counter[str] = field(default_factory=Counter)
 
     async def run(self, *, stop: asyncio.Event) -> None:
@@ -77,17 +80,20 @@ class Nemesis:
         """One, the leader, a minority, a majority or all."""
         ids = self.peers.ids
         leader = self.leader()
-        if leader is not None and self.chance.random() < LEADER_SHARE:
+        if leader is not None and self._aims_at_leader():
             return [leader]
         most = (len(ids) - 1) // 2
         size = self.chance.choice((1, 1, most, most + 1, len(ids)))
         return sorted(self.chance.sample(ids, max(1, size)))
 
+    def _aims_at_leader(self) -> bool:
+        return self.terms() < 2 or self.chance.random() < LEADER_SHARE
+
     def _pairs(self) -> tuple[str, set[Pair]]:
         ids = list(self.peers.ids)
         self.chance.shuffle(ids)
         leader = self.leader()
-        if leader is not None and self.chance.random() < LEADER_SHARE:
+        if leader is not None and self._aims_at_leader():
             ids.remove(leader)
             ids.insert(0, leader)
         half = len(ids) // 2

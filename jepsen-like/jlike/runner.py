@@ -86,6 +86,7 @@ async def _with_peers(
         recorder=recorder,
         chance=random.Random(f"{options.seed} nemesis"),
         leader=watch.leader,
+        terms=lambda: len(watch.leaders),
     )
     await watch.look()
     first_leaders = dict(watch.leaders)
