@@ -13,6 +13,8 @@ from jlike.verdict import Finding
 from jlike.workload.base import Outcome, outcome, read_outcome
 
 VISIBILITY_MS = 2_000
+WEIGHTS = (3, 2, 7)
+"""A claim gives up to two jobs: fewer acknowledgements than that, and most come too late."""
 ASLEEP_SHARE = 0.1
 """Of claims whose worker is late: old tokens must be tried while a newer claim goes on."""
 PATH = f"{API}/queues/torture/jobs"
@@ -30,7 +32,7 @@ class Queue:
         """By body, claims of workers that wake up when another has the job."""
 
     def next(self, chance: random.Random) -> tuple[str, Value]:
-        f = chance.choices(("enqueue", "claim", "ack"), weights=(3, 3, 4))[0]
+        f = chance.choices(("enqueue", "claim", "ack"), weights=WEIGHTS)[0]
         if f == "ack" and self._claimed:
             job = self._claimed.popleft()
             if chance.random() >= ASLEEP_SHARE:
