@@ -6,6 +6,7 @@ Everything is called on the event loop's thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from replicante.raft.status import Status
@@ -20,6 +21,25 @@ class Proposed(Protocol):
 
     @property
     def index(self) -> int: ...
+
+
+class BackedUp(Protocol):
+    """What `raft.backup.Backup` says of a backup that was made."""
+
+    @property
+    def folder(self) -> str: ...
+
+    @property
+    def made_by(self) -> str: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def state_bytes(self) -> int: ...
+
+    @property
+    def state_digest(self) -> str: ...
 
 
 class PeerDoor(Protocol):
@@ -61,6 +81,12 @@ class PeerDoor(Protocol):
 
     async def transfer_leadership(self, to: str | None = None, *, timeout_ms: int) -> None:
         """Raises as `promote`."""
+        ...
+
+    async def backup(self, folder: Path, *, timeout_ms: int) -> BackedUp:
+        """folder: below the peer's own folder for backups. timeout_ms: until what is applied is
+        durable; copying it takes what it takes. Raises a definite Invalid, NoLeader, ReadTimeout,
+        PeerStopping, DiskFull, StorageFull."""
         ...
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from replicante.api import (
     routes_actions,
+    routes_backup,
     routes_batch,
     routes_clusters,
     routes_consumers,
@@ -38,5 +39,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_requests.ROUTES,
     *routes_status.ROUTES,
     *routes_members.ROUTES,
+    *routes_backup.ROUTES,
     *routes_introspect.ROUTES,
 )

@@ -87,7 +87,20 @@ def transfer(peer_id: str | None, *, target: Target) -> None:
     target.show(done, text=lambda: render.pairs([("leader", done.leader)]))
 
 
-COMMANDS = (peers, token, add, promote, remove, transfer)
+@click.command(epilog=example("replicante raft backup before-upgrade"))
+@click.argument("name")
+@client_options
+def backup(name: str, *, target: Target) -> None:
+    """Copy the whole state into the new folder NAME on the disk of the peer that answers.
+
+    `replicante recover restore` makes a cluster of it.
+    """
+    made = target.run(lambda client: client.members.backup(name, write=target.write))
+    rows = [("peer", made.peer), ("folder", made.folder), ("index", made.index)]
+    target.show(made, text=lambda: render.pairs([*rows, ("bytes", made.state_bytes)]))
+
+
+COMMANDS = (peers, token, add, promote, remove, transfer, backup)
 
 
 def _changed(what: str, done: ChangeAnswer) -> str:

@@ -37,6 +37,7 @@ COMMANDS = {
     "queue": "queues:queue",
     "events": "events:events",
     "raft": "status:raft",
+    "recover": "recover:recover",
     "status": "status:status",
     "check": "check:check",
     "config": "settings:config",

@@ -8,6 +8,7 @@ from replicante.client.calls import Calls
 from replicante.client.encoding import encode_body, path_text, write_call
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.wire import paths
+from replicante.wire.backups import BackupAnswer, BackupBody
 from replicante.wire.durations import format_duration_ms
 from replicante.wire.members import (
     ChangeAnswer,
@@ -79,6 +80,12 @@ class Members:
         """Another peer leads. Raises as `promote`."""
         call = _post(paths.RAFT_TRANSFER, TransferBody(to=to), write)
         return await self._calls.run_as(TransferAnswer, call)
+
+    async def backup(self, name: str, *, write: Write = DEFAULT_WRITE) -> BackupAnswer:
+        """The peer that answers copies its whole state into a new folder of its own disk. Raises
+        `Invalid` for a name that was used, `DiskFull`, `NoLeader`, `ReadTimeout`."""
+        call = _post(paths.RAFT_BACKUP, BackupBody(name=name), write)
+        return await self._calls.run_as(BackupAnswer, call)
 
 
 def _post(path: str, body: object, write: Write) -> Call:

@@ -16,7 +16,7 @@ import msgpack
 
 from replicante import limits
 from replicante.errors import CorruptData, FatalError
-from replicante.raft.state_machine import Entry, EntryHeader, StateMachine
+from replicante.raft.state_machine import DurableStateMachine, Entry, EntryHeader, StateMachine
 
 FORMAT = 1
 _DIGEST_BYTES = 16
@@ -128,8 +128,12 @@ class InMemoryMachine:
 
     def request_flush(self) -> None:
         """Saves the state when enough was applied since it was saved last."""
-        is_due = self.applied_index - self.durable_index >= self._every_entries
-        if self._shelf is not None and self._saving is None and is_due:
+        if self.applied_index - self.durable_index >= self._every_entries:
+            self.save()
+
+    def save(self) -> None:
+        """Begins to save the state as it is, unless a save is on its way."""
+        if self._shelf is not None and self._saving is None:
             self._saving = (self.applied_index, self._shelf.save(self._encode()))
 
     def flush(self) -> None:
@@ -173,6 +177,15 @@ class InMemoryMachine:
         self._sessions.clear()
         self._sessions.update(sessions)
         self.applied_index = self._durable_index = index
+
+
+def begin_durable(machine: DurableStateMachine) -> None:
+    """Begins to make what was applied durable, however little it is; does not wait. Call again
+    until `durable_index` says so."""
+    if isinstance(machine, InMemoryMachine):
+        machine.save()
+    else:
+        machine.request_flush()
 
 
 def encode_snapshot(*, index: int, sessions: dict[bytes, bytes], chunks: list[bytes]) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 from replicante import limits
 from replicante.clock import Clock, SystemClock
@@ -27,11 +28,12 @@ from replicante.errors import (
     StorageFull,
 )
 from replicante.raft import driver as d
+from replicante.raft.backup import Backup
 from replicante.raft.callers import Callers, Proposed
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.data_dir import open_log
 from replicante.raft.engine_check import check_engine
-from replicante.raft.in_memory import InMemoryMachine
+from replicante.raft.in_memory import InMemoryMachine, begin_durable
 from replicante.raft.log import WriteSet
 from replicante.raft.member_door import MemberDoor
 from replicante.raft.neighbours import Neighbours
@@ -47,6 +49,7 @@ from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
 
 _DISK_FULL_RETRY_S = 1.0
+_DURABLE_CHECK_S = 0.02
 
 MachineFactory = Callable[[str], DurableStateMachine]
 """incarnation → machine: a machine on disk checks that its files belong to this data directory."""
@@ -181,6 +184,24 @@ class Peer(MemberDoor):
         ticket = self._callers.reads.open()
         self._give(d.ReadInput(ticket, deadline_ms))
         return await self._callers.reads.wait(ticket, timeout_ms=timeout_ms, late=ReadTimeout)
+
+    async def backup(self, folder: Path, *, timeout_ms: int) -> Backup:
+        """Copies the state into a new folder (relative: below `backups` of the data directory)
+        while writing goes on. It holds what was applied here before. `restoring` makes peers of it.
+
+        timeout_ms: until that is durable. Raises NoLeader, OSError, PeerStopping, ReadTimeout,
+        Invalid, DiskFull, StorageFull, CorruptData."""
+        deadline_ms, target = self._clock.monotonic_ms() + timeout_ms, self.applied_index
+        while self._machine.durable_index < target:
+            self._refuse_when_unable()
+            if self._clock.monotonic_ms() >= deadline_ms:
+                raise ReadTimeout("the state could not be made durable in time")
+            begin_durable(self._machine)
+            await asyncio.sleep(_DURABLE_CHECK_S)
+        self._refuse_when_unable()
+        if self._driver is None:
+            raise NoLeader("there is nothing to back up: the cluster is not born yet")
+        return await self._snapshots.backup(self._driver, self._neighbours.header, folder)
 
     async def wait_applied(self, index: int, *, timeout_ms: int) -> bool:
         """True when this peer has applied `index`; False after the time, or when it stops."""

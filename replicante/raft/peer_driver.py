@@ -16,6 +16,7 @@ from replicante.raft.log import Log
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.patience import REMOVED_HINTS
+from replicante.raft.restoring import finish_restoring
 from replicante.raft.settings import PeerSettings
 from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
@@ -30,11 +31,12 @@ def open_driver(
     entropy: Entropy,
     now_ms: int,
 ) -> Driver:
-    """Counts this start of the directory, durably. Raises CorruptData."""
+    """Counts this start of the directory, durably. Raises CorruptData, DiskFull."""
     finish_installation(store, machine)
     loaded = store.load()
     if loaded is None:
         raise CorruptData(f"{settings.data_dir}/log names a cluster and has no entries")
+    finish_restoring(settings.data_dir, loaded, machine)
     _check_fit(settings, loaded, machine)
     hard = count_boot(store, loaded)
     log = Log(store, loaded)

@@ -9,17 +9,19 @@ Wherever the process dies between them, `finish_installation` knows at the next 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 from replicante.clock import Clock
-from replicante.errors import CorruptData, DiskFull
+from replicante.errors import CorruptData, DiskFull, ReadTimeout
 from replicante.raft import messages as m
+from replicante.raft.backup import Backup, begin_backup, describe, drop_backup, end_backup
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.driver import Driver
 from replicante.raft.inputs import Effects
 from replicante.raft.log import Base
-from replicante.raft.log_store import LmdbLog
+from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.observations import (
     Observation,
     SnapshotFailed,
@@ -45,6 +47,7 @@ class PeerSnapshots:
         report: Callable[[Observation], None],
         wake: Callable[[], None],
     ) -> None:
+        self._folder = settings.data_dir / "backups"
         self._store = store
         self._committer = committer
         self._clock = clock
@@ -54,6 +57,8 @@ class PeerSnapshots:
         self._files = FolderFiles(settings.data_dir)
         self._desk = SnapshotDesk(self._files, patience_ms=settings.election_ms_min)
         self._making: asyncio.Task[None] | None = None
+        self._held: list[int] = []
+        """Entries that backups on their way need in the log."""
 
     async def step(self, driver: Driver, effects: Effects) -> Effects | None:
         """Call after each step. What a jump of the state decided, when there was one."""
@@ -71,13 +76,44 @@ class PeerSnapshots:
             self._report(SnapshotFailed(detail=f"what arrives cannot be kept: {error}"))
             return None
         self._send(out)
-        driver.held_index = desk.held_index
+        held = [*self._held, *([] if desk.held_index is None else [desk.held_index])]
+        driver.held_index = min(held, default=None)
         if desk.wants_file:
             desk.wants_file, desk.is_making = False, True
             self._making = asyncio.create_task(self._make(driver), name="raft-snapshot")
         if desk.arrived is not None:
             return await self._install(driver, *desk.arrived)
         return None
+
+    async def backup(self, driver: Driver, header: LogHeader, folder: Path) -> Backup:
+        """Into a new folder, as of what is durable; writing goes on meanwhile. Leaves nothing
+        behind when it fails. Raises Invalid, ReadTimeout, DiskFull, CorruptData, OSError."""
+        folder = self._folder / folder
+        state = begin_backup(folder)
+        held_index = driver.host.machine.durable_index
+        self._held.append(held_index)
+        try:
+            index = await asyncio.to_thread(driver.host.machine.export, state)
+            if index < driver.log.first_index:
+                raise ReadTimeout("the log was trimmed beyond the backup while it was made")
+            base, wall_ms = driver.log.base_at(index), self._clock.wall_ms()
+            manifest = await asyncio.to_thread(
+                lambda: describe(header, base, state, wall_ms=wall_ms)
+            )
+            await asyncio.to_thread(end_backup, folder, manifest)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                drop_backup(folder)
+            raise
+        finally:
+            self._held.remove(held_index)
+        return Backup(
+            folder=str(folder),
+            made_by=manifest.made_by,
+            index=manifest.index,
+            state_bytes=manifest.state_bytes,
+            state_digest=manifest.state_digest,
+        )
 
     async def stop(self) -> None:
         """Waits for the thread that writes a file: the state is open until then."""

@@ -21,6 +21,16 @@ _READ_BYTES = 1 << 20
 _DIGEST_BYTES = 16
 
 
+def measure(path: Path) -> tuple[int, bytes]:
+    """(size, digest) of a file. Raises OSError."""
+    digest, size = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0
+    with path.open("rb") as stream:
+        while piece := stream.read(_READ_BYTES):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.digest()
+
+
 class FolderFiles:
     """Fits `snapshots.SnapshotFiles`."""
 
@@ -37,12 +47,7 @@ class FolderFiles:
 
     def measure(self) -> tuple[int, bytes]:
         """(size, digest) of the outgoing file. On a thread: reads all of it."""
-        digest, size = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0
-        with self.outgoing.open("rb") as stream:
-            while piece := stream.read(_READ_BYTES):
-                digest.update(piece)
-                size += len(piece)
-        return size, digest.digest()
+        return measure(self.outgoing)
 
     def read(self, offset: int, count: int) -> bytes:
         if self._reader is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from replicante import errors
 from replicante.raft.status import PeerInfo, Role, Status
@@ -39,6 +40,15 @@ class Trouble(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FakeBackup:
+    folder: str
+    index: int
+    made_by: str = "p1"
+    state_bytes: int = 4_096
+    state_digest: str = "d1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FakeProposed:
     outcome: bytes
     index: int
@@ -65,6 +75,7 @@ class FakePeer:
         self.base_status = _first_status(peer_id)
         """What does not follow from the state; trouble hides the leader."""
         self.proposals_count = 0
+        self.backups: list[Path] = []
         self.barriers_count = 0
         self.proposed = asyncio.Event()
         """Set by the first proposal."""
@@ -143,6 +154,15 @@ class FakePeer:
         await self._changed(to)
         voters = [it.peer_id for it in self.base_status.peers if it.is_voter]
         self.base_status = replace(self.base_status, leader_id=to or voters[-1])
+
+    async def backup(self, folder: Path, *, timeout_ms: int) -> FakeBackup:
+        """Remembers the name; writes nothing."""
+        if self.trouble is Trouble.DISK_FULL:
+            raise errors.DiskFull()
+        if folder in self.backups:
+            raise errors.Invalid(f"{folder} exists already")
+        self.backups.append(folder)
+        return FakeBackup(folder=f"backups/{folder}", index=self.applied_index)
 
     async def wait_applied(self, index: int, *, timeout_ms: int) -> bool:
         if self.trouble is Trouble.STOPPING:

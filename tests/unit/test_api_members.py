@@ -96,3 +96,15 @@ def test_the_command_line_does_the_same(terminal):
     refused = terminal.run("raft", "remove", "p2")
     assert refused.code != 0
     assert "last voter" in refused.err
+
+
+async def test_a_backup_has_a_name_and_is_never_written_elsewhere():
+    async with running() as api:
+        made = (await api.post("/raft/backup", {"name": "today"})).json
+        assert (made["peer"], made["folder"]) == ("p1", "backups/today")
+        assert api.peer.barriers_count == 1, "what was acknowledged elsewhere is in it"
+        (await api.post("/raft/backup", {"name": "today"})).problem("invalid", 400)
+        for name in ("../x", "/tmp/x", "a/b", "", ".."):
+            (await api.post("/raft/backup", {"name": name})).problem("invalid", 400)
+        api.peer.trouble = Trouble.DISK_FULL
+        (await api.post("/raft/backup", {"name": "more"})).problem("disk_full", 507)

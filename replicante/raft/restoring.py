@@ -1,0 +1,135 @@
+"""New data directories from a backup: the cluster goes on in the next generation (ADR 0060). IO.
+
+`prepare_directories` is called offline; `finish_restoring` by peer_driver at each start.
+
+Rule: every directory of one restoration begins with the same entry and a fresh incarnation. So no
+vote is ever counted twice, and nobody who is left of the old generation is let in.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from replicante import limits
+from replicante.clock import Clock
+from replicante.entropy import Entropy
+from replicante.errors import DiskFull, InvalidConfig
+from replicante.ids import GENERATION_MAX, make_index
+from replicante.raft.backup import MANIFEST, Manifest, check_state, end_backup, read_manifest
+from replicante.raft.host import MachineHost
+from replicante.raft.in_memory import begin_durable
+from replicante.raft.lmdb_file import sync_directories
+from replicante.raft.log import Base, HardState, WriteSet
+from replicante.raft.log_loading import LoadedLog
+from replicante.raft.log_store import LmdbLog, LogHeader
+from replicante.raft.membership import Configuration, Member, configuration_payload
+from replicante.raft.records import Record, encode_record, make_record
+from replicante.raft.state_machine import DurableStateMachine, EntryKind
+
+FOLDER = "restore"
+"""In a data directory: the backup, until the state machine has taken it."""
+
+
+def prepare_directories(
+    backup: Path, out: Path, *, members: Mapping[str, str], clock: Clock, entropy: Entropy
+) -> list[Path]:
+    """One data directory a member below `out`, each to be moved to its machine before anything
+    starts.
+
+    members: peer id → address, the voters of the new generation. Raises InvalidConfig, CorruptData,
+    UnsupportedFormat, DiskFull, OSError.
+    """
+    manifest = read_manifest(backup)
+    state = check_state(backup, manifest)
+    if not 1 <= len(members) <= limits.PEERS_MAX:
+        raise InvalidConfig(f"a cluster has 1 to {limits.PEERS_MAX} peers, not {len(members)}")
+    if manifest.generation >= GENERATION_MAX:
+        raise InvalidConfig(f"this cluster was recovered {manifest.generation} times: no more")
+    paths = {peer_id: out / peer_id for peer_id in sorted(members)}
+    taken = [str(path) for path in paths.values() if path.exists()]
+    if taken:
+        raise InvalidConfig(
+            f"{', '.join(taken)} would be overwritten", hints=("name another folder",)
+        )
+    voters = [Member(it, entropy.token(), members[it]) for it in sorted(members)]
+    record = _first_entry(manifest, Configuration(tuple(voters)))
+    out.mkdir(mode=0o700, exist_ok=True)
+    for voter in voters:
+        unfinished = out / f".{voter.peer_id}.new"
+        unfinished.mkdir(mode=0o700)
+        _write_log(unfinished, manifest, record, voter, wall_ms=clock.wall_ms())
+        (unfinished / FOLDER).mkdir()
+        shutil.copyfile(state, unfinished / FOLDER / state.name)
+        end_backup(unfinished / FOLDER, manifest)
+        unfinished.rename(paths[voter.peer_id])
+    sync_directories(out)
+    return list(paths.values())
+
+
+def finish_restoring(data_dir: Path, loaded: LoadedLog, machine: DurableStateMachine) -> None:
+    """Gives the machine the state of the backup, then the entry that the log begins with.
+
+    Each step is durable before the next one, and none is done twice: the machine's own index says
+    how far an earlier start came. Raises CorruptData, DiskFull.
+    """
+    folder = data_dir / FOLDER
+    if not (folder / MANIFEST).exists():
+        return
+    manifest, record = read_manifest(folder), loaded.last
+    if machine.applied_index < manifest.index:
+        # A machine changes the file that it installs: after a crash the backup must still be whole.
+        taken = folder / "taken"
+        shutil.copyfile(check_state(folder, manifest), taken)
+        machine.install(taken, index=manifest.index)
+    if machine.applied_index == manifest.index:
+        MachineHost(machine).apply(record)
+        begin_durable(machine)
+        machine.flush()
+    if machine.durable_index < loaded.first_index:
+        raise DiskFull(f"the restored state cannot be kept in {data_dir}")
+    shutil.rmtree(folder)
+    sync_directories(data_dir)
+
+
+def _first_entry(manifest: Manifest, configuration: Configuration) -> Record:
+    """Follows the backup's last entry; its chain is like no other restoration's, because the
+    incarnations in it are new."""
+    return make_record(
+        index=make_index(manifest.generation + 1, 1),
+        term=manifest.term,
+        kind=EntryKind.CONFIGURATION,
+        clock_ms=manifest.clock_ms,
+        wall_ms=manifest.made_wall_ms,
+        payload=configuration_payload(configuration),
+        chain_before=bytes.fromhex(manifest.chain),
+    )
+
+
+def _write_log(
+    data_dir: Path, manifest: Manifest, record: Record, voter: Member, *, wall_ms: int
+) -> None:
+    header = LogHeader(
+        cluster_name=manifest.cluster_name,
+        cluster_id=manifest.cluster_id,
+        peer_id=voter.peer_id,
+        incarnation=voter.incarnation,
+        generation=manifest.generation + 1,
+        created_wall_ms=wall_ms,
+        birth_lock=bytes.fromhex(manifest.genesis),
+    )
+    base = Base(
+        index=record.index,
+        term=record.term,
+        clock_ms=record.clock_ms,
+        chain=record.chain,
+        configuration_index=record.index,
+        configuration=record.payload,
+    )
+    store = LmdbLog(data_dir / "log", map_bytes=limits.LOG_MAP_BYTES_DEFAULT)
+    try:
+        store.write_header(header, records=((record.index, encode_record(record)),))
+        store.write(WriteSet(None, (), HardState(term=record.term), base))
+    finally:
+        store.close()
