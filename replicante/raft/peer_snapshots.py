@@ -59,6 +59,8 @@ class PeerSnapshots:
         self._making: asyncio.Task[None] | None = None
         self._held: list[int] = []
         """Entries that backups on their way need in the log."""
+        self._copying = asyncio.Lock()
+        """Held while a backup copies the state: it neither jumps nor closes meanwhile."""
 
     async def step(self, driver: Driver, effects: Effects) -> Effects | None:
         """Call after each step. What a jump of the state decided, when there was one."""
@@ -93,10 +95,12 @@ class PeerSnapshots:
         held_index = driver.host.machine.durable_index
         self._held.append(held_index)
         try:
-            index = await asyncio.to_thread(driver.host.machine.export, state)
-            if index < driver.log.first_index:
-                raise ReadTimeout("the log was trimmed beyond the backup while it was made")
-            base, wall_ms = driver.log.base_at(index), self._clock.wall_ms()
+            async with self._copying:
+                index = await asyncio.to_thread(driver.host.machine.export, state)
+                if index < driver.log.first_index:
+                    raise ReadTimeout("the log was trimmed beyond the backup while it was made")
+                base = driver.log.base_at(index)
+            wall_ms = self._clock.wall_ms()
             manifest = await asyncio.to_thread(
                 lambda: describe(header, base, state, wall_ms=wall_ms)
             )
@@ -116,9 +120,11 @@ class PeerSnapshots:
         )
 
     async def stop(self) -> None:
-        """Waits for the thread that writes a file: the state is open until then."""
+        """Waits for the threads that write a file: the state is open until then."""
         if self._making is not None:
             await asyncio.shield(self._making)
+        async with self._copying:
+            pass
 
     async def _make(self, driver: Driver) -> None:
         """Never raises: a leader that cannot make one leads on."""
@@ -142,7 +148,8 @@ class PeerSnapshots:
         await self.stop()
         await self._committer.run(lambda: self._store.write_marker(base))
         try:
-            machine.install(path, index=base.index)
+            async with self._copying:
+                machine.install(path, index=base.index)
         except CorruptData as error:
             await self._committer.run(self._store.drop_marker)
             self._desk.refused()
