@@ -30,6 +30,11 @@ class LogFormat(enum.Enum):
     JSON = "json"
 
 
+class WorkersMode(enum.Enum):
+    ON = "on"
+    OFF = "off"
+
+
 class LogLevel(enum.Enum):
     DEBUG = "debug"
     INFO = "info"
@@ -158,6 +163,16 @@ class StorageSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersSection:
+    """Discovery and orchestration of data store clusters."""
+
+    mode: WorkersMode = WorkersMode.ON
+    """`on` or `off`: whether this peer works on clusters while it leads. How often is said by each
+    platform and cluster. Where no peer works the control plane stores and answers, and looks at
+    nothing; the default is therefore on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetrySection:
     """What the peer tells about itself."""
 
@@ -176,6 +191,7 @@ class PeerConfig:
     raft: RaftSection = field(default_factory=RaftSection)
     http: HttpSection = field(default_factory=HttpSection)
     storage: StorageSection = field(default_factory=StorageSection)
+    workers: WorkersSection = field(default_factory=WorkersSection)
     telemetry: TelemetrySection = field(default_factory=TelemetrySection)
 
     @property

@@ -437,6 +437,38 @@ OBSERVATION_BYTES_MAX = 128 * KIB
 WATCHFUL_INTERVAL_MS = 500
 """Between two looks while something is suspected or under way: the declared interval is for quiet
 times."""
+AGENT_CALL_MS_MAX = 3_000
+"""One look at one agent, all its calls together: a silent one holds up its own cycle only."""
+AGENT_SUSPECT_MS_MAX = 500
+"""The same for an agent that was silent AGENT_SILENCES_MAX times in a row: it is still looked at in
+every cycle, because its return is what matters, but it costs little."""
+AGENT_SILENCES_MAX = 3
+"""Looks in a row that ended without an answer before an agent is waited for more briefly."""
+AGENT_CALLS_INFLIGHT_MAX = 128
+"""Agents that one peer speaks to at once, over all clusters."""
+AGENT_ANSWER_BYTES_MAX = 4 * MIB
+"""One answer of an agent or a platform; what is larger is garbage."""
+AGENT_ACTIONS_LOOKED_UP_MAX = 64
+"""Actions whose details one look asks for, those that we wait for first."""
+PLATFORM_CALL_MS_MAX = 30_000
+"""One request to a platform: it may have to ask a cloud."""
+WORK_LEASE_MS = 30_000
+"""How long a worker holds its cluster without a renewal; longer than any cycle, so that a cycle
+begins with enough of it."""
+WORK_RENEW_MS = 10_000
+"""A cycle that begins this long after the last renewal renews first."""
+WORK_PROPOSE_MS_MAX = 5_000
+"""Time limit of one write of a cycle; what came of it is seen by the next."""
+WORK_LOOP_MS = 250
+"""How often the leader looks for due work: the shortest interval of a cluster."""
+WORK_TARGETS_SLICE_MAX = 200
+"""Targets whose due times are read in one view."""
+WORK_TARGETS_INFLIGHT_MAX = 64
+"""Cycles and discoveries that one peer runs at once."""
+WORK_RETRY_MS_MIN = 500
+"""Pause after work that could not be recorded; it doubles with each failure in a row."""
+WORK_RETRY_MS_MAX = 30_000
+"""Longest pause after failures in a row."""
 SEARCH_MATCHERS_MAX = 32
 """Matchers of one node search."""
 SEARCH_VALUES_MAX = 256

@@ -1,4 +1,4 @@
-"""The composition root: the one place that wires settings → storage → raft → api.
+"""The composition root: the one place that wires settings → storage → raft → workers → api.
 
 Called by `cli` and by tests. Order of start: lock, log and state, peers, HTTP. Order of stop:
 leadership goes first, then HTTP finishes what it began, then the peer makes its state durable.
@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import replicante
+from replicante.agents.client import HttpAgents
 from replicante.api.app import create_app
 from replicante.api.http_server import HttpServer
 from replicante.clock import SystemClock
-from replicante.config import Address, PeerConfig
+from replicante.config import Address, PeerConfig, WorkersMode
 from replicante.disk_room import NO_ROOM
 from replicante.entropy import SystemEntropy
 from replicante.errors import (
@@ -33,6 +34,7 @@ from replicante.errors import (
     StartRefused,
 )
 from replicante.peer_file import PeerFile, remove_peer_file, write_peer_file
+from replicante.platforms.client import Platforms
 from replicante.raft import Peer, PeerSettings
 from replicante.raft.observations import (
     CommitDone,
@@ -49,6 +51,9 @@ from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.logs import Logs
 from replicante.telemetry.loop_lag import watch_loop_lag
 from replicante.telemetry.metrics import Metrics, snake_case
+from replicante.workers.doors import Rooms
+from replicante.workers.peer_view import PeerView
+from replicante.workers.supervisor import Workers
 
 if TYPE_CHECKING:
     from replicante import pki
@@ -141,6 +146,7 @@ class PeerServer:
         self.peer = Peer(self._peer_settings(), self._open_state)
         self.peer.observe(self._observed)
         self._http: HttpServer | None = None
+        self._agents, self._platforms = HttpAgents(), Platforms()
         self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -171,6 +177,8 @@ class PeerServer:
         for task in self._watchers:
             task.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
+        await self._agents.close()
+        await self._platforms.close()
         await self.peer.stop()
         remove_peer_file(self.config.data_dir)
 
@@ -200,6 +208,21 @@ class PeerServer:
             asyncio.create_task(watch_loop_lag(metrics=self._metrics, log=self._log)),
             asyncio.create_task(self._watch_readiness()),
         ]
+        if self.config.workers.mode is WorkersMode.ON:
+            self._watchers.append(asyncio.create_task(self._work(state)))
+
+    async def _work(self, state: ReplicatedState) -> None:
+        """Discovery and orchestration, while this peer leads."""
+        rooms = Rooms(
+            peer=PeerView(self.peer),
+            state=state,
+            agents=self._agents,
+            platforms=self._platforms,
+            clock=SystemClock(),
+            metrics=self._metrics,
+            log=self._log,
+        )
+        await Workers(rooms).run()
 
     def _write_peer_file(self, *, http: str) -> None:
         """Raises DiskFull, StartRefused."""

@@ -9,10 +9,22 @@ from replicante.api import objects
 from replicante.api.call import Call, Reply
 from replicante.api.reads import read
 from replicante.api.routing import Access, Method, Route
-from replicante.model.objects import ObjectKind
-from replicante.state import record_queries
+from replicante.api.writes import write
+from replicante.ids import format_stamp
+from replicante.model.objects import ObjectKind, StoredObject
+from replicante.state import queries, record_queries
+from replicante.state.fences import FenceOn
+from replicante.state.record_commands import RequestWork
+from replicante.state.record_queries import ClusterRecords
+from replicante.storage.kv import View
 from replicante.wire import headers, paths
-from replicante.wire.clusters import DiscoveryAnswer, ReportAnswer
+from replicante.wire.clusters import (
+    DiscoveryAnswer,
+    PlatformRunAnswer,
+    ReportAnswer,
+    ViewAnswer,
+    WorkRequested,
+)
 from replicante.wire.objects import (
     ClusterSpecAnswer,
     ClusterSpecPage,
@@ -20,6 +32,7 @@ from replicante.wire.objects import (
     PlatformAnswer,
     PlatformPage,
 )
+from replicante.wire.values import Json
 
 if TYPE_CHECKING:
     from replicante.api.context import Context
@@ -65,6 +78,70 @@ async def get_report(ctx: Context, call: Call) -> Reply:
     if seen.value is None:
         raise errors.NotFound(f"{ns}/{cluster} was not orchestrated yet.", index=seen.index)
     return seen.reply(seen.value.to_value())
+
+
+async def orchestrate_clusterspec(ctx: Context, call: Call) -> Reply:
+    return await _request(ctx, call, FenceOn.CLUSTER)
+
+
+async def discover_platform(ctx: Context, call: Call) -> Reply:
+    return await _request(ctx, call, FenceOn.PLATFORM)
+
+
+async def discover_platform_by_get(ctx: Context, call: Call) -> Reply:
+    """The original's way. It writes, so nothing may repeat or prefetch it without harm."""
+    return await _request(ctx, call, FenceOn.PLATFORM)
+
+
+async def get_platform_run(ctx: Context, call: Call) -> Reply:
+    ns, name = _scope(call)
+    seen = await read(ctx, call, lambda view: record_queries.platform_run(view, ns, name))
+    if seen.value is None:
+        raise errors.NotFound(f"{ns}/{name} was not asked yet.", index=seen.index)
+    return seen.reply(seen.value)
+
+
+async def get_view(ctx: Context, call: Call) -> Reply:
+    ns, cluster = _scope(call)
+
+    def look(view: View) -> tuple[StoredObject | None, ClusterRecords]:
+        return (
+            queries.object_get(view, ObjectKind.CLUSTER_SPEC, (ns, cluster)),
+            record_queries.cluster_records(view, ns, cluster),
+        )
+
+    seen = await read(ctx, call, look)
+    stored, records = seen.value
+    if stored is None:
+        raise objects.missing(ObjectKind.CLUSTER_SPEC, (ns, cluster), index=seen.index)
+    return seen.reply(_view_answer(stored, records))
+
+
+async def _request(ctx: Context, call: Call, on: FenceOn) -> Reply:
+    ns, name = _scope(call)
+    written = await write(ctx, call, lambda _body: (RequestWork(on, ns, name), None))
+    applied = written.applied
+    task_id = format_stamp(applied.revision)
+    answer = WorkRequested(task_id=task_id, is_new=applied.is_changed)
+    return written.reply(answer, status=202)
+
+
+def _view_answer(stored: StoredObject, records: ClusterRecords) -> ViewAnswer:
+    shards: dict[str, dict[str, Json]] = {}
+    for shard in records.shards:
+        shards.setdefault(shard.node_id, {})[shard.shard_id] = shard.to_value()
+    nactions: dict[str, list[Json]] = {}
+    for action in records.nactions:
+        nactions.setdefault(action.node_id, []).append(action.to_value())
+    return ViewAnswer(
+        spec=stored.spec,
+        discovery=None if records.discovery is None else records.discovery.to_value(),
+        nodes={node.node_id: node.to_value() for node in records.nodes},
+        store_extras={extras.node_id: extras.to_value() for extras in records.extras},
+        shards=shards,
+        nactions_by_node=nactions,
+        oactions_unfinished=[action.to_value() for action in records.oactions],
+    )
 
 
 def _scope(call: Call) -> tuple[str, str]:
@@ -143,6 +220,53 @@ ROUTES = (
         summary="What its platform says of a cluster.",
         answer=DiscoveryAnswer,
         is_original=True,
+    ),
+    Route(
+        method=Method.GET,
+        path=f"{_CLUSTER}/view",
+        access=Access.READ,
+        handler=get_view,
+        summary="Everything that is known of a cluster: nodes, shards, unfinished actions.",
+        answer=ViewAnswer,
+        is_original=True,
+    ),
+    Route(
+        method=Method.POST,
+        path=f"{_CLUSTER}/orchestrate",
+        access=Access.WRITE,
+        handler=orchestrate_clusterspec,
+        summary="Asks for a cycle now; while one is asked for, asking again changes nothing.",
+        answer=WorkRequested,
+        statuses=(202,),
+        is_original=True,
+    ),
+    Route(
+        method=Method.POST,
+        path=f"{_PLATFORM}/discover",
+        access=Access.WRITE,
+        handler=discover_platform,
+        summary="Asks for a discovery now; while one is asked for, asking again changes nothing.",
+        answer=WorkRequested,
+        statuses=(202,),
+        is_original=True,
+    ),
+    Route(
+        method=Method.GET,
+        path=f"{_PLATFORM}/discover",
+        access=Access.WRITE,
+        handler=discover_platform_by_get,
+        summary="Deprecated: the same as POST.",
+        answer=WorkRequested,
+        statuses=(202,),
+        is_original=True,
+    ),
+    Route(
+        method=Method.GET,
+        path=f"{_PLATFORM}/discovery",
+        access=Access.READ,
+        handler=get_platform_run,
+        summary="What became of the last discovery of a platform.",
+        answer=PlatformRunAnswer,
     ),
     Route(
         method=Method.GET,

@@ -15,7 +15,7 @@ from replicante.cli.common import (
 )
 from replicante.cli.objects import delete_all, show_list, show_one
 from replicante.client import Read
-from replicante.wire.clusters import ReportAnswer
+from replicante.wire.clusters import ReportAnswer, WorkRequested
 
 _LABELS = click.option("--labels", default="", help="Only those that have these: a=b,c!=d,e,!f.")
 _IF_REVISION = click.option(
@@ -90,6 +90,27 @@ def delete_platform(name: str, *, ns: str, if_revision: str | None, target: Targ
     delete_all([("platform", (ns, name))], if_revision=if_revision, target=target)
 
 
+@platform.command(epilog=example("replicante platform discover local"))
+@click.argument("name")
+@namespace_option
+@client_options
+def discover(name: str, *, ns: str, target: Target) -> None:
+    """Ask for a discovery now."""
+    asked = target.run(lambda client: client.platforms.discover(ns, name, write=target.write))
+    target.show(asked, text=lambda: _requested_text(asked))
+
+
+@platform.command("discovery", epilog=example("replicante platform discovery local"))
+@click.argument("name")
+@namespace_option
+@client_options
+@read_options
+def platform_discovery(name: str, *, ns: str, target: Target, read: Read) -> None:
+    """Print what became of the last discovery of a platform."""
+    found = target.run(lambda client: client.platforms.discovery(ns, name, read=read))
+    target.show(found, text=lambda: render.yaml_text(found))
+
+
 @click.group(epilog=example("replicante cluster list"))
 def cluster() -> None:
     """Clusters of data stores: list, get, delete, and what is known of them."""
@@ -143,6 +164,27 @@ def discovery(name: str, *, ns: str, target: Target, read: Read) -> None:
     )
 
 
+@cluster.command(epilog=example("replicante cluster orchestrate redis-main"))
+@click.argument("name")
+@namespace_option
+@client_options
+def orchestrate(name: str, *, ns: str, target: Target) -> None:
+    """Ask for a cycle now; `cluster report` tells what came of it."""
+    asked = target.run(lambda client: client.clusters.orchestrate(ns, name, write=target.write))
+    target.show(asked, text=lambda: _requested_text(asked))
+
+
+@cluster.command(epilog=example("replicante cluster view redis-main"))
+@click.argument("name")
+@namespace_option
+@client_options
+@read_options
+def view(name: str, *, ns: str, target: Target, read: Read) -> None:
+    """Print everything that is known of a cluster."""
+    found = target.run(lambda client: client.clusters.view(ns, name, read=read))
+    target.show(found, text=lambda: render.yaml_text(found))
+
+
 @cluster.command(epilog=example("replicante cluster report redis-main"))
 @click.argument("name")
 @namespace_option
@@ -152,6 +194,11 @@ def report(name: str, *, ns: str, target: Target, read: Read) -> None:
     """Print the report of the last cycle."""
     found = target.run(lambda client: client.clusters.report(ns, name, read=read))
     target.show(found, text=lambda: _report_text(found))
+
+
+def _requested_text(asked: WorkRequested) -> str:
+    was_known = "" if asked.is_new else "it was asked for already"
+    return render.pairs([("asked for", asked.task_id), ("note", was_known or None)])
 
 
 def _report_text(found: ReportAnswer) -> str:

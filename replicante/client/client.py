@@ -10,7 +10,7 @@ from typing import Self
 from replicante.client.actions import Actions
 from replicante.client.call import Call, Reply
 from replicante.client.calls import Calls, Observer
-from replicante.client.clusters import Clusters
+from replicante.client.clusters import Clusters, Platforms
 from replicante.client.consumers import Consumers
 from replicante.client.elections import Election
 from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
@@ -74,6 +74,7 @@ class Client:
         self.kv = Kv(self._calls)
         self.objects = Objects(self._calls)
         self.clusters = Clusters(self._calls)
+        self.platforms = Platforms(self._calls)
         self.nactions = Actions(self._calls, kind="naction")
         self.oactions = Actions(self._calls, kind="oaction")
         self.events = Events(self._calls)

@@ -4,13 +4,20 @@ cluster is an object: `client.objects`."""
 from __future__ import annotations
 
 from replicante.client.calls import Calls
-from replicante.client.encoding import path_text, read_call
-from replicante.client.options import LINEARIZABLE, Read
+from replicante.client.encoding import path_text, read_call, write_call
+from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.wire import headers, paths
-from replicante.wire.clusters import DiscoveryAnswer, ReportAnswer
+from replicante.wire.clusters import (
+    DiscoveryAnswer,
+    PlatformRunAnswer,
+    ReportAnswer,
+    ViewAnswer,
+    WorkRequested,
+)
 from replicante.wire.explain import ExplainAnswer, PlanAnswer
 
 _KIND = "clusterspec"
+_PLATFORM = "platform"
 
 
 class Clusters:
@@ -24,6 +31,20 @@ class Clusters:
         `kv.get`."""
         path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/discovery"
         return await self._calls.run_as(DiscoveryAnswer, read_call(path, read))
+
+    async def view(self, ns: str, cluster: str, *, read: Read = LINEARIZABLE) -> ViewAnswer:
+        """Everything that is known of it. Raises `NotFound`, and as `kv.get`."""
+        path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/view"
+        return await self._calls.run_as(ViewAnswer, read_call(path, read))
+
+    async def orchestrate(
+        self, ns: str, cluster: str, *, write: Write = DEFAULT_WRITE
+    ) -> WorkRequested:
+        """Asks for a cycle now. It is accepted when this returns; the report tells when it was
+        done. Raises `NotFound`, and as `kv.put`."""
+        path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/orchestrate"
+        call = write_call("POST", path, None, headers={}, write=write)
+        return await self._calls.write_as(WorkRequested, call)
 
     async def report(self, ns: str, cluster: str, *, read: Read = LINEARIZABLE) -> ReportAnswer:
         """The report of the last cycle. Raises `NotFound` before the first, and as `kv.get`."""
@@ -43,3 +64,26 @@ class Clusters:
         """What comes next. Raises `NotFound` before the first cycle, and as `kv.get`."""
         path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/plan"
         return await self._calls.run_as(PlanAnswer, read_call(path, read))
+
+
+class Platforms:
+    """What is asked of a platform. Reached as `client.platforms`."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def discover(
+        self, ns: str, platform: str, *, write: Write = DEFAULT_WRITE
+    ) -> WorkRequested:
+        """Asks for a discovery now; as `Clusters.orchestrate`."""
+        path = f"{path_text(paths.object_path, _PLATFORM, ns, platform)}/discover"
+        call = write_call("POST", path, None, headers={}, write=write)
+        return await self._calls.write_as(WorkRequested, call)
+
+    async def discovery(
+        self, ns: str, platform: str, *, read: Read = LINEARIZABLE
+    ) -> PlatformRunAnswer:
+        """What became of the last discovery. Raises `NotFound` before the first, and as
+        `kv.get`."""
+        path = f"{path_text(paths.object_path, _PLATFORM, ns, platform)}/discovery"
+        return await self._calls.run_as(PlatformRunAnswer, read_call(path, read))

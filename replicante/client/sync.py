@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 from replicante.client.actions import Actions
 from replicante.client.client import DEFAULT_ENDPOINTS, Client
-from replicante.client.clusters import Clusters
+from replicante.client.clusters import Clusters, Platforms
 from replicante.client.consumers import Consumers
 from replicante.client.events import Events
 from replicante.client.kv import Kv
@@ -32,7 +32,7 @@ from replicante.client.objects import Objects
 from replicante.client.queues import Queues
 
 T = TypeVar("T")
-NOUNS = (Kv, Objects, Clusters, Actions, Events, Consumers, Leases, Members, Queues)
+NOUNS = (Kv, Objects, Clusters, Platforms, Actions, Events, Consumers, Leases, Members, Queues)
 ASYNC_ONLY = frozenset(("lock", "election", "worker"))
 """They cancel the code under them, which only an event loop can: use `client.leases` instead."""
 

@@ -20,7 +20,13 @@ from replicante.state.admission import (
     check_text,
 )
 from replicante.state.fences import FenceOn
-from replicante.state.record_commands import DropRecords, RecordChange, RecordCommand, RecordCycle
+from replicante.state.record_commands import (
+    DropRecords,
+    RecordChange,
+    RecordCommand,
+    RecordCycle,
+    RequestWork,
+)
 from replicante.state.record_tables import NAMES_COUNT
 from replicante.state.tables import OBJECT_KEY_BYTES_MAX
 from replicante.storage.keys import encoded_key_bytes
@@ -41,8 +47,8 @@ def check_action(command: ActionCommand) -> None:
 
 def check_record(command: RecordCommand) -> None:
     match command:
-        case DropRecords(ns, cluster):
-            check_scope((ns, cluster), "scope", count=2)
+        case DropRecords(ns, name) | RequestWork(_, ns, name):
+            _check_names((ns, name), "scope", count=2)
         case RecordCycle():
             _check_cycle(command)
 
@@ -73,6 +79,8 @@ def _check_cycle(command: RecordCycle) -> None:
         _check_map(spec, f"specs[{i}]")
     if command.run is not None:
         _check_map(command.run, "run")
+    if command.answers is not None:
+        check_positive(command.answers, "answers", what="a revision")
 
 
 def _check_change(change: RecordChange, path: str) -> None:

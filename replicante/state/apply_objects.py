@@ -21,9 +21,10 @@ from replicante.model.objects import ObjectKind
 from replicante.state import holders
 from replicante.state.eventlog import EventCode
 from replicante.state.expectations import unmet
+from replicante.state.fences import FenceOn
 from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.outcome import Applied, RejectCode, Rejected
-from replicante.state.record_tables import platform_run_key
+from replicante.state.record_tables import platform_run_key, work_request_key
 from replicante.state.tables import ObjectRow, object_key, object_row, read_object_row
 from replicante.state.writer import Writer
 
@@ -170,6 +171,9 @@ def _remove(writer: Writer, kind: ObjectKind, scope: tuple[str, ...], *, previou
     writer.delete(object_key(kind, scope))
     if kind is ObjectKind.PLATFORM:
         writer.delete(platform_run_key(*scope))
+        writer.delete(work_request_key(FenceOn.PLATFORM, *scope))
+    elif kind is ObjectKind.CLUSTER_SPEC:
+        writer.delete(work_request_key(FenceOn.CLUSTER, *scope))
     writer.counters.objects_count -= 1
     payload = {"previous": format_stamp(previous), "revision": format_stamp(revision)}
     _emit(writer, _CODES[kind].deleted, kind, scope, encode_value(payload))

@@ -10,23 +10,36 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
-from replicante.ids import Stamp
+from replicante.ids import Stamp, format_stamp
 from replicante.limits import RECORDS_DROPPED_MAX
 from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.change import ChangeCode, RecordKind
-from replicante.model.codec import load_value
+from replicante.model.codec import encode_value, load_value
 from replicante.model.objects import ObjectKind
 from replicante.state import apply_objects, fences, leases, record_tables, records
 from replicante.state.eventlog import EventCode
 from replicante.state.fences import Fence, FenceOn
 from replicante.state.object_commands import PutObject
 from replicante.state.outcome import Applied, RejectCode, Rejected
-from replicante.state.record_commands import DropRecords, RecordChange, RecordCycle
+from replicante.state.record_commands import (
+    DropRecords,
+    RecordChange,
+    RecordCycle,
+    RequestWork,
+)
 from replicante.state.record_tables import RECORD_TABLES, find_record
 from replicante.state.tables import object_key, read_object_row
 from replicante.state.writer import Writer
 from replicante.storage.keys import decode_key, encode_prefix, prefix_range
 
+_TARGETS: Final = {
+    FenceOn.CLUSTER: ObjectKind.CLUSTER_SPEC,
+    FenceOn.PLATFORM: ObjectKind.PLATFORM,
+}
+_REQUESTED: Final = {
+    FenceOn.CLUSTER: EventCode.ORCHESTRATE_REQUESTED,
+    FenceOn.PLATFORM: EventCode.DISCOVER_REQUESTED,
+}
 _DROPPED: Final = {
     RecordKind.NODE: ChangeCode.NODE_DELETE,
     RecordKind.STORE_EXTRAS: ChangeCode.STORE_EXTRAS_DELETE,
@@ -54,7 +67,25 @@ def record_cycle(writer: Writer, command: RecordCycle) -> Applied | Rejected:
     if command.run is not None:
         key = record_tables.platform_run_key(command.fence.ns, command.fence.name)
         writer.put(key, command.run)
+    _forget_request(writer, command)
     return Applied(Stamp(revision), is_changed=revision > 0 or command.run is not None)
+
+
+def request(writer: Writer, command: RequestWork) -> Applied | Rejected:
+    kind = _TARGETS[command.on]
+    if writer.get(object_key(kind, (command.ns, command.name))) is None:
+        return Rejected(RejectCode.NOT_FOUND)
+    key = record_tables.work_request_key(command.on, command.ns, command.name)
+    standing = record_tables.read_work_request(writer.get(key))
+    if standing is not None:
+        return Applied(Stamp(standing), is_changed=False)
+    revision = writer.stamp()
+    writer.put(key, record_tables.work_request_row(revision))
+    payload = encode_value({"revision": format_stamp(revision)})
+    cluster = command.name if command.on is FenceOn.CLUSTER else None
+    code = _REQUESTED[command.on]
+    writer.emit(code, payload, ns=command.ns, cluster=cluster, key=command.name)
+    return Applied(Stamp(revision), is_created=True)
 
 
 def drop(writer: Writer, command: DropRecords) -> Applied | Rejected:
@@ -72,7 +103,17 @@ def drop(writer: Writer, command: DropRecords) -> Applied | Rejected:
         left -= len(found)
     apply_objects.remove_if_free(writer, ObjectKind.CLUSTER_SPEC, scope)
     is_gone = writer.get(object_key(ObjectKind.CLUSTER_SPEC, scope)) is None
-    return Applied(Stamp(spec.revision), is_removed=is_gone)
+    is_changed = is_gone or left < RECORDS_DROPPED_MAX
+    return Applied(Stamp(spec.revision), is_changed=is_changed, is_removed=is_gone)
+
+
+def _forget_request(writer: Writer, command: RecordCycle) -> None:
+    """A request that came after the cycle had looked is not answered by it."""
+    fence = command.fence
+    key = record_tables.work_request_key(fence.on, fence.ns, fence.name)
+    standing = record_tables.read_work_request(writer.get(key))
+    if standing is not None and standing == command.answers:
+        writer.delete(key)
 
 
 def _not_held(writer: Writer, fence: Fence) -> Rejected | None:
@@ -80,8 +121,7 @@ def _not_held(writer: Writer, fence: Fence) -> Rejected | None:
     row = leases.held(writer, name, clock_ms=writer.counters.clock_ms)
     if row is None or row.token != fence.token:
         return Rejected(RejectCode.STALE_TOKEN, {"held": None if row is None else row.token})
-    is_cluster = fence.on is FenceOn.CLUSTER
-    kind = ObjectKind.CLUSTER_SPEC if is_cluster else ObjectKind.PLATFORM
+    kind = _TARGETS[fence.on]
     raw = writer.get(object_key(kind, (fence.ns, fence.name)))
     if raw is None:
         return Rejected(RejectCode.NOT_FOUND)

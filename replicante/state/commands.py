@@ -50,7 +50,12 @@ from replicante.state.queue_commands import (
     QueueRedrive,
     QueueResume,
 )
-from replicante.state.record_commands import DropRecords, RecordCommand, RecordCycle
+from replicante.state.record_commands import (
+    DropRecords,
+    RecordCommand,
+    RecordCycle,
+    RequestWork,
+)
 
 
 class Tag(enum.IntEnum):
@@ -85,6 +90,7 @@ class Tag(enum.IntEnum):
     QUEUE_RESUME = 36
     QUEUE_REDRIVE = 37
     QUEUE_PURGE = 38
+    REQUEST_WORK = 44
 
 
 class KvPut(msgspec.Struct, frozen=True):
@@ -230,8 +236,8 @@ def pack_command(command: Command) -> list[Any]:
         case CreateAction() | MoveAction():
             tag = Tag.CREATE_ACTION if isinstance(command, CreateAction) else Tag.MOVE_ACTION
             return [int(tag), *action_commands.pack_action_fields(command)]
-        case RecordCycle() | DropRecords():
-            tag = Tag.RECORD_CYCLE if isinstance(command, RecordCycle) else Tag.DROP_RECORDS
+        case RecordCycle() | DropRecords() | RequestWork():
+            tag = _RECORD_TAGS[type(command)]
             return [int(tag), *record_commands.pack_record_fields(command)]
         case PutConsumer() | DeleteConsumer():
             tag = Tag.PUT_CONSUMER if isinstance(command, PutConsumer) else Tag.DELETE_CONSUMER
@@ -373,6 +379,7 @@ _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.QUEUE_RESUME: queue_commands.unpack_resume,
     Tag.QUEUE_REDRIVE: queue_commands.unpack_redrive,
     Tag.QUEUE_PURGE: queue_commands.unpack_purge,
+    Tag.REQUEST_WORK: record_commands.unpack_request,
 }
 _QUEUE_TAGS: Final = {
     QueueEnqueue: Tag.QUEUE_ENQUEUE,
@@ -384,6 +391,11 @@ _QUEUE_TAGS: Final = {
     QueueResume: Tag.QUEUE_RESUME,
     QueueRedrive: Tag.QUEUE_REDRIVE,
     QueuePurge: Tag.QUEUE_PURGE,
+}
+_RECORD_TAGS: Final = {
+    RecordCycle: Tag.RECORD_CYCLE,
+    DropRecords: Tag.DROP_RECORDS,
+    RequestWork: Tag.REQUEST_WORK,
 }
 _LEASE_TAGS: Final = {
     LeaseAcquire: Tag.LEASE_ACQUIRE,

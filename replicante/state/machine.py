@@ -67,7 +67,7 @@ from replicante.state.queue_commands import (
     QueueRedrive,
     QueueResume,
 )
-from replicante.state.record_commands import DropRecords, RecordCycle
+from replicante.state.record_commands import DropRecords, RecordCycle, RequestWork
 from replicante.state.sweeps import Sweeps
 from replicante.state.tables import (
     COUNTERS_KEY,
@@ -303,6 +303,7 @@ _OPERATIONS: Final[dict[type, _One]] = {
     MoveAction: apply_actions.move,
     RecordCycle: apply_records.record_cycle,
     DropRecords: apply_records.drop,
+    RequestWork: apply_records.request,
 }
 
 

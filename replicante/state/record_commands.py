@@ -12,7 +12,7 @@ import msgspec
 
 from replicante.model.change import Change, ChangeCode, RecordKind
 from replicante.model.codec import encode_value
-from replicante.state.fences import Fence, pack_fence, unpack_fence
+from replicante.state.fences import Fence, FenceOn, pack_fence, unpack_fence
 from replicante.state.object_commands import unpack_names
 
 Revisions = Mapping[tuple[RecordKind, tuple[str, ...]], int]
@@ -45,6 +45,8 @@ class RecordCycle(msgspec.Struct, frozen=True):
     """Under a platform's fence: cluster and canonical spec, for those that have none yet."""
     run: bytes | None = None
     """Under a platform's fence: canonical bytes of what became of the discovery."""
+    answers: int | None = None
+    """Revision of the request for work that this cycle answers; a later one stays."""
 
 
 class DropRecords(msgspec.Struct, frozen=True):
@@ -56,7 +58,16 @@ class DropRecords(msgspec.Struct, frozen=True):
     cluster: str
 
 
-RecordCommand = RecordCycle | DropRecords
+class RequestWork(msgspec.Struct, frozen=True):
+    """Asks for a cycle of a cluster, or a discovery of a platform, as soon as may be. While the
+    request stands, another one changes nothing. Rejected not_found without such a target."""
+
+    on: FenceOn
+    ns: str
+    name: str
+
+
+RecordCommand = RecordCycle | DropRecords | RequestWork
 
 
 def record_change(change: Change, revisions: Revisions) -> RecordChange:
@@ -74,15 +85,23 @@ def record_change(change: Change, revisions: Revisions) -> RecordChange:
 
 def pack_record_fields(command: RecordCommand) -> list[Any]:
     match command:
-        case RecordCycle(fence, changes, specs, run):
-            packed = [pack_fence(fence), [_pack_change(change) for change in changes]]
-            return [*packed, [list(pair) for pair in specs], run]
+        case RecordCycle(fence, changes, specs, run, answers):
+            packed: list[Any] = [pack_fence(fence), [_pack_change(change) for change in changes]]
+            packed += [[list(pair) for pair in specs], run]
+            return packed if answers is None else [*packed, answers]
+        case RequestWork(on, ns, name):
+            return [int(on), ns, name]
         case DropRecords(ns, cluster):
             return [ns, cluster]
 
 
 def unpack_cycle(packed: list[Any]) -> RecordCycle:
-    _, fence, changes, specs, run = packed
+    _, fence, changes, specs, run, *more = packed
+    answers = None
+    if more:
+        (answers,) = more
+        if type(answers) is not int or answers <= 0:
+            raise TypeError("a revision is positive")
     if run is not None and type(run) is not bytes:
         raise TypeError("a run is bytes")
     return RecordCycle(
@@ -90,7 +109,15 @@ def unpack_cycle(packed: list[Any]) -> RecordCycle:
         tuple(_unpack_change(change) for change in changes),
         tuple(_unpack_spec(pair) for pair in specs),
         run,
+        answers,
     )
+
+
+def unpack_request(packed: list[Any]) -> RequestWork:
+    _, on, ns, name = packed
+    if type(ns) is not str or type(name) is not str:
+        raise TypeError("a target is named by two texts")
+    return RequestWork(FenceOn(on), ns, name)
 
 
 def unpack_drop(packed: list[Any]) -> DropRecords:

@@ -23,6 +23,7 @@ from replicante.model.records import Record
 from replicante.model.report import OrchestrateReport
 from replicante.model.shard import Shard
 from replicante.state import record_tables, tables
+from replicante.state.fences import FenceOn
 from replicante.state.record_commands import Revisions
 from replicante.state.record_tables import RecordRow, find_record, read_record_row
 from replicante.storage.keys import decode_key, encode_prefix, encoded_key_bytes, prefix_range
@@ -57,8 +58,12 @@ class ClusterRecords(msgspec.Struct, frozen=True, kw_only=True):
     """Unfinished, in the order of their creation."""
     oactions: tuple[OAction, ...]
     """Unfinished, in the order of their creation."""
+    ended_ids: frozenset[str]
+    """Of ended node actions that are still kept."""
     state: ConvergeState | None
     report: OrchestrateReport | None
+    request: int | None
+    """Revision of a request for a cycle that stands."""
     revisions: Revisions
     """Of all these records."""
 
@@ -88,10 +93,18 @@ def cluster_records(reader: Reader, ns: str, cluster: str) -> ClusterRecords:
         shards=tuple(_records(reader, RecordKind.SHARD, Shard, seen, ns, cluster)),
         nactions=tuple(nactions),
         oactions=tuple(oactions),
+        ended_ids=_ended_ids(reader, ns, cluster),
         state=_noted(reader, RecordKind.CONVERGE_STATE, ConvergeState, seen, ns, cluster),
         report=_noted(reader, RecordKind.REPORT, OrchestrateReport, seen, ns, cluster),
+        request=work_request(reader, FenceOn.CLUSTER, ns, cluster),
         revisions=seen,
     )
+
+
+def work_request(reader: Reader, on: FenceOn, ns: str, name: str) -> int | None:
+    """Revision of the request for work that stands; None when there is none."""
+    row = reader.get(record_tables.work_request_key(on, ns, name)) if _fits(ns, name) else None
+    return record_tables.read_work_request(row)
 
 
 def discovery(reader: Reader, ns: str, cluster: str) -> ClusterDiscovery | None:
@@ -203,6 +216,16 @@ def _one(reader: Reader, kind: RecordKind, shape: type[R], ns: str, cluster: str
         return None
     row = find_record(reader, kind, (ns, cluster))
     return None if row is None else shape.decode(row.value)
+
+
+def _ended_ids(reader: Reader, ns: str, cluster: str) -> frozenset[str]:
+    ids: set[str] = set()
+    prefix = encode_prefix(record_tables.ACTIONS_ENDED, ns, cluster)
+    for key, mark in reader.scan(*prefix_range(prefix)):
+        if record_tables.ACTION_KINDS[mark] is RecordKind.NACTION:
+            *_, action_id = decode_key(key, str, str, int, str)
+            ids.add(str(action_id))
+    return frozenset(ids)
 
 
 def _noted(

@@ -19,6 +19,7 @@ from replicante.errors import FatalError
 from replicante.ids import Stamp
 from replicante.model.change import RecordKind
 from replicante.model.codec import Value, load_value
+from replicante.state.fences import FenceOn
 from replicante.storage.keys import decode_key, encode_key, encode_prefix, prefix_range
 from replicante.storage.kv import Reader
 
@@ -40,6 +41,8 @@ ACTIONS_ENDED: Final = b"\x3d"
 """(str ns, str cluster, int ended, str action) → as ACTIONS_OPEN: the order of forgetting."""
 PLATFORM_RUNS: Final = b"\x3e"
 """(str ns, str platform) → canonical bytes of the last discovery's outcome."""
+WORK_REQUESTS: Final = b"\x3f"
+"""(int on, str ns, str name) → int: the revision at which somebody asked for work on a target."""
 
 RECORD_TABLES: Final[dict[RecordKind, bytes]] = {
     RecordKind.CLUSTER_DISCOVERY: DISCOVERIES,
@@ -54,7 +57,7 @@ RECORD_TABLES: Final[dict[RecordKind, bytes]] = {
 }
 CLUSTER_TABLES: Final = (*RECORD_TABLES.values(), ACTION_HISTORY, ACTIONS_OPEN, ACTIONS_ENDED)
 """Everything that goes with its cluster."""
-ALL_RECORD_TABLES: Final = (*CLUSTER_TABLES, PLATFORM_RUNS)
+ALL_RECORD_TABLES: Final = (*CLUSTER_TABLES, PLATFORM_RUNS, WORK_REQUESTS)
 
 NAMES_COUNT: Final[dict[RecordKind, int]] = {
     RecordKind.CLUSTER_DISCOVERY: 2,
@@ -129,6 +132,18 @@ def ended_key(ns: str, cluster: str, ended: int, action_id: str) -> bytes:
 
 def platform_run_key(ns: str, platform: str) -> bytes:
     return encode_key(PLATFORM_RUNS, ns, platform)
+
+
+def work_request_key(on: FenceOn, ns: str, name: str) -> bytes:
+    return encode_key(WORK_REQUESTS, int(on), ns, name)
+
+
+def work_request_row(revision: int) -> bytes:
+    return revision.to_bytes(8, "big")
+
+
+def read_work_request(row: bytes | None) -> int | None:
+    return None if row is None else int.from_bytes(row, "big")
 
 
 def open_actions(reader: Reader, ns: str, cluster: str) -> Iterator[tuple[RecordKind, str]]:

@@ -87,6 +87,18 @@ class Diagnostic(enum.StrEnum):
         "A defect of ours stopped the watch that wakes waiting requests; it starts again.",
     )
 
+    # --- work on clusters ---
+    WORK_FAILED = (
+        "work_failed",
+        ("work", "target", "detail"),
+        "A cycle or discovery was not recorded; it begins anew after a pause.",
+    )
+    WORK_UNEXPECTED = (
+        "work_unexpected",
+        ("work", "target", "exception"),
+        "A defect of ours ended the work on one target; it begins anew after a pause.",
+    )
+
     # --- diagnostics about diagnostics ---
     LOG_LINES_DROPPED = ("log_lines_dropped", ("dropped_count",), "stderr was too slow.")
     LOOP_LAGGED = ("loop_lagged", ("lag_ms",), "Something held the event loop for too long.")

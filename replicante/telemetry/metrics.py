@@ -86,6 +86,15 @@ WRITES = _counter(
 WRITE_SECONDS = _histogram(
     "replicante_write_duration_seconds", "Time from admission to the applied outcome."
 )
+WORK = _counter(
+    "replicante_work_total",
+    "Work on clusters and platforms: done, refused (nothing was written), failed, cancelled.",
+    "kind",
+    "result",
+)
+WORK_SECONDS = _histogram(
+    "replicante_work_duration_seconds", "Time of one cycle, discovery or removal.", "kind"
+)
 READS = _counter("replicante_reads_total", "Reads by consistency and result.", *(
     "consistency", "result",
 ))  # fmt: skip
@@ -160,6 +169,8 @@ class Metrics:
         self.http_malformed = self._new_counter(HTTP_MALFORMED)
         self.writes = self._new_counter(WRITES)
         self.write_seconds = self._new_histogram(WRITE_SECONDS, SECONDS_BUCKETS)
+        self.work = self._new_counter(WORK)
+        self.work_seconds = self._new_histogram(WORK_SECONDS, SECONDS_BUCKETS)
         self.reads = self._new_counter(READS)
         self.streams = self._new_gauge(STREAMS)
         self.streams_ended = self._new_counter(STREAMS_ENDED)

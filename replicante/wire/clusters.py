@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from replicante.wire.values import Answer, Json
 
 
@@ -33,3 +35,33 @@ class ReportAnswer(Answer, frozen=True, kw_only=True):
     nactions_send_failed_count: int = 0
     nactions_lost_count: int = 0
     decision_id: str | None = None
+
+
+class ViewAnswer(Answer, frozen=True, kw_only=True):
+    """As one cycle reads it. discovery: null while the platform said nothing. shards: by node, then
+    by id. nactions_by_node, oactions_unfinished: in the order of their creation."""
+
+    spec: dict[str, Json]
+    discovery: dict[str, Json] | None
+    nodes: dict[str, Json]
+    store_extras: dict[str, Json]
+    shards: dict[str, dict[str, Json]]
+    nactions_by_node: dict[str, list[Json]]
+    oactions_unfinished: list[Json]
+
+
+class WorkRequested(Answer, frozen=True, kw_only=True):
+    """is_new: False when the work was asked for already and has not begun."""
+
+    task_id: str
+    is_new: bool
+
+
+class PlatformRunAnswer(Answer, frozen=True, kw_only=True):
+    """refused: cluster to why its part of the answer was not taken."""
+
+    start_ms: int
+    start_wall_ms: int
+    is_success: bool
+    error: str | None = None
+    refused: dict[str, str] = msgspec.field(default_factory=dict)

@@ -25,9 +25,11 @@ FOREIGN = {
         "replicante/client/",
         "replicante/server.py",
         "replicante/agents/",
+        "replicante/platforms/client.py",
     ),
     "redis": ("replicante/agents/stores/redis/",),
     "structlog": (
+        "replicante/workers/doors.py",
         "replicante/telemetry/",
         "replicante/server.py",
         "replicante/api/",

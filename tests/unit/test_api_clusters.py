@@ -160,3 +160,32 @@ async def test_what_nobody_knows_yet_is_not_found():
         await declare(api, cluster_document("r"))
         for path in ("discovery", "orchestrate/report"):
             (await api.get(f"{OBJECT}/clusterspec/default/r/{path}")).problem("not_found", 404)
+
+
+async def test_work_is_asked_for_once_and_the_old_way_still_works():
+    async with running() as api:
+        await declare(api, cluster_document("r"), platform_document("p"))
+        path = f"/api/v0{OBJECT}/clusterspec/default/r/orchestrate"
+        first = await api.ask("POST", path)
+        again = await api.ask("POST", path)
+        assert (first.status, again.status) == (202, 202)
+        assert (first.json["is_new"], again.json["is_new"]) == (True, False)
+        assert first.json["task_id"] == again.json["task_id"]
+        discover = f"{OBJECT}/platform/default/p/discover"
+        assert (await api.ask("POST", f"/api/v0{discover}")).json["is_new"] is True
+        assert (await api.get(discover)).json["is_new"] is False
+        nowhere = f"/api/v0{OBJECT}/clusterspec/default/nowhere/orchestrate"
+        (await api.ask("POST", nowhere)).problem("not_found", 404)
+
+
+async def test_the_view_of_a_new_cluster_is_empty_and_has_its_spec():
+    async with running() as api:
+        await declare(api, cluster_document("r"))
+        await api.post("/apply", naction_document(cluster="r", node="n1"))
+        view = (await api.get(f"{OBJECT}/clusterspec/default/r/view")).json
+        assert (view["discovery"], view["nodes"], view["shards"]) == (None, {}, {})
+        assert view["spec"]["cluster_id"] == "r"
+        (action,) = view["nactions_by_node"]["n1"]
+        assert action["phase"] == "PENDING_SCHEDULE"
+        (await api.get(f"{OBJECT}/clusterspec/default/x/view")).problem("not_found", 404)
+        (await api.get(f"{OBJECT}/platform/default/p/discovery")).problem("not_found", 404)

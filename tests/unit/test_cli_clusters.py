@@ -124,3 +124,12 @@ def test_what_is_not_known_yet_is_not_found(terminal, folder):
     assert terminal.run("cluster", "discovery", "r1").code == 3
     assert terminal.run("platform", "list").out.split() == ["NAME", "STATUS", "REVISION"]
     assert terminal.run("platform", "get", "p").code == 3
+
+
+def test_work_is_asked_for_at_the_command_line(terminal, folder):
+    terminal.run("apply", "-f", str(folder))
+    assert "asked for" in terminal.run("cluster", "orchestrate", "r1").out
+    assert "already" in terminal.run("cluster", "orchestrate", "r1").out
+    assert "cluster_id: r1" in terminal.run("cluster", "view", "r1").out
+    assert terminal.run("platform", "discover", "p").code == 3
+    assert terminal.run("platform", "discovery", "p").code == 3

@@ -95,7 +95,9 @@ def test_an_unknown_key_names_the_nearest_valid_one(tmp_path, text, nearest):
 
 
 def test_a_key_unlike_any_other_lists_what_there_is(tmp_path):
-    assert "known are http, peer, raft, storage, telemetry" in refusal(tmp_path, "zzz = 1\n")
+    assert "known are http, peer, raft, storage, telemetry, workers" in refusal(
+        tmp_path, "zzz = 1\n"
+    )
 
 
 @pytest.mark.parametrize("variable", ["REPLICANTE_RAFT__LISEN", "REPLICANTE_RAFT_LISTEN"])

@@ -46,7 +46,7 @@ from replicante.state.queue_commands import (
     QueueRedrive,
     QueueResume,
 )
-from replicante.state.record_commands import DropRecords, RecordChange, RecordCycle
+from replicante.state.record_commands import DropRecords, RecordChange, RecordCycle, RequestWork
 
 NAMESPACE = ObjectKind.NAMESPACE
 
@@ -119,6 +119,10 @@ PACKED = [
         RecordCycle(Fence(FenceOn.PLATFORM, "n", "p", 7), (), (("c", b"\x80"),), b"\x80"),
         "952a9402a16ea17007909192a163c40180c40180",
     ),
+    (
+        RecordCycle(Fence(FenceOn.CLUSTER, "n", "c", 7), (), answers=9),
+        "962a9401a16ea163079090c009",
+    ),
     (DropRecords("n", "c"), "932ba16ea163"),
     (
         QueueEnqueue("q", (NewJob(body=b"\xc0", group="g", attempts_max=5),)),
@@ -134,6 +138,7 @@ PACKED = [
     (QueueResume("q"), "9224a171"),
     (QueueRedrive("q", 0, (7,)), "9425a171009107"),
     (QueuePurge("q", 9, True, "r"), "9526a17109c3a172"),
+    (RequestWork(FenceOn.PLATFORM, "n", "p"), "942c02a16ea170"),
 ]
 
 
@@ -183,6 +188,7 @@ def test_tags_never_change():
         "QUEUE_RESUME": 36,
         "QUEUE_REDRIVE": 37,
         "QUEUE_PURGE": 38,
+        "REQUEST_WORK": 44,
     }
 
 
@@ -222,7 +228,10 @@ def test_tags_never_change():
         [42, [1, "n", "c", 1], [["node", [], None, None, None, 1]], [], None],
         [42, [1, "n", "c", 1], [], [["c", "x"]], None],
         [42, [1, "n", "c", 1], [], [], "x"],
+        [42, [1, "n", "c", 1], [], [], None, 0],
         [43, "n", 1],
+        [44, 3, "n", "c"],
+        [44, 1, "n", None],
         [99],
         [0],
         [None],

@@ -24,8 +24,8 @@ from replicante.state.action_commands import ActionVerb, CreateAction, MoveActio
 from replicante.state.fences import Fence, FenceOn, lease_name
 from replicante.state.lease_commands import LeaseAcquire, LeaseRelease
 from replicante.state.object_commands import DeleteObject
-from replicante.state.outcome import RejectCode, Rejected
-from replicante.state.record_commands import DropRecords, RecordCycle, record_change
+from replicante.state.outcome import Applied, RejectCode, Rejected
+from replicante.state.record_commands import DropRecords, RecordCycle, RequestWork, record_change
 from replicante.testing.builders import (
     CheckedState,
     cluster_document,
@@ -322,6 +322,37 @@ def test_a_discovery_declares_what_it_found_and_touches_nothing_declared():
     assert record_queries.platform_run(bench.state.store, "default", "p") == {"is_success": True}
     bench.state.do(DeleteObject(ObjectKind.PLATFORM, ("default", "p")))
     assert record_queries.platform_run(bench.state.store, "default", "p") is None
+
+
+def test_a_request_stands_until_a_cycle_that_saw_it_and_comes_once():
+    bench = Bench()
+    ask = RequestWork(FenceOn.CLUSTER, *CLUSTER)
+    first = bench.state.do(ask)
+    assert bench.state.do(ask) == Applied(first.revision, is_changed=False)
+    assert bench.codes().count("ORCHESTRATE_REQUESTED") == 1
+    bench.record(answers=first.revision - 1)
+    assert bench.read().request == first.revision
+    bench.record(answers=first.revision)
+    assert bench.read().request is None
+    assert bench.state.do(ask).is_created
+
+
+def test_nothing_is_asked_of_what_is_not_there_and_nothing_is_left_of_what_goes():
+    bench = Bench()
+    nowhere = RequestWork(FenceOn.PLATFORM, "default", "p")
+    assert bench.state.do(nowhere) == Rejected(RejectCode.NOT_FOUND)
+    bench.state.do(put_object(platform_document("p")))
+    bench.state.do(nowhere)
+    bench.state.do(DeleteObject(ObjectKind.PLATFORM, ("default", "p")))
+    assert record_queries.work_request(bench.state.store, FenceOn.PLATFORM, "default", "p") is None
+
+
+def test_the_ids_of_ended_actions_are_read_with_the_records():
+    bench = Bench()
+    create_action(bench.state)
+    assert bench.read().ended_ids == frozenset()
+    bench.state.do(MoveAction(ActionOn.NODE, (*CLUSTER, "n1", ID), ActionVerb.CANCEL))
+    assert bench.read().ended_ids == {ID}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The platforms that know, make and remove nodes: how they are asked."""

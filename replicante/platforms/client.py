@@ -1,0 +1,124 @@
+"""Asks platforms: by HTTP, by a file, or by the object itself. Called by `workers`.
+
+A platform that fails is an answer with a sentence; nothing is believed of half an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from replicante.limits import AGENT_ANSWER_BYTES_MAX, PLATFORM_CALL_MS_MAX
+from replicante.model.codec import Value
+from replicante.model.platform import Platform, Transport, TransportKind
+from replicante.orchestrate.oaction_kinds import PlatformCall
+
+ACTION_HEADER = "Replicante-Action-Id"
+"""With requests to make or remove nodes: a repeat of the same id is the same request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformSays:
+    value: Value = None
+    """Unjudged."""
+    failure: str | None = None
+    """Why there is no answer."""
+
+
+class Platforms:
+    """One a peer; `close` when it stops."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def discover(self, platform: Platform) -> PlatformSays:
+        """The answer to `/discover`."""
+        transport = platform.transport
+        match transport.kind:
+            case TransportKind.STATIC:
+                return PlatformSays(value={"clusters": transport.clusters or []})
+            case TransportKind.FILE:
+                assert transport.path is not None
+                return await asyncio.to_thread(_read_file, transport.path)
+            case TransportKind.URL:
+                return await self._ask(transport, "GET", "/discover", None, {})
+            case TransportKind.LOCAL:
+                return PlatformSays(failure="this peer has no local platform")
+
+    async def carry_out(self, platform: Platform, call: PlatformCall) -> PlatformSays:
+        """Has nodes made or removed; `call.action_id` makes a repeat harmless."""
+        if platform.transport.kind is not TransportKind.URL:
+            return PlatformSays(failure=f"a {platform.transport.kind} platform makes no nodes")
+        headers = {ACTION_HEADER: call.action_id}
+        return await self._ask(platform.transport, "POST", f"/{call.verb}", call.body, headers)
+
+    async def _ask(
+        self, transport: Transport, method: str, path: str, body: Value, headers: dict[str, str]
+    ) -> PlatformSays:
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        assert transport.base_url is not None
+        url = f"{transport.base_url.rstrip('/')}{path}"
+        try:
+            async with (
+                asyncio.timeout(PLATFORM_CALL_MS_MAX / 1_000),
+                self._session.request(
+                    method, url, json=body, headers=headers, ssl=_context(transport)
+                ) as response,
+            ):
+                raw = await _bounded(response)
+                status = response.status
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+            return PlatformSays(failure=f"{url}: {type(exc).__name__}: {exc}"[:500])
+        if raw is None:
+            return PlatformSays(failure=f"{url}: larger than {AGENT_ANSWER_BYTES_MAX} bytes")
+        if not 200 <= status < 300:
+            return PlatformSays(failure=f"{url}: status {status}: {raw[:300]!r}")
+        try:
+            return PlatformSays(value=json.loads(raw) if raw else {})
+        except (ValueError, RecursionError):
+            return PlatformSays(failure=f"{url}: its answer is no JSON")
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body; None when it is larger than any answer may be."""
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > AGENT_ANSWER_BYTES_MAX:
+            return None
+    return b"".join(chunks)
+
+
+def _context(transport: Transport) -> ssl.SSLContext | bool:
+    """Raises OSError, ValueError for a bundle that cannot be used."""
+    if transport.is_tls_unverified:
+        return False
+    bundle = transport.tls_ca_bundle
+    if bundle is None:
+        return True
+    is_text = bundle.lstrip().startswith("-----BEGIN")
+    return ssl.create_default_context(cadata=bundle if is_text else Path(bundle).read_text())
+
+
+def _read_file(path: str) -> PlatformSays:
+    try:
+        with Path(path).open("rb") as opened:
+            raw = opened.read(AGENT_ANSWER_BYTES_MAX + 1)
+        if len(raw) > AGENT_ANSWER_BYTES_MAX:
+            return PlatformSays(failure=f"{path} is larger than {AGENT_ANSWER_BYTES_MAX} bytes")
+        found = yaml.safe_load(raw)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
+        return PlatformSays(failure=f"{path}: {exc}"[:500])
+    return PlatformSays(value={"clusters": found} if isinstance(found, list) else found)

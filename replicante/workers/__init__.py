@@ -1,0 +1,1 @@
+"""The workers: they gather, have `orchestrate` decide, record, act, and record again."""

@@ -1,0 +1,78 @@
+"""Looks at all agents of a cluster at once, within a time limit each. Called by `orchestrate_job`.
+
+A silent agent costs its own cluster a wait and nobody else anything. One that was silent several
+times in a row is waited for briefly from then on, and still looked at in every cycle: evidence is
+never older than its cycle, and the return of an agent is seen at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from replicante.agents.protocol import Look
+from replicante.limits import (
+    AGENT_CALL_MS_MAX,
+    AGENT_SILENCES_MAX,
+    AGENT_SUSPECT_MS_MAX,
+)
+from replicante.model.observation import AgentAnswer, Observation
+from replicante.orchestrate.gathering import actions_to_ask
+from replicante.state.record_queries import ClusterRecords
+from replicante.workers.doors import AgentDoor
+
+_SILENT = (AgentAnswer.TIMEOUT, AgentAnswer.UNREACHABLE)
+
+
+class Gatherer:
+    """One a peer: it remembers who was silent."""
+
+    def __init__(self, agents: AgentDoor) -> None:
+        self._agents = agents
+        self._silences: dict[tuple[str, str, str], int] = {}
+        """Namespace, cluster, node → looks in a row without an answer."""
+
+    async def gather(
+        self, records: ClusterRecords, *, epoch: int, at_ms: int, ca_bundle: str | None
+    ) -> tuple[Observation, ...]:
+        """One observation a discovered node, in the order of the discovery."""
+        discovery = records.discovery
+        if discovery is None:
+            return ()
+        scope = (discovery.ns_id, discovery.cluster_id)
+        wanted = actions_to_ask(records.nactions)
+        self._forget(scope, {node.node_id for node in discovery.nodes})
+        found = await asyncio.gather(
+            *(
+                self._agents.look(
+                    Look(
+                        cluster_id=discovery.cluster_id,
+                        node=node,
+                        epoch=epoch,
+                        at_ms=at_ms,
+                        limit_ms=self._limit_ms((*scope, node.node_id)),
+                        wanted=wanted.get(node.node_id, ()),
+                        settled=records.ended_ids,
+                    ),
+                    ca_bundle=ca_bundle,
+                )
+                for node in discovery.nodes
+            )
+        )
+        for node, observation in zip(discovery.nodes, found, strict=True):
+            assert observation.node_id == node.node_id, "an agent answers for its node"
+            key = (*scope, node.node_id)
+            if observation.answer in _SILENT:
+                self._silences[key] = self._silences.get(key, 0) + 1
+            else:
+                self._silences.pop(key, None)
+        return tuple(found)
+
+    def _limit_ms(self, key: tuple[str, str, str]) -> int:
+        is_suspect = self._silences.get(key, 0) >= AGENT_SILENCES_MAX
+        return AGENT_SUSPECT_MS_MAX if is_suspect else AGENT_CALL_MS_MAX
+
+    def _forget(self, scope: tuple[str, str], node_ids: set[str]) -> None:
+        """Nodes that left the cluster."""
+        gone = [key for key in self._silences if key[:2] == scope and key[2] not in node_ids]
+        for key in gone:
+            del self._silences[key]

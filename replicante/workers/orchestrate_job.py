@@ -1,0 +1,261 @@
+"""One cycle of one cluster: gather, decide, record, act, record what came of it. Called by the
+supervisor.
+
+Rules: nothing is sent to anybody before the record of it is committed under the fence; nothing is
+kept between two cycles that is not in the tables. So a crash between any two steps leads to a cycle
+that asks for the same things under the same ids, and a worker that lost its fence writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from replicante.agents.protocol import SendAnswer, Sent
+from replicante.model.actions import NAction, NActionPhase, OActionPhase
+from replicante.model.change import Change, ChangeCode
+from replicante.model.cluster_spec import ClusterSpec
+from replicante.model.codec import Value
+from replicante.model.discovery import DiscoveredNode
+from replicante.model.namespace import Namespace, NamespaceStatus
+from replicante.model.objects import ObjectKind, StoredObject
+from replicante.model.platform import Platform
+from replicante.orchestrate.cycle import CycleResult, run_cycle
+from replicante.orchestrate.dispatch import submission_accepted, submission_failed
+from replicante.orchestrate.gathering import Moment, cycle_inputs
+from replicante.orchestrate.oaction_kinds import (
+    PlatformCall,
+    platform_answered,
+    platform_failed,
+)
+from replicante.orchestrate.recording import change
+from replicante.platforms.client import PlatformSays
+from replicante.state import queries, record_queries
+from replicante.state.fences import Fence
+from replicante.state.outcome import Applied, RejectCode, Rejected
+from replicante.state.record_commands import RecordCycle, Revisions, record_change
+from replicante.state.record_queries import ClusterRecords
+from replicante.storage.kv import Reader
+from replicante.workers.doors import Rooms
+from replicante.workers.gather import Gatherer
+from replicante.workers.scribe import Scribe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What a cycle begins with, all of one view."""
+
+    namespace: Namespace
+    spec: ClusterSpec
+    platform: Platform | None
+    records: ClusterRecords
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleDone:
+    result: CycleResult | None
+    """None: there was nothing to work on any more."""
+    refusal: Rejected | None = None
+    """Why nothing was written; the cycle is to begin anew."""
+
+
+async def orchestrate(rooms: Rooms, scribe: Scribe, gatherer: Gatherer, fence: Fence) -> CycleDone:
+    """Raises as `Scribe.read` and `Scribe.write`; Invalid for a cycle too large to record."""
+    before = await scribe.read(lambda view: _read(view, fence))
+    if before is None:
+        return CycleDone(result=None)
+    moment = Moment(
+        epoch=fence.token, now_ms=rooms.peer.clock_ms, wall_now_ms=rooms.clock.wall_ms()
+    )
+    observations = await gatherer.gather(
+        before.records, epoch=fence.token, at_ms=moment.now_ms, ca_bundle=before.namespace.ca_bundle
+    )
+    # Read again: what people decided during the look counts, a pause above all. The write names
+    # the revisions of this view, so it needs no second confirmation.
+    read = scribe.look(lambda view: _read(view, fence))
+    if read is None:
+        return CycleDone(result=None)
+    inputs, revisions = scribe.look(
+        lambda view: cycle_inputs(
+            view,
+            namespace=read.namespace,
+            spec=read.spec,
+            is_platform_usable=read.platform is not None and read.platform.is_active,
+            observations=observations,
+            moment=moment,
+        )
+    )
+    result = run_cycle(inputs)
+    if not result.changes:
+        # Every cycle writes its report, but the one that finds another worker in charge.
+        return CycleDone(result=result, refusal=Rejected(RejectCode.STALE_TOKEN))
+    refusal = await _record(
+        scribe, fence, result.changes, revisions, answers=before.records.request
+    )
+    if refusal is not None:
+        return CycleDone(result=result, refusal=refusal)
+    await _act(rooms, scribe, fence, read, result)
+    return CycleDone(result=result)
+
+
+async def _act(
+    rooms: Rooms, scribe: Scribe, fence: Fence, read: _Read, result: CycleResult
+) -> None:
+    """Everything at once: each agent and platform is waited for by itself."""
+    nodes = _nodes_of(read)
+    bundle = read.namespace.ca_bundle
+    sent, said, _ = await asyncio.gather(
+        asyncio.gather(
+            *(
+                rooms.agents.submit(
+                    action, nodes[action.node_id], epoch=fence.token, ca_bundle=bundle
+                )
+                for action in result.submissions
+            )
+        ),
+        asyncio.gather(*(_call_platform(rooms, read, call) for call in result.calls)),
+        asyncio.gather(
+            *(
+                rooms.agents.cancel(
+                    action, nodes[action.node_id], epoch=fence.token, ca_bundle=bundle
+                )
+                for action in result.cancels
+                if action.node_id in nodes
+            )
+        ),
+    )
+    if not result.submissions and not result.calls:
+        return
+    # Read again: a person may have cancelled what was being sent, which then stays cancelled.
+    records = await scribe.read(
+        lambda view: record_queries.cluster_records(view, fence.ns, fence.name)
+    )
+    now_ms, wall_ms = rooms.peer.clock_ms, rooms.clock.wall_ms()
+    attempts_max = read.namespace.max_naction_schedule_attempts
+    changes = [
+        *_sent_changes(
+            records,
+            zip(result.submissions, sent, strict=True),
+            attempts_max=attempts_max,
+            now_ms=now_ms,
+            wall_ms=wall_ms,
+        ),
+        *_called_changes(records, zip(result.calls, said, strict=True)),
+    ]
+    if changes:
+        # Refused or lost: the next cycle sees at the agents what came of it.
+        await _record(scribe, fence, changes, records.revisions, answers=None)
+
+
+def _sent_changes(
+    records: ClusterRecords,
+    sent: Iterable[tuple[NAction, Sent]],
+    *,
+    attempts_max: int,
+    now_ms: int,
+    wall_ms: int,
+) -> list[Change]:
+    present = {action.action_id: action for action in records.nactions}
+    changes: list[Change] = []
+    for submitted, outcome in sent:
+        action = present.get(submitted.action_id)
+        if action is None or action.phase is not NActionPhase.PENDING_SCHEDULE:
+            continue
+        if outcome.answer is SendAnswer.TAKEN:
+            accepted = submission_accepted(action, now_ms=now_ms, wall_ms=wall_ms)
+            changes += [] if accepted is None else [accepted]
+        elif outcome.answer is not SendAnswer.STALE_EPOCH:
+            failed = submission_failed(
+                action,
+                message=outcome.message,
+                # What may have arrived is looked up, never given up here.
+                attempts_max=attempts_max
+                if outcome.answer is SendAnswer.REFUSED
+                else action.attempts_count + 1,
+                now_ms=now_ms,
+                wall_ms=wall_ms,
+            )
+            changes.append(failed)
+    return changes
+
+
+def _called_changes(
+    records: ClusterRecords, said: Iterable[tuple[PlatformCall, PlatformSays]]
+) -> list[Change]:
+    present = {action.action_id: action for action in records.oactions}
+    changes: list[Change] = []
+    for call, answer in said:
+        action = present.get(call.action_id)
+        if action is None or action.phase is not OActionPhase.RUNNING:
+            continue
+        if answer.failure is None:
+            after = platform_answered(action, expected=_expected(answer.value))
+        else:
+            after = platform_failed(action, message=answer.failure)
+        changes.append(change(action, after, ChangeCode.OACTION_UPDATE, cause=action.action_id))
+    return changes
+
+
+async def _call_platform(rooms: Rooms, read: _Read, call: PlatformCall) -> PlatformSays:
+    if read.platform is None:
+        return PlatformSays(failure="its platform is missing")
+    return await rooms.platforms.carry_out(read.platform, call)
+
+
+async def _record(
+    scribe: Scribe,
+    fence: Fence,
+    changes: Iterable[Change],
+    revisions: Revisions,
+    *,
+    answers: int | None,
+) -> Rejected | None:
+    made = tuple(record_change(one, revisions) for one in changes)
+    if not made:
+        return None
+    command = RecordCycle(fence, made, answers=answers)
+    outcome = await scribe.write(command, why=f"cycle {fence.ns}/{fence.name}")
+    return None if isinstance(outcome, Applied) else outcome
+
+
+def _read(view: Reader, fence: Fence) -> _Read | None:
+    scope = (fence.ns, fence.name)
+    stored = queries.object_get(view, ObjectKind.CLUSTER_SPEC, scope)
+    namespace = queries.object_get(view, ObjectKind.NAMESPACE, scope[:1])
+    if stored is None or namespace is None or stored.is_deleting:
+        return None
+    spec = ClusterSpec.from_spec(stored.spec)
+    platform = None
+    if spec.platform_name is not None:
+        owner = (spec.platform_ns_id or spec.ns_id, spec.platform_name)
+        platform = _platform(queries.object_get(view, ObjectKind.PLATFORM, owner))
+    return _Read(
+        namespace=_namespace(namespace),
+        spec=spec,
+        platform=platform,
+        records=record_queries.cluster_records(view, *scope),
+    )
+
+
+def _namespace(stored: StoredObject) -> Namespace:
+    spec = stored.spec
+    if stored.is_deleting:
+        spec = {**spec, "status": str(NamespaceStatus.DELETING)}
+    return Namespace.from_spec(spec)
+
+
+def _platform(stored: StoredObject | None) -> Platform | None:
+    if stored is None or stored.is_deleting:
+        return None
+    return Platform.from_spec(stored.spec)
+
+
+def _nodes_of(read: _Read) -> dict[str, DiscoveredNode]:
+    discovery = read.records.discovery
+    return {} if discovery is None else {node.node_id: node for node in discovery.nodes}
+
+
+def _expected(answer: Value) -> int | None:
+    count = answer.get("count") if isinstance(answer, dict) else None
+    return count if type(count) is int and count >= 0 else None
