@@ -10,7 +10,7 @@ from cluster import Cluster, running
 from cluster_load import check_history, load
 from cluster_peer import eventually
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 BATCHES = 100
 BATCH_ITEMS = 1_000

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from golden_entries import Entry, birth, entry
+from golden_queues import queues
 from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
@@ -63,9 +65,6 @@ NOTE = (
     "What apply does at this feature level, for ever. A difference is a new feature level, never "
     "a new version of this file: see generate.py."
 )
-WALL_MS = 1_700_000_000_000
-
-Entry = dict[str, Any]
 
 
 def main() -> None:
@@ -85,25 +84,6 @@ def main() -> None:
         }
         path.write_text(json.dumps(history, indent=1, ensure_ascii=True) + "\n")
         print(f"written  {path.name}")
-
-
-def entry(index: int, *commands: bytes, clock_ms: int = 1_000, **fields: Any) -> Entry:
-    return {
-        "index": index,
-        "term": 1,
-        "clock_ms": clock_ms,
-        "wall_ms": WALL_MS + clock_ms,
-        "kind": "COMMANDS",
-        "detail": {},
-        "commands": [command.hex() for command in commands],
-        **fields,
-    }
-
-
-def birth() -> Iterator[Entry]:
-    detail = {"cluster": "golden", "cluster_id": "00" * 16, "voters": [["p1", "i1"], ["p2", "i2"]]}
-    yield entry(1, clock_ms=0, kind="GENESIS", detail=detail, term=0)
-    yield entry(2, clock_ms=1, kind="TERM_STARTED", detail={"leader": "p1"})
 
 
 def raft_facts() -> Iterator[Entry]:
@@ -383,6 +363,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     orchestration,
     consumers,
     mixture,
+    queues,
 )
 
 
