@@ -19,6 +19,7 @@ COMMANDS = {
     "server": "settings:server",
     "dev": "dev:dev",
     "agent": "agents:agent",
+    "playground": "playground:playground",
     "demo": "demo:demo",
     "apply": "objects:apply",
     "diff": "objects:diff",
