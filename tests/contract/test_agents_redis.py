@@ -118,6 +118,18 @@ async def test_replicas_tell_whom_they_follow_and_that_they_hear_it(tmp_path):
         assert (await n2.agent.get("checks/can-stop"))[1]["can_stop"] is True
 
 
+async def test_progress_alone_changes_no_attribute(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        nodes = [await node.says() for node in (n1, n2)]
+        stores = [(await node.agent.get("info/store"))[1] for node in (n1, n2)]
+        offset = (await n2.shard())["commit_offset"]["value"]
+        await n1.command("SET", "more", "x" * 100_000)
+        await n1.command("WAIT", 2, 0)
+        assert (await n2.shard())["commit_offset"]["value"] > offset
+        assert [await node.says() for node in (n1, n2)] == nodes
+        assert [(await node.agent.get("info/store"))[1] for node in (n1, n2)] == stores
+
+
 async def test_a_switchover_loses_no_acknowledged_write(tmp_path):
     async with cluster(tmp_path) as (n1, n2, _):
         acknowledged = 0
@@ -143,6 +155,7 @@ async def test_a_primary_that_was_killed_comes_back_as_a_replica_and_takes_no_wr
     async with cluster(tmp_path) as (n1, n2, n3):
         await n1.command("SET", "kept", "1")
         await n1.command("WAIT", 2, 0)
+        assert (await n1.shard())["role"] == "primary"
         n1.signal(signal.SIGKILL)
         says = {}
 
@@ -153,6 +166,7 @@ async def test_a_primary_that_was_killed_comes_back_as_a_replica_and_takes_no_wr
         await until(is_down)
         assert says["node_status"] == "UNAVAILABLE"
         assert says["attributes"]["redis.io/member"] is True
+        assert says["attributes"]["redis.io/last.role"] == "primary"
 
         async def is_refused() -> bool:
             return (await n2.shard())["upstream"]["sight"] == "refused"

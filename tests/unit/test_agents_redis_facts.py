@@ -14,7 +14,7 @@ COMMON = {
     "master_replid": "a" * 40,
     "master_failover_state": "no-failover",
     "master_repl_offset": 70,
-    "used_memory": 1,
+    "maxmemory": 0,
     "aof_enabled": 1,
     "aof_last_write_status": "ok",
 }

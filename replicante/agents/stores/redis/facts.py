@@ -39,7 +39,8 @@ class Facts:
     replicas: tuple[Address, ...]
     """Who follows this one and is heard of."""
     is_handing_over: bool
-    used_memory_bytes: int
+    max_memory_bytes: int
+    """0: no bound."""
     is_append_only: bool
     is_last_write_ok: bool
     """The last rewrite of a file on the disk succeeded."""
@@ -80,7 +81,7 @@ def read_facts(info: Mapping[str, Any]) -> Facts:
         silent_ms=None if seconds is None or seconds < 0 else seconds * 1_000,
         replicas=tuple(_replicas(info)),
         is_handing_over=info["master_failover_state"] != "no-failover",
-        used_memory_bytes=int(info["used_memory"]),
+        max_memory_bytes=int(info["maxmemory"]),
         is_append_only=bool(int(info["aof_enabled"])),
         is_last_write_ok=info["aof_last_write_status"] == "ok",
     )

@@ -1,4 +1,8 @@
-"""The three calls of the Redis agent, and whether its node may be stopped. Called by the SDK."""
+"""The three calls of the Redis agent, and whether its node may be stopped. Called by the SDK.
+
+Rule: attributes hold what is settled. A value that changes all the time would be an event in every
+cycle of the control plane; progress belongs into the offset of the shard.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ class RedisStore(sdk.Store):
 
     async def node(self) -> sdk.NodeSays:
         try:
-            facts = self._last = await self._server.facts()
+            facts = await self._facts()
             controllers = await self._server.controllers()
         except NoContact as exc:
             return self._says(NodeStatus.UNAVAILABLE, str(exc), exc.contact, ())
@@ -34,10 +38,10 @@ class RedisStore(sdk.Store):
         return self._says(status, reason, StoreContact.ANSWERS, controllers)
 
     async def store(self) -> sdk.StoreSays:
-        facts = await self._server.facts()
+        facts = await self._facts()
         self._expect_member()
         attributes: dict[str, Attribute] = {
-            "redis.io/memory.used": facts.used_memory_bytes,
+            "redis.io/memory.max": facts.max_memory_bytes,
             "redis.io/append-only": facts.is_append_only,
             "redis.io/append-only.last-write-ok": facts.is_last_write_ok,
             "redis.io/replication-id": facts.history_id,
@@ -46,15 +50,19 @@ class RedisStore(sdk.Store):
         return sdk.StoreSays(cluster_id=self._cluster_id, attributes=attributes)
 
     async def shards(self) -> list[sdk.ShardSays]:
-        facts = await self._server.facts()
+        facts = await self._facts()
         self._expect_member()
         return [redis_facts.shard(facts, await self._server.sight(facts))]
 
     async def can_stop(self) -> sdk.CanStop:
-        facts = await self._server.facts()
+        facts = await self._facts()
         if facts.is_primary:
             return sdk.CanStop(can_stop=False, reason="it is the primary: hand it over first")
         return sdk.CanStop(can_stop=True, reason="it is a replica")
+
+    async def _facts(self) -> Facts:
+        self._last = await self._server.facts()
+        return self._last
 
     def _says(
         self,
@@ -66,7 +74,7 @@ class RedisStore(sdk.Store):
         where = redis_facts.text(self._server.address)
         last = self._last
         attributes: dict[str, Attribute] = {"redis.io/member": self._membership.is_member}
-        if last is not None:
+        if last is not None and status is NodeStatus.UNAVAILABLE:
             attributes["redis.io/last.role"] = str(last.role)
             attributes["redis.io/last.offset"] = last.offset
             attributes["redis.io/last.replication-id"] = last.history_id
