@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,12 @@ def redis(
     takes no write before it is told to. A password stands in REPLICANTE_REDIS_PASSWORD.
     """
     from replicante.agents.sdk import AgentTls
-    from replicante.agents.stores.redis.program import RedisAgentSettings
 
+    try:
+        from replicante.agents.stores.redis.program import RedisAgentSettings
+    except ModuleNotFoundError as exc:
+        hint = "pip install 'replicante[redis]'"
+        raise StartRefused(f"A package is missing: {exc.name}.", hints=(hint,)) from exc
     tls = None
     if tls_certificate is not None and tls_key is not None:
         tls = AgentTls(certificate=tls_certificate, key=tls_key, client_ca=tls_client_ca)
@@ -99,7 +104,7 @@ async def _run_redis(settings: RedisAgentSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         running = await start_agent(settings)
-    except (OSError, Refused) as exc:
+    except (OSError, ValueError, sqlite3.Error, Refused) as exc:
         raise StartRefused(f"The agent cannot start: {exc}") from exc
     try:
         click.echo(f"agent of {settings.node_id}: {running.url}")

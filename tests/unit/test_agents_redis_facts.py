@@ -90,3 +90,10 @@ def test_membership_is_read_back_and_a_new_node_follows_nobody(tmp_path):
     new.save(follows=("10.0.0.1", 7001))
     again = Membership(tmp_path)
     assert (again.is_member, again.follows) == (True, ("10.0.0.1", 7001))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"is_member": true, "follows": 7}'])
+def test_a_membership_that_nobody_wrote_is_not_guessed_at(tmp_path, content):
+    (tmp_path / "membership.json").write_text(content)
+    with pytest.raises(ValueError, match="not what an agent wrote"):
+        Membership(tmp_path)

@@ -22,10 +22,9 @@ class Membership:
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE
         folder.mkdir(parents=True, exist_ok=True)
-        found = json.loads(self._path.read_bytes()) if self._path.exists() else {}
-        self.is_member: bool = found.get("is_member", False)
-        follows = found.get("follows")
-        self.follows: Address = NOWHERE if follows is None else (str(follows[0]), int(follows[1]))
+        self.is_member, self.follows = False, NOWHERE
+        if self._path.exists():
+            self.is_member, self.follows = _read(self._path)
 
     def save(self, *, follows: Address) -> None:
         """From now on a member that follows this one after a start; NOWHERE for a primary."""
@@ -41,3 +40,12 @@ class Membership:
         finally:
             os.close(folder)
         self.is_member, self.follows = True, follows
+
+
+def _read(path: Path) -> tuple[bool, Address]:
+    try:
+        found = json.loads(path.read_bytes())
+        host, port = found["follows"]
+        return bool(found["is_member"]), (str(host), int(port))
+    except (ValueError, TypeError, KeyError) as exc:
+        raise ValueError(f"{path} is not what an agent wrote: {exc!r}") from exc
