@@ -491,6 +491,9 @@ AGENT_REQUEST_BYTES_MAX = 256 * KIB
 """Arguments and metadata of one action."""
 REDIS_CALL_MS_MAX = 800
 """One question to a Redis server beside its agent; several fit into AGENT_STORE_CALL_MS_MAX."""
+REDIS_SILENT_STEPS_MAX = 50
+"""Steps in which a replica waits for a primary that it does not hear: ten seconds at five a second.
+Longer, and the action would stand in the way of replacing that primary."""
 REDIS_STEPS_MAX = 1_500
 """Steps in which an action waits for its Redis server to copy: five minutes at five a second."""
 

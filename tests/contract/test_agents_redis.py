@@ -130,6 +130,15 @@ async def test_progress_alone_changes_no_attribute(tmp_path):
         assert [(await node.agent.get("info/store"))[1] for node in (n1, n2)] == stores
 
 
+async def test_an_action_does_not_wait_for_a_primary_that_is_gone(tmp_path):
+    async with cluster(tmp_path) as (_, n2, n3):
+        nobody = f"127.0.0.1:{free_port()}"
+        assert "refuses connections" in await n2.fails(kinds.STORE_REJOIN, node=nobody)
+        assert (await n2.shard())["upstream"]["sight"] == "refused"
+        n3.signal(signal.SIGSTOP)
+        assert "does not hear" in await n2.fails(kinds.STORE_REJOIN, node=n3.member)
+
+
 async def test_a_switchover_loses_no_acknowledged_write(tmp_path):
     async with cluster(tmp_path) as (n1, n2, _):
         acknowledged = 0

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from replicante.agents.sdk import ActionKind, NoArgs, Step, StoreContact, again, done, failed
+from replicante.agents.sdk import ActionKind, NoArgs, Sight, Step, StoreContact, again, done, failed
 from replicante.agents.stores.redis.facts import NOWHERE, Address, Facts, address, text
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.server import NoContact, RedisServer, Refused
-from replicante.limits import REDIS_STEPS_MAX, SWITCHOVER_MS_MAX
+from replicante.limits import REDIS_SILENT_STEPS_MAX, REDIS_STEPS_MAX, SWITCHOVER_MS_MAX
 from replicante.model import action_kinds
 from replicante.model.codec import Value
 
@@ -118,13 +118,23 @@ class RedisActions:
                 await self._server.start(follows=target)
             return _again(before, f"it does not answer yet: {exc}")
         if facts.follows == target:
-            is_whole = facts.is_link_up and not (facts.is_syncing or facts.is_loading)
-            return done() if is_whole else _again(before, "it does not hear its primary yet")
+            return await self._heard(facts, before)
         await self._expect_free()
         await self._protect(args.protect_writes)
         self._membership.save(follows=target)
         await self._server.call("REPLICAOF", target[0], target[1])
         return _again(before, "it begins to follow")
+
+    async def _heard(self, facts: Facts, before: Value) -> Step:
+        """Whether it hears whom it follows. An action that waits for a primary that is gone would
+        stand in the way of replacing it."""
+        if facts.is_syncing or facts.is_loading:
+            return _again(before, "a copy is under way")
+        if facts.is_link_up:
+            return done()
+        if before is not None and await self._server.sight(facts) is Sight.REFUSED:
+            return failed("its primary refuses connections", before)
+        return _again(before, "it does not hear its primary", bound=REDIS_SILENT_STEPS_MAX)
 
     async def _switchover(self, args: SwitchoverArgs, before: Value) -> Step:
         target = address(args.node)
@@ -196,11 +206,11 @@ class RedisActions:
             raise Refused(f"its roles are ruled by {', '.join(controllers)}")
 
 
-def _again(before: Value, message: str) -> Step:
+def _again(before: Value, message: str, *, bound: int = REDIS_STEPS_MAX) -> Step:
     """Another step, until there were too many."""
     count = before["steps"] + 1 if isinstance(before, dict) and "steps" in before else 1
     payload: Value = {"steps": count, "message": message}
-    return failed(message, payload) if count > REDIS_STEPS_MAX else again(payload)
+    return failed(message, payload) if count > bound else again(payload)
 
 
 def _translated(
