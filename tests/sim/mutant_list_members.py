@@ -25,7 +25,6 @@ MEMBER_MUTANTS = (
                 "        if self.is_configuration_committed and not self.roster.is_committed:\n",
             ),
         ),
-        test=_PAPER,
     ),
     Mutant(
         "configuration_kept_at_truncation",
@@ -62,7 +61,6 @@ MEMBER_MUTANTS = (
                 "if self._has_proposed:",
             ),
         ),
-        test=_PAPER,
     ),
     Mutant(
         "two_changes_in_a_step",
@@ -86,7 +84,6 @@ MEMBER_MUTANTS = (
                 "if self._hand_over.is_under_way:",
             ),
         ),
-        test=_PAPER,
     ),
     Mutant(
         "learner_votes",
@@ -110,7 +107,6 @@ MEMBER_MUTANTS = (
                 "keys = (member.key for member in self.configuration.members)",
             ),
         ),
-        test=_PAPER,
     ),
     Mutant(
         "removed_peer_counts",
@@ -124,7 +120,6 @@ MEMBER_MUTANTS = (
                 "        self._members_changed()\n",
             ),
         ),
-        test=_PAPER,
     ),
     Mutant(
         "removed_peer_is_not_told",
