@@ -10,6 +10,7 @@ import msgspec
 
 from replicante.cli import members, render
 from replicante.cli.common import Target, client_options, example
+from replicante.cli.exits import Exit
 from replicante.client import Client, Read
 from replicante.errors import Conflict, ReplicanteError, Unreachable
 from replicante.wire.status import RaftStatus, StatusAnswer
@@ -39,9 +40,18 @@ def raft() -> None:
     """The Raft group of the control plane itself."""
 
 
-@raft.command("status", epilog=example("replicante raft status", "replicante raft status -o json"))
+@raft.command(
+    "status",
+    epilog=example("replicante raft status", "replicante raft status --verify -o json"),
+)
+@click.option(
+    "--verify",
+    "must_agree",
+    is_flag=True,
+    help="End with 1 unless the states of at least two peers were compared and are equal.",
+)
 @client_options
-def raft_status(*, target: Target) -> None:
+def raft_status(*, must_agree: bool, target: Target) -> int:
     """Ask every endpoint for its role, how far it is, and the digest of its state."""
 
     async def ask(client: Client, endpoint: str) -> PeerReport:
@@ -71,27 +81,30 @@ def raft_status(*, target: Target) -> None:
     for report in reports:
         if report.error is not None:
             click.echo(f"{report.endpoint}: {report.error}", err=True)
-    click.echo(digest_verdict([it.status for it in reports if it.status is not None]), err=True)
+    do_agree, verdict = compare_digests([it.status for it in reports if it.status is not None])
+    click.echo(verdict, err=True)
+    return Exit.FAILED if must_agree and not do_agree else Exit.OK
 
 
 for _command in members.COMMANDS:
     raft.add_command(_command)
 
 
-def digest_verdict(statuses: Sequence[RaftStatus]) -> str:
-    """Whether the states of the peers agree, at the newest index that all have a digest of."""
+def compare_digests(statuses: Sequence[RaftStatus]) -> tuple[bool, str]:
+    """Whether the states of the peers are known to agree, and in words: at every index that all
+    have a digest of."""
     found = [
         {it.index: it.value for it in (*status.digests, status.digest) if it is not None}
         for status in statuses
     ]
     common = set.intersection(*map(set, found)) if found else set()
     if len(statuses) < 2 or not common:
-        return "digests: no common index to compare yet"
-    index = max(common)
-    values = {digests[index] for digests in found}
-    if len(values) == 1:
-        return f"digests: the states of {len(statuses)} peers are equal at index {index}"
-    return f"digests: THE STATES DIFFER at index {index}; see -o json"
+        return False, "digests: no common index to compare yet"
+    differing = [index for index in common if len({digests[index] for digests in found}) > 1]
+    if differing:
+        return False, f"digests: THE STATES DIFFER at index {max(differing)}; see -o json"
+    count = len(statuses)
+    return True, f"digests: the states of {count} peers are equal at index {max(common)}"
 
 
 def _status_text(found: StatusAnswer) -> str:

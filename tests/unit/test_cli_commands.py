@@ -9,6 +9,7 @@ import pytest
 import yaml
 from cli_harness import Terminal, api_in_thread
 
+from replicante.testing.builders import kv_put
 from replicante.testing.fake_peer import FakePeer, Trouble
 
 NAMESPACE = "apiVersion: replicante.io/v0\nkind: Namespace\nmetadata: {name: %s}\n"
@@ -181,6 +182,25 @@ def test_status_of_the_cluster_and_of_its_peers(terminal):
     assert said.code == 0
     assert "p1" in said.out
     assert "digests" in said.err
+
+
+def test_verify_demands_equal_states_of_several_peers(terminal):
+    terminal.run("kv", "put", "a", "1")
+    alone = terminal.run("raft", "status", "--verify")
+    assert alone.code == 1, "one peer agrees with nobody"
+    assert "no common index" in alone.err
+    twin, other = FakePeer(peer_id="p2"), FakePeer(peer_id="p3")
+    with api_in_thread(twin) as twin_url, api_in_thread(other) as other_url:
+        both = ("--endpoints", f"{other_url},{twin_url}")
+        for peer in (twin, other):
+            peer.do(kv_put("b", 1))
+        equal = terminal.run("raft", "status", "--verify", *both)
+        assert (equal.code, "are equal" in equal.err) == (0, True)
+        other.do(kv_put("b", 2))
+        twin.do(kv_put("b", 3))
+        differing = terminal.run("raft", "status", "--verify", *both)
+        assert (differing.code, "THE STATES DIFFER" in differing.err) == (1, True)
+        assert terminal.run("raft", "status", *both).code == 0
 
 
 def test_a_peer_that_does_not_answer_is_a_line_not_a_failure(terminal):
