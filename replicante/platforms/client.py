@@ -8,16 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import yaml
 
+from replicante.errors import Invalid
 from replicante.limits import AGENT_ANSWER_BYTES_MAX, PLATFORM_CALL_MS_MAX
 from replicante.model.codec import Value
 from replicante.model.platform import Platform, Transport, TransportKind
 from replicante.orchestrate.oaction_kinds import PlatformCall
+from replicante.platforms.local import LocalPlatform
 
 ACTION_HEADER = "Replicante-Action-Id"
 """With requests to make or remove nodes: a repeat of the same id is the same request."""
@@ -53,10 +57,12 @@ class Platforms:
             case TransportKind.URL:
                 return await self._ask(transport, "GET", "/discover", None, {})
             case TransportKind.LOCAL:
-                return PlatformSays(failure="this peer has no local platform")
+                return await _local(transport, lambda platform: platform.discover())
 
     async def carry_out(self, platform: Platform, call: PlatformCall) -> PlatformSays:
         """Has nodes made or removed; `call.action_id` makes a repeat harmless."""
+        if platform.transport.kind is TransportKind.LOCAL:
+            return await _local(platform.transport, lambda local: local.carry_out(call))
         if platform.transport.kind is not TransportKind.URL:
             return PlatformSays(failure=f"a {platform.transport.kind} platform makes no nodes")
         headers = {ACTION_HEADER: call.action_id}
@@ -88,6 +94,17 @@ class Platforms:
             return PlatformSays(value=json.loads(raw) if raw else {})
         except (ValueError, RecursionError):
             return PlatformSays(failure=f"{url}: its answer is no JSON")
+
+
+async def _local(
+    transport: Transport, work: Callable[[LocalPlatform], dict[str, Value]]
+) -> PlatformSays:
+    assert transport.path is not None
+    platform = LocalPlatform(Path(transport.path))
+    try:
+        return PlatformSays(value=await asyncio.to_thread(work, platform))
+    except (Invalid, OSError, ValueError, subprocess.SubprocessError) as exc:
+        return PlatformSays(failure=f"{transport.path}: {exc}"[:500])
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:

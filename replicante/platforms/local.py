@@ -30,6 +30,7 @@ import msgspec
 from replicante.errors import Conflict, Invalid, NotFound
 from replicante.limits import DEFINITION_NODES_MAX, NAME_PATTERN
 from replicante.model.codec import Value
+from replicante.orchestrate.oaction_kinds import PlatformCall
 
 HOST = "127.0.0.1"
 _RECORD, _COUNTER, _PID, _LOG = "node.json", "counter", "agent.pid", "agent.log"
@@ -151,6 +152,14 @@ class LocalPlatform:
                     # The record goes first: half a folder is no node.
                     (self._folder(node) / _RECORD).unlink()
                     shutil.rmtree(self._folder(node))
+
+    def carry_out(self, call: PlatformCall) -> dict[str, Value]:
+        """The answer to a request of an orchestrator action; a repeat is harmless.  Raises as
+        the two above."""
+        if call.verb == "provision":
+            return self.provision(call.body, request_id=call.action_id)
+        self.deprovision(call.body)
+        return {}
 
     def revive(self) -> None:
         """Starts the agents that do not run."""

@@ -1,0 +1,159 @@
+"""The main job on real Redis servers: a declared cluster is made, begun, expanded; its primary is
+killed, replaced, and comes back as a replica that takes no write."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+from cluster_peer import HOST, PORTS
+
+from replicante.agents.by_hand import AgentsByHand
+from replicante.errors import Unreachable
+from replicante.platforms.local import LocalNode, LocalPlatform
+
+pytestmark = pytest.mark.processes
+
+WAIT_SECONDS = 40
+DOCUMENTS = """
+apiVersion: replicante.io/v0
+kind: Namespace
+metadata: {{name: default}}
+spec: {{id: default}}
+---
+apiVersion: replicante.io/v0
+kind: Platform
+metadata: {{name: here}}
+spec:
+  ns_id: default
+  name: here
+  discovery: {{interval: 1s}}
+  transport: {{local: {{directory: {directory}}}}}
+---
+apiVersion: replicante.io/v0
+kind: ClusterSpec
+metadata: {{name: c1}}
+spec:
+  ns_id: default
+  cluster_id: c1
+  interval: 500ms
+  platform: {{name: here}}
+  mode: active
+  declaration:
+    definition:
+      cluster_id: c1
+      store: redis
+      store_version: "6.2"
+      nodes: {{main: {{desired_count: 3, node_class: small}}}}
+    expand: {{mode: Join}}
+    initialise: {{mode: SingleNode}}
+    graces: {{expand: 1s, init: 1s, scale_up: 1s}}
+"""
+
+
+@contextmanager
+def control_plane(folder: Path) -> Iterator[str]:
+    """One peer; its URL. Ends with the test."""
+    http = PORTS.take()
+    words = ["--peers", "1", "--data-dir", str(folder / "peers")]
+    ports = ["--http-port", str(http), "--raft-port", str(PORTS.take())]
+    with (folder / "dev.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "replicante", "dev", *words, *ports],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield f"http://{HOST}:{http}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+async def applied(url: str, file: Path) -> None:
+    """Repeated until the peer is ready."""
+    command = [sys.executable, "-m", "replicante", "apply", "-f", str(file), "--endpoints", url]
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            process = await asyncio.create_subprocess_exec(*command)
+            if await process.wait() == 0:
+                return
+
+
+async def roles(agents: AgentsByHand, nodes: list[LocalNode]) -> dict[str, tuple[str, str | None]]:
+    """Node → role and whom it follows, of those that tell."""
+    found = {}
+    for node in nodes:
+        try:
+            said = await agents.get(node.agent_address, "info/shards")
+        except Unreachable:
+            continue
+        if said is not None:
+            (shard,) = said["shards"]
+            upstream = shard["upstream"] or {}
+            found[node.node_id] = (shard["role"], upstream.get("address"))
+    return found
+
+
+async def formed(agents: AgentsByHand, platform: LocalPlatform, *, without: str = "") -> LocalNode:
+    """The primary, once there are three nodes, one primary other than `without`, and two replicas
+    that follow it."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            nodes = platform.nodes()
+            seen = await roles(agents, nodes)
+            primaries = [it for it in nodes if seen.get(it.node_id, ("", None))[0] == "primary"]
+            if len(primaries) == 1 and primaries[0].node_id != without:
+                follows = ("secondary", primaries[0].store_address)
+                if list(seen.values()).count(follows) == 2:
+                    return primaries[0]
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def explained(url: str) -> AsyncIterator[None]:
+    """A wait in vain fails with what the control plane has to say."""
+    try:
+        yield
+    except TimeoutError:
+        words = ["explain", "cluster", "default", "c1", "--endpoints", url]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "replicante", *words, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        pytest.fail(said.decode())
+
+
+def speak(address: str, words: str) -> str:
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as link:
+        link.sendall(f"{words}\r\n".encode())
+        return link.recv(4_096).decode()
+
+
+async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path):
+    platform = LocalPlatform(tmp_path / "nodes")
+    file = tmp_path / "cluster.yaml"
+    file.write_text(DOCUMENTS.format(directory=platform.directory))
+    try:
+        with control_plane(tmp_path) as url:
+            await applied(url, file)
+            async with AgentsByHand() as agents, explained(url):
+                primary = await formed(agents, platform)
+                assert speak(primary.store_address, "SET kept yes").startswith("+OK")
+                assert speak(primary.store_address, "WAIT 2 0").startswith(":2")
+                platform.signal_store(primary.node_id, signal.SIGKILL)
+                successor = await formed(agents, platform, without=primary.node_id)
+                assert successor.node_id != primary.node_id
+                assert "yes" in speak(successor.store_address, "GET kept")
+                assert "READONLY" in speak(primary.store_address, "SET stray 1")
+    finally:
+        platform.clean()
