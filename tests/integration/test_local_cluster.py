@@ -22,40 +22,9 @@ from replicante.platforms.local import LocalNode, LocalPlatform
 pytestmark = pytest.mark.processes
 
 WAIT_SECONDS = 40
-DOCUMENTS = """
-apiVersion: replicante.io/v0
-kind: Namespace
-metadata: {{name: default}}
-spec: {{id: default}}
----
-apiVersion: replicante.io/v0
-kind: Platform
-metadata: {{name: here}}
-spec:
-  ns_id: default
-  name: here
-  discovery: {{interval: 1s}}
-  transport: {{local: {{directory: {directory}}}}}
----
-apiVersion: replicante.io/v0
-kind: ClusterSpec
-metadata: {{name: c1}}
-spec:
-  ns_id: default
-  cluster_id: c1
-  interval: 500ms
-  platform: {{name: here}}
-  mode: active
-  declaration:
-    definition:
-      cluster_id: c1
-      store: redis
-      store_version: "6.2"
-      nodes: {{main: {{desired_count: 3, node_class: small}}}}
-    expand: {{mode: Join}}
-    initialise: {{mode: SingleNode}}
-    graces: {{expand: 1s, init: 1s, scale_up: 1s}}
-"""
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/redis-cluster.yaml"
+DIRECTORY = "./playground-data"
+"""Where the example puts its nodes."""
 
 
 @contextmanager
@@ -142,7 +111,9 @@ def speak(address: str, words: str) -> str:
 async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path):
     platform = LocalPlatform(tmp_path / "nodes")
     file = tmp_path / "cluster.yaml"
-    file.write_text(DOCUMENTS.format(directory=platform.directory))
+    example = EXAMPLE.read_text()
+    assert DIRECTORY in example
+    file.write_text(example.replace(DIRECTORY, str(platform.directory)))
     try:
         with control_plane(tmp_path) as url:
             await applied(url, file)
