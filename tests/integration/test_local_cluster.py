@@ -1,9 +1,12 @@
 """The main job on real Redis servers: a declared cluster is made, begun, expanded; its primary is
-killed, replaced, and comes back as a replica that takes no write."""
+killed, replaced, and comes back as a replica that takes no write, also when the leader of the
+control plane is killed in the same instant."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +19,7 @@ import pytest
 from cluster_peer import HOST, PORTS
 
 from replicante.agents.by_hand import AgentsByHand
+from replicante.client import Client
 from replicante.errors import Unreachable
 from replicante.platforms.local import LocalNode, LocalPlatform
 
@@ -27,12 +31,18 @@ DIRECTORY = "./playground-data"
 """Where the example puts its nodes."""
 
 
+def ports_in_a_row(count: int) -> int:
+    """The first of them."""
+    ports = sorted(PORTS.take() for _ in range(count))
+    return ports[0] if ports[-1] - ports[0] == count - 1 else ports_in_a_row(count)
+
+
 @contextmanager
-def control_plane(folder: Path) -> Iterator[str]:
-    """One peer; its URL. Ends with the test."""
-    http = PORTS.take()
-    words = ["--peers", "1", "--data-dir", str(folder / "peers")]
-    ports = ["--http-port", str(http), "--raft-port", str(PORTS.take())]
+def control_plane(folder: Path, *, peers: int) -> Iterator[str]:
+    """Peers whose data is in `folder/peers`; their URLs, with commas. Ends with the test."""
+    http, raft = ports_in_a_row(peers), ports_in_a_row(peers)
+    words = ["--peers", str(peers), "--data-dir", str(folder / "peers")]
+    ports = ["--http-port", str(http), "--raft-port", str(raft)]
     with (folder / "dev.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "replicante", "dev", *words, *ports],
@@ -41,10 +51,19 @@ def control_plane(folder: Path) -> Iterator[str]:
             stderr=log,
         )
     try:
-        yield f"http://{HOST}:{http}"
+        yield ",".join(f"http://{HOST}:{http + number}" for number in range(peers))
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
+
+
+async def kill_the_leader(urls: str, folder: Path) -> None:
+    """With SIGKILL."""
+    async with Client(urls.split(",")) as client:
+        leader = (await client.status()).leader
+    assert leader is not None
+    facts = json.loads((folder / "peers" / leader / "peer.json").read_text())
+    os.kill(facts["pid"], signal.SIGKILL)
 
 
 async def applied(url: str, file: Path) -> None:
@@ -108,20 +127,23 @@ def speak(address: str, words: str) -> str:
         return link.recv(4_096).decode()
 
 
-async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path):
+@pytest.mark.parametrize("peers", [1, 3])
+async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path, peers):
     platform = LocalPlatform(tmp_path / "nodes")
     file = tmp_path / "cluster.yaml"
     example = EXAMPLE.read_text()
     assert DIRECTORY in example
     file.write_text(example.replace(DIRECTORY, str(platform.directory)))
     try:
-        with control_plane(tmp_path) as url:
-            await applied(url, file)
-            async with AgentsByHand() as agents, explained(url):
+        with control_plane(tmp_path, peers=peers) as urls:
+            await applied(urls, file)
+            async with AgentsByHand() as agents, explained(urls):
                 primary = await formed(agents, platform)
                 assert speak(primary.store_address, "SET kept yes").startswith("+OK")
                 assert speak(primary.store_address, "WAIT 2 0").startswith(":2")
                 platform.signal_store(primary.node_id, signal.SIGKILL)
+                if peers > 1:
+                    await kill_the_leader(urls, tmp_path)
                 successor = await formed(agents, platform, without=primary.node_id)
                 assert successor.node_id != primary.node_id
                 assert "yes" in speak(successor.store_address, "GET kept")
