@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from replicante import errors, limits
 from replicante.api.negotiate import Media, body_media
 from replicante.api.routing import Route
 from replicante.wire.headers import Consistency
@@ -35,6 +36,18 @@ class Call:
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)
+
+    def name(self, argument: str) -> str:
+        """A part of the path that names something. Raises Invalid beyond 1 to 128 bytes."""
+        name = self.arguments[argument]
+        size = len(name.encode())
+        if not 1 <= size <= limits.NAME_BYTES_MAX:
+            raise errors.Invalid(
+                f"A name is 1 to {limits.NAME_BYTES_MAX} bytes, not {size}.",
+                path=argument,
+                limit=limits.NAME_BYTES_MAX,
+            )
+        return name
 
     async def body(self, bodies: Bodies) -> tuple[bytes, Media]:
         """The raw body and its format. Raises UnsupportedMedia, and as `Bodies.read`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from replicante import errors, limits
+from replicante import errors
 from replicante.api import query as q
 from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
@@ -36,7 +36,7 @@ _BELOW_FLOOR = (
 
 
 async def put_consumer(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
     expect = expectation(call)
 
     def build(body: Json) -> tuple[PutConsumer, None]:
@@ -60,7 +60,7 @@ async def put_consumer(ctx: Context, call: Call) -> Reply:
 
 
 async def get_consumer(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
     seen = await read(ctx, call, lambda view: (_get(view, name), queries.events_edge(view)))
     record, edge = seen.value
     if record is None:
@@ -79,7 +79,7 @@ async def get_consumer(ctx: Context, call: Call) -> Reply:
 
 
 async def delete_consumer(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
     expect = expectation(call)
     written = await write(ctx, call, lambda _: (DeleteConsumer(name, expect), None))
     gone = ConsumerGone(name=name, revision=format_stamp(written.applied.revision))
@@ -104,18 +104,6 @@ def _wire(record: ConsumerRecord) -> Consumer:
         silent_for=format_duration_ms(record.silent_ms),
         expired=record.is_expired,
     )
-
-
-def _name(call: Call) -> str:
-    name = call.arguments["name"]
-    size = len(name.encode())
-    if not 1 <= size <= limits.NAME_BYTES_MAX:
-        raise errors.Invalid(
-            f"A name is 1 to {limits.NAME_BYTES_MAX} bytes, not {size}.",
-            path="name",
-            limit=limits.NAME_BYTES_MAX,
-        )
-    return name
 
 
 _CONSUMER = f"{paths.CONSUMERS}/{{name}}"

@@ -42,7 +42,7 @@ _CURSOR = "leases"
 
 
 async def acquire(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
 
     def build(body: Json) -> tuple[LeaseAcquire, int]:
         request = to_request(body, LeaseAcquireBody)
@@ -68,7 +68,7 @@ async def acquire(ctx: Context, call: Call) -> Reply:
 
 
 async def renew(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
 
     def build(body: Json) -> tuple[LeaseRenew, None]:
         request = to_request(body, LeaseRenewBody)
@@ -89,7 +89,7 @@ async def renew(ctx: Context, call: Call) -> Reply:
 
 
 async def release(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
 
     def build(body: Json) -> tuple[LeaseRelease, None]:
         request = to_request(body, LeaseReleaseBody)
@@ -101,7 +101,7 @@ async def release(ctx: Context, call: Call) -> Reply:
 
 
 async def force_release(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
     reason = call.query.get(headers.Q_REASON, "")
     if not reason:
         raise errors.Invalid(
@@ -115,7 +115,7 @@ async def force_release(ctx: Context, call: Call) -> Reply:
 
 
 async def get_lease(ctx: Context, call: Call) -> Reply:
-    name = _name(call)
+    name = call.name("name")
     seen = await read(ctx, call, lambda view: (queries.lease_get(view, name), _now_ms(ctx)))
     record, now_ms = seen.value
     if record is None:
@@ -224,18 +224,6 @@ def _item(record: LeaseRecord, now_ms: int) -> LeaseItem:
         expires_in=format_duration_ms(max(0, record.deadline_ms - now_ms)),
         held_for=format_duration_ms(max(0, now_ms - record.acquired_ms)),
     )
-
-
-def _name(call: Call) -> str:
-    name = call.arguments["name"]
-    size = len(name.encode())
-    if not 1 <= size <= limits.NAME_BYTES_MAX:
-        raise errors.Invalid(
-            f"A name is 1 to {limits.NAME_BYTES_MAX} bytes, not {size}.",
-            path="name",
-            limit=limits.NAME_BYTES_MAX,
-        )
-    return name
 
 
 def _token(text: str) -> int:

@@ -215,15 +215,7 @@ def clock_of(ctx: Context) -> int:
 
 
 def queue_of(call: Call) -> str:
-    name = call.arguments["queue"]
-    size = len(name.encode())
-    if not 1 <= size <= limits.NAME_BYTES_MAX:
-        raise errors.Invalid(
-            f"A name is 1 to {limits.NAME_BYTES_MAX} bytes, not {size}.",
-            path="queue",
-            limit=limits.NAME_BYTES_MAX,
-        )
-    return name
+    return call.name("queue")
 
 
 def job_of(call: Call) -> Stamp:

@@ -7,7 +7,6 @@ backup.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -18,12 +17,12 @@ from replicante.raft.lmdb_file import sync_directories
 from replicante.raft.log import Base
 from replicante.raft.log_store import LogHeader
 from replicante.raft.membership import cluster_id_of
+from replicante.raft.snapshot_digest import new_digest
 from replicante.raft.snapshot_files import measure
 
 FORMAT = 1
 STATE = "state"
 MANIFEST = "manifest.json"
-_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,4 +148,4 @@ def check_state(folder: Path, manifest: Manifest) -> Path:
 
 def _checksum(fields: dict[str, object]) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return new_digest(text.encode()).hexdigest()

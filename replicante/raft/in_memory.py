@@ -7,7 +7,6 @@ the loop: it costs what `snapshot` of the machine costs. It is written on a thre
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +15,10 @@ import msgpack
 
 from replicante import limits
 from replicante.errors import CorruptData, FatalError
+from replicante.raft.snapshot_digest import DIGEST_BYTES, new_digest
 from replicante.raft.state_machine import DurableStateMachine, Entry, EntryHeader, StateMachine
 
 FORMAT = 1
-_DIGEST_BYTES = 16
 
 
 class Saving(Protocol):
@@ -190,13 +189,13 @@ def begin_durable(machine: DurableStateMachine) -> None:
 
 def encode_snapshot(*, index: int, sessions: dict[bytes, bytes], chunks: list[bytes]) -> bytes:
     body: bytes = msgpack.packb((FORMAT, index, sessions, chunks))
-    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() + body
+    return new_digest(body).digest() + body
 
 
 def decode_snapshot(stored: bytes) -> tuple[int, dict[bytes, bytes], list[bytes]]:
     """(index, sessions, chunks). Raises CorruptData."""
-    digest, body = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
-    if hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest:
+    digest, body = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+    if new_digest(body).digest() != digest:
         raise CorruptData(
             "a snapshot does not match its checksum",
             hints=("move the data directory away and let this peer join again, empty",),

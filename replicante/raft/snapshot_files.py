@@ -8,22 +8,21 @@ the shelf's file takes its name when it is durable.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from replicante.raft.lmdb_file import sync_directories
+from replicante.raft.snapshot_digest import new_digest
 
 FOLDER = "snapshots"
 _READ_BYTES = 1 << 20
-_DIGEST_BYTES = 16
 
 
 def measure(path: Path) -> tuple[int, bytes]:
     """(size, digest) of a file. Raises OSError."""
-    digest, size = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0
+    digest, size = new_digest(), 0
     with path.open("rb") as stream:
         while piece := stream.read(_READ_BYTES):
             digest.update(piece)

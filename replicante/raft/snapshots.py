@@ -10,7 +10,6 @@ own state is answered as installed and ignored; nothing here moves a commit inde
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ from replicante.raft import messages as m
 from replicante.raft.engine import Engine
 from replicante.raft.log import Base
 from replicante.raft.replication import needs_snapshot
+from replicante.raft.snapshot_digest import new_digest
 from replicante.raft.state_machine import DurableStateMachine
-
-_DIGEST_BYTES = 16
 
 
 class SnapshotFiles(Protocol):
@@ -267,7 +265,7 @@ class _Incoming:
         self.offset = 0
         self._size_bytes = chunk.size_bytes
         self._digest = chunk.digest
-        self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self._hash = new_digest()
 
     def is_same(self, chunk: m.SnapshotChunk) -> bool:
         return (chunk.index, chunk.digest) == (self.base.index, self._digest)

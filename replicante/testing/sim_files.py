@@ -6,10 +6,10 @@ with the process.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-_DIGEST_BYTES = 16
+from replicante.raft.snapshot_digest import new_digest
+
 OUTGOING = Path("outgoing")
 _INCOMING = Path("incoming")
 _STATE = Path("state")
@@ -28,7 +28,7 @@ class SimFiles:
 
     def measure(self) -> tuple[int, bytes]:
         data = self.held[OUTGOING]
-        return len(data), hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+        return len(data), new_digest(data).digest()
 
     # --- SnapshotFiles -----------------------------------------------------------------------
 
