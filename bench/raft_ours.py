@@ -29,7 +29,7 @@ from raft_load import (
 
 from replicante.errors import ReplicanteError
 from replicante.model.codec import encode_value
-from replicante.raft import Entry, Peer, PeerSettings, Role
+from replicante.raft import Entry, Peer, Role
 from replicante.raft.observations import CommitDone
 from replicante.state.commands import KvPut
 from replicante.state.digest import row_hash
@@ -133,18 +133,11 @@ class Bench:
 async def main() -> None:
     given = json.loads(sys.argv[1])
     address = given["peers"][given["peer_id"]]
-    settings = PeerSettings(
-        data_dir=Path(given["data_dir"]),
-        peer_id=given["peer_id"],
-        listen=address,
-        peers=given["peers"],
-        cluster_name="bench",
-    )
+    data_dir = Path(given["data_dir"])
     is_own = given["machine"] == "own"
-    if is_own:
-        peer = Peer(settings, lambda incarnation: open_own(settings.data_dir))
-    else:
-        peer = Peer(settings, KvMachine() if given["machine"] == "kv" else NullMachine())
+    in_memory = KvMachine() if given["machine"] == "kv" else NullMachine()
+    machine = (lambda incarnation: open_own(data_dir)) if is_own else in_memory
+    peer = Peer(data_dir, given["peer_id"], address, given["peers"], machine)
     bench = Bench(peer, own_command if is_own else plain_command)
     await peer.start()
     answer(started=True)

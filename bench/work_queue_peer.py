@@ -15,7 +15,7 @@ from raft_ours import PROPOSE_TIMEOUT_MS, open_own
 
 from replicante.errors import ReplicanteError
 from replicante.model.codec import encode_value
-from replicante.raft import Peer, PeerSettings, Role
+from replicante.raft import Peer, Role
 from replicante.raft.observations import CommitDone
 from replicante.state.commands import Command
 from replicante.state.outcome import BatchApplied, JobsAdded, JobsClaimed, Outcome, decode_outcome
@@ -84,14 +84,8 @@ class Bench:
 
 async def main() -> None:
     given = json.loads(sys.argv[1])
-    settings = PeerSettings(
-        data_dir=Path(given["data_dir"]),
-        peer_id=given["peer_id"],
-        listen=given["peers"][given["peer_id"]],
-        peers=given["peers"],
-        cluster_name="bench",
-    )
-    peer = Peer(settings, lambda incarnation: open_own(settings.data_dir))
+    data_dir, peer_id, peers = Path(given["data_dir"]), given["peer_id"], given["peers"]
+    peer = Peer(data_dir, peer_id, peers[peer_id], peers, lambda incarnation: open_own(data_dir))
     bench = Bench(peer)
     await peer.start()
     answer(started=True)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import replicante
 from replicante.agents.client import HttpAgents
@@ -35,7 +33,7 @@ from replicante.errors import (
 )
 from replicante.peer_file import PeerFile, remove_peer_file, write_peer_file
 from replicante.platforms.client import Platforms
-from replicante.raft import Peer, PeerSettings
+from replicante.raft import Peer
 from replicante.raft.observations import (
     CommitDone,
     LeaderChanged,
@@ -44,6 +42,7 @@ from replicante.raft.observations import (
 )
 from replicante.raft.state_machine import DurableStateMachine
 from replicante.raft.transport import Channel, DialFailed, LinkDown, LinkRefused, LinkUp
+from replicante.server_tls import open_tls, peer_options
 from replicante.state.digest import row_hash
 from replicante.state.machine import ReplicatedState
 from replicante.storage.lmdb_store import LmdbStore, state_identity
@@ -54,9 +53,6 @@ from replicante.telemetry.metrics import Metrics, snake_case
 from replicante.workers.doors import Rooms
 from replicante.workers.peer_view import PeerView
 from replicante.workers.supervisor import Workers
-
-if TYPE_CHECKING:
-    from replicante import pki
 
 SWITCH_INTERVAL_S = 0.0005
 """The commit and flush threads give the loop its turn within half a millisecond instead of five."""
@@ -143,7 +139,14 @@ class PeerServer:
         self._metrics.log_dropped.set_function(lambda: logs.dropped_count)
         self._dial_reasons: dict[str, str] = {}
         """Why a peer was not reached when it was last tried: told once, not at each attempt."""
-        self.peer = Peer(self._peer_settings(), self._open_state)
+        self.peer = Peer(
+            config.data_dir,
+            config.peer.id,
+            config.raft.listen,
+            {peer_id: str(address) for peer_id, address in config.voters.items()},
+            self._open_state,
+            options=peer_options(config, open_tls(config, metrics=self._metrics, log=self._log)),
+        )
         self.peer.observe(self._observed)
         self._http: HttpServer | None = None
         self._agents, self._platforms = HttpAgents(), Platforms()
@@ -240,62 +243,6 @@ class PeerServer:
                 f"The data directory {config.data_dir} cannot be used: {exc.strerror}.",
                 hints=("Give a directory that this user may write.",),
             ) from exc
-
-    def _peer_settings(self) -> PeerSettings:
-        """Raises InvalidConfig for TLS files that cannot be used."""
-        config, tls = self.config, self._open_tls()
-        http = config.http_listen
-        return PeerSettings(
-            data_dir=config.data_dir,
-            peer_id=config.peer.id,
-            cluster_name=config.peer.cluster,
-            listen=config.raft.listen,
-            advertise=config.raft.advertise,
-            peers={peer_id: str(address) for peer_id, address in config.voters.items()},
-            join=config.raft.join,
-            authority_digest=self._authority_digest(),
-            http_address=str(http) if http.port else "",
-            heartbeat_ms=config.raft.heartbeat_ms,
-            election_ms_min=config.raft.election_ms_min,
-            election_ms_max=config.raft.election_ms_max,
-            log_map_bytes=config.storage.log_map_bytes,
-            log_reserve_bytes=config.storage.log_reserve_bytes,
-            log_kept_bytes=config.storage.log_kept_bytes,
-            flush_interval_ms=config.storage.flush_interval_ms,
-            server_ssl=tls.server if tls else None,
-            client_ssl=tls.client if tls else None,
-        )
-
-    def _authority_digest(self) -> str:
-        """Which authority a join token names; empty for plain TCP. The file was read before."""
-        files = self.config.raft.tls_files
-        return "" if files is None else hashlib.sha256(files[2].read_bytes()).hexdigest()
-
-    def _open_tls(self) -> pki.Contexts | None:
-        if self.config.raft.tls_files is None:
-            return None
-        from replicante import pki  # `cryptography` is large: only who uses it pays for it
-
-        certificate, key, authority = self.config.raft.tls_files
-        now_ms = SystemClock().wall_ms()
-        tls = pki.open_contexts(
-            pki.TlsFiles(certificate=certificate, key=key, authority=authority),
-            cluster=self.config.peer.cluster,
-            peer_id=self.config.peer.id,
-            now_ms=now_ms,
-        )
-        self._metrics.certificate_end.set(tls.facts.until_ms / 1_000)
-        if tls.facts.is_short(now_ms=now_ms):
-            self._log.warning(
-                Diagnostic.CERTIFICATE_ENDS,
-                file=str(certificate),
-                until=tls.facts.until_text,
-                days_left=tls.facts.left_days(now_ms=now_ms),
-            )
-        if not tls.is_key_private:
-            detail = f"other users of this machine may read {key}: chmod 600 it"
-            self._log.warning(Diagnostic.SETTING_RISKY, setting="raft.tls_key_file", detail=detail)
-        return tls
 
     def _open_state(self, incarnation: str) -> DurableStateMachine:
         store = LmdbStore.open(

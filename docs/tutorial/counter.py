@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from replicante.errors import ReplicanteError
-from replicante.raft import Peer, PeerSettings
+from replicante.raft import Peer
 
 
 class Counter:
@@ -28,8 +28,7 @@ class Counter:
 async def main(name, *members):
     peers = dict(member.split("=") for member in members)
     folder = Path("counter-data", name)
-    settings = PeerSettings(data_dir=folder, peer_id=name, listen=peers[name], peers=peers)
-    peer = Peer(settings, Counter())
+    peer = Peer(folder, name, peers[name], peers, Counter())
     await peer.start()
     try:
         while True:

@@ -1,14 +1,14 @@
 """Replicate anything: implement three functions, call `propose` on any peer.
 
 A library of its own: nothing else of Replicante is needed. `StateMachine` says which three
-functions; `Peer` takes one together with `PeerSettings`. Errors are in `replicante.errors`.
+functions; `Peer` takes one, a directory and the addresses. Errors are in `replicante.errors`.
 """
 
 from __future__ import annotations
 
 from replicante.raft.callers import Proposed
 from replicante.raft.peer import Peer
-from replicante.raft.settings import PeerSettings
+from replicante.raft.settings import PeerOptions
 from replicante.raft.state_machine import (
     DurableStateMachine,
     Entry,
@@ -25,7 +25,7 @@ __all__ = [
     "EntryKind",
     "Peer",
     "PeerInfo",
-    "PeerSettings",
+    "PeerOptions",
     "Proposed",
     "Role",
     "StateMachine",

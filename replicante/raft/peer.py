@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from replicante import limits
@@ -33,16 +33,15 @@ from replicante.raft.callers import Callers, Proposed
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.data_dir import open_log
 from replicante.raft.engine_check import check_engine
-from replicante.raft.in_memory import InMemoryMachine, begin_durable
+from replicante.raft.in_memory import begin_durable
 from replicante.raft.log import WriteSet
 from replicante.raft.member_door import MemberDoor
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import CommitDone, Observation, RoleChanged
-from replicante.raft.peer_driver import check_membership, open_driver
+from replicante.raft.peer_driver import MachineFactory, check_membership, open_driver, open_machine
 from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.peer_status import status_of, unborn_status
-from replicante.raft.settings import PeerSettings
-from replicante.raft.snapshot_files import FolderShelf
+from replicante.raft.settings import PeerOptions
 from replicante.raft.standing_still import StandingStill
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
 from replicante.raft.status import Role, Status
@@ -50,9 +49,7 @@ from replicante.raft.waiters import AppliedWaiters
 
 _DISK_FULL_RETRY_S = 1.0
 _DURABLE_CHECK_S = 0.02
-
-MachineFactory = Callable[[str], DurableStateMachine]
-"""incarnation → machine: a machine on disk checks that its files belong to this data directory."""
+_DEFAULT = PeerOptions()
 
 
 class Peer(MemberDoor):
@@ -61,14 +58,20 @@ class Peer(MemberDoor):
 
     def __init__(
         self,
-        settings: PeerSettings,
-        machine: StateMachine | MachineFactory,
+        data_dir: Path,
+        peer_id: str,
+        address: str,
+        peers: Mapping[str, str],
+        state_machine: StateMachine | MachineFactory,
         *,
+        options: PeerOptions = _DEFAULT,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
     ) -> None:
-        self.settings = settings
-        self._machine_given = machine
+        """data_dir: created when it is missing. address: `host:port` for the other peers.
+        peers: first voters, peer id → address, this one included; they count until the birth."""
+        self.settings = options.of(data_dir=data_dir, peer_id=peer_id, listen=address, peers=peers)
+        self._machine_given = state_machine
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
         self._inbox: list[d.Input] = []
@@ -103,7 +106,8 @@ class Peer(MemberDoor):
             opened.callback(self._store.close)
             self._committer = CommitThread(f"raft-log-{self.settings.peer_id}")
             opened.callback(self._committer.stop)
-            self._machine = self._make_machine(header.incarnation)
+            given, folder = self._machine_given, self.settings.data_dir
+            self._machine = open_machine(given, header.incarnation, data_dir=folder)
             opened.callback(self._machine.close)
             self._neighbours = Neighbours(
                 self.settings,
@@ -343,12 +347,6 @@ class Peer(MemberDoor):
             self._machine.request_flush()
 
     # --- below -----------------------------------------------------------------------------------
-
-    def _make_machine(self, incarnation: str) -> DurableStateMachine:
-        given = self._machine_given
-        if callable(given):
-            return given(incarnation)
-        return InMemoryMachine(given, FolderShelf(self.settings.data_dir))
 
     def _begin(self) -> None:
         """The cluster exists: from now on there is a driver."""

@@ -1,4 +1,4 @@
-"""Puts the driver of a born peer together from what its data directory holds. Touches the log.
+"""Puts a peer's machine and driver together from what its data directory holds. Touches the log.
 
 Called by peer, once in a process. Rule: state and log must fit each other; what lies between them
 must be in the log, or nothing is started.
@@ -6,11 +6,15 @@ must be in the log, or nothing is started.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from replicante.entropy import Entropy
 from replicante.errors import CorruptData, PeerRemoved
 from replicante.raft.data_dir import count_boot
 from replicante.raft.driver import Driver
 from replicante.raft.host import MachineHost
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.inputs import Identity
 from replicante.raft.log import Log
 from replicante.raft.log_loading import LoadedLog
@@ -18,8 +22,20 @@ from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.patience import REMOVED_HINTS
 from replicante.raft.restoring import finish_restoring
 from replicante.raft.settings import PeerSettings
+from replicante.raft.snapshot_files import FolderShelf
 from replicante.raft.snapshots import finish_installation
-from replicante.raft.state_machine import DurableStateMachine
+from replicante.raft.state_machine import DurableStateMachine, StateMachine
+
+MachineFactory = Callable[[str], DurableStateMachine]
+"""incarnation → machine: a machine on disk checks that its files belong to this data directory."""
+
+
+def open_machine(
+    given: StateMachine | MachineFactory, incarnation: str, *, data_dir: Path
+) -> DurableStateMachine:
+    if callable(given):
+        return given(incarnation)
+    return InMemoryMachine(given, FolderShelf(data_dir))
 
 
 def open_driver(

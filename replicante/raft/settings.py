@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from replicante import limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeerSettings:
-    data_dir: Path
-    """The log is kept in `data_dir/log`; one process at a time."""
-    peer_id: str
-    listen: str
-    """`host:port` for other peers."""
-    peers: Mapping[str, str] = field(default_factory=dict)
-    """First voters, peer id → address; this peer may be among them. Afterwards only their
-    addresses count."""
+class PeerOptions:
+    """What a peer may be told besides who it is."""
+
     join: str = ""
-    """Token with which an empty data directory becomes a learner; `peers` then names members to
+    """Token with which an empty data directory becomes a learner; the peers then name members to
     ask, any of them. A directory that belongs to a cluster already does not need it."""
     authority_digest: str = ""
     """sha256 of the certificate authority in hex; a token that names another one is refused."""
     advertise: str = ""
-    """Address under which others reach this peer; empty: as `listen`."""
+    """Address under which others reach this peer; empty: that on which it listens."""
     cluster_name: str = "default"
     http_address: str = ""
     """Told to other peers, for status pages."""
@@ -42,6 +36,26 @@ class PeerSettings:
     log_kept_bytes: int = limits.LOG_KEPT_BYTES_DEFAULT
     """Entries that are kept for peers that were away, although the state has what they did."""
     flush_interval_ms: int = limits.FLUSH_INTERVAL_MS
+
+    def of(
+        self, *, data_dir: Path, peer_id: str, listen: str, peers: Mapping[str, str]
+    ) -> PeerSettings:
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return PeerSettings(data_dir=data_dir, peer_id=peer_id, listen=listen, peers=peers, **given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSettings(PeerOptions):
+    """All that one peer is told."""
+
+    data_dir: Path
+    """The log is kept in `data_dir/log`; one process at a time."""
+    peer_id: str
+    listen: str
+    """`host:port` for other peers."""
+    peers: Mapping[str, str]
+    """First voters, peer id → address; this peer may be among them. Afterwards only their
+    addresses count."""
 
     @property
     def address(self) -> str:

@@ -14,7 +14,7 @@ from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
 from replicante.errors import CorruptData, Invalid, InvalidConfig, NoLeader, ReplicanteError
 from replicante.ids import generation_of
-from replicante.raft import Entry, Peer, PeerSettings
+from replicante.raft import Entry, Peer, PeerOptions
 from replicante.raft.backup import check_state, read_manifest
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.restoring import prepare_directories
@@ -42,14 +42,8 @@ class Words:
 
 async def started(folder: Path, addresses: dict[str, str], peer_id: str) -> tuple[Peer, Words]:
     words = Words()
-    settings = PeerSettings(
-        data_dir=folder / peer_id,
-        peer_id=peer_id,
-        listen=addresses[peer_id],
-        peers=addresses,
-        log_reserve_bytes=0,
-    )
-    peer = Peer(settings, words)
+    options = PeerOptions(log_reserve_bytes=0)
+    peer = Peer(folder / peer_id, peer_id, addresses[peer_id], addresses, words, options=options)
     await peer.start()
     return peer, words
 

@@ -19,7 +19,7 @@ from replicante.errors import (
     ReplicanteError,
     WrongIdentity,
 )
-from replicante.raft import Entry, Peer, PeerSettings, Role
+from replicante.raft import Entry, Peer, PeerOptions, Role
 from replicante.raft.join_token import JoinToken, decode_token, encode_token
 from replicante.raft.observations import Observation
 
@@ -55,15 +55,9 @@ class Group:
 
     async def start(self, peer_id: str, *, join: str = "", asks: str = "p1") -> Peer:
         address = self.addresses.setdefault(peer_id, f"127.0.0.1:{PORTS.take()}")
-        settings = PeerSettings(
-            data_dir=self.folder / peer_id,
-            peer_id=peer_id,
-            listen=address,
-            peers={asks: self.addresses[asks]},
-            join=join,
-        )
-        self.words[peer_id] = Words()
-        peer = Peer(settings, self.words[peer_id])
+        words = self.words[peer_id] = Words()
+        peers, options = {asks: self.addresses[asks]}, PeerOptions(join=join)
+        peer = Peer(self.folder / peer_id, peer_id, address, peers, words, options=options)
         seen = self.seen[peer_id] = []
         peer.observe(seen.append)
         await peer.start()

@@ -14,7 +14,7 @@ from tls_folders import CLUSTER, Authority
 
 from replicante.errors import InvalidConfig
 from replicante.pki import Contexts, PkiFolder
-from replicante.raft import Entry, Peer, PeerSettings
+from replicante.raft import Entry, Peer, PeerOptions
 from replicante.raft.observations import Observation
 from replicante.raft.transport import (
     DialFailed,
@@ -60,19 +60,17 @@ class Group:
 
     async def start(self, peer_id: str, *, tls: Contexts | None, join: str = "") -> None:
         listen = self.addresses.get(peer_id) or f"127.0.0.1:{PORTS.take()}"
-        settings = PeerSettings(
-            data_dir=self.folder / peer_id,
-            peer_id=peer_id,
-            listen=listen,
-            peers=self.addresses,
+        options = PeerOptions(
             cluster_name=CLUSTER,
             join=join,
             authority_digest=self.digest if tls else "",
             server_ssl=tls.server if tls else None,
             client_ssl=tls.client if tls else None,
         )
-        self.words[peer_id] = Words()
-        peer = self.peers[peer_id] = Peer(settings, self.words[peer_id])
+        words = self.words[peer_id] = Words()
+        folder = self.folder / peer_id
+        peer = Peer(folder, peer_id, listen, self.addresses, words, options=options)
+        self.peers[peer_id] = peer
         self.seen[peer_id] = []
         peer.observe(self._noted(self.seen[peer_id]))
         await peer.start()

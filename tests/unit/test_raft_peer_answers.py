@@ -14,7 +14,6 @@ from replicante.errors import FatalError, NoLeader, OutcomeUnknown, PeerStopping
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.inputs import Effects
 from replicante.raft.peer import Peer
-from replicante.raft.settings import PeerSettings
 from replicante.raft.waiters import AppliedWaiters
 
 
@@ -46,9 +45,7 @@ class BrokenDriver:
 
 
 def running(driver):
-    peer = Peer(
-        PeerSettings(data_dir=Path("unused"), peer_id="a", listen="127.0.0.1:1"), ListMachine()
-    )
+    peer = Peer(Path("unused"), "a", "127.0.0.1:1", {}, ListMachine())
     peer._wake, peer._followed, peer._waiters = asyncio.Event(), asyncio.Event(), AppliedWaiters()
     peer._machine, peer._neighbours = InMemoryMachine(ListMachine()), NoNeighbours()
     peer._snapshots = NoNeighbours()
