@@ -6,8 +6,9 @@ Called by peer.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from replicante.errors import ReplicanteError
 from replicante.raft.inputs import Effects
@@ -17,8 +18,7 @@ _GRACE_MS = 500
 """How much longer than its deadline a caller waits for a driver that stands still."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposed:
+class Proposed(msgspec.Struct, frozen=True, kw_only=True):
     outcome: bytes
     """What the state machine returned on this peer."""
     index: int
@@ -43,12 +43,13 @@ class Desk(Generic[Answer]):
     async def wait(self, ticket: int, *, timeout_ms: int, late: type[ReplicanteError]) -> Answer:
         """Raises `late` when nobody answers within the time and a grace."""
         future = self._futures[ticket]
+        patience_s = (timeout_ms + _GRACE_MS) / 1000
+        # Half the price of asyncio.timeout, on the path of every proposal.
+        timer = asyncio.get_running_loop().call_later(patience_s, _give_up, future, late)
         try:
-            async with asyncio.timeout((timeout_ms + _GRACE_MS) / 1000):
-                return await future
-        except TimeoutError:
-            raise late() from None
+            return await future
         finally:
+            timer.cancel()
             self._futures.pop(ticket, None)
 
     def answer(self, ticket: int, answer: Answer) -> None:
@@ -64,6 +65,11 @@ class Desk(Generic[Answer]):
     def fail_all(self, error: type[ReplicanteError]) -> None:
         for ticket in list(self._futures):
             self.fail(ticket, error())
+
+
+def _give_up(future: asyncio.Future[Answer], late: type[ReplicanteError]) -> None:
+    if not future.done():
+        future.set_exception(late())
 
 
 class Callers:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from replicante.errors import FatalError, ReplicanteError, SessionEnded
 from replicante.ids import make_stamp
 from replicante.raft.records import CommandItem, OpenItem, Record, decode_items
@@ -16,8 +18,7 @@ from replicante.raft.sessions import SessionTable
 from replicante.raft.state_machine import DurableStateMachine, EntryKind
 
 
-@dataclass(frozen=True, slots=True)
-class CommandApplied:
+class CommandApplied(msgspec.Struct, frozen=True):
     """A command met its fate; `outcome` None: it was applied before and its outcome was too
     long to remember."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from replicante.raft import messages as m
 from replicante.raft.changes import Change, ChangeDone
 from replicante.raft.observations import Observation
@@ -30,8 +32,7 @@ class LinkRefused:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProposeInput:
+class ProposeInput(msgspec.Struct, frozen=True):
     ticket: int
     data: bytes
     deadline_ms: int

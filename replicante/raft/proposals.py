@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+import msgspec
+
 from replicante import limits
 from replicante.errors import NoLeader, OutcomeUnknown, QueueFull, ReplicanteError
 from replicante.raft.messages import WireCommand
 from replicante.raft.sessions import Session
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalDone:
+class ProposalDone(msgspec.Struct, frozen=True):
     """ticket: the caller's own number. Either an outcome with the index of its entry, or an
     error."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgpack
+import msgspec
 
 from replicante.raft.state_machine import EntryHeader, EntryKind
 
@@ -133,8 +134,7 @@ _ITEM_COMMAND = 0
 _ITEM_OPEN = 1
 
 
-@dataclass(frozen=True, slots=True)
-class CommandItem:
+class CommandItem(msgspec.Struct, frozen=True):
     """A proposal: command `sequence` of a session; its owner has the answers of all up to
     `floor`."""
 

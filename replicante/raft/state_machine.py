@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
 
 class EntryKind(enum.IntEnum):
     """Stored in log records and compared by peers: a number is never reused."""
@@ -46,8 +48,7 @@ class EntryHeader:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One command as a `StateMachine` sees it."""
 
     index: int
