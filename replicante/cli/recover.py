@@ -1,4 +1,4 @@
-"""`replicante recover`: data directories from a backup, made offline."""
+"""`replicante recover`: what is done offline, when too few peers are left or none can go on."""
 
 from __future__ import annotations
 
@@ -8,17 +8,64 @@ from pathlib import Path
 import click
 
 from replicante.cli import render
-from replicante.cli.common import example
+from replicante.cli.common import Failed, example
+from replicante.cli.exits import Exit
+from replicante.cli.recover_text import advice_text, survivor_text
+from replicante.cli.render import Output
 from replicante.clock import SystemClock
 from replicante.config import parse_peer
 from replicante.disk_room import NO_ROOM
 from replicante.entropy import SystemEntropy
-from replicante.errors import DiskFull, FatalError
+from replicante.errors import DiskFull, FatalError, ReplicanteError
 
 
 @click.group(epilog=example("replicante recover restore backup --into restored p1=127.0.0.1:16116"))
 def recover() -> None:
     """What is done when too few peers are left; nothing of it needs a running peer."""
+
+
+@recover.command(
+    epilog=example(
+        "replicante recover inspect dev-data/p1 dev-data/p2",
+        "replicante recover inspect /mnt/p1 -o json",
+    )
+)
+@click.argument(
+    "folders", metavar="DATA_DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    "output_name",
+    type=click.Choice([output.value for output in Output]),
+    default=Output.TABLE.value,
+    show_default=True,
+    help="How the answer is printed.",
+)
+def inspect(folders: Sequence[Path], *, output_name: str) -> int:
+    """Say what each data directory holds, which of them to go on with, and what is lost then.
+
+    The best one comes first. Nothing is changed. Ends with 0 when the peers can simply be started,
+    or nothing that was acknowledged is lost by going on; with 1 otherwise.
+    """
+    from replicante.raft.inspecting import inspect_directories
+    from replicante.raft.survivors import Way, advise, rank
+    from replicante.state_file import state_index
+
+    output = Output(output_name)
+    try:
+        ranked = rank(inspect_directories(folders, state_index))
+    except ReplicanteError as exc:
+        raise Failed(exc, output) from exc
+    advice = advise(ranked)
+    if output is Output.TABLE:
+        for place, found in enumerate(ranked, 1):
+            click.echo(survivor_text(place, found) + "\n")
+        click.echo(advice_text(advice))
+    else:
+        click.echo(render.document({"directories": ranked, "advice": advice}, output))
+    is_harmless = advice.way in (Way.START, Way.FORCE_WITHOUT_LOSS)
+    return Exit.OK if is_harmless else Exit.FAILED
 
 
 @recover.command(

@@ -193,7 +193,7 @@ class LmdbLog:
         """The log begins at `base`, in one transaction that also ends the installation. What
         follows stays only when it follows that very entry: True when it does."""
         rows = {_BASE_ROW: asdict(base), _INSTALLING_ROW: None}
-        keeps_tail = self._holds(base)
+        keeps_tail = self.holds(base)
         if keeps_tail:
             self._transact(rows, None, (), trim_to=base.index)
         else:
@@ -201,7 +201,7 @@ class LmdbLog:
             self._transact(rows, 0, (record,), may_use_reserve=True)
         return keeps_tail
 
-    def _holds(self, base: Base) -> bool:
+    def holds(self, base: Base) -> bool:
         with self._reading() as txn:
             stored = txn.get(_KEY.pack(base.index), db=self._entries)
         return stored is not None and self._decode(base.index, stored, None).chain == base.chain
@@ -219,8 +219,7 @@ class LmdbLog:
     def load(self) -> LoadedLog | None:
         """Verifies every record and the chain; None before genesis. Raises CorruptData with the
         way out."""
-        hard = self._hard_state()
-        base = self._base()
+        hard, base = self.hard_state(), self.base()
         loaded = load_records(self._scan(base), hard=hard, base=base)
         if loaded is None:
             if base is not None:
@@ -237,11 +236,22 @@ class LmdbLog:
     @property
     def is_trimmed(self) -> bool:
         """Its first entry is not the first of the cluster."""
-        return self._base() is not None
+        return self.base() is not None
 
     def verified(self) -> Iterator[Record]:
         """Every entry in order, as `load` verifies them. Raises CorruptData where it breaks."""
-        return self._scan(self._base())
+        return self._scan(self.base())
+
+    def hard_state(self) -> HardState:
+        fields = self._read_row(_HARD_ROW)
+        try:
+            return HardState(**fields) if fields is not None else HardState()
+        except TypeError as error:
+            raise CorruptData(f"the hard state in {self._path} is incomplete: {error}") from error
+
+    def base(self) -> Base | None:
+        """Of a log that was trimmed."""
+        return self._read_base(_BASE_ROW)
 
     # --- below -------------------------------------------------------------------------------
 
@@ -273,16 +283,6 @@ class LmdbLog:
 
     def _missing(self, index: int) -> CorruptData:
         return CorruptData(f"entry {index} is missing in {self._path}", hints=_WAY_OUT, index=index)
-
-    def _hard_state(self) -> HardState:
-        fields = self._read_row(_HARD_ROW)
-        try:
-            return HardState(**fields) if fields is not None else HardState()
-        except TypeError as error:
-            raise CorruptData(f"the hard state in {self._path} is incomplete: {error}") from error
-
-    def _base(self) -> Base | None:
-        return self._read_base(_BASE_ROW)
 
     def _read_base(self, name: bytes) -> Base | None:
         fields = self._read_row(name)

@@ -74,6 +74,11 @@ def place_copy(path: Path, directory: Path) -> None:
         os.close(descriptor)
 
 
+def index_of_state(path: Path) -> int:
+    """What the state in this file is as of; no process has it open. Raises CorruptData."""
+    return _header_of(path).applied_index
+
+
 def _header_of(path: Path) -> Header:
     with _opened(path, is_readonly=True) as (environment, meta), environment.begin() as txn:
         header, version = decode_header(txn.get(HEADER_KEY, db=meta))

@@ -6,73 +6,14 @@ from pathlib import Path
 import lmdb
 import pytest
 from cli_harness import Terminal
-from raft_builders import commands_record, genesis_record
+from data_dir_builders import all_files, apply_to, records_of, with_store, write_data_dir
 
 from replicante.data_check import Question, Verdict, check_data_dir
 from replicante.dir_lock import DirLock
 from replicante.errors import DataDirInUse, NotFound
-from replicante.ids import make_stamp
 from replicante.limits import MIB
-from replicante.raft.host import MachineHost
-from replicante.raft.log import Base, HardState, WriteSet
-from replicante.raft.log_store import LmdbLog, LogHeader
-from replicante.raft.membership import cluster_id_of
-from replicante.raft.records import CommandItem, OpenItem, encode_record
-from replicante.state.digest import row_hash
-from replicante.state.machine import ReplicatedState
-from replicante.storage.lmdb_store import LmdbStore, state_identity
-from replicante.testing.builders import envelope_bytes, kv_put
-
-IDENTITY = state_identity(cluster="test", peer_id="p1", incarnation="one")
-PUTS_COUNT = 6
-
-
-def records_of(*, last: bytes | None = None):
-    """Genesis, a session, puts; `last`: the bytes of one more command."""
-    records = [genesis_record(["p1"])]
-    records.append(commands_record(records[-1], OpenItem("p1", "one", 1), term=1))
-    session = make_stamp(records[-1].index, 0)
-    commands = [envelope_bytes(kv_put(f"k{i}", i)) for i in range(PUTS_COUNT)]
-    if last is not None:
-        commands.append(last)
-    for number, command in enumerate(commands, 1):
-        item = CommandItem(session, number, 0, command)
-        records.append(commands_record(records[-1], item, term=1))
-    return records
-
-
-def write_data_dir(path: Path, records, *, applied_count: int, cluster_id: str | None = None):
-    log = LmdbLog(path / "log", map_bytes=64 * MIB)
-    header = LogHeader(
-        cluster_name="test",
-        cluster_id=cluster_id_of(records[0].payload) if cluster_id is None else cluster_id,
-        peer_id="p1",
-        incarnation="one",
-        generation=0,
-        created_wall_ms=0,
-    )
-    log.write_header(header)
-    stored = tuple((record.index, encode_record(record)) for record in records)
-    hard = HardState(term=records[-1].term)
-    log.write(WriteSet(truncate_from=None, records=stored, hard=hard))
-    log.close()
-    with_store(path, lambda store: apply_to(store, records[:applied_count]))
-    return path
-
-
-def with_store(path: Path, work):
-    store = LmdbStore.open(path / "state", identity=IDENTITY, map_bytes=64 * MIB, row_hash=row_hash)
-    try:
-        work(store)
-        store.flush()
-    finally:
-        store.close()
-
-
-def apply_to(store: LmdbStore, records) -> None:
-    host = MachineHost(ReplicatedState(store))
-    for record in records:
-        host.apply(record)
+from replicante.raft.log import Base, WriteSet
+from replicante.raft.log_store import LmdbLog
 
 
 def verdicts(path: Path) -> dict[Question, Verdict]:
@@ -81,10 +22,6 @@ def verdicts(path: Path) -> dict[Question, Verdict]:
 
 def detail(path: Path, question: Question) -> str:
     return next(it.detail for it in check_data_dir(path) if it.question is question)
-
-
-def all_files(path: Path) -> dict[str, bytes]:
-    return {str(it): it.read_bytes() for it in sorted(path.rglob("data.mdb"))}
 
 
 def test_a_sound_directory_is_sound_in_every_question_and_stays_as_it_was(tmp_path):
