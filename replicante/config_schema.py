@@ -107,7 +107,7 @@ class _Kind:
 
 def _kind(key: str, hint: object) -> _Kind:
     if hint is int and key.endswith("_bytes"):
-        return _Kind(name="bytes", read=_bytes, read_text=_bytes_text)
+        return _Kind(name="bytes", read=_bytes, read_text=parse_bytes)
     if hint is int:
         return _Kind(name="number", read=_number, read_text=_number_text)
     if hint is str:
@@ -153,10 +153,10 @@ _UNITS_BYTES = {"": 1, "KiB": limits.KIB, "MiB": limits.MIB, "GiB": limits.GIB}
 
 
 def _bytes(value: object) -> int:
-    return _bytes_text(value) if isinstance(value, str) else _number(value)
+    return parse_bytes(value) if isinstance(value, str) else _number(value)
 
 
-def _bytes_text(text: str) -> int:
+def parse_bytes(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,18}) ?(KiB|MiB|GiB|)", text, re.ASCII)
     if match is None:
         raise ValueError('must be a number of bytes, or as "512MiB" (KiB, MiB or GiB)')

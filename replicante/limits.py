@@ -320,6 +320,12 @@ EVENTS_KEPT_BYTES_DEFAULT = 8 * GIB
 """As the count, by encoded size."""
 EVENTS_KEPT_MS_DEFAULT = 30 * 24 * 3_600 * 1_000
 """As the count, by age: thirty days."""
+EVENTS_KEPT_COUNT_MIN = 1_000
+"""What people may set, and the two below: a reader that reads must not fall out of the log."""
+EVENTS_KEPT_BYTES_MIN = 1 * MIB
+"""As the count, by encoded size."""
+EVENTS_KEPT_MS_MIN = 60_000
+"""As the count, by age."""
 EVENT_FILTER_CODES_MAX = 32
 """Code prefixes of one reader: each event is compared with all of them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from replicante import limits
 from replicante.api.waits import Waits
-from replicante.state import queries
+from replicante.state import lease_queries
 from replicante.storage.kv import View
 
 
@@ -17,4 +17,4 @@ class LeaseWaits(Waits):
         return limits.LEASE_WAITERS_MAX
 
     def free_count(self, view: View, name: str) -> int:
-        return 0 if queries.lease_get(view, name) is not None else 1
+        return 0 if lease_queries.lease_get(view, name) is not None else 1

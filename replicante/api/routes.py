@@ -18,6 +18,7 @@ from replicante.api import (
     routes_queue_admin,
     routes_queues,
     routes_requests,
+    routes_retention,
     routes_status,
     routes_txn,
 )
@@ -36,6 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_actions.ROUTES,
     *routes_events.ROUTES,
     *routes_consumers.ROUTES,
+    *routes_retention.ROUTES,
     *routes_requests.ROUTES,
     *routes_status.ROUTES,
     *routes_members.ROUTES,

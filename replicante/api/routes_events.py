@@ -1,4 +1,4 @@
-"""GET /events: a page, a long poll, or a stream for as long as the reader reads."""
+"""GET /events: a page, either way, a long poll, or a stream for as long as the reader reads."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ _RESYNC = (
     "then follow from there with after=index:N, N being that index: nothing is missed",
     "or accept the loss and go on from the floor",
 )
+_BACKWARDS = "Backwards (before) there are pages only, without after, wait and Last-Event-ID."
 
 
 async def get_events(ctx: Context, call: Call) -> Reply | web.StreamResponse:
@@ -44,6 +45,8 @@ async def get_events(ctx: Context, call: Call) -> Reply | web.StreamResponse:
     )
     where = _filter(call)
     limit = q.page_limit(call.query, headers.Q_LIMIT)
+    if headers.Q_BEFORE in call.query:
+        return await _page_back(ctx, call, options, where=where, limit=limit)
     await reach(ctx, options)
     after = _after(ctx, call)
     try:
@@ -53,6 +56,31 @@ async def get_events(ctx: Context, call: Call) -> Reply | web.StreamResponse:
         return await stream(ctx, call, StreamOrder(after=after, where=where, items_max=items_max))
     except errors.HistoryGone as exc:
         raise _gone(exc) from exc
+
+
+async def _page_back(
+    ctx: Context, call: Call, options: ReadOptions, *, where: EventFilter, limit: int
+) -> Reply:
+    """Newest first."""
+    foreign = [name for name in (headers.Q_AFTER, headers.Q_WAIT) if name in call.query]
+    if foreign or call.header(headers.LAST_EVENT_ID) or call.media not in PLAIN:
+        raise errors.Invalid(_BACKWARDS, path=f"?{headers.Q_BEFORE}")
+    text = call.query[headers.Q_BEFORE]
+    is_end = text == headers.BEFORE_END
+    before = STAMP_MAX if is_end else q.stamp(text, path=f"?{headers.Q_BEFORE}")
+
+    def look(view: View) -> queries.EventsPage:
+        return queries.events_before(view, before, limit=limit, where=where)
+
+    try:
+        return _reply(await read_with(ctx, options, look), call)
+    except errors.HistoryGone as exc:
+        raise errors.HistoryGone(
+            f"What came before {format_stamp(before)} was removed: all events that are kept come "
+            f"after {exc.details['floor']}.",
+            hints=("what is kept, newest first: before=end",),
+            **exc.details,
+        ) from exc
 
 
 async def _page(
@@ -186,6 +214,11 @@ ROUTES = (
                 name=headers.Q_AFTER,
                 meaning="Only events with a greater id; `head`: only new ones; `index:N`: only "
                 "those of entries after N. Default: all that are kept.",
+            ),
+            Parameter(
+                name=headers.Q_BEFORE,
+                meaning="Instead of after: events with a lower id, newest first; `end`: from the "
+                "newest on. Pages only; next = floor says that this was all.",
             ),
             Parameter(
                 name=headers.Q_LIMIT,

@@ -14,14 +14,14 @@ from replicante.api.routing import Access, Method, Parameter, Route
 from replicante.api.writes import Prepared, Written, carry_out, lease_token, prepare, write
 from replicante.ids import format_stamp
 from replicante.model.codec import encode_value, load_value
-from replicante.state import queries
+from replicante.state import lease_queries, queries
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,
     LeaseRelease,
     LeaseRenew,
 )
-from replicante.state.queries import LeaseRecord
+from replicante.state.lease_queries import LeaseRecord
 from replicante.wire import headers, paths
 from replicante.wire.durations import format_duration_ms, parse_duration_ms
 from replicante.wire.leases import (
@@ -116,7 +116,7 @@ async def force_release(ctx: Context, call: Call) -> Reply:
 
 async def get_lease(ctx: Context, call: Call) -> Reply:
     name = call.name("name")
-    seen = await read(ctx, call, lambda view: (queries.lease_get(view, name), _now_ms(ctx)))
+    seen = await read(ctx, call, lambda view: (lease_queries.lease_get(view, name), _now_ms(ctx)))
     record, now_ms = seen.value
     if record is None:
         raise errors.NotFound(f"Nobody holds the lease {name!r}.", index=seen.index)
@@ -130,7 +130,7 @@ async def list_leases(ctx: Context, call: Call) -> Reply:
     seen = await read(
         ctx,
         call,
-        lambda view: queries.lease_list(
+        lambda view: lease_queries.lease_list(
             view, prefix=prefix, after=None if after is None else after[0], limit=limit
         ),
     )
@@ -181,7 +181,7 @@ def _held(ctx: Context, name: str, refusal: errors.LeaseHeld) -> errors.LeaseHel
     """With who holds it. A holder that has left since is no longer known."""
     details = {k: v for k, v in refusal.details.items() if k not in ("token", "left_ms")}
     with ctx.state.view() as view:
-        record = queries.lease_get(view, name)
+        record = lease_queries.lease_get(view, name)
     if record is not None:
         item = _item(record, _now_ms(ctx))
         details |= {"owner": item.owner, "token": item.token, "expires_in": item.expires_in}
@@ -204,7 +204,7 @@ def _granted(ctx: Context, written: Written[int], name: str, *, duration_ms: int
 def _left_ms(ctx: Context, name: str, *, token: int) -> int:
     """0 when the grant is over."""
     with ctx.state.view() as view:
-        record = queries.lease_get(view, name)
+        record = lease_queries.lease_get(view, name)
     if record is None or record.token != token:
         return 0
     return min(record.duration_ms, max(0, record.deadline_ms - _now_ms(ctx)))

@@ -23,6 +23,7 @@ from replicante.state.commands import (
     KvDelete,
     KvGet,
     KvTxn,
+    SetEventRetention,
 )
 from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.envelope import Envelope, admit
@@ -247,6 +248,7 @@ def _check_room(ctx: Context, command: Command) -> None:
 
 
 _TAKES_NO_ROOM = (
+    SetEventRetention,
     PutConsumer,
     DeleteConsumer,
     KvDelete,

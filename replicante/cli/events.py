@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -13,13 +12,14 @@ from replicante import limits
 from replicante.cli import render
 from replicante.cli.common import Target, client_options, example
 from replicante.cli.consumers import consumer
+from replicante.cli.event_options import event_line, filter_options
 from replicante.cli.render import Output
+from replicante.cli.retention import retention
 from replicante.client import STALE, Client, EventFilter, Read
-from replicante.ids import format_stamp, make_stamp, parse_stamp, stamp_index
-from replicante.wire.events import Event
+from replicante.wire.events import Event, EventsPage
 
-PAYLOAD_WIDTH_MAX = 60
-LOOK_BACK_ENTRIES_MAX = 1 << 20
+LOOK_BACK_PAGES_MAX = 2_000
+"""Where `tail` with a filter that little passes stops to look back: a million events."""
 
 
 @click.group(epilog=example("replicante events tail -f"))
@@ -28,6 +28,7 @@ def events() -> None:
 
 
 events.add_command(consumer)
+events.add_command(retention)
 
 
 @events.command(
@@ -47,20 +48,14 @@ events.add_command(consumer)
     help="Begin with so many of the newest events.",
 )
 @click.option("--after", metavar="ID", help="Begin after this event instead; 0 is the beginning.")
-@click.option("--code", metavar="PREFIX", help="Only events whose code starts with this.")
-@click.option("--ns", metavar="NAME", help="Only events of this namespace.")
-@click.option("--cluster", metavar="NAME", help="Only events of this cluster.")
-@click.option("--key", metavar="PREFIX", help="Only events whose key starts with this.")
+@filter_options
 @client_options
 def tail(
     *,
     follow: bool,
     last: int,
     after: str | None,
-    code: str | None,
-    ns: str | None,
-    cluster: str | None,
-    key: str | None,
+    wanted: EventFilter,
     target: Target,
 ) -> None:
     """Print events, oldest first, one a line.
@@ -69,7 +64,7 @@ def tail(
     without a duplicate. With -o json every line is an object, with -o yaml every event a document.
     """
     log = _Log(
-        wanted=EventFilter(code=code, ns=ns, cluster=cluster, key=key),
+        wanted=wanted,
         read=replace(STALE, timeout_ms=target.timeout_ms),
     )
 
@@ -92,15 +87,57 @@ def tail(
     target.run(work)
 
 
-def event_line(event: Event, output: Output) -> str:
-    if output is Output.JSON:
-        return render.json_line(event)
-    if output is Output.YAML:
-        return "---\n" + render.yaml_text(event)
-    place = "/".join(part for part in (event.ns, event.cluster) if part)
-    words = [event.time, event.id, event.code, place, event.key or ""]
-    payload = render.cut(render.json_line(event.payload), width_max=PAYLOAD_WIDTH_MAX)
-    return render.GAP[1:].join(render.shown(word) for word in [*words, payload] if word)
+@events.command(
+    "list",
+    epilog=example(
+        "replicante events list --code KV_ -n 50",
+        "replicante events list --before 0000000000001245184",
+    ),
+)
+@click.option("--before", metavar="ID", help="Only events before this one.")
+@click.option("--after", metavar="ID", help="Only events after this one, oldest first.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1, max=limits.PAGE_ITEMS_MAX),
+    default=20,
+    show_default=True,
+    help="Items of a page.",
+)
+@filter_options
+@client_options
+def list_(
+    *,
+    before: str | None,
+    after: str | None,
+    limit: int,
+    wanted: EventFilter,
+    target: Target,
+) -> None:
+    """Print one page of events, newest first, and how to get the next.
+
+    With a filter a page may hold fewer than asked for, and still have a next one. With -o json the
+    page as the API gives it: `next` is the --before (or --after) of the page that follows.
+    """
+    if before is not None and after is not None:
+        raise click.UsageError("Give --before or --after, not both: a page goes one way.")
+    read = replace(STALE, timeout_ms=target.timeout_ms)
+
+    async def ask(client: Client) -> EventsPage:
+        if after is not None:
+            return await client.events.page(after=after, limit=limit, wanted=wanted, read=read)
+        return await client.events.page_back(before=before, limit=limit, wanted=wanted, read=read)
+
+    page = target.run(ask)
+    if target.output is not Output.TABLE:
+        click.echo(render.document(page, target.output))
+        return
+    for event in page.items:
+        click.echo(event_line(event, target.output))
+    if after is not None:
+        click.echo(f"newer: --after {page.next}", err=True)
+    elif page.next > page.floor:
+        click.echo(f"older: --before {page.next}", err=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,24 +148,23 @@ class _Log:
     read: Read
 
     async def newest(self, client: Client, count: int) -> tuple[list[Event], str]:
-        """At most `count`, and where to go on after them.
-
-        Ids are stamps of log entries, so how far to look back is a guess, enlarged until it was
-        enough, until everything was seen, or until it would take too long.
-        """
-        edge = await client.events.page(limit=1, read=self.read)
-        if count == 0:
-            return [], edge.head
-        newest = stamp_index(parse_stamp(edge.head) or 0)
-        entries_count = max(64, 2 * count)
-        while True:
-            after = max(edge.floor, format_stamp(make_stamp(max(0, newest - entries_count), 0)))
-            found: deque[Event] = deque(maxlen=count)
-            position = await self.each(client, after, edge.head, found.append)
-            is_enough = len(found) == count or entries_count >= LOOK_BACK_ENTRIES_MAX
-            if is_enough or after == edge.floor:
-                return list(found), position
-            entries_count *= 8
+        """At most `count`, oldest first, and where to go on after them."""
+        found: list[Event] = []
+        before, head = None, None
+        for _ in range(LOOK_BACK_PAGES_MAX):
+            page = await client.events.page_back(
+                before=before,
+                limit=min(max(1, count - len(found)), limits.PAGE_ITEMS_MAX),
+                wanted=self.wanted,
+                read=self.read,
+            )
+            head = head or page.head
+            found += page.items
+            if len(found) >= count or page.next <= page.floor:
+                break
+            before = page.next
+        assert head is not None, "at least one page was read"
+        return found[:count][::-1], head
 
     async def each(
         self, client: Client, after: str, head: str, take: Callable[[Event], None]

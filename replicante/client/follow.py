@@ -198,15 +198,19 @@ class Follow:
         return _Lost(failure.error.message)
 
     def _query(self) -> list[tuple[str, str]]:
-        wanted = self._wanted
-        found = {
-            names.Q_AFTER: self._after,
-            names.Q_CODE: wanted.code,
-            names.Q_NS: wanted.ns,
-            names.Q_CLUSTER: wanted.cluster,
-            names.Q_KEY: wanted.key,
-        }
-        return [(name, value) for name, value in found.items() if value is not None]
+        place = [] if self._after is None else [(names.Q_AFTER, self._after)]
+        return [*place, *filter_query(self._wanted)]
 
     def _note(self, kind: NoteKind, endpoint: str, detail: str) -> None:
         self._calls.observe(Note(kind=kind, endpoint=endpoint, detail=detail))
+
+
+def filter_query(wanted: EventFilter) -> list[tuple[str, str]]:
+    """The parameters that say which events are wanted."""
+    found = {
+        names.Q_CODE: wanted.code,
+        names.Q_NS: wanted.ns,
+        names.Q_CLUSTER: wanted.cluster,
+        names.Q_KEY: wanted.key,
+    }
+    return [(name, value) for name, value in found.items() if value is not None]

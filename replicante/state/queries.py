@@ -6,6 +6,8 @@ bounded number of rows. Values come as canonical bytes: `model.codec.load_value`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from replicante.errors import HistoryGone
@@ -42,26 +44,6 @@ class KvPage(msgspec.Struct, frozen=True, kw_only=True):
     """`after` of the next page; None when this was the last."""
 
 
-class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One lease that is held."""
-
-    name: str
-    token: Stamp
-    owner: bytes
-    """Canonical bytes of a map."""
-    duration_ms: int
-    deadline_ms: int
-    """Cluster time at which it ends when it is not renewed."""
-    acquired_ms: int
-
-
-class LeasePage(msgspec.Struct, frozen=True, kw_only=True):
-    items: tuple[LeaseRecord, ...]
-    """By name, in byte order."""
-    next: str | None
-    """`after` of the next page; None when this was the last."""
-
-
 class ObjectPage(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[StoredObject, ...]
     next: tuple[str, ...] | None
@@ -86,7 +68,7 @@ class EventsEdge(msgspec.Struct, frozen=True, kw_only=True):
 class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Event, ...]
     next: Stamp
-    """`after` of the next page; it passes over events that the filter left out."""
+    """`after` (or `before`) of the next page; it passes over events that the filter left out."""
     is_more: bool
     """True: the page ended at one of its bounds, ask again at once. False: that was all."""
     floor: Stamp
@@ -156,42 +138,9 @@ def kv_range(
     return KvPage(items=tuple(items), next=None)
 
 
-def lease_get(reader: Reader, name: str) -> LeaseRecord | None:
-    """None when nobody holds it."""
-    if not _fits(name):
-        return None
-    row = leases.held(reader, name, clock_ms=counters(reader).clock_ms)
-    return None if row is None else _lease_record(name, row)
-
-
-def lease_list(
-    reader: Reader, *, prefix: str = "", after: str | None = None, limit: int = PAGE_ITEMS_DEFAULT
-) -> LeasePage:
-    """Leases that are held, whose name begins with `prefix` and is greater than `after`. A page
-    looks at `limit` rows, so it may hold fewer, and still have a next one."""
-    assert 1 <= limit <= PAGE_ITEMS_MAX
-    if not _fits(prefix) or not _fits(after or ""):
-        return LeasePage(items=(), next=None)
-    start, end = prefix_range(tables.LEASES + prefix.encode())
-    if after is not None:
-        start = max(start, tables.lease_key(after) + b"\x00")
-    clock_ms = counters(reader).clock_ms
-    items: list[LeaseRecord] = []
-    place = ""
-    if start < end:
-        for count, (key, raw) in enumerate(reader.scan(start, end)):
-            if count == limit:
-                return LeasePage(items=tuple(items), next=place)
-            (place,) = decode_key(key, str)
-            row = tables.read_lease_row(raw)
-            if row.deadline_ms > clock_ms:
-                items.append(_lease_record(place, row))
-    return LeasePage(items=tuple(items), next=None)
-
-
 def object_get(reader: Reader, kind: ObjectKind, scope: tuple[str, ...]) -> StoredObject | None:
     """scope: names; ones that admission would refuse name nothing."""
-    if not _fits(*scope):
+    if not fits(*scope):
         return None
     row = reader.get(tables.object_key(kind, scope))
     return None if row is None else tables.stored_object(kind, scope, row)
@@ -211,7 +160,7 @@ def object_list(
     `within` and is greater than `after`, and that the selector chooses. Bounds as kv_range; what
     the selector left out counts, so a page may hold fewer, and still have a next one."""
     assert 1 <= limit <= PAGE_ITEMS_MAX
-    if not _fits(*within) or not _fits(*(after or ())):
+    if not fits(*within) or not fits(*(after or ())):
         return ObjectPage(items=(), next=None)
     shape = (str,) * len(SCOPE_NAMES[kind])
     start, end = prefix_range(encode_prefix(tables.OBJECT_TABLES[kind], *within))
@@ -251,20 +200,48 @@ def events_after(
     edge = events_edge(reader)
     if after < edge.floor:
         raise HistoryGone(floor=format_stamp(edge.floor), head=format_stamp(edge.head))
-    items: list[Event] = []
-    place, size, is_more = after, 0, False
     start, end = tables.event_key(after + 1), prefix_range(tables.EVENTS)[1]
-    for scanned, (_, row) in enumerate(reader.scan(start, end)):
-        size += len(row)
-        if len(items) == limit or scanned == scan_max or (items and size > bytes_max):
-            is_more = True
-            break
-        event = read_event(row)
-        place = event.id
-        if where is None or where.passes(event):
-            items.append(event)
+    rows = reader.scan(start, end)
+    found = _read_events(rows, limit=limit, where=where, scan_max=scan_max, bytes_max=bytes_max)
+    place = after if found.last is None else found.last
     return EventsPage(
-        items=tuple(items), next=Stamp(place), is_more=is_more, floor=edge.floor, head=edge.head
+        items=found.items,
+        next=Stamp(place),
+        is_more=found.is_more,
+        floor=edge.floor,
+        head=edge.head,
+    )
+
+
+def events_before(
+    reader: Reader,
+    before: int,
+    *,
+    limit: int = PAGE_ITEMS_DEFAULT,
+    where: EventFilter | None = None,
+    scan_max: int = EVENT_SCAN_ITEMS_MAX,
+    bytes_max: int = PAGE_BYTES_MAX,
+) -> EventsPage:
+    """Events with an id lower than `before`, newest first, that pass the filter.
+
+    before: any stamp; beyond the head begins with the newest.  `next` is the `before` of the page
+    that follows; it is the floor when that was all that is kept.  At most scan_max events are
+    looked at.  Raises HistoryGone for a place below the floor: what came before it was removed,
+    perhaps since it was given.
+    """
+    assert 1 <= limit <= PAGE_ITEMS_MAX and scan_max > 0
+    edge = events_edge(reader)
+    if before < edge.floor:
+        raise HistoryGone(floor=format_stamp(edge.floor), head=format_stamp(edge.head))
+    rows = reader.scan(tables.EVENTS, tables.event_key(before), is_reversed=True)
+    found = _read_events(rows, limit=limit, where=where, scan_max=scan_max, bytes_max=bytes_max)
+    place = found.last if found.is_more and found.last is not None else edge.floor
+    return EventsPage(
+        items=found.items,
+        next=Stamp(place),
+        is_more=found.is_more,
+        floor=edge.floor,
+        head=edge.head,
     )
 
 
@@ -279,7 +256,7 @@ def events_edge(reader: Reader) -> EventsEdge:
 
 def request_outcome(reader: Reader, idempotency_key: str) -> RequestRecord | None:
     """What became of a request; None: it was never applied, or its outcome is forgotten."""
-    if not _fits(idempotency_key):
+    if not fits(idempotency_key):
         return None
     row = reader.get(tables.request_key(idempotency_key))
     return None if row is None else tables.read_request_row(row)
@@ -305,6 +282,36 @@ def counters(reader: Reader) -> Counters:
     return Counters.from_row(reader.get(tables.COUNTERS_KEY))
 
 
+class _Read(msgspec.Struct, frozen=True, kw_only=True):
+    """last: id of the last event that was looked at. is_more: a bound ended it."""
+
+    items: tuple[Event, ...]
+    last: int | None
+    is_more: bool
+
+
+def _read_events(
+    rows: Iterator[tuple[bytes, bytes]],
+    *,
+    limit: int,
+    where: EventFilter | None,
+    scan_max: int,
+    bytes_max: int,
+) -> _Read:
+    items: list[Event] = []
+    last, size, is_more = None, 0, False
+    for scanned, (_, row) in enumerate(rows):
+        size += len(row)
+        if len(items) == limit or scanned == scan_max or (items and size > bytes_max):
+            is_more = True
+            break
+        event = read_event(row)
+        last = event.id
+        if where is None or where.passes(event):
+            items.append(event)
+    return _Read(items=tuple(items), last=last, is_more=is_more)
+
+
 def _edge(now: Counters) -> EventsEdge:
     return EventsEdge(
         floor=Stamp(now.events_floor),
@@ -316,7 +323,7 @@ def _edge(now: Counters) -> EventsEdge:
     )
 
 
-def _fits(*names: str) -> bool:
+def fits(*names: str) -> bool:
     """Whether admission would let the names into a row key."""
     return encoded_key_bytes(*names) <= tables.OBJECT_KEY_BYTES_MAX
 
@@ -328,15 +335,4 @@ def _kv_record(key: bytes, row: bytes) -> KvRecord:
         value=tables.kv_value(row),
         revision=Stamp(tables.kv_revision(row)),
         lease=None if lease is None else Stamp(lease),
-    )
-
-
-def _lease_record(name: str, row: tables.LeaseRow) -> LeaseRecord:
-    return LeaseRecord(
-        name=name,
-        token=Stamp(row.token),
-        owner=row.owner,
-        duration_ms=row.duration_ms,
-        deadline_ms=row.deadline_ms,
-        acquired_ms=row.acquired_ms,
     )

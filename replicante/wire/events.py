@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from replicante.wire.values import Answer, Json
+from replicante.wire.values import Answer, Json, Request
 
 
 class Event(Answer, frozen=True, kw_only=True):
@@ -25,7 +25,8 @@ class Event(Answer, frozen=True, kw_only=True):
 
 
 class EventsPage(Answer, frozen=True, kw_only=True):
-    """next: what to send as `after` to go on; it advances over events that the filter left out.
+    """next: what to send as `after`, or as `before` when that was asked, to go on; it advances over
+    events that the filter left out. Backwards, next = floor says that this was all that is kept.
     floor: the lowest `after` that is answered: everything later is kept. head: newest event that
     this peer has applied."""
 
@@ -67,3 +68,35 @@ class StreamEnd(Answer, frozen=True, kw_only=True):
     detail: str
     after: str
     floor: str | None = None
+
+
+class RetentionBody(Request, frozen=True, kw_only=True):
+    """How much of the log is kept: so many events, so many bytes, of such an age (`30d`) by the
+    cluster clock. Each bound on its own removes the oldest."""
+
+    count: int
+    bytes: int
+    age: str
+
+
+class Retention(Answer, frozen=True, kw_only=True):
+    """The bounds, and what is kept now. held_by: the consumer that keeps more than the bounds
+    allow from being removed, because it has not read it."""
+
+    count: int
+    bytes: int
+    age: str
+    kept_count: int
+    kept_bytes: int
+    floor: str
+    head: str
+    held_by: str | None
+
+
+class RetentionSet(Answer, frozen=True, kw_only=True):
+    """revision: stamp of the write."""
+
+    count: int
+    bytes: int
+    age: str
+    revision: str

@@ -6,6 +6,7 @@ import pytest
 from api_harness import running, until
 from stream_reader import NDJSON, OPEN, SSE
 
+from replicante import limits
 from replicante.api.event_lines import rfc3339
 from replicante.ids import format_stamp
 from replicante.state.commands import SetEventRetention
@@ -46,6 +47,63 @@ async def test_pages_follow_each_other_without_gap_or_duplicate():
             seqs += [event["seq"] for event in page["items"]]
             after = f"&after={page['next']}"
         assert seqs == list(range(1, 26))
+
+
+async def test_pages_backwards_are_the_log_from_its_end():
+    async with running() as api:
+        for i in range(25):
+            api.peer.do(kv_put(f"k{i}", i))
+        seqs, before = [], "end"
+        while True:
+            page = (await api.get(f"/events?limit=10&before={before}")).json
+            seqs += [event["seq"] for event in page["items"]]
+            before = page["next"]
+            if before == page["floor"]:
+                break
+            assert before == page["items"][-1]["id"]
+        assert seqs == list(range(25, 0, -1))
+        assert (await api.get(f"/events?before={before}")).json["items"] == []
+
+
+async def test_a_page_backwards_passes_over_what_the_filter_leaves_out():
+    async with running() as api:
+        for i in range(limits.EVENT_SCAN_ITEMS_MAX + 20):
+            api.peer.do(kv_put("rare" if i == 5 else "often", i))
+        page = (await api.get("/events?before=end&key=rare")).json
+        assert page["items"] == []
+        assert page["next"] > page["floor"]
+        page = (await api.get(f"/events?before={page['next']}&key=rare")).json
+        assert [event["seq"] for event in page["items"]] == [6]
+        assert page["next"] == page["floor"]
+
+
+async def test_a_place_that_fell_below_the_floor_is_told_so_backwards_too():
+    async with running() as api:
+        for i in range(20):
+            api.peer.do(kv_put(f"k{i}", i))
+        third = (await api.get("/events?limit=3")).json["items"][-1]["id"]
+        api.peer.do(SetEventRetention(count_max=5, bytes_max=1 << 30, age_ms_max=1 << 40))
+        body = (await api.get(f"/events?before={third}")).problem("history_gone", 410)
+        assert body["details"]["floor"] > third
+        assert body["hints"]
+        page = (await api.get("/events?before=end&limit=100")).json
+        assert page["next"] == page["floor"] == body["details"]["floor"]
+        assert page["items"][-1]["id"] > page["floor"]
+
+
+@pytest.mark.parametrize("also", ["&after=0", "&wait=1s", "&before=x"])
+async def test_backwards_is_asked_for_alone(also):
+    async with running() as api:
+        query = "before=end" + also if "before" not in also else also[1:]
+        body = (await api.get(f"/events?{query}")).problem("invalid", 400)
+        assert body["path"] == "?before"
+
+
+@pytest.mark.parametrize("headers", [{"Accept": SSE}, {"Accept": NDJSON}, {"Last-Event-ID": "1"}])
+async def test_no_stream_goes_backwards(headers):
+    async with running() as api:
+        answer = await api.get("/events?before=end", headers=headers)
+        assert answer.problem("invalid", 400)["path"] == "?before"
 
 
 @pytest.mark.parametrize(

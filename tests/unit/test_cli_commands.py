@@ -174,6 +174,31 @@ def test_events_are_tailed_from_the_end_from_an_id_and_by_filter(terminal):
     assert len(documents) == 2
 
 
+def test_events_are_listed_newest_first_and_page_by_page(terminal):
+    for number in range(7):
+        terminal.run("kv", "put", f"k/{number}", str(number))
+    first = terminal.run("events", "list", "--code", "KV_", "-n", "5")
+    assert [line.split("k/")[1][0] for line in first.out.splitlines()] == list("65432")
+    assert first.err.startswith("older: --before ")
+    before = first.err.split()[-1]
+    second = terminal.run("events", "list", "--code", "KV_", "-n", "5", "--before", before)
+    assert [line.split("k/")[1][0] for line in second.out.splitlines()] == list("10")
+    assert second.err == ""
+    page = json.loads(terminal.run("events", "list", "--after", "0", "-o", "json").out)
+    assert [event["seq"] for event in page["items"]] == list(range(1, len(page["items"]) + 1))
+    assert terminal.run("events", "list", "--after", "0", "--before", "9").code == 2
+
+
+def test_the_retention_of_events_is_shown_and_changed_in_part(terminal):
+    assert "age       30d" in terminal.run("events", "retention", "get").out
+    done = terminal.run("events", "retention", "set", "--bytes", "512MiB", "-o", "json")
+    changed = json.loads(done.out)
+    assert (changed["bytes"], changed["age"]) == (512 << 20, "30d")
+    assert terminal.run("events", "retention", "set").code == 2
+    assert terminal.run("events", "retention", "set", "--bytes", "much").code == 2
+    assert terminal.run("events", "retention", "set", "--count", "3").code == 2
+
+
 def test_status_of_the_cluster_and_of_its_peers(terminal):
     terminal.run("kv", "put", "a", "1")
     assert "leader" in terminal.run("status").out

@@ -146,6 +146,35 @@ def test_a_filtered_page_is_bounded_by_what_it_looks_at():
     assert looked == 3
 
 
+@given(
+    st.integers(0, 12),
+    st.integers(1, 13),
+    st.integers(1, 13),
+    st.integers(1, 3_000),
+    st.sampled_from([EventFilter(), EventFilter(key_prefix="k1"), EventFilter(codes=("NO",))]),
+)
+def test_backwards_is_forwards_reversed_however_it_is_cut(kept, limit, scan_max, bytes_max, where):
+    state = CheckedState()
+    put_many(state, 12)
+    state.do(SetEventRetention(kept, BYTES, AGE))
+    edge = queries.events_edge(state.store)
+    wanted = queries.events_after(state.store, edge.floor, limit=1_000, where=where).items
+    found, before, is_more = [], edge.head + 1, True
+    while is_more:
+        page = queries.events_before(
+            state.store, before, limit=limit, where=where, scan_max=scan_max, bytes_max=bytes_max
+        )
+        assert edge.floor <= page.next < before
+        found += page.items
+        before, is_more = page.next, page.is_more
+    assert before == edge.floor
+    assert tuple(reversed(found)) == wanted
+    assert queries.events_before(state.store, edge.floor).items == ()
+    if edge.floor:
+        with pytest.raises(HistoryGone):
+            queries.events_before(state.store, edge.floor - 1)
+
+
 def test_a_page_is_bounded_by_size_but_holds_one():
     state = CheckedState()
     put_many(state, 3)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicante.model.codec import encode_value, load_value
-from replicante.state import invariants, queries, sweeps
+from replicante.state import invariants, lease_queries, queries, sweeps
 from replicante.state.commands import KvDelete, KvGet, KvPut, KvTxn
 from replicante.state.comparisons import Compare, CompareKind
 from replicante.state.digest import row_hash
@@ -207,7 +207,9 @@ class Walk:
 
     def compare(self):
         store = self.state.store
-        found = {one.name: (one.token, one.deadline_ms) for one in queries.lease_list(store).items}
+        found = {
+            one.name: (one.token, one.deadline_ms) for one in lease_queries.lease_list(store).items
+        }
         assert found == {name: (one.token, one.ends_ms) for name, one in self.model.leases.items()}
         records = {
             one.key.decode(): (load_value(one.value), one.lease)

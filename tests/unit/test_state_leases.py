@@ -4,7 +4,7 @@ import pytest
 
 from replicante.ids import format_stamp
 from replicante.model.codec import encode_value
-from replicante.state import invariants, queries, sweeps, tables
+from replicante.state import invariants, lease_queries, queries, sweeps, tables
 from replicante.state.commands import Batch, KvPut
 from replicante.state.expect import Expect
 from replicante.state.lease_commands import (
@@ -45,7 +45,7 @@ def granted(state, **fields):
 def test_a_grant_gives_a_token_and_an_event():
     state = CheckedState()
     token = granted(state)
-    found = queries.lease_get(state.store, "l")
+    found = lease_queries.lease_get(state.store, "l")
     assert (found.token, found.owner, found.duration_ms) == (token, OWNER, S10)
     assert found.deadline_ms == state.clock_ms + S10
     (event,) = events_of(state)
@@ -80,7 +80,7 @@ def test_a_released_lease_is_free():
     state = CheckedState()
     token = granted(state)
     assert state.do(LeaseRelease("l", token)).is_removed
-    assert queries.lease_get(state.store, "l") is None
+    assert lease_queries.lease_get(state.store, "l") is None
     assert granted(state) > token
     assert codes_of(state) == ["LEASE_ACQUIRED", "LEASE_RELEASED", "LEASE_ACQUIRED"]
 
@@ -102,7 +102,7 @@ def test_a_renewal_keeps_the_token_and_begins_anew():
     assert isinstance(state.do(LeaseRenew("l", token)), Applied)
     state.advance(9_999)
     assert isinstance(state.do(LeaseRenew("l", token, 2_000)), Applied)
-    found = queries.lease_get(state.store, "l")
+    found = lease_queries.lease_get(state.store, "l")
     assert (found.token, found.duration_ms) == (token, 2_000)
     assert found.deadline_ms == state.clock_ms + 2_000
     assert codes_of(state) == ["LEASE_ACQUIRED"]
@@ -113,10 +113,10 @@ def test_a_lease_runs_out_exactly_at_its_deadline():
     token = granted(state)
     state.advance(S10 - 1)
     state.tick()
-    assert queries.lease_get(state.store, "l").token == token
+    assert lease_queries.lease_get(state.store, "l").token == token
     state.advance(1)
     state.tick()
-    assert queries.lease_get(state.store, "l") is None
+    assert lease_queries.lease_get(state.store, "l") is None
     last = events_of(state)[-1]
     assert (last.code, last.key, last.cause) == ("LEASE_EXPIRED", "l", None)
     assert last.payload_value()["token"] == format_stamp(token)
@@ -131,10 +131,10 @@ def test_what_ran_out_is_over_for_every_command_though_it_was_not_swept(monkeypa
     stale = Rejected(RejectCode.STALE_TOKEN, {"held": None})
     # Each entry sweeps one; the later ones are over all the same.
     assert state.do(LeaseRenew("d", tokens["d"])) == stale
-    assert queries.lease_get(state.store, "d") is None
+    assert lease_queries.lease_get(state.store, "d") is None
     assert queries.kv_get(state.store, b"k") is None
     assert queries.kv_range(state.store).items == ()
-    assert queries.lease_list(state.store).items == ()
+    assert lease_queries.lease_list(state.store).items == ()
     assert state.do(kv_delete("k")) == Rejected(RejectCode.NOT_FOUND)
     assert state.do(bound("x", tokens["d"])) == stale
 
@@ -319,14 +319,14 @@ def test_leases_are_listed_by_name_in_pages():
     state = CheckedState()
     for name in ("b", "a/2", "a/1", "c"):
         granted(state, name=name)
-    page = queries.lease_list(state.store, limit=3)
+    page = lease_queries.lease_list(state.store, limit=3)
     assert ([one.name for one in page.items], page.next) == (["a/1", "a/2", "b"], "b")
-    page = queries.lease_list(state.store, after=page.next, limit=3)
+    page = lease_queries.lease_list(state.store, after=page.next, limit=3)
     assert ([one.name for one in page.items], page.next) == (["c"], None)
-    found = queries.lease_list(state.store, prefix="a/").items
+    found = lease_queries.lease_list(state.store, prefix="a/").items
     assert [one.name for one in found] == ["a/1", "a/2"]
-    assert queries.lease_list(state.store, prefix="x" * 600).items == ()
-    assert queries.lease_get(state.store, "x" * 600) is None
+    assert lease_queries.lease_list(state.store, prefix="x" * 600).items == ()
+    assert lease_queries.lease_get(state.store, "x" * 600) is None
 
 
 def test_a_repeated_acquire_gives_the_same_token():
