@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import csv
 import json
+import re
 import secrets
-import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from jlike import canary, doctor, judge, report, runner
+from jlike import campaign, canary, doctor, judge, replay, report, runner
+from jlike import store as stores
 from jlike.history import BrokenHistory
 from jlike.nemesis import KINDS
 from jlike.runner import HarnessBroken, Options, verdict_of
@@ -26,9 +27,7 @@ HARNESS_BROKE = 3
 STORE = "store"
 DEFAULT_WORKLOADS = "register,queue,events"
 DEFAULT_NEMESES = "partition,kill,pause"
-SUMMARY_COLUMNS = [
-    *("workloads", "nemeses", "peers", "seconds", "clients", "rate", "seed", "verdict", "reason")
-]
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "": 1}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,23 +42,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: no verdict", file=sys.stderr)
         return HARNESS_BROKE
+    except Exception:  # noqa: BLE001 - Python's own exit code would read as "invalid"
+        traceback.print_exc()
+        return HARNESS_BROKE
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A typing mistake is no verdict; argparse would end with 2, which is one here."""
+        self.print_usage(sys.stderr)
+        self.exit(HARNESS_BROKE, f"{self.prog}: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="jlike", description=__doc__)
+    parser = _Parser(prog="jlike", description=__doc__)
     parser.add_argument("--store", type=Path, default=Path(STORE), help="where runs are kept")
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help="one run: peers, clients, faults, verdict")
-    run.add_argument("-w", "--workloads", type=_names(WORKLOADS), default=DEFAULT_WORKLOADS)
-    run.add_argument("-n", "--nemeses", type=_names(KINDS), default=DEFAULT_NEMESES)
-    run.add_argument("--peers", type=int, default=3)
-    run.add_argument("--time", type=float, default=60.0, help="seconds under load")
-    run.add_argument("--clients", type=int, default=12)
-    run.add_argument("--rate", type=float, default=150.0, help="questions a second, all clients")
-    run.add_argument("--seed", type=int, default=None)
-    run.add_argument("--url", default="", help="peers of a running cluster; no faults then")
-    run.set_defaults(act=_run)
+    _add_run(commands.add_parser("run", help="one run: peers, clients, faults, verdict"))
+    _add_all(commands.add_parser("all", help="runs over every pair of workload and fault"))
+    again = commands.add_parser("replay", help="the same seed and options again")
+    again.add_argument("folder", type=Path)
+    again.add_argument("--tries", type=_count, default=3, help="runs until one is invalid")
+    again.add_argument("--shrink", action="store_true", help="search for a smaller invalid run")
+    again.add_argument("--trials", type=_count, default=12, help="smaller ones to try at most")
+    again.set_defaults(act=_replay)
     for name, act, text in (
         ("check", _check, "judge the histories of a run anew"),
         ("report", _report, "make the page of a run anew"),
@@ -75,6 +82,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("-w", "--workloads", type=_names(WORKLOADS), default=DEFAULT_WORKLOADS)
+    run.add_argument("-n", "--nemeses", help=f"of {', '.join(KINDS)}; or none")
+    run.add_argument("--peers", type=_count, default=3)
+    run.add_argument("--time", type=_seconds, default=60.0, help="under load: 90, 90s, 5m")
+    run.add_argument("--clients", type=_count, default=12)
+    run.add_argument("--rate", type=float, default=150.0, help="questions a second, all clients")
+    run.add_argument("--seed", type=int, default=None)
+    run.add_argument("--url", default="", help="peers of a cluster that runs already")
+    run.add_argument("--fault-command", default="", help="with --url: what makes faults there")
+    run.set_defaults(act=_run)
+
+
+def _add_all(all_: argparse.ArgumentParser) -> None:
+    names = ",".join
+    all_.add_argument("--time", type=_seconds, default=12 * 3_600.0, help="of it all: 12h")
+    all_.add_argument("--run-time", type=_seconds, default=60.0, help="of the longest run")
+    all_.add_argument("-w", "--workloads", type=_names(WORKLOADS), default=names(WORKLOADS))
+    all_.add_argument("-n", "--nemeses", type=_names(KINDS), default=names(KINDS))
+    all_.add_argument("--seed", type=int, default=None)
+    all_.add_argument("--keep", type=int, default=20, help="folders of valid runs that stay")
+    all_.set_defaults(act=_all)
+
+
 def _names(known: Collection[str]) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
         found = [it for it in text.split(",") if it and it != "none"]
@@ -86,57 +117,118 @@ def _names(known: Collection[str]) -> Callable[[str], list[str]]:
     return parse
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"([0-9.]+)([smh]?)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text}: as 90, 90s, 5m or 12h")
+    return float(found[1]) * UNITS_S[found[2]]
+
+
 def _run(options: argparse.Namespace) -> int:
     canary.must_sing()
-    seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    run = stores.conduct(_options(options), options.store)
+    verdict = _tell(run.findings)
+    print(f"seed {run.options.seed}, {run.folder / 'index.html'}")
+    return verdict.exit_code
+
+
+def _options(options: argparse.Namespace) -> Options:
     urls = [it for it in options.url.split(",") if it]
-    plan = Options(
+    if options.fault_command and not urls:
+        raise HarnessBroken("--fault-command is for a cluster that others run: name it by --url")
+    if urls and not options.fault_command:
+        if options.nemeses not in (None, "none"):
+            raise HarnessBroken("faults in a cluster that others run need --fault-command")
+        nemeses = []
+    elif urls:  # kinds are words of whoever wrote the command
+        nemeses = [it for it in (options.nemeses or "kill").split(",") if it]
+    else:
+        wanted = DEFAULT_NEMESES if options.nemeses is None else options.nemeses
+        try:
+            nemeses = _names(KINDS)(wanted)
+        except argparse.ArgumentTypeError as error:
+            raise HarnessBroken(str(error)) from error
+    return Options(
         workloads=options.workloads,
-        nemeses=[] if urls else options.nemeses,
+        nemeses=nemeses,
         peers=len(urls) or options.peers,
         time_s=options.time,
         clients=options.clients,
         rate=options.rate,
-        seed=seed,
+        seed=_seed(options),
         urls=urls,
+        fault_command=options.fault_command,
     )
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    names = "-".join((*plan.workloads, "under", *(plan.nemeses or ["nothing"])))
-    folder = options.store / f"{stamp}-{names}-{seed}"
-    folder.mkdir(parents=True)
-    findings = asyncio.run(runner.run(plan, folder))
-    verdict = _tell(findings)
-    if verdict is Verdict.VALID:
-        for home in (folder / "peers").glob("*/data"):
-            shutil.rmtree(home)
-    print(f"seed {seed}, {report.write(folder)}")
-    report.write_index(options.store)
-    _summary(options.store, plan, findings, verdict)
-    return verdict.exit_code
+
+
+def _seed(options: argparse.Namespace) -> int:
+    given: int | None = options.seed
+    return secrets.randbelow(campaign.SEEDS) if given is None else given
 
 
 def _tell(findings: Sequence[tuple[str, Finding]]) -> Verdict:
     for workload, finding in findings:
-        print(f"{finding.verdict:8} {workload:9} {finding.checker:13} {finding.reason}")
+        print(f"{finding.verdict:8} {workload:13} {finding.checker:13} {finding.reason}")
     verdict = verdict_of(findings)
     print(verdict.upper())
     return verdict
 
 
-def _summary(
-    store: Path, plan: Options, findings: Sequence[tuple[str, Finding]], verdict: Verdict
-) -> None:
-    """One line a run, with all that it takes to run it again."""
-    path = store / "summary.csv"
-    is_new = not path.exists()
-    reason = next((it.reason for _, it in findings if it.verdict is verdict), "")
-    with path.open("a", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        if is_new:
-            rows.writerow(SUMMARY_COLUMNS)
-        row = [" ".join(plan.workloads), " ".join(plan.nemeses), plan.peers, plan.time_s]
-        row += [plan.clients, plan.rate, plan.seed, verdict.value]
-        rows.writerow([*row, "" if verdict is Verdict.VALID else reason])
+def _all(options: argparse.Namespace) -> int:
+    canary.must_sing()
+    seed = _seed(options)
+    print(f"campaign seed {seed}", flush=True)
+    if not options.workloads or not options.nemeses:
+        raise HarnessBroken("a campaign needs a workload and a fault at least")
+    ends_s = time.monotonic() + options.time
+    tally = campaign.campaign(
+        campaign.Matrix(
+            workloads=options.workloads,
+            nemeses=options.nemeses,
+            seed=seed,
+            run_s=options.run_time,
+        ),
+        options.store,
+        conduct=stores.conduct,
+        has_time=lambda: time.monotonic() < ends_s,
+        tell=lambda line: print(line, flush=True),
+        keep=options.keep,
+    )
+    missing = len(options.workloads) * len(options.nemeses) - len(tally.pairs)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.verdicts.items()))
+    print(f"{counts or 'no run'}; pairs of workload and fault that never met: {missing}")
+    return tally.exit_code
+
+
+def _replay(options: argparse.Namespace) -> int:
+    canary.must_sing()
+    verdicts: list[Verdict] = []
+
+    def trial(wanted: Options) -> list[str]:
+        for _ in range(options.tries):
+            print(stores.command_of(wanted), flush=True)
+            run = stores.conduct(wanted, options.store)
+            print(f"{run.verdict.upper()} {run.folder.name}", flush=True)
+            verdicts.append(run.verdict)
+            if run.verdict is Verdict.INVALID:
+                return run.guilty or list(wanted.workloads)
+        return []
+
+    first = stores.options_of(options.folder)
+    guilty = trial(first)
+    if not guilty:
+        print(f"not invalid in {options.tries} runs")
+        return verdicts[-1].exit_code
+    if options.shrink:
+        smallest = replay.shrunk(first, guilty, trial=trial, trials_max=options.trials)
+        print(f"smallest that is still invalid: {stores.command_of(smallest)}")
+    return Verdict.INVALID.exit_code
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -151,7 +243,12 @@ def _check(options: argparse.Namespace) -> int:
     findings += [
         (
             runner.HARNESS,
-            Finding(checker=it["checker"], verdict=Verdict(it["verdict"]), reason=it["reason"]),
+            Finding(
+                checker=it["checker"],
+                verdict=Verdict(it["verdict"]),
+                reason=it["reason"],
+                figures=it.get("figures", {}),
+            ),
         )
         for it in kept
     ]

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from jlike import judge
 from jlike.clients import Client, ask_everywhere
+from jlike.fault_command import FaultCommand
 from jlike.http import Http
 from jlike.nemesis import Nemesis
 from jlike.peers import Peer, Peers
@@ -31,7 +34,8 @@ HARNESS = "harness"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """urls: of a cluster that others started; it gets no faults then."""
+    """urls: of a cluster that others started. fault_command: makes faults there; without it such a
+    cluster gets none."""
 
     workloads: Sequence[str]
     nemeses: Sequence[str]
@@ -41,10 +45,22 @@ class Options:
     rate: float = 150.0
     seed: int = 0
     urls: Sequence[str] = ()
+    fault_command: str = ""
 
 
 class HarnessBroken(Exception):
     """The run could not be made; it says nothing about what was to be tested."""
+
+
+class Faults(Protocol):
+    """Whoever makes them. effects: kind → how often it took effect."""
+
+    @property
+    def effects(self) -> Counter[str]: ...
+
+    async def run(self, *, stop: asyncio.Event) -> None: ...
+
+    async def heal(self) -> None: ...
 
 
 async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
@@ -80,20 +96,21 @@ async def _with_peers(
     for workload in workloads:
         if not await workload.setup(http, peers[peers.ids[0]].url):
             raise HarnessBroken(f"{workload.name} could not be set up")
-    nemesis = Nemesis(
-        kinds=options.nemeses,
-        peers=peers,
-        recorder=recorder,
-        chance=random.Random(f"{options.seed} nemesis"),
-        leader=watch.leader,
-        terms=lambda: len(watch.leaders),
-    )
+    faults = _faults(options, peers, recorder, watch)
     await watch.look()
     first_leaders = dict(watch.leaders)
-    await _load(
-        options, workloads, peers=peers, http=http, recorder=recorder, nemesis=nemesis, watch=watch
-    )
-    await nemesis.heal()
+    try:
+        await _load(
+            options,
+            workloads,
+            peers=peers,
+            http=http,
+            recorder=recorder,
+            faults=faults,
+            watch=watch,
+        )
+    finally:
+        await faults.heal()
     converged = await watch.converge(seconds=HEAL_S)
     for workload in workloads:
         last = Client(workload, peers=peers, http=http, recorder=recorder, seed="last")
@@ -101,7 +118,29 @@ async def _with_peers(
         if not await ask_everywhere(last, everyone, workload.final()):
             converged = unknown("convergence", f"a last read of {workload.name} was not answered")
     recorder.note("leaders", leaders={str(term): who for term, who in watch.leaders.items()})
-    return [(HARNESS, converged), (HARNESS, _faults(options, nemesis, watch, first_leaders))]
+    return [(HARNESS, converged), (HARNESS, _effects(options, faults, watch, first_leaders))]
+
+
+def _faults(options: Options, peers: Peers, recorder: Recorder, watch: Watch) -> Faults:
+    chance = random.Random(f"{options.seed} nemesis")
+    if options.fault_command:
+        return FaultCommand(
+            command=options.fault_command,
+            kinds=options.nemeses,
+            peers=peers,
+            recorder=recorder,
+            chance=chance,
+            leader=watch.leader,
+            terms=lambda: len(watch.leaders),
+        )
+    return Nemesis(
+        kinds=options.nemeses,
+        peers=peers,
+        recorder=recorder,
+        chance=chance,
+        leader=watch.leader,
+        terms=lambda: len(watch.leaders),
+    )
 
 
 async def _load(
@@ -111,7 +150,7 @@ async def _load(
     peers: Peers,
     http: Http,
     recorder: Recorder,
-    nemesis: Nemesis,
+    faults: Faults,
     watch: Watch,
 ) -> None:
     stop, faults_stop = asyncio.Event(), asyncio.Event()
@@ -130,24 +169,25 @@ async def _load(
             group.create_task(client.run(stop=stop, gap_s=len(clients) / options.rate))
         group.create_task(watch.run(stop=stop))
         if options.nemeses:
-            group.create_task(nemesis.run(stop=faults_stop))
+            group.create_task(faults.run(stop=faults_stop))
         await asyncio.sleep(options.time_s)
         faults_stop.set()
         stop.set()
 
 
-def _faults(
-    options: Options, nemesis: Nemesis, watch: Watch, first_leaders: dict[int, str]
+def _effects(
+    options: Options, faults: Faults, watch: Watch, first_leaders: dict[int, str]
 ) -> Finding:
     """Green needs every fault that was asked for to have taken effect, and a change of leader."""
-    without = [kind for kind in options.nemeses if not nemesis.effects[kind]]
+    without = [kind for kind in options.nemeses if not faults.effects[kind]]
     if without:
         return unknown("faults", f"took no effect: {', '.join(without)}")
     if options.nemeses and len(watch.leaders) <= len(first_leaders):
         return unknown("faults", "the leader never changed")
-    figures = {kind: nemesis.effects[kind] for kind in options.nemeses}
+    figures = {kind: faults.effects[kind] for kind in options.nemeses}
+    terms = len(watch.leaders)
     return valid(
-        "faults", f"{sum(figures.values())} faults, {len(watch.leaders)} terms seen", **figures
+        "faults", f"{sum(figures.values())} faults, {terms} terms seen", **figures, terms=terms
     )
 
 

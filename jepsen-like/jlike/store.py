@@ -1,0 +1,176 @@
+"""Where runs are kept: one folder each, a summary of all, an index for people.
+
+Used by `jlike.cli`, `jlike.campaign` and `jlike.replay`. `conduct` is the one way to make a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from jlike import report, runner
+from jlike.history import Value
+from jlike.runner import HARNESS, HarnessBroken, Options, verdict_of
+from jlike.verdict import Finding, Verdict
+
+BROKEN = "broken"
+"""In place of a verdict: the harness broke, so nothing is known."""
+NAMES_MAX = 3
+"""Workloads or faults that a folder's name tells; of more it tells how many."""
+COLUMNS = (
+    *("started", "workloads", "nemeses", "peers", "seconds", "clients", "rate", "seed"),
+    *("verdict", "operations", "unanswered", "faults", "terms", "reason", "folder"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One that came to an end with a verdict."""
+
+    folder: Path
+    options: Options
+    findings: Sequence[tuple[str, Finding]]
+
+    @property
+    def verdict(self) -> Verdict:
+        return verdict_of(self.findings)
+
+    @property
+    def guilty(self) -> list[str]:
+        """Workloads that were found invalid."""
+        found = {name for name, it in self.findings if it.verdict is Verdict.INVALID}
+        return [name for name in self.options.workloads if name in found]
+
+
+def conduct(options: Options, store: Path) -> Run:
+    """Makes the run, its page and its line in the summary. Data of a valid run is not kept.
+
+    Raises HarnessBroken, after the summary has its line, and whatever else breaks."""
+    folder = _new_folder(options, store)
+    _must_fit(store)
+    try:
+        findings = asyncio.run(runner.run(options, folder))
+    except Exception as error:
+        _tell_summary(store, folder, options, verdict=BROKEN, reason=str(error) or repr(error))
+        raise
+    run = Run(folder=folder, options=options, findings=findings)
+    if run.verdict is Verdict.VALID:
+        for home in (folder / "peers").glob("*/data"):
+            shutil.rmtree(home)
+    report.write(folder)
+    reasons = [it.reason for _, it in findings if it.verdict is run.verdict]
+    reason = "" if run.verdict is Verdict.VALID else next(iter(reasons), "")
+    _tell_summary(
+        store, folder, options, verdict=run.verdict.value, reason=reason, figures=figures(findings)
+    )
+    report.write_index(store)
+    return run
+
+
+def options_of(folder: Path) -> Options:
+    """Of a run that was made. Fields that this version does not know are left out."""
+    path = folder / "test.json"
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise HarnessBroken(f"no run can be read from {folder}: {error}") from error
+    known = {it.name for it in fields(Options)}
+    return Options(**{name: value for name, value in found.items() if name in known})
+
+
+def figures(findings: Iterable[tuple[str, Finding]]) -> dict[str, int]:
+    """What the columns of the summary count."""
+    counts = {"operations": 0, "unanswered": 0, "faults": 0, "terms": 0}
+    for workload, finding in findings:
+        if finding.checker == "stats":
+            counts["operations"] += sum(finding.figures.values())
+            counts["unanswered"] += sum(
+                count for kind, count in finding.figures.items() if kind.endswith(" info")
+            )
+        if workload == HARNESS and finding.checker == "faults":
+            counts["terms"] += finding.figures.get("terms", 0)
+            counts["faults"] += sum(
+                count for kind, count in finding.figures.items() if kind != "terms"
+            )
+    return counts
+
+
+def command_of(options: Options) -> str:
+    """The words that make this run again."""
+    words = ["jlike", "run", "-w", ",".join(options.workloads)]
+    words += ["-n", ",".join(options.nemeses) or "none", "--peers", str(options.peers)]
+    words += ["--time", f"{options.time_s:g}", "--clients", str(options.clients)]
+    words += ["--rate", f"{options.rate:g}", "--seed", str(options.seed)]
+    if options.urls:
+        words += ["--url", ",".join(options.urls)]
+    if options.fault_command:
+        words += ["--fault-command", f"'{options.fault_command}'"]
+    return " ".join(words)
+
+
+def _new_folder(options: Options, store: Path) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    what = _few(options.workloads, "workloads")
+    under = _few(options.nemeses, "faults") or "nothing"
+    name = f"{stamp}-{what}-under-{under}-{options.seed}"
+    folder = store / name
+    for number in range(2, 100):  # two runs may begin in one second
+        if not folder.exists():
+            break
+        folder = store / f"{name}-{number}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _few(names: Sequence[str], noun: str) -> str:
+    return "-".join(names) if len(names) <= NAMES_MAX else f"{len(names)}-{noun}"
+
+
+def _must_fit(store: Path) -> None:
+    """Lines below a head that does not name their columns would be lies."""
+    path = store / "summary.csv"
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        if tuple(next(csv.reader(file), ())) != COLUMNS:
+            raise HarnessBroken(f"{path} has other columns than this version: move it away")
+
+
+def _tell_summary(
+    store: Path,
+    folder: Path,
+    options: Options,
+    *,
+    verdict: str,
+    reason: str,
+    figures: Mapping[str, Value] | None = None,
+) -> None:
+    """One line a run, with all that it takes to make it again."""
+    path = store / "summary.csv"
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        rows = csv.DictWriter(file, COLUMNS, restval="")
+        if is_new:
+            rows.writeheader()
+        rows.writerow(
+            {
+                "started": folder.name[:15],
+                "workloads": " ".join(options.workloads),
+                "nemeses": " ".join(options.nemeses),
+                "peers": options.peers,
+                "seconds": f"{options.time_s:g}",
+                "clients": options.clients,
+                "rate": f"{options.rate:g}",
+                "seed": options.seed,
+                "verdict": verdict,
+                "reason": reason,
+                "folder": folder.name,
+                **(figures or {}),
+            }
+        )

@@ -1,0 +1,93 @@
+"""Words to options, and what each end of the command says to a script."""
+
+from __future__ import annotations
+
+import pytest
+
+from jlike import cli, store
+from jlike.runner import Options
+from jlike.verdict import Finding, Verdict
+
+
+@pytest.fixture
+def made(monkeypatch, tmp_path):
+    found: list[Options] = []
+
+    def conduct(options: Options, at):
+        found.append(options)
+        finding = Finding(checker="c", verdict=Verdict.VALID, reason="r")
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        return store.Run(folder=folder, options=options, findings=[("register", finding)])
+
+    monkeypatch.setattr(store, "conduct", conduct)
+    return found
+
+
+def test_a_run_is_made_as_it_was_told(made):
+    words = "run -w lock,bank -n kill --peers 5 --time 2m --clients 9 --rate 30 --seed 4"
+    assert cli.main(words.split()) == 0
+    assert made == [
+        Options(
+            workloads=["lock", "bank"],
+            nemeses=["kill"],
+            peers=5,
+            time_s=120,
+            clients=9,
+            rate=30,
+            seed=4,
+            urls=[],
+        )
+    ]
+
+
+def test_what_is_told_makes_the_same_run_again(made):
+    cli.main(["run", "-w", "lock", "-n", "kill,slow", "--time", "2.5", "--seed", "4"])
+    cli.main(store.command_of(made[0]).split()[1:])
+    assert made[0] == made[1]
+
+
+def test_a_cluster_of_others_gets_no_faults_unless_it_is_told_how(made):
+    assert cli.main(["run", "--url", "http://a,http://b"]) == 0
+    assert (made[0].nemeses, made[0].peers) == ([], 2)
+    assert cli.main(["run", "--url", "http://a", "-n", "kill"]) == 3
+    words = ["run", "--url", "http://a", "-n", "unplug,flood", "--fault-command", "./fault.sh"]
+    assert cli.main(words) == 0
+    assert (made[1].nemeses, made[1].fault_command) == (["unplug", "flood"], "./fault.sh")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run -w nonsense",
+        "run -n nonsense",
+        "run --peers 0",
+        "run --time soon",
+        "run --fault-command x",
+        "all -n none --time 1",
+        "nonsense",
+        "",
+    ],
+)
+def test_a_typing_mistake_is_no_verdict(made, words):
+    try:
+        code = cli.main(words.split())
+    except SystemExit as end:
+        code = end.code
+    assert code == cli.HARNESS_BROKE
+    assert not made
+
+
+def test_a_defect_of_the_suite_is_no_verdict(monkeypatch, capsys):
+    def conduct(options: Options, at):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(store, "conduct", conduct)
+    assert cli.main(["run"]) == cli.HARNESS_BROKE
+    assert "a defect" in capsys.readouterr().err
+
+
+def test_a_campaign_ends_with_its_time(made, capsys):
+    assert cli.main(["all", "--time", "0.2", "-w", "lock", "-n", "kill", "--seed", "1"]) == 0
+    assert made
+    assert "pairs of workload and fault that never met: 0" in capsys.readouterr().out
