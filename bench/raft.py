@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raft_group import Group, fsync_ms, running
+from raft_group import Group, fsync_ms, make_certificates, running
 
 RESULTS = Path(__file__).parent / "results" / "raft.json"
 OWN = "own"
@@ -38,6 +38,8 @@ class System:
     name: str
     program: str
     given: dict[str, Any] = field(default_factory=dict)
+    machines: tuple[str, ...] = ("null", "kv")
+    has_tls: bool = False
 
 
 def _stock(name: str, *, is_batching: bool, has_journal: bool, is_awaited: bool = True) -> System:
@@ -51,12 +53,13 @@ SYSTEMS = (
     _stock("in memory, at once, callbacks", is_batching=False, has_journal=False, is_awaited=False),
     _stock("journal, batching", is_batching=True, has_journal=True),
     _stock("journal, at once", is_batching=False, has_journal=True),
-    System(name="ours, durable", program="raft_ours.py"),
+    System(name="ours, durable", program="raft_ours.py", machines=("null", "kv", OWN)),
+    System(name="ours, durable, TLS", program="raft_ours.py", machines=("null",), has_tls=True),
 )
 """Callers await their answers, except where the name says callbacks."""
-OURS = SYSTEMS[-1]
-RIVALS = SYSTEMS[1:3]
-"""The fastest that stock offers, without any durability."""
+OURS = SYSTEMS[5]
+RIVALS = SYSTEMS[:3]
+"""What stock offers without any durability."""
 
 
 def main() -> None:
@@ -71,7 +74,7 @@ def main() -> None:
             for number in range(options.rounds)
             for kind in options.machines
             for system in SYSTEMS
-            if options.only in system.name and (kind != OWN or system is OURS)
+            if options.only in system.name and kind in system.machines
             for cell in measure(system, kind, folder / f"round-{number}", options)
         ]
         failovers = measure_failovers(folder, options.failovers) if options.failovers else []
@@ -100,7 +103,7 @@ def _options() -> argparse.Namespace:
         "--seconds", type=float, default=1.0, help="measured for each cell and round"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--failovers", type=int, default=5)
+    parser.add_argument("--failovers", type=int, default=20)
     parser.add_argument("--only", default="", help="systems whose name holds this text")
     parser.add_argument("--folder", type=Path, help="where data directories go; a real disk")
     parser.add_argument("--short", action="store_true", help="fewer cells, about a minute")
@@ -127,7 +130,10 @@ def measure(
     print(_HEAD)
     place = folder / f"{system.name}-{kind}".replace(" ", "_").replace(",", "")
     cells = []
-    with running(system.program, place, machine=kind, **system.given) as group:
+    given = dict(system.given)
+    if system.has_tls:
+        given["certificates"] = str(make_certificates(folder / "certificates"))
+    with running(system.program, place, machine=kind, **given) as group:
         leader = group.ready_leader()
         for size in options.sizes:
             for callers in options.callers:

@@ -18,6 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from replicante.clock import SystemClock
+from replicante.entropy import SystemEntropy
+from replicante.pki import PkiFolder
+
+PEER_IDS = ("a", "b", "c")
+CLUSTER = "bench"
 _HERE = Path(__file__).parent
 _ANSWER_S_MAX = 60.0
 _START_S_MAX = 40.0
@@ -92,11 +98,22 @@ class Member:
 
 class Group:
     def __init__(self, program: str, folder: Path, **given: Any) -> None:
-        addresses = dict(zip(("a", "b", "c"), _free_addresses(3), strict=True))
+        self.addresses = dict(zip(PEER_IDS, _free_addresses(len(PEER_IDS)), strict=True))
         self.members: list[Member] = []
-        for peer_id in addresses:
-            own = {"peer_id": peer_id, "data_dir": str(folder / peer_id), "peers": addresses}
-            self.members.append(Member(program, own | given, folder))
+        self._program, self._folder, self._given = program, folder, given
+        for peer_id in self.addresses:
+            self._add(peer_id, peers=self.addresses)
+
+    def _add(self, peer_id: str, **given: Any) -> Member:
+        own = {"peer_id": peer_id, "data_dir": str(self._folder / peer_id)}
+        member = Member(self._program, own | self._given | given, self._folder)
+        self.members.append(member)
+        return member
+
+    def join(self, peer_id: str, token: str) -> Member:
+        """One more, with an empty data directory."""
+        address = _free_addresses(1)[0]
+        return self._add(peer_id, peers=self.addresses, join=token, listen=address)
 
     def ready_leader(self) -> Member:
         """Waits until one leads and all are ready."""
@@ -124,6 +141,15 @@ def running(program: str, folder: Path, **given: Any) -> Iterator[Group]:
         yield group
     finally:
         group.end()
+
+
+def make_certificates(folder: Path) -> Path:
+    """An authority, and a folder with certificate and key for each of PEER_IDS."""
+    made = PkiFolder(folder, clock=SystemClock(), entropy=SystemEntropy())
+    made.init(CLUSTER, days=1)
+    for peer_id in PEER_IDS:
+        made.issue(peer_id, days=1)
+    return folder
 
 
 def fsync_ms(folder: Path, *, count: int = 200) -> list[float]:

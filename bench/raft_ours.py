@@ -8,6 +8,7 @@ Started by raft_group.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from raft_group import CLUSTER
 from raft_load import (
     KEY_BYTES,
     KEYS,
@@ -27,10 +29,11 @@ from raft_load import (
     value_of,
 )
 
-from replicante.errors import ReplicanteError
+from replicante import pki
+from replicante.errors import QueueFull, ReplicanteError
 from replicante.model.codec import encode_value
-from replicante.raft import Entry, Peer, Role
-from replicante.raft.observations import CommitDone
+from replicante.raft import Entry, Peer, PeerOptions, Role
+from replicante.raft.observations import CommitDone, SnapshotInstalled, SnapshotMade
 from replicante.state.commands import KvPut
 from replicante.state.digest import row_hash
 from replicante.state.machine import ReplicatedState
@@ -87,11 +90,17 @@ class Bench:
         self._peer = peer
         self._command = command
         self._meter: Meter | None = None
+        self._made_bytes = 0
+        self._installed_index = 0
         peer.observe(self._observe)
 
     def _observe(self, observation: object) -> None:
         if self._meter is not None and isinstance(observation, CommitDone):
             self._meter.commit()
+        if isinstance(observation, SnapshotMade):
+            self._made_bytes = observation.size_bytes
+        if isinstance(observation, SnapshotInstalled):
+            self._installed_index = observation.index
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         match order.pop("do"):
@@ -102,6 +111,12 @@ class Bench:
                 return await self._load(Load(**order))
             case "write":
                 return await self._write()
+            case "fill":
+                return await self._fill(**order)
+            case "invite":
+                return {"token": await self._peer.invite(order["peer_id"])}
+            case "snapshots":
+                return {"made_bytes": self._made_bytes, "installed_index": self._installed_index}
             case other:
                 raise AssertionError(other)
 
@@ -124,20 +139,49 @@ class Bench:
         self._meter = None
         return meter.result()
 
+    async def _fill(self, *, keys: int, value_bytes: int, callers: int) -> dict[str, Any]:
+        """Each key once, in our own machine."""
+        value = encode_value("v" * value_bytes)
+
+        async def caller(number: int) -> None:
+            while number < keys:
+                command = envelope_bytes(KvPut(b"fill-%012d" % number, value))
+                with contextlib.suppress(QueueFull):
+                    await self._peer.propose(command, timeout_ms=PROPOSE_TIMEOUT_MS)
+                    number += callers
+
+        await asyncio.gather(*(caller(number) for number in range(callers)))
+        return {"filled": keys}
+
     async def _write(self) -> dict[str, Any]:
         """When this one write was accepted, on the clock that all processes share."""
         await self._peer.propose(self._command(1, 100), timeout_ms=PROPOSE_TIMEOUT_MS)
         return {"accepted_s": time.monotonic()}
 
 
+def options_of(peer_id: str, *, join: str, folder: str | None) -> PeerOptions:
+    if folder is None:
+        return PeerOptions(cluster_name=CLUSTER, join=join)
+    place = Path(folder, "peers", peer_id)
+    files = pki.TlsFiles(
+        certificate=place / "peer.crt", key=place / "peer.key", authority=place / "ca.crt"
+    )
+    now_ms = time.time_ns() // 1_000_000
+    tls = pki.open_contexts(files, cluster=CLUSTER, peer_id=peer_id, now_ms=now_ms)
+    return PeerOptions(
+        cluster_name=CLUSTER, join=join, server_ssl=tls.server, client_ssl=tls.client
+    )
+
+
 async def main() -> None:
     given = json.loads(sys.argv[1])
-    address = given["peers"][given["peer_id"]]
-    data_dir = Path(given["data_dir"])
+    peer_id, data_dir = given["peer_id"], Path(given["data_dir"])
+    address = given.get("listen") or given["peers"][peer_id]
     is_own = given["machine"] == "own"
     in_memory = KvMachine() if given["machine"] == "kv" else NullMachine()
     machine = (lambda incarnation: open_own(data_dir)) if is_own else in_memory
-    peer = Peer(data_dir, given["peer_id"], address, given["peers"], machine)
+    options = options_of(peer_id, join=given.get("join", ""), folder=given.get("certificates"))
+    peer = Peer(data_dir, peer_id, address, given["peers"], machine, options=options)
     bench = Bench(peer, own_command if is_own else plain_command)
     await peer.start()
     answer(started=True)
