@@ -428,8 +428,18 @@ DECISIONS_KEPT_MAX = 64
 """Decisions of one cluster that can be asked for; older ones are in the event log."""
 ACTIONS_ENDED_KEPT_MAX = 256
 """Ended actions of one cluster that can be asked for; older ones are in the event log."""
+ACTIONS_ENDED_KEPT_MS = 14 * 24 * 3_600 * 1_000
+"""And for how long, as in the original."""
+ACTIONS_FORGOTTEN_MAX = 32
+"""Of those that are too old, by one cycle."""
 RECORD_CHANGES_MAX = 1_000
 """Changes of one cycle: applied without a pause, as the operations of a batch."""
+ADOPTED_ACTIONS_BYTES_MAX = 256 * KIB
+"""Of actions that agents were asked for by others, taken in by one cycle; the next goes on."""
+ADOPTED_ACTIONS_MAX = 200
+"""Their number in one cycle."""
+RECORD_PART_BYTES_MAX = 768 * KIB
+"""Of the changes in one write of a cycle: with fence, specs and envelope less than a request."""
 RECORDS_DROPPED_MAX = 200
 """Records of a cluster that one command removes: a large one goes in several entries."""
 OBSERVED_SHARDS_MAX = 100
@@ -450,8 +460,15 @@ AGENT_SUSPECT_MS_MAX = 500
 every cycle, because its return is what matters, but it costs little."""
 AGENT_SILENCES_MAX = 3
 """Looks in a row that ended without an answer before an agent is waited for more briefly."""
-AGENT_CALLS_INFLIGHT_MAX = 128
+AGENT_SILENCES_FULL_EVERY = 4
+"""Of the looks at a silent agent each of this many waits as long as the first did: one that became
+slow is found again."""
+AGENT_CALLS_INFLIGHT_MAX = 96
 """Agents that one peer speaks to at once, over all clusters."""
+AGENT_SUSPECTS_INFLIGHT_MAX = 32
+"""The same for those that were silent: they wait for each other, and nobody else for them."""
+AGENT_LOOK_CALLS_INFLIGHT_MAX = 4
+"""Calls of one look that are under way at once: with the two above, the connections of a peer."""
 AGENT_ANSWER_BYTES_MAX = 4 * MIB
 """One answer of an agent or a platform; what is larger is garbage."""
 AGENT_ACTIONS_LOOKED_UP_MAX = 64
@@ -459,10 +476,13 @@ AGENT_ACTIONS_LOOKED_UP_MAX = 64
 PLATFORM_CALL_MS_MAX = 30_000
 """One request to a platform: it may have to ask a cloud."""
 WORK_LEASE_MS = 30_000
-"""How long a worker holds its cluster without a renewal; longer than any cycle, so that a cycle
-begins with enough of it."""
+"""How long a worker holds its cluster without a renewal: three chances to renew it."""
 WORK_RENEW_MS = 10_000
-"""A cycle that begins this long after the last renewal renews first."""
+"""A lease is renewed this long after the last time: before a cycle begins and while it runs."""
+WORK_LEASE_SURE_MS = WORK_LEASE_MS * 95 // 100
+"""After the last renewal: what would leave this peer later is withheld (ADR 0013: less 5 %)."""
+WORK_RELEASES_MS_MAX = 3_000
+"""A worker that stops gives back what it can in this time; the rest runs out or is taken."""
 WORK_PROPOSE_MS_MAX = 5_000
 """Time limit of one write of a cycle; what came of it is seen by the next."""
 WORK_LOOP_MS = 250

@@ -27,6 +27,8 @@ from replicante.limits import (
     AGENT_ANSWER_BYTES_MAX,
     AGENT_CALL_MS_MAX,
     AGENT_CALLS_INFLIGHT_MAX,
+    AGENT_LOOK_CALLS_INFLIGHT_MAX,
+    AGENT_SUSPECTS_INFLIGHT_MAX,
 )
 from replicante.model.actions import NAction
 from replicante.model.codec import Value
@@ -34,6 +36,9 @@ from replicante.model.discovery import DiscoveredNode
 from replicante.model.observation import AgentAnswer, Observation, SeenAction, SeenShard
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_CONNECTIONS_MAX = (
+    AGENT_CALLS_INFLIGHT_MAX + AGENT_SUSPECTS_INFLIGHT_MAX
+) * AGENT_LOOK_CALLS_INFLIGHT_MAX
 
 
 class _Failed(Exception):
@@ -58,6 +63,7 @@ class HttpAgents:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._inflight = asyncio.Semaphore(AGENT_CALLS_INFLIGHT_MAX)
+        self._suspects = asyncio.Semaphore(AGENT_SUSPECTS_INFLIGHT_MAX)
         self._contexts: dict[str | None, ssl.SSLContext] = {}
 
     async def close(self) -> None:
@@ -68,7 +74,8 @@ class HttpAgents:
         """Takes at most `ask.limit_ms`; cancelled only by the end of the worker."""
         found = Observation(node_id=ask.node.node_id, at_ms=ask.at_ms, answer=AgentAnswer.ANSWERED)
         try:
-            async with self._inflight, asyncio.timeout(ask.limit_ms / 1_000):
+            turn = self._suspects if ask.is_suspect else self._inflight
+            async with turn, asyncio.timeout(ask.limit_ms / 1_000):
                 agent = _Agent(self, ask.node, ask.epoch, ca_bundle)
                 return await _look(agent, ask)
         except TimeoutError:
@@ -114,8 +121,15 @@ class HttpAgents:
 
     def session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=AGENT_CALLS_INFLIGHT_MAX, force_close=False)
-            self._session = aiohttp.ClientSession(connector=connector)
+            # As many as can be used at once: nobody waits here, where waiting would look like the
+            # silence of an agent.
+            connector = aiohttp.TCPConnector(limit=_CONNECTIONS_MAX)
+            # What is sent packed might unpack to more than may be read.
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
         return self._session
 
     def context(self, ca_bundle: str | None) -> ssl.SSLContext:
@@ -218,7 +232,8 @@ async def _look(agent: _Agent, ask: Look) -> Observation:
     (attributes, store_error), (shards, shards_error) = store, shards_told
     queue = await _ids(agent, protocol.ACTIONS_QUEUE)
     finished = await _ids(agent, protocol.ACTIONS_FINISHED)
-    listed = [it for it in (*(queue or ()), *(finished or ())) if it not in ask.settled]
+    history = finished or () if ask.is_history_wanted else ()
+    listed = [it for it in (*(queue or ()), *history) if it not in ask.settled]
     actions, unknown = await _actions(agent, dict.fromkeys((*ask.wanted, *listed)))
     return Observation(
         node_id=node_id,
@@ -278,9 +293,13 @@ async def _actions(
     agent: _Agent, ids: Iterable[str]
 ) -> tuple[tuple[SeenAction, ...], tuple[str, ...]]:
     asked = list(ids)[:AGENT_ACTIONS_LOOKED_UP_MAX]
-    found = await asyncio.gather(
-        *(_action(agent, action_id) for action_id in asked), return_exceptions=True
-    )
+    inflight = asyncio.Semaphore(AGENT_LOOK_CALLS_INFLIGHT_MAX)
+
+    async def look_up(action_id: str) -> SeenAction | bool | None:
+        async with inflight:
+            return await _action(agent, action_id)
+
+    found = await asyncio.gather(*map(look_up, asked), return_exceptions=True)
     for it in found:
         if isinstance(it, BaseException):
             raise it

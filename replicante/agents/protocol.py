@@ -50,10 +50,14 @@ class Look:
     """Cluster clock."""
     limit_ms: int
     """For all calls together."""
+    is_suspect: bool = False
+    """It was silent lately: it must not take the place of one that speaks."""
     wanted: tuple[str, ...] = ()
     """Actions that are to be asked for one by one."""
     settled: frozenset[str] = frozenset()
     """Ended actions: their details are not asked for again."""
+    is_history_wanted: bool = True
+    """Ended actions that nobody waits for are asked for, too."""
 
 
 class SendAnswer(enum.Enum):

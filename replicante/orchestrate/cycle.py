@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from replicante.limits import WATCHFUL_INTERVAL_MS
+from replicante.limits import ACTIONS_ENDED_KEPT_MAX, WATCHFUL_INTERVAL_MS
 from replicante.model.actions import NAction, OAction, OActionPhase
 from replicante.model.change import Change, ChangeCode
 from replicante.model.cluster_declaration import Step
@@ -61,6 +61,8 @@ class CycleInputs:
     """Cancelled ones that may still be at their agents."""
     finished_ids: frozenset[str] = frozenset()
     """Ids of finished node actions that are still stored."""
+    ended_room_count: int = ACTIONS_ENDED_KEPT_MAX
+    """Ended actions that may be kept besides those that are."""
     state: ConvergeState | None = None
     last_decision: Decision | None = None
     observations: tuple[Observation, ...] = ()
@@ -146,13 +148,15 @@ def _look(inputs: CycleInputs) -> _Stages:
         nactions=inputs.nactions,
         oactions=inputs.oactions,
     )
-    observations = {it.node_id: trusted(it) for it in inputs.observations}
+    scope = (inputs.spec.ns_id, inputs.spec.cluster_id)
+    observations = {it.node_id: trusted(it, scope=scope) for it in inputs.observations}
     now_ms, wall_ms = inputs.now_ms, inputs.wall_now_ms
     synced = sync_nodes(before, observations, now_ms=now_ms, wall_ms=wall_ms)
     actions = sync_actions(
         synced.view,
         observations,
         finished_ids=inputs.finished_ids,
+        ended_room_count=inputs.ended_room_count,
         cancelled=inputs.cancelled,
         now_ms=now_ms,
         wall_ms=wall_ms,

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from replicante.ids import STAMP_MAX
+from replicante.limits import ACTIONS_ENDED_KEPT_MAX
 from replicante.model.action_requests import ActionOn
 from replicante.model.actions import NAction, NActionPhase
 from replicante.model.cluster_spec import ClusterSpec
@@ -66,6 +67,7 @@ def cycle_inputs(
         oactions=records.oactions,
         cancelled=tuple(it for it in ended if it.phase is NActionPhase.CANCELLED),
         finished_ids=frozenset(it.action_id for it in ended),
+        ended_room_count=ACTIONS_ENDED_KEPT_MAX - records.ended_count,
         state=records.state,
         last_decision=record_queries.decision_at(reader, *scope, STAMP_MAX),
         observations=observations,

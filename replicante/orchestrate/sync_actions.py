@@ -7,11 +7,16 @@ still at the agent is not resurrected; the agent is asked to cancel it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from replicante.limits import (
+    ACTIONS_ENDED_KEPT_MS,
+    ADOPTED_ACTIONS_BYTES_MAX,
+    ADOPTED_ACTIONS_MAX,
+)
 from replicante.model.actions import NAction, NActionPhase, Requester, move_naction
 from replicante.model.change import Change, ChangeCode
 from replicante.model.observation import Observation, SeenAction, SeenPhase
@@ -45,11 +50,14 @@ def sync_actions(
     observations: Mapping[str, Observation],
     *,
     finished_ids: frozenset[str],
+    ended_room_count: int,
     cancelled: Iterable[NAction],
     now_ms: int,
     wall_ms: int,
 ) -> SyncedActions:
-    """finished_ids: actions that the store knows as ended: an agent's list does not revive them."""
+    """finished_ids: actions that the store knows as ended: an agent's list does not revive them.
+    ended_room_count: ended actions of strangers that may be taken in: one that would only push out
+    another comes back in the next cycle, with events, for ever."""
     synced = SyncedActions(view=view)
     after: list[NAction] = []
     for action in view.nactions:
@@ -64,21 +72,46 @@ def sync_actions(
             synced.ended.append(moved)
             synced.lost_count += moved.phase is NActionPhase.LOST
         after.append(moved)
-    known = {action.action_id for action in view.nactions} | finished_ids
     tombstones = {action.action_id: action for action in cancelled}
     for node_id in view.node_ids:
-        observation = observations.get(node_id)
-        if observation is None:
-            continue
-        synced.to_cancel += _still_there(observation, tombstones)
-        for seen in observation.actions:
-            if seen.action_id not in known and seen.action_id not in tombstones:
-                found = _adopt(view, node_id, seen, now_ms)
-                synced.changes.append(change(None, found, ChangeCode.NACTION_SYNC_NEW))
-                after.append(found)
-                known.add(seen.action_id)
+        if (observation := observations.get(node_id)) is not None:
+            synced.to_cancel += _still_there(observation, tombstones)
+    known = {action.action_id for action in view.nactions} | finished_ids | tombstones.keys()
+    strangers = _strangers(view, observations, known, now_ms)
+    for found in _taken_in(strangers, ended_room_count=ended_room_count, wall_ms=wall_ms):
+        synced.changes.append(change(None, found, ChangeCode.NACTION_SYNC_NEW))
+        after.append(found)
     synced.view = view.with_nactions(after)
     return synced
+
+
+def _strangers(
+    view: ClusterView, observations: Mapping[str, Observation], known: set[str], now_ms: int
+) -> Iterator[NAction]:
+    """Actions that somebody asked the agents for directly, those that move first."""
+    found: dict[str, NAction] = {}
+    for node_id in view.node_ids:
+        observation = observations.get(node_id)
+        for seen in () if observation is None else observation.actions:
+            if seen.action_id not in known and seen.action_id not in found:
+                found[seen.action_id] = _adopt(view, node_id, seen, now_ms)
+    yield from sorted(found.values(), key=lambda action: action.phase.is_final)
+
+
+def _taken_in(
+    strangers: Iterable[NAction], *, ended_room_count: int, wall_ms: int
+) -> Iterator[NAction]:
+    """As many as one cycle can write beside what it decides; the next takes more."""
+    count, size_bytes = 0, 0
+    for action in strangers:
+        if action.phase.is_final and (ended_room_count <= 0 or _is_forgotten(action, wall_ms)):
+            continue
+        count += 1
+        size_bytes += len(action.encode())
+        if count > ADOPTED_ACTIONS_MAX or size_bytes > ADOPTED_ACTIONS_BYTES_MAX:
+            return
+        ended_room_count -= action.phase.is_final
+        yield action
 
 
 def _follow(
@@ -141,6 +174,12 @@ def _still_there(observation: Observation, tombstones: Mapping[str, NAction]) ->
         for action_id, action in sorted(tombstones.items())
         if action_id in alive and action.node_id == observation.node_id
     ]
+
+
+def _is_forgotten(action: NAction, wall_ms: int) -> bool:
+    """It ended so long ago that it may have been kept here for its whole time."""
+    ended_ms = action.finished_wall_ms
+    return ended_ms is not None and wall_ms - ended_ms >= ACTIONS_ENDED_KEPT_MS
 
 
 def _adopt(view: ClusterView, node_id: str, seen: SeenAction, now_ms: int) -> NAction:

@@ -20,13 +20,15 @@ from replicante.limits import (
 )
 from replicante.model.observation import AgentAnswer, Observation, SeenAction
 from replicante.model.violations import Violations
+from replicante.state.tables import OBJECT_KEY_BYTES_MAX
+from replicante.storage.keys import encoded_key_bytes
 
 
-def trusted(observation: Observation) -> Observation:
-    """The observation, or what of it can be kept."""
+def trusted(observation: Observation, *, scope: tuple[str, str]) -> Observation:
+    """The observation, or what of it can be kept.  scope: namespace and cluster of its node."""
     if observation.answer is not AgentAnswer.ANSWERED:
         return _without_answer(observation, observation.answer, observation.message)
-    fault = _fault(msgspec.structs.replace(observation, actions=()))
+    fault = _fault(msgspec.structs.replace(observation, actions=()), scope)
     if fault is not None:
         return _without_answer(observation, AgentAnswer.GARBAGE, fault)
     actions = tuple(it for it in observation.actions if _is_storable(it))
@@ -43,17 +45,19 @@ def _without_answer(observation: Observation, answer: AgentAnswer, message: str)
     )
 
 
-def _fault(observation: Observation) -> str | None:
+def _fault(observation: Observation, scope: tuple[str, str]) -> str | None:
     if observation.node is None:
         return "it says nothing of its node"
     shards = observation.shards or ()
     if len(shards) > OBSERVED_SHARDS_MAX:
         return f"it names {len(shards)} shards, more than {OBSERVED_SHARDS_MAX}"
-    violations = Violations()
-    for i, shard in enumerate(shards):
-        violations.name(shard.shard_id, ("shards", i, "shard_id"))
+    for shard in shards:
+        if not _is_shard_id(shard.shard_id):
+            return "one of its shards has no id that could be kept"
+        names = (*scope, observation.node_id, shard.shard_id)
+        if encoded_key_bytes(*names, 0) > OBJECT_KEY_BYTES_MAX:
+            return "the names of one of its shards are too long together"
     try:
-        violations.raise_if_any()
         size_bytes = len(observation.encode())
     except Invalid as exc:
         return f"its answer cannot be kept: {exc.message}"
@@ -62,6 +66,17 @@ def _fault(observation: Observation) -> str | None:
     if size_bytes > OBSERVATION_BYTES_MAX:
         return f"its answer has {size_bytes} bytes, more than {OBSERVATION_BYTES_MAX}"
     return None
+
+
+def _is_shard_id(text: str) -> bool:
+    """The words of its store, which may hold `/` and spaces: no name of ours, and never part of a
+    path."""
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError:
+        return False
+    is_control = any(ord(character) < 32 or ord(character) == 127 for character in text)
+    return 0 < size_bytes <= NAME_BYTES_MAX and not is_control
 
 
 def _is_storable(seen: SeenAction) -> bool:

@@ -81,6 +81,8 @@ def _check_cycle(command: RecordCycle) -> None:
         _check_map(command.run, "run")
     if command.answers is not None:
         check_positive(command.answers, "answers", what="a revision")
+    for revision in command.under or ():
+        check_positive(revision, "under", what="a revision")
 
 
 def _check_change(change: RecordChange, path: str) -> None:

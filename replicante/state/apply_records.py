@@ -52,7 +52,11 @@ _CANCELLED: Final = {
 
 
 def record_cycle(writer: Writer, command: RecordCycle) -> Applied | Rejected:
-    refusal = _not_held(writer, command.fence) or _not_as_seen(writer, command)
+    refusal = (
+        _not_held(writer, command.fence)
+        or _not_under(writer, command)
+        or _not_as_seen(writer, command)
+    )
     if refusal is not None:
         return refusal
     revision = 0
@@ -67,6 +71,8 @@ def record_cycle(writer: Writer, command: RecordCycle) -> Applied | Rejected:
     if command.run is not None:
         key = record_tables.platform_run_key(command.fence.ns, command.fence.name)
         writer.put(key, command.run)
+    if command.fence.on is FenceOn.CLUSTER:
+        records.forget_aged(writer, command.fence.ns, command.fence.name)
     _forget_request(writer, command)
     return Applied(Stamp(revision), is_changed=revision > 0 or command.run is not None)
 
@@ -128,6 +134,22 @@ def _not_held(writer: Writer, fence: Fence) -> Rejected | None:
     if read_object_row(raw).is_deleting:
         return Rejected(RejectCode.BEING_DELETED, {"revision": read_object_row(raw).revision})
     return apply_objects.missing_scope(writer, kind, (fence.ns, fence.name))
+
+
+def _not_under(writer: Writer, command: RecordCycle) -> Rejected | None:
+    """A pause that was acknowledged is followed by nothing that did not know of it."""
+    if command.under is None:
+        return None
+    fence = command.fence
+    kind = _TARGETS[fence.on]
+    scopes = ((kind, (fence.ns, fence.name)), (ObjectKind.NAMESPACE, (fence.ns,)))
+    for (object_kind, scope), seen in zip(scopes, command.under, strict=True):
+        raw = writer.get(object_key(object_kind, scope))
+        if raw is None or read_object_row(raw).revision != seen:
+            return Rejected(
+                RejectCode.RECORD_CHANGED, {"record": f"{object_kind.title} {'/'.join(scope)}"}
+            )
+    return None
 
 
 def _not_as_seen(writer: Writer, command: RecordCycle) -> Rejected | None:

@@ -47,6 +47,9 @@ class RecordCycle(msgspec.Struct, frozen=True):
     """Under a platform's fence: canonical bytes of what became of the discovery."""
     answers: int | None = None
     """Revision of the request for work that this cycle answers; a later one stays."""
+    under: tuple[int, int] | None = None
+    """Revisions of the target's object and of its namespace that were decided on: what people have
+    declared since refuses the cycle. None: whatever is declared."""
 
 
 class DropRecords(msgspec.Struct, frozen=True):
@@ -85,9 +88,11 @@ def record_change(change: Change, revisions: Revisions) -> RecordChange:
 
 def pack_record_fields(command: RecordCommand) -> list[Any]:
     match command:
-        case RecordCycle(fence, changes, specs, run, answers):
+        case RecordCycle(fence, changes, specs, run, answers, under):
             packed: list[Any] = [pack_fence(fence), [_pack_change(change) for change in changes]]
             packed += [[list(pair) for pair in specs], run]
+            if under is not None:
+                return [*packed, answers, list(under)]
             return packed if answers is None else [*packed, answers]
         case RequestWork(on, ns, name):
             return [int(on), ns, name]
@@ -97,11 +102,12 @@ def pack_record_fields(command: RecordCommand) -> list[Any]:
 
 def unpack_cycle(packed: list[Any]) -> RecordCycle:
     _, fence, changes, specs, run, *more = packed
-    answers = None
-    if more:
-        (answers,) = more
-        if type(answers) is not int or answers <= 0:
-            raise TypeError("a revision is positive")
+    answers, under = (*more, None, None)[:2]
+    if len(more) > 2 or any(
+        type(it) is not int or it <= 0
+        for it in ([] if answers is None else [answers]) + ([] if under is None else list(under))
+    ):
+        raise TypeError("a revision is positive")
     if run is not None and type(run) is not bytes:
         raise TypeError("a run is bytes")
     return RecordCycle(
@@ -110,6 +116,7 @@ def unpack_cycle(packed: list[Any]) -> RecordCycle:
         tuple(_unpack_spec(pair) for pair in specs),
         run,
         answers,
+        None if under is None else _pair(under),
     )
 
 
@@ -149,6 +156,11 @@ def _unpack_change(packed: list[Any]) -> RecordChange:
         None if code is None else ChangeCode(code),
         cause,
     )
+
+
+def _pair(found: Any) -> tuple[int, int]:
+    target, namespace = found
+    return target, namespace
 
 
 def _unpack_spec(pair: Any) -> tuple[str, bytes]:

@@ -11,6 +11,7 @@ import msgspec
 
 from replicante.ids import Stamp
 from replicante.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from replicante.model.action_kinds import PLATFORM_DEPROVISION
 from replicante.model.action_requests import ActionOn
 from replicante.model.actions import ActionHistoryEntry, NAction, OAction
 from replicante.model.change import RecordKind
@@ -60,6 +61,8 @@ class ClusterRecords(msgspec.Struct, frozen=True, kw_only=True):
     """Unfinished, in the order of their creation."""
     ended_ids: frozenset[str]
     """Of ended node actions that are still kept."""
+    ended_count: int
+    """Of all ended actions that are still kept."""
     state: ConvergeState | None
     report: OrchestrateReport | None
     request: int | None
@@ -86,6 +89,7 @@ def cluster_records(reader: Reader, ns: str, cluster: str) -> ClusterRecords:
             nactions.append(NAction.decode(row.value))
         else:
             oactions.append(OAction.decode(row.value))
+    ended = list(_ended(reader, ns, cluster))
     return ClusterRecords(
         discovery=_noted(reader, RecordKind.CLUSTER_DISCOVERY, ClusterDiscovery, seen, ns, cluster),
         nodes=tuple(_records(reader, RecordKind.NODE, Node, seen, ns, cluster)),
@@ -93,7 +97,8 @@ def cluster_records(reader: Reader, ns: str, cluster: str) -> ClusterRecords:
         shards=tuple(_records(reader, RecordKind.SHARD, Shard, seen, ns, cluster)),
         nactions=tuple(nactions),
         oactions=tuple(oactions),
-        ended_ids=_ended_ids(reader, ns, cluster),
+        ended_ids=frozenset(it for kind, it in ended if kind is RecordKind.NACTION),
+        ended_count=len(ended),
         state=_noted(reader, RecordKind.CONVERGE_STATE, ConvergeState, seen, ns, cluster),
         report=_noted(reader, RecordKind.REPORT, OrchestrateReport, seen, ns, cluster),
         request=work_request(reader, FenceOn.CLUSTER, ns, cluster),
@@ -116,6 +121,21 @@ def discoveries(reader: Reader, ns: str) -> Discoveries:
     seen: _Seen = {}
     found = _records(reader, RecordKind.CLUSTER_DISCOVERY, ClusterDiscovery, seen, ns)
     return Discoveries(items=tuple(found), revisions=seen)
+
+
+def nodes_taken_away(reader: Reader, ns: str, cluster: str) -> frozenset[str]:
+    """Nodes that an unfinished action of ours has asked their platform to remove."""
+    found: set[str] = set()
+    for kind, action_id in record_tables.open_actions(reader, ns, cluster):
+        row = find_record(reader, kind, (ns, cluster, action_id))
+        if kind is not RecordKind.OACTION or row is None:
+            continue
+        action = OAction.decode(row.value)
+        args, payload = action.args, action.payload
+        is_asked = isinstance(payload, dict) and payload.get("requested") is True
+        if action.kind == PLATFORM_DEPROVISION and is_asked and isinstance(args, dict):
+            found |= {it for it in (args.get("node_id"),) if isinstance(it, str)}
+    return frozenset(found)
 
 
 def report(reader: Reader, ns: str, cluster: str) -> OrchestrateReport | None:
@@ -218,14 +238,11 @@ def _one(reader: Reader, kind: RecordKind, shape: type[R], ns: str, cluster: str
     return None if row is None else shape.decode(row.value)
 
 
-def _ended_ids(reader: Reader, ns: str, cluster: str) -> frozenset[str]:
-    ids: set[str] = set()
+def _ended(reader: Reader, ns: str, cluster: str) -> Iterator[tuple[RecordKind, str]]:
     prefix = encode_prefix(record_tables.ACTIONS_ENDED, ns, cluster)
     for key, mark in reader.scan(*prefix_range(prefix)):
-        if record_tables.ACTION_KINDS[mark] is RecordKind.NACTION:
-            *_, action_id = decode_key(key, str, str, int, str)
-            ids.add(str(action_id))
-    return frozenset(ids)
+        *_, action_id = decode_key(key, str, str, int, str)
+        yield record_tables.ACTION_KINDS[mark], str(action_id)
 
 
 def _noted(

@@ -3,17 +3,24 @@
 Called by `apply_actions` and `apply_records`, which have checked that the write may happen.
 
 Bounds: of each cluster the last DECISIONS_KEPT_MAX decisions and the ACTIONS_ENDED_KEPT_MAX
-youngest ended actions are kept. What is forgotten for its age emits nothing: its events told of it.
+youngest ended actions are kept, and no action longer than ACTIONS_ENDED_KEPT_MS after its end. What
+is forgotten emits nothing: its events told of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from replicante.ids import format_stamp
-from replicante.limits import ACTIONS_ENDED_KEPT_MAX, DECISIONS_KEPT_MAX
+from replicante.limits import (
+    ACTIONS_ENDED_KEPT_MAX,
+    ACTIONS_ENDED_KEPT_MS,
+    ACTIONS_FORGOTTEN_MAX,
+    DECISIONS_KEPT_MAX,
+)
 from replicante.model.actions import NACTION_FINAL, OACTION_FINAL, ActionOrigin
 from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.codec import Value, encode_value, join_map, load_value
@@ -134,16 +141,36 @@ def _history_entry(writer: Writer, change: Write, after: dict[str, Value]) -> di
     }
 
 
+def forget_aged(writer: Writer, ns: str, cluster: str) -> None:
+    """Ended actions whose time is over, in the order of their creation: at most
+    ACTIONS_FORGOTTEN_MAX, and an action as long as one that was created before it."""
+    rows = writer.scan(*prefix_range(encode_prefix(ACTIONS_ENDED, ns, cluster)))
+    for key, mark in list(islice(rows, ACTIONS_FORGOTTEN_MAX)):
+        *_, action_id = decode_key(key, str, str, int, str)
+        names = (ns, cluster, str(action_id))
+        row = record_tables.find_record(writer, record_tables.ACTION_KINDS[mark], names)
+        ended_ms = None if row is None else row.load().get("finished_ms")
+        if type(ended_ms) is not int:
+            ended_ms = writer.counters.clock_ms
+        if writer.counters.clock_ms - ended_ms < ACTIONS_ENDED_KEPT_MS:
+            return
+        _forget_action(writer, key, mark)
+
+
 def _forget_actions(writer: Writer, ns: str, cluster: str) -> None:
     rows = writer.scan(*prefix_range(encode_prefix(ACTIONS_ENDED, ns, cluster)))
     ended = [(key, mark) for key, mark in rows]
     for key, mark in ended[: max(0, len(ended) - ACTIONS_ENDED_KEPT_MAX)]:
-        *_, action_id = decode_key(key, str, str, int, str)
-        kind = record_tables.ACTION_KINDS[mark]
-        writer.delete(key)
-        writer.delete(record_tables.record_key(kind, (ns, cluster, str(action_id))))
-        for history_key in _history_keys(writer, ns, cluster, str(action_id)):
-            writer.delete(history_key)
+        _forget_action(writer, key, mark)
+
+
+def _forget_action(writer: Writer, ended_key: bytes, mark: bytes) -> None:
+    ns, cluster, _, action_id = decode_key(ended_key, str, str, int, str)
+    names = (str(ns), str(cluster), str(action_id))
+    writer.delete(ended_key)
+    writer.delete(record_tables.record_key(record_tables.ACTION_KINDS[mark], names))
+    for history_key in _history_keys(writer, *names):
+        writer.delete(history_key)
 
 
 def _forget_decisions(writer: Writer, names: tuple[str, ...]) -> None:

@@ -42,7 +42,7 @@ class Manner(enum.Enum):
     """Has lost its actions and says so."""
 
 
-_SHARD = SeenShard(shard_id="0", role=ShardRole.PRIMARY, commit_offset=Offset(value=1))
+_SHARDS = (SeenShard(shard_id="0", role=ShardRole.PRIMARY, commit_offset=Offset(value=1)),)
 
 
 @dataclass(slots=True)
@@ -50,7 +50,9 @@ class FakeAgent:
     node_id: str
     status: NodeStatus = NodeStatus.HEALTHY
     manner: Manner = Manner.HONEST
-    shard: SeenShard = _SHARD
+    shards: tuple[SeenShard, ...] = _SHARDS
+    is_fenced: bool = True
+    """It repeats the epoch of a call."""
     epoch: int = 0
     """The greatest that it ever saw."""
     actions: dict[str, SeenAction] = field(default_factory=dict)
@@ -115,15 +117,16 @@ class FakeAgents:
         waiting = (SeenPhase.NEW, SeenPhase.RUNNING)
         queue = tuple(it.action_id for it in agent.actions.values() if it.phase in waiting)
         finished = tuple(it for it in agent.actions if it not in queue)
-        asked = dict.fromkeys((*ask.wanted, *queue, *finished))
+        history = finished if ask.is_history_wanted else ()
+        asked = dict.fromkeys((*ask.wanted, *queue, *history))
         return Observation(
             node_id=ask.node.node_id,
             at_ms=ask.at_ms,
             answer=AgentAnswer.ANSWERED,
-            is_fenced=True,
+            is_fenced=agent.is_fenced,
             node=SeenNode(status=agent.status, details=NodeDetails(store_id="fake")),
             store_attributes={},
-            shards=(agent.shard,),
+            shards=agent.shards,
             queue=queue,
             finished=finished,
             actions=tuple(

@@ -2,7 +2,8 @@
 
 A silent agent costs its own cluster a wait and nobody else anything. One that was silent several
 times in a row is waited for briefly from then on, and still looked at in every cycle: evidence is
-never older than its cycle, and the return of an agent is seen at once.
+never older than its cycle, and the return of an agent is seen at once. Now and then it is waited
+for as long as before, or one that only became slow would be silent for ever.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import asyncio
 
 from replicante.agents.protocol import Look
 from replicante.limits import (
+    ACTIONS_ENDED_KEPT_MAX,
     AGENT_CALL_MS_MAX,
+    AGENT_SILENCES_FULL_EVERY,
     AGENT_SILENCES_MAX,
     AGENT_SUSPECT_MS_MAX,
 )
@@ -41,23 +44,23 @@ class Gatherer:
         scope = (discovery.ns_id, discovery.cluster_id)
         wanted = actions_to_ask(records.nactions)
         self._forget(scope, {node.node_id for node in discovery.nodes})
-        found = await asyncio.gather(
-            *(
-                self._agents.look(
-                    Look(
-                        cluster_id=discovery.cluster_id,
-                        node=node,
-                        epoch=epoch,
-                        at_ms=at_ms,
-                        limit_ms=self._limit_ms((*scope, node.node_id)),
-                        wanted=wanted.get(node.node_id, ()),
-                        settled=records.ended_ids,
-                    ),
-                    ca_bundle=ca_bundle,
-                )
-                for node in discovery.nodes
+        asks = [
+            Look(
+                cluster_id=discovery.cluster_id,
+                node=node,
+                epoch=epoch,
+                at_ms=at_ms,
+                limit_ms=self._limit_ms((*scope, node.node_id)),
+                is_suspect=self._is_suspect((*scope, node.node_id)),
+                wanted=wanted.get(node.node_id, ()),
+                settled=records.ended_ids,
+                is_history_wanted=records.ended_count < ACTIONS_ENDED_KEPT_MAX,
             )
-        )
+            for node in discovery.nodes
+        ]
+        async with asyncio.TaskGroup() as group:
+            looks = [group.create_task(self._agents.look(ask, ca_bundle=ca_bundle)) for ask in asks]
+        found = [look.result() for look in looks]
         for node, observation in zip(discovery.nodes, found, strict=True):
             assert observation.node_id == node.node_id, "an agent answers for its node"
             key = (*scope, node.node_id)
@@ -68,8 +71,17 @@ class Gatherer:
         return tuple(found)
 
     def _limit_ms(self, key: tuple[str, str, str]) -> int:
-        is_suspect = self._silences.get(key, 0) >= AGENT_SILENCES_MAX
-        return AGENT_SUSPECT_MS_MAX if is_suspect else AGENT_CALL_MS_MAX
+        is_patient = self._silences.get(key, 0) % AGENT_SILENCES_FULL_EVERY == 0
+        is_brief = self._is_suspect(key) and not is_patient
+        return AGENT_SUSPECT_MS_MAX if is_brief else AGENT_CALL_MS_MAX
+
+    def _is_suspect(self, key: tuple[str, str, str]) -> bool:
+        return self._silences.get(key, 0) >= AGENT_SILENCES_MAX
+
+    def keep_only(self, clusters: set[tuple[str, str]]) -> None:
+        """Forgets the nodes of all others."""
+        for key in [key for key in self._silences if key[:2] not in clusters]:
+            del self._silences[key]
 
     def _forget(self, scope: tuple[str, str], node_ids: set[str]) -> None:
         """Nodes that left the cluster."""

@@ -4,14 +4,20 @@ supervisor.
 Rules: nothing is sent to anybody before the record of it is committed under the fence; nothing is
 kept between two cycles that is not in the tables. So a crash between any two steps leads to a cycle
 that asks for the same things under the same ids, and a worker that lost its fence writes nothing.
+Before anything leaves, the fence is looked at once more; who keeps no epoch is asked for something
+only after the fence was confirmed by a write.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
+from replicante import errors
 from replicante.agents.protocol import SendAnswer, Sent
 from replicante.model.actions import NAction, NActionPhase, OActionPhase
 from replicante.model.change import Change, ChangeCode
@@ -35,10 +41,12 @@ from replicante.state import queries, record_queries
 from replicante.state.fences import Fence
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.record_commands import RecordCycle, Revisions, record_change
+from replicante.state.record_parts import cycle_parts
 from replicante.state.record_queries import ClusterRecords
 from replicante.storage.kv import Reader
 from replicante.workers.doors import Rooms
 from replicante.workers.gather import Gatherer
+from replicante.workers.holdings import Hold
 from replicante.workers.scribe import Scribe
 
 
@@ -50,6 +58,8 @@ class _Read:
     spec: ClusterSpec
     platform: Platform | None
     records: ClusterRecords
+    under: tuple[int, int]
+    """Revisions of the spec and of the namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +67,14 @@ class CycleDone:
     result: CycleResult | None
     """None: there was nothing to work on any more."""
     refusal: Rejected | None = None
-    """Why nothing was written; the cycle is to begin anew."""
+    """Why nothing was written, or sent; the cycle is to begin anew."""
+    revision: int = 0
+    """Of the spec that was decided on."""
 
 
-async def orchestrate(rooms: Rooms, scribe: Scribe, gatherer: Gatherer, fence: Fence) -> CycleDone:
-    """Raises as `Scribe.read` and `Scribe.write`; Invalid for a cycle too large to record."""
+async def orchestrate(rooms: Rooms, scribe: Scribe, gatherer: Gatherer, hold: Hold) -> CycleDone:
+    """Raises as `Scribe.read` and `Scribe.write`."""
+    fence = hold.fence
     before = await scribe.read(lambda view: _read(view, fence))
     if before is None:
         return CycleDone(result=None)
@@ -90,45 +103,41 @@ async def orchestrate(rooms: Rooms, scribe: Scribe, gatherer: Gatherer, fence: F
     if not result.changes:
         # Every cycle writes its report, but the one that finds another worker in charge.
         return CycleDone(result=result, refusal=Rejected(RejectCode.STALE_TOKEN))
-    refusal = await _record(
-        scribe, fence, result.changes, revisions, answers=before.records.request
-    )
-    if refusal is not None:
-        return CycleDone(result=result, refusal=refusal)
-    await _act(rooms, scribe, fence, read, result)
-    return CycleDone(result=result)
+    writing = _Writing(scribe=scribe, fence=fence, under=read.under)
+    try:
+        refusal = await writing.record(result.changes, revisions, answers=before.records.request)
+    except (errors.Invalid, errors.BodyTooLarge) as exc:
+        # What cannot be recorded is not done; that is told where people look for it.
+        report = msgspec.structs.replace(
+            result.report, is_success=False, error=f"the cycle cannot be recorded: {exc.message}"
+        )
+        told = change(None, report, ChangeCode.ORCHESTRATE_REPORT)
+        refusal = await writing.record([told], revisions, answers=before.records.request)
+        return CycleDone(result=result, refusal=refusal, revision=read.under[0])
+    if refusal is None:
+        refusal = await _act(rooms, writing, hold, read, result)
+    return CycleDone(result=result, refusal=refusal, revision=read.under[0])
 
 
 async def _act(
-    rooms: Rooms, scribe: Scribe, fence: Fence, read: _Read, result: CycleResult
-) -> None:
+    rooms: Rooms, writing: _Writing, hold: Hold, read: _Read, result: CycleResult
+) -> Rejected | None:
     """Everything at once: each agent and platform is waited for by itself."""
-    nodes = _nodes_of(read)
-    bundle = read.namespace.ca_bundle
-    sent, said, _ = await asyncio.gather(
-        asyncio.gather(
-            *(
-                rooms.agents.submit(
-                    action, nodes[action.node_id], epoch=fence.token, ca_bundle=bundle
-                )
-                for action in result.submissions
-            )
-        ),
-        asyncio.gather(*(_call_platform(rooms, read, call) for call in result.calls)),
-        asyncio.gather(
-            *(
-                rooms.agents.cancel(
-                    action, nodes[action.node_id], epoch=fence.token, ca_bundle=bundle
-                )
-                for action in result.cancels
-                if action.node_id in nodes
-            )
-        ),
-    )
+    unfenced = result.decision.unfenced if result.decision is not None else ()
+    is_unguarded = any(it.node_id in unfenced for it in (*result.submissions, *result.cancels))
+    if (result.calls or is_unguarded) and not await hold.confirm():
+        return Rejected(RejectCode.STALE_TOKEN)
+    outside = _Outside(rooms=rooms, hold=hold, read=read)
+    async with asyncio.TaskGroup() as group:
+        sent = [group.create_task(outside.submit(action)) for action in result.submissions]
+        said = [group.create_task(outside.call(call)) for call in result.calls]
+        for action in result.cancels:
+            group.create_task(outside.cancel(action))
     if not result.submissions and not result.calls:
-        return
+        return None
     # Read again: a person may have cancelled what was being sent, which then stays cancelled.
-    records = await scribe.read(
+    fence = hold.fence
+    records = await writing.scribe.read(
         lambda view: record_queries.cluster_records(view, fence.ns, fence.name)
     )
     now_ms, wall_ms = rooms.peer.clock_ms, rooms.clock.wall_ms()
@@ -136,16 +145,82 @@ async def _act(
     changes = [
         *_sent_changes(
             records,
-            zip(result.submissions, sent, strict=True),
+            zip(result.submissions, (it.result() for it in sent), strict=True),
             attempts_max=attempts_max,
             now_ms=now_ms,
             wall_ms=wall_ms,
         ),
-        *_called_changes(records, zip(result.calls, said, strict=True)),
+        *_called_changes(records, zip(result.calls, (it.result() for it in said), strict=True)),
     ]
     if changes:
-        # Refused or lost: the next cycle sees at the agents what came of it.
-        await _record(scribe, fence, changes, records.revisions, answers=None)
+        # What came of it is so whatever was declared meanwhile. Refused or lost: the next cycle
+        # sees at the agents what came of it.
+        await dataclasses.replace(writing, under=None).record(
+            changes, records.revisions, answers=None
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outside:
+    """What leaves this peer in one cycle: nothing that the fence might not cover any more."""
+
+    rooms: Rooms
+    hold: Hold
+    read: _Read
+
+    async def submit(self, action: NAction) -> Sent:
+        node = _nodes_of(self.read)[action.node_id]
+        if not self.hold.is_sure:
+            return Sent(answer=SendAnswer.STALE_EPOCH, message="the fence may be over")
+        return await self.rooms.agents.submit(
+            action,
+            node,
+            epoch=self.hold.fence.token,
+            ca_bundle=self.read.namespace.ca_bundle,
+        )
+
+    async def cancel(self, action: NAction) -> None:
+        node = _nodes_of(self.read).get(action.node_id)
+        if node is not None and self.hold.is_sure:
+            await self.rooms.agents.cancel(
+                action,
+                node,
+                epoch=self.hold.fence.token,
+                ca_bundle=self.read.namespace.ca_bundle,
+            )
+
+    async def call(self, call: PlatformCall) -> PlatformSays | None:
+        """None: it was not asked."""
+        if not self.hold.is_sure:
+            return None
+        if self.read.platform is None:
+            return PlatformSays(failure="its platform is missing")
+        return await self.rooms.platforms.carry_out(self.read.platform, call)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writing:
+    scribe: Scribe
+    fence: Fence
+    under: tuple[int, int] | None
+
+    async def record(
+        self, changes: Iterable[Change], revisions: Revisions, *, answers: int | None
+    ) -> Rejected | None:
+        """In several writes when it is much; the last one holds what was decided.
+        Raises as `Scribe.write`; Invalid, BodyTooLarge for what cannot be recorded."""
+        fence = self.fence
+        parts = cycle_parts(record_change(one, revisions) for one in changes)
+        for i, part in enumerate(parts):
+            is_last = i == len(parts) - 1
+            command = RecordCycle(
+                fence, part, answers=answers if is_last else None, under=self.under
+            )
+            outcome = await self.scribe.write(command, why=f"cycle {fence.ns}/{fence.name}")
+            if not isinstance(outcome, Applied):
+                return outcome
+        return None
 
 
 def _sent_changes(
@@ -181,13 +256,13 @@ def _sent_changes(
 
 
 def _called_changes(
-    records: ClusterRecords, said: Iterable[tuple[PlatformCall, PlatformSays]]
+    records: ClusterRecords, said: Iterable[tuple[PlatformCall, PlatformSays | None]]
 ) -> list[Change]:
     present = {action.action_id: action for action in records.oactions}
     changes: list[Change] = []
     for call, answer in said:
         action = present.get(call.action_id)
-        if action is None or action.phase is not OActionPhase.RUNNING:
+        if answer is None or action is None or action.phase is not OActionPhase.RUNNING:
             continue
         if answer.failure is None:
             after = platform_answered(action, expected=_expected(answer.value))
@@ -195,28 +270,6 @@ def _called_changes(
             after = platform_failed(action, message=answer.failure)
         changes.append(change(action, after, ChangeCode.OACTION_UPDATE, cause=action.action_id))
     return changes
-
-
-async def _call_platform(rooms: Rooms, read: _Read, call: PlatformCall) -> PlatformSays:
-    if read.platform is None:
-        return PlatformSays(failure="its platform is missing")
-    return await rooms.platforms.carry_out(read.platform, call)
-
-
-async def _record(
-    scribe: Scribe,
-    fence: Fence,
-    changes: Iterable[Change],
-    revisions: Revisions,
-    *,
-    answers: int | None,
-) -> Rejected | None:
-    made = tuple(record_change(one, revisions) for one in changes)
-    if not made:
-        return None
-    command = RecordCycle(fence, made, answers=answers)
-    outcome = await scribe.write(command, why=f"cycle {fence.ns}/{fence.name}")
-    return None if isinstance(outcome, Applied) else outcome
 
 
 def _read(view: Reader, fence: Fence) -> _Read | None:
@@ -235,6 +288,7 @@ def _read(view: Reader, fence: Fence) -> _Read | None:
         spec=spec,
         platform=platform,
         records=record_queries.cluster_records(view, *scope),
+        under=(stored.revision, namespace.revision),
     )
 
 

@@ -17,7 +17,14 @@ from replicante.limits import (
     OBSERVED_SHARDS_MAX,
 )
 from replicante.model.node import NodeDetails, NodeStatus
-from replicante.model.observation import AgentAnswer, SeenAction, SeenNode, SeenPhase, SeenShard
+from replicante.model.observation import (
+    AgentAnswer,
+    Observation,
+    SeenAction,
+    SeenNode,
+    SeenPhase,
+    SeenShard,
+)
 from replicante.model.shard import Offset, ShardRole
 from replicante.orchestrate.trust import trusted
 
@@ -33,7 +40,9 @@ def node(**attributes):
 LIES = {
     "no node": {"node": None},
     "a shard without a name": {"shards": (shard(""),)},
-    "a shard with a path for a name": {"shards": (shard("../../etc"),)},
+    "a shard with a line end in its name": {"shards": (shard("a\nb"),)},
+    "a shard with a name too long to keep": {"shards": (shard("x" * 129),)},
+    "a shard with half a character": {"shards": (shard("\ud800"),)},
     "a shard twice": {"shards": (shard(), shard())},
     "too many shards": {"shards": tuple(shard(f"s{i}") for i in range(OBSERVED_SHARDS_MAX + 1))},
     "an offset beyond 64 bits": {"shards": (shard(commit_offset=Offset(value=1 << 70)),)},
@@ -61,6 +70,27 @@ def test_a_lie_is_garbage_and_the_cycle_is_stored(lie):
         "n2": "HEALTHY",
         "n3": "UNREACHABLE",
     }
+
+
+@pytest.mark.parametrize("name", ["TOPIC/PARTITION", "a b", "../../etc", "ключ#1", "{0}", "%2F"])
+def test_a_shard_is_named_as_its_store_names_it(name):
+    world = replicated()
+    world.now_ms += 1_000
+    world.cycle(observations=lying(world, "n3", shards=(shard(name),)))
+    assert name in {it.shard_id for it in world.stored().shards if it.node_id == "n3"}
+
+
+def test_names_that_fit_alone_and_not_together_are_garbage():
+    long = "x" * 128
+    answered = Observation(
+        node_id=long,
+        at_ms=1,
+        answer=AgentAnswer.ANSWERED,
+        node=node(),
+        shards=(shard(long),),
+    )
+    assert trusted(answered, scope=("n", "c")).answer is AgentAnswer.ANSWERED
+    assert trusted(answered, scope=(long, long)).answer is AgentAnswer.GARBAGE
 
 
 def test_a_lying_agent_does_not_keep_the_others_from_being_decided_on():
@@ -107,7 +137,8 @@ def test_what_is_trusted_can_be_stored_whatever_it_was(value, text, answer):
             message=text,
             node=node(x=value),
             shards=(shard(text),),
-        )
+        ),
+        scope=("default", "sessions"),
     )
     found.encode()
     if found.answer is not AgentAnswer.ANSWERED:

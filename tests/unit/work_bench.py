@@ -124,9 +124,9 @@ class WorkBench:
             )
         )
 
-    def counted(self, result: str) -> float:
+    def counted(self, result: str, *, kind: str = "orchestrate") -> float:
         """Cycles of the first worker that ended so."""
-        labels = {"kind": "orchestrate", "result": result}
+        labels = {"kind": kind, "result": result}
         return self.metrics.registry.get_sample_value("replicante_work_total", labels) or 0.0
 
     def pass_time(self, ms: int) -> None:
@@ -140,6 +140,13 @@ class WorkBench:
         started = chosen.start_due()
         await chosen.settle()
         return started
+
+    async def settle_renewals(self) -> None:
+        while self.workers._renewing:
+            await asyncio.wait(self.workers._renewing.values())
+
+    async def never(self) -> None:
+        await asyncio.Event().wait()
 
     async def turns(self, count: int) -> None:
         for _ in range(count):
@@ -155,6 +162,14 @@ class WorkBench:
         found = record_queries.action_get(self.lone.store, ActionOn.NODE, *CLUSTER, action_id)
         return None if found is None else found.action
 
+    def oaction(self, action_id: str):
+        on = ActionOn.CLUSTER
+        found = record_queries.action_get(self.lone.store, on, *CLUSTER, action_id)
+        return None if found is None else found.action
+
+    def report_of(self, cluster: str):
+        return record_queries.report(self.lone.store, "default", cluster)
+
     def records(self):
         return record_queries.cluster_records(self.lone.store, *CLUSTER)
 
@@ -169,6 +184,15 @@ class WorkBench:
 
     def codes(self) -> list[str]:
         return [event.code for event in self.events()]
+
+    def all_codes(self) -> list[str]:
+        """Of a history that one page does not hold."""
+        codes: list[str] = []
+        after = 0
+        while items := queries.events_after(self.lone.store, after, limit=1_000).items:
+            codes += [event.code for event in items]
+            after = items[-1].id
+        return codes
 
     def fence(self, token: int) -> Fence:
         return Fence(FenceOn.CLUSTER, *CLUSTER, token)
