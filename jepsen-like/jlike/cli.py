@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from jlike import campaign, canary, doctor, judge, replay, report, runner
+from jlike import campaign, canary, doctor, environments, judge, replay, report, runner
 from jlike import store as stores
 from jlike.history import BrokenHistory
 from jlike.nemesis import KINDS
@@ -90,6 +90,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--clients", type=_count, default=12)
     run.add_argument("--rate", type=float, default=150.0, help="questions a second, all clients")
     run.add_argument("--seed", type=int, default=None)
+    run.add_argument("--environment", choices=environments.NAMES, default=environments.BEST)
     run.add_argument("--url", default="", help="peers of a cluster that runs already")
     run.add_argument("--fault-command", default="", help="with --url: what makes faults there")
     run.set_defaults(act=_run)
@@ -164,6 +165,7 @@ def _options(options: argparse.Namespace) -> Options:
         seed=_seed(options),
         urls=urls,
         fault_command=options.fault_command,
+        environment=options.environment,
     )
 
 

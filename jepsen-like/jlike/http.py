@@ -8,7 +8,11 @@ carried out by a peer that was then killed is so reported as refused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -28,17 +32,22 @@ class Answer:
     code: str = ""
 
 
-class Http:
-    """timeout_s: for the whole of one question, from the connection to the last byte."""
+Door = Callable[[str], AbstractContextManager[None]]
 
-    def __init__(self, *, timeout_s: float) -> None:
+
+class Http:
+    """timeout_s: for the whole of one question, from the connection to the last byte. door: for a
+    URL, where the sockets that reach it are made; none: here."""
+
+    def __init__(self, *, timeout_s: float, door: Door | None = None) -> None:
         self._timeout_s = timeout_s
+        self._door = door
 
     async def ask(self, url: str, method: str, path: str, body: Value = None) -> Answer:
         """fail only when nothing can have happened: refused at the door, or a definite problem."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                status, text = await _exchange(url, _request(url, method, path, body))
+                status, text = await _exchange(url, _request(url, method, path, body), self._door)
                 found = json.loads(text) if text else None
         except ConnectionRefusedError:
             return Answer(kind=Kind.FAIL, status=0, code="refused")
@@ -64,12 +73,21 @@ def _request(url: str, method: str, path: str, body: Value) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + text
 
 
-async def _exchange(url: str, request: bytes) -> tuple[int, bytes]:
+async def _exchange(url: str, request: bytes, door: Door | None) -> tuple[int, bytes]:
     """Status and body. An answer that is cut short is none: EOFError."""
     place = urlsplit(url)
-    reader, writer = await asyncio.open_connection(
-        place.hostname, place.port or 80, limit=ANSWER_BYTES_MAX
-    )
+    host, port = place.hostname or "", place.port or 80
+    if door is None:
+        reader, writer = await asyncio.open_connection(host, port, limit=ANSWER_BYTES_MAX)
+    else:
+        with door(url):
+            there = socket.socket()
+        with contextlib.ExitStack() as unless_connected:
+            unless_connected.callback(there.close)
+            there.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(there, (host, port))
+            unless_connected.pop_all()
+        reader, writer = await asyncio.open_connection(sock=there, limit=ANSWER_BYTES_MAX)
     try:
         writer.write(request)
         await writer.drain()

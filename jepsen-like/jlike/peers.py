@@ -1,4 +1,4 @@
-"""Peers of one run as child processes: ports, folders, logs, and their certain end.
+"""Peers of one run as child processes: places, folders, logs, and their certain end.
 
 Used by `jlike.runner`. A process ends with this one, however this one ends: its stdin closes, and
 the kernel kills it. Only the command line of what is tested is known here.
@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from jlike import kernel
+from jlike.environments import Environment
 from jlike.links import Links
 
-HOST = "127.0.0.1"
-COMMAND = (sys.executable, "-m", "replicante", "server")
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
+PROGRAM = (sys.executable, "-m", "replicante")
+CLUSTER = "jlike"
+COMMAND_S = 60
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Peer:
     command: tuple[str, ...] = ()
     log_path: Path | None = None
     process: subprocess.Popen[bytes] | None = None
+    enter: Callable[[], None] = lambda: None
+    """Called in the child, between fork and exec: where it belongs."""
     starts: int = 0
 
     @property
@@ -48,6 +52,15 @@ class Peer:
         text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
         return text.rpartition(")")[2].split()[0]
 
+    @property
+    def processor_s(self) -> float:
+        """What its process has used; 0 when there is none."""
+        if not self.is_alive or self.process is None:
+            return 0.0
+        text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def start(self) -> None:
         assert self.log_path is not None
         if self.is_alive:
@@ -60,9 +73,13 @@ class Peer:
                 stdout=log,
                 stderr=log,
                 env=environment,
-                preexec_fn=_end_with_parent,
+                preexec_fn=self._before_exec,
             )
         self.starts += 1
+
+    def _before_exec(self) -> None:
+        kernel.end_with_parent()
+        self.enter()
 
     def signal(self, number: signal.Signals) -> None:
         if self.is_alive and self.process is not None:
@@ -81,14 +98,19 @@ class Peer:
 
 @dataclass(slots=True, kw_only=True)
 class Peers:
-    """All peers of a run and the links between them. links: none when others started the peers."""
+    """All peers of a run. environment: none when others started the peers."""
 
     by_id: dict[str, Peer] = field(default_factory=dict)
-    links: Links | None = None
+    environment: Environment | None = None
 
     @property
     def ids(self) -> list[str]:
         return sorted(self.by_id)
+
+    @property
+    def links(self) -> Links:
+        assert self.environment is not None
+        return self.environment.links
 
     def __getitem__(self, peer_id: str) -> Peer:
         return self.by_id[peer_id]
@@ -96,39 +118,54 @@ class Peers:
     def pids(self) -> dict[str, int]:
         return {it.id: it.process.pid for it in self.by_id.values() if it.process and it.is_alive}
 
-    async def lay_out(self, folder: Path, *, count: int) -> None:
-        """Plans p1, p2, … behind relays; starts nothing."""
-        self.links = Links(self.pids)
+    def door(self, url: str) -> AbstractContextManager[None]:
+        """Sockets that are made inside reach this URL of a peer."""
+        for peer in self.by_id.values():
+            if self.environment is not None and peer.url == url:
+                return self.environment.door(peer.id)
+        return contextlib.nullcontext()
+
+    async def lay_out(self, folder: Path, *, count: int, environment: Environment) -> None:
+        """Plans p1, p2, …; starts nothing."""
+        self.environment = environment
         ids = [f"p{number}" for number in range(1, count + 1)]
-        ports = _free_ports(2 * count)
-        raft, http = dict(zip(ids, ports, strict=False)), dict(zip(ids, ports[count:], strict=True))
-        relays = {it: await self.links.relay(it, port=raft[it]) for it in ids}
-        members = ",".join(f"{it}={HOST}:{relays[it]}" for it in ids)
-        for it in ids:
-            home = folder / "peers" / it
+        places = await environment.place(ids)
+        certificates = folder / "certificates"
+        if environment.needs_certificates:
+            _certify(certificates, ids)
+        for peer_id, place in places.items():
+            home = folder / "peers" / peer_id
             home.mkdir(parents=True)
             settings = {
-                "--peer-id": it,
+                "--peer-id": peer_id,
                 "--peer-data-dir": str(home / "data"),
-                "--peer-cluster": "jlike",
-                "--raft-listen": f"{HOST}:{raft[it]}",
-                "--raft-advertise": f"{HOST}:{relays[it]}",
-                "--raft-peers": members,
-                "--http-listen": f"{HOST}:{http[it]}",
+                "--peer-cluster": CLUSTER,
+                "--raft-listen": place.raft,
+                "--raft-advertise": place.advertised,
+                "--raft-peers": ",".join(f"{it}={places[it].advertised}" for it in ids),
+                "--http-listen": place.http,
             }
+            if environment.needs_certificates:
+                own = certificates / "peers" / peer_id
+                settings |= {
+                    "--raft-tls-certificate-file": str(own / "peer.crt"),
+                    "--raft-tls-key-file": str(own / "peer.key"),
+                    "--raft-tls-ca-file": str(own / "ca.crt"),
+                }
             pairs = [part for setting in settings.items() for part in setting]
-            self.by_id[it] = Peer(
-                id=it,
-                url=f"http://{HOST}:{http[it]}",
-                command=(*COMMAND, *pairs),
+            self.by_id[peer_id] = Peer(
+                id=peer_id,
+                url=f"http://{place.http}",
+                command=(*PROGRAM, "server", *pairs),
                 log_path=home / "log",
+                enter=partial(environment.enter, peer_id),
             )
 
     async def end(self) -> None:
         for peer in self.by_id.values():
             peer.kill()
-        if self.links is not None:
-            await self.links.close()
+        if self.environment is not None:
+            await self.environment.close()
 
     async def end_gently(self, peer: Peer, *, seconds: float) -> bool:
         """SIGTERM. Whether it ended by itself in this time; it is killed otherwise."""
@@ -141,15 +178,10 @@ class Peers:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
-    """Held all at once, so that they differ; below those that the system gives to clients there is
-    no lock that all programs share, so a rare clash ends the run as broken, never as invalid."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for it in sockets:
-            it.bind((HOST, 0))
-        return [it.getsockname()[1] for it in sockets]
-
-
-def _end_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _certify(folder: Path, ids: Sequence[str]) -> None:
+    """An authority for this run, and a certificate for each peer."""
+    place = ("--dir", str(folder))
+    for words in (("init", CLUSTER, *place), ("issue", *ids, *place)):
+        subprocess.run(
+            [*PROGRAM, "pki", *words], check=True, capture_output=True, timeout=COMMAND_S
+        )

@@ -16,10 +16,14 @@ from jlike.history import Kind, Operation, Value
 WIDTH, HEIGHT, LANE = 1_080, 220, 22
 COLOURS = {
     "partition": "#7b4fb5",
+    "flapping": "#a569bd",
     "kill": "#c0392b",
     "pause": "#d68910",
     "restart": "#2874a6",
     "slow": "#5d6d7e",
+    "lossy": "#85929e",
+    "crashloop": "#e74c3c",
+    "starve": "#b7950b",
 }
 KIND_COLOURS = {Kind.OK: "#1e8449", Kind.FAIL: "#909497", Kind.INFO: "#c0392b"}
 STYLE = """

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jlike import judge
+from jlike import environments, judge
 from jlike.clients import Client, ask_everywhere
 from jlike.fault_command import FaultCommand
 from jlike.http import Http
@@ -35,7 +35,7 @@ HARNESS = "harness"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """urls: of a cluster that others started. fault_command: makes faults there; without it such a
-    cluster gets none."""
+    cluster gets none. environment: of environments.NAMES."""
 
     workloads: Sequence[str]
     nemeses: Sequence[str]
@@ -46,6 +46,7 @@ class Options:
     seed: int = 0
     urls: Sequence[str] = ()
     fault_command: str = ""
+    environment: str = environments.BEST
 
 
 class HarnessBroken(Exception):
@@ -72,9 +73,16 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
         if options.urls:
             for number, url in enumerate(options.urls, start=1):
                 peers.by_id[f"p{number}"] = Peer(id=f"p{number}", url=url.rstrip("/"))
+            http = Http(timeout_s=REQUEST_S)
         else:
-            await peers.lay_out(folder, count=options.peers)
-        found = await _with_peers(options, peers, Http(timeout_s=REQUEST_S), recorder)
+            environment = environments.choose(
+                options.environment,
+                pids=peers.pids,
+                chance=random.Random(f"{options.seed} links"),
+            )
+            await peers.lay_out(folder, count=options.peers, environment=environment)
+            http = Http(timeout_s=REQUEST_S, door=peers.door)
+        found = await _with_peers(options, peers, http, recorder)
     finally:
         await peers.end()
         recorder.close()

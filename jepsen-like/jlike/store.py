@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from jlike import report, runner
+from jlike import environments, report, runner
 from jlike.history import Value
 from jlike.runner import HARNESS, HarnessBroken, Options, verdict_of
 from jlike.verdict import Finding, Verdict
@@ -107,6 +107,8 @@ def command_of(options: Options) -> str:
     words += ["-n", ",".join(options.nemeses) or "none", "--peers", str(options.peers)]
     words += ["--time", f"{options.time_s:g}", "--clients", str(options.clients)]
     words += ["--rate", f"{options.rate:g}", "--seed", str(options.seed)]
+    if options.environment != environments.BEST:
+        words += ["--environment", options.environment]
     if options.urls:
         words += ["--url", ",".join(options.urls)]
     if options.fault_command:

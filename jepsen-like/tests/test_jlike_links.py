@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from jlike.links import Links, owner
+from jlike.links import Flaw
+from jlike.links_relays import Relays, owner
 
 HOST = "127.0.0.1"
 LIMIT_S = 20
 
 
 @asynccontextmanager
-async def relayed() -> AsyncIterator[tuple[Links, asyncio.StreamReader, asyncio.StreamWriter]]:
+async def relayed() -> AsyncIterator[tuple[Relays, asyncio.StreamReader, asyncio.StreamWriter]]:
     """An echo behind a relay, dialled by this process, which is peer `a`; the echo is `b`."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -22,7 +24,7 @@ async def relayed() -> AsyncIterator[tuple[Links, asyncio.StreamReader, asyncio.
             writer.write(chunk)
         writer.close()
 
-    links = Links(lambda: {"a": os.getpid()})
+    links = Relays(lambda: {"a": os.getpid()}, random.Random(1))
     server = await asyncio.start_server(echo, HOST, 0)
     port = await links.relay("b", port=server.sockets[0].getsockname()[1])
     reader, writer = await asyncio.open_connection(HOST, port)
@@ -40,7 +42,7 @@ async def _echoed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, te
         return await reader.readexactly(len(text))
 
 
-async def _held(links: Links, pair: tuple[str, str]) -> None:
+async def _held(links: Relays, pair: tuple[str, str]) -> None:
     async with asyncio.timeout(LIMIT_S):
         while not links.held[pair]:  # noqa: ASYNC110  the relay has no event for tests
             await asyncio.sleep(0)
@@ -76,3 +78,14 @@ async def test_the_other_direction_stays_open():
 
 async def test_nobody_knows_a_port_without_a_connection():
     assert owner(1, {"a": os.getpid()}) is None
+
+
+async def test_a_flaw_slows_until_it_is_mended_and_loses_nothing():
+    async with relayed() as (links, reader, writer):
+        links.mar([("a", "b"), ("b", "a")], Flaw(delay_s=0.01, loss=0.5))
+        assert await _echoed(reader, writer, b"one") == b"one"
+        marred = sum(links.marred.values())
+        assert marred >= 2
+        links.mend()
+        assert await _echoed(reader, writer, b"two") == b"two"
+        assert sum(links.marred.values()) == marred

@@ -1,59 +1,115 @@
-"""Whom faults aim at, and the shapes in which the network is cut."""
+"""Whom faults aim at, the shapes in which the network is cut, and which faults go together."""
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
-from jlike.nemesis import Nemesis
-from jlike.peers import Peer, Peers
-from jlike.recorder import Recorder
+import pytest
+
+from jlike import nemesis, nemesis_plan
+from jlike.nemesis_plan import Plan, Scene
 
 IDS = [f"p{number}" for number in range(1, 6)]
+SEEDS = range(300)
 
 
-def _nemesis(folder: Path, seed: int, *, terms: int) -> Nemesis:
-    return Nemesis(
-        kinds=("partition", "kill"),
-        peers=Peers(by_id={it: Peer(id=it, url="") for it in IDS}),
-        recorder=Recorder(folder),
-        chance=random.Random(seed),
-        leader=lambda: "p3",
-        terms=lambda: terms,
+def _scene(*, is_first_term: bool = False, free: list[str] | None = None) -> Scene:
+    return Scene(
+        ids=IDS,
+        leader="p3",
+        is_first_term=is_first_term,
+        free=frozenset(IDS if free is None else free),
     )
 
 
-def test_until_a_leader_changed_all_faults_aim_at_it(tmp_path):
-    for seed in range(50):
-        nemesis = _nemesis(tmp_path, seed, terms=1)
-        assert nemesis._victims() == ["p3"]
-        shape, cut = nemesis._pairs()
-        assert shape.split()[1] == "p3"
-        assert any("p3" in pair for pair in cut)
+def _plans(kind: str, scene: Scene) -> list[Plan]:
+    found = [nemesis_plan.plan(kind, scene, random.Random(seed)) for seed in SEEDS]
+    assert all(found)
+    return [it for it in found if it is not None]
 
 
-def test_then_one_a_minority_a_majority_and_all_are_hit(tmp_path):
-    sizes = {len(_nemesis(tmp_path, seed, terms=2)._victims()) for seed in range(200)}
-    assert sizes == {1, 2, 3, 5}
+def test_every_kind_has_a_planner_and_a_deed():
+    assert set(nemesis.DEEDS) == set(nemesis.KINDS)
 
 
-def test_every_shape_of_cut_comes_up_and_is_what_it_says(tmp_path):
-    seen = {}
-    for seed in range(300):
-        text, cut = _nemesis(tmp_path, seed, terms=2)._pairs()
-        shape, *order = text.split()
-        seen[shape] = seen.get(shape, 0) + 1
+@pytest.mark.parametrize("kind", nemesis.KINDS)
+def test_a_plan_is_a_function_of_scene_and_chance(kind):
+    scene = _scene()
+    first, again = (nemesis_plan.plan(kind, scene, random.Random(7)) for _ in range(2))
+    assert first == again
+    assert first is not None
+    assert first.kind == kind
+    assert first.victims
+    assert set(first.victims) <= set(IDS)
+    assert first.shape in first.target
+
+
+@pytest.mark.parametrize("kind", sorted(nemesis.HOLDING))
+def test_until_a_leader_changed_all_faults_aim_at_it(kind):
+    for found in _plans(kind, _scene(is_first_term=True)):
+        assert found.victims == ("p3",)
+
+
+@pytest.mark.parametrize("kind", ["partition", "flapping"])
+def test_until_a_leader_changed_it_is_the_first_of_whom_a_cut_speaks(kind):
+    for found in _plans(kind, _scene(is_first_term=True)):
+        assert found.victims[0] == "p3"
+        assert any("p3" in pair for pair in found.pairs)
+
+
+@pytest.mark.parametrize("kind", ["kill", "crashloop", "pause"])
+def test_then_one_a_minority_a_majority_and_all_are_hit(kind):
+    found = _plans(kind, _scene())
+    assert {it.shape for it in found} == {"leader", "one", "minority", "majority", "all"}
+    assert {len(it.victims) for it in found} == {1, 2, 3, 5}
+
+
+def test_never_more_than_a_minority_is_starved():
+    assert {len(it.victims) for it in _plans("starve", _scene())} == {1, 2}
+
+
+def test_graceful_restarts_take_one_or_each_in_turn():
+    assert {len(it.victims) for it in _plans("restart", _scene())} == {1, 5}
+
+
+@pytest.mark.parametrize("kind", sorted(nemesis.HOLDING))
+def test_whom_another_fault_holds_is_left_alone(kind):
+    for found in _plans(kind, _scene(free=["p1", "p3"])):
+        assert set(found.victims) <= {"p1", "p3"}
+    assert nemesis_plan.plan(kind, _scene(free=[]), random.Random(1)) is None
+
+
+def test_every_shape_of_cut_comes_up_and_is_what_it_says():
+    seen = set()
+    for found in _plans("partition", _scene()):
+        seen.add(found.shape)
+        cut, order = set(found.pairs), found.victims
         assert cut
         assert all(one != other for one, other in cut)
         sees = {one: {it for it in IDS if (one, it) not in cut} for one in IDS}
-        match shape:
+        match found.shape:
             case "inward":
-                assert all(other == order[0] for _, other in cut)
+                assert cut == {(other, order[0]) for other in order[1:]}
             case "outward":
-                assert all(one == order[0] for one, _ in cut)
+                assert cut == {(order[0], other) for other in order[1:]}
             case "ring":
                 assert all(len(it) == 3 for it in sees.values())
                 assert len({frozenset(it) for it in sees.values()}) == 5
+            case "bridge":
+                assert [len(sees[it]) for it in order] == [3, 3, 5, 3, 3]
             case _:
                 assert cut == {(other, one) for one, other in cut}
-    assert set(seen) == {"one", "halves", "inward", "outward", "ring", "bridge"}
+    assert seen == set(nemesis_plan.PARTITIONS)
+
+
+def test_links_are_slow_around_one_peer_and_everywhere():
+    found = _plans("slow", _scene())
+    assert {len(it.pairs) for it in found} == {8, 20}
+    assert all(it.flaw is not None and it.flaw.delay_s and not it.flaw.loss for it in found)
+    assert all(it.flaw is not None and it.flaw.loss for it in _plans("lossy", _scene()))
+
+
+def test_faults_that_would_end_each_other_do_not_go_together():
+    assert nemesis._unlike(["slow", "partition", "kill", "flapping", "lossy", "pause"]) == [
+        *("slow", "partition", "kill", "pause")
+    ]

@@ -1,0 +1,91 @@
+"""Faults of processes: killed, killed in a loop, paused, starved, restarted gently.
+
+Called by `jlike.nemesis`. Whatever was done to a process is undone at the end of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+
+from jlike.nemesis_plan import RESTART_S, Plan
+from jlike.peers import Peers
+
+STOP_S = 20.0
+UP_S = (0.3, 1.2)
+"""Between a start and the next kill, in a crash loop."""
+STARVED_PERIOD_S = 0.1
+STARVED_SHARE = 0.1
+"""What a starved process gets, as a quota of 10 % in periods of 100 ms gives to a control group."""
+
+
+async def kill(plan: Plan, peers: Peers) -> bool:
+    for it in plan.victims:
+        peers[it].kill()
+    is_gone = not any(peers[it].is_alive for it in plan.victims)
+    await asyncio.sleep(plan.seconds)
+    for it in plan.victims:
+        peers[it].start()
+    return is_gone
+
+
+async def crashloop(plan: Plan, peers: Peers) -> bool:
+    """A start every time within one election."""
+    chance = random.Random(plan.seconds)
+    is_gone = True
+    for _ in range(int(plan.figures["crashes"])):
+        for it in plan.victims:
+            peers[it].kill()
+        is_gone &= not any(peers[it].is_alive for it in plan.victims)
+        await asyncio.sleep(chance.uniform(*RESTART_S))
+        for it in plan.victims:
+            peers[it].start()
+        await asyncio.sleep(chance.uniform(*UP_S))
+    return is_gone
+
+
+async def pause(plan: Plan, peers: Peers) -> bool:
+    for it in plan.victims:
+        peers[it].signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(0.05)
+        is_stopped = any(peers[it].state == "T" for it in plan.victims)
+        await asyncio.sleep(plan.seconds)
+    finally:
+        for it in plan.victims:
+            peers[it].signal(signal.SIGCONT)
+    return is_stopped
+
+
+async def starve(plan: Plan, peers: Peers) -> bool:
+    """Stopped and continued so that they run a tenth of the time: jerky, not dead."""
+    before = {it: peers[it].processor_s for it in plan.victims}
+    times_stopped = 0
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    try:
+        while loop.time() < began_s + plan.seconds:
+            for it in plan.victims:
+                peers[it].signal(signal.SIGSTOP)
+            await asyncio.sleep(STARVED_PERIOD_S * (1 - STARVED_SHARE))
+            times_stopped += any(peers[it].state == "T" for it in plan.victims)
+            for it in plan.victims:
+                peers[it].signal(signal.SIGCONT)
+            await asyncio.sleep(STARVED_PERIOD_S * STARVED_SHARE)
+    finally:
+        for it in plan.victims:
+            peers[it].signal(signal.SIGCONT)
+    seconds = loop.time() - began_s
+    used = [peers[it].processor_s - before[it] for it in plan.victims]
+    return times_stopped > 0 and max(used) < seconds / 2
+
+
+async def restart(plan: Plan, peers: Peers) -> bool:
+    """SIGTERM, the end that it makes itself, a new start; one after the other."""
+    has_ended = True
+    for it in plan.victims:
+        has_ended &= await peers.end_gently(peers[it], seconds=STOP_S)
+        await asyncio.sleep(plan.seconds)
+        peers[it].start()
+    return has_ended
