@@ -196,10 +196,7 @@ def _apply_one(host: MachineHost, record: Record) -> None:
     try:
         host.apply(record)
     except FatalError as exc:
-        raise CorruptData(
-            f"entry {record.index} of term {record.term} cannot be applied: {exc}",
-            index=record.index,
-        ) from exc
+        raise CorruptData(exc.message, index=record.index) from exc
 
 
 def _assert_invariants(store: LmdbStore) -> None:

@@ -207,6 +207,8 @@ LOG_MAP_BYTES_DEFAULT = 64 * GIB
 """Sparse, as the state is."""
 CHECK_VIOLATIONS_MAX = 20
 """Told by one check of a data directory; whatever broke one row may have broken a million."""
+RECOVERY_REASON_BYTES_MAX = 1_024
+"""Why somebody forced a generation or skipped an entry: it stays in the log and in an event."""
 LOG_RESERVE_BYTES = 64 * MIB
 """Preallocated, released on a full disk, so that term and trim always succeed."""
 FLUSH_INTERVAL_MS = 250

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -16,7 +17,8 @@ from replicante.clock import SystemClock
 from replicante.config import parse_peer
 from replicante.disk_room import NO_ROOM
 from replicante.entropy import SystemEntropy
-from replicante.errors import DiskFull, FatalError, ReplicanteError
+from replicante.errors import Conflict, DiskFull, FatalError, ReplicanteError
+from replicante.limits import RECOVERY_REASON_BYTES_MAX
 
 
 @click.group(epilog=example("replicante recover restore backup --into restored p1=127.0.0.1:16116"))
@@ -92,8 +94,90 @@ def restore(backup: Path, members: Sequence[str], *, into: Path) -> None:
     """
     from replicante.raft.restoring import prepare_directories  # the engine: not for --help
 
+    chosen = _members(members)
+    with _disk_errors():
+        paths = prepare_directories(
+            backup, into, members=chosen, clock=SystemClock(), entropy=SystemEntropy()
+        )
+    _tell_made(paths)
+
+
+@recover.command(
+    epilog=example(
+        "replicante recover force --from dev-data/p2 --into forced --reason 'p1 and p3 burnt'"
+        " --accept-data-loss p2=10.0.0.2:16116",
+    )
+)
+@click.argument("members", metavar="ID=HOST:PORT…", nargs=-1, required=True)
+@click.option(
+    "--from",
+    "survivor",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DATA_DIR",
+    help="Directory of the stopped peer to go on from: the one that `inspect` names.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="Where the new data directories are made, one a member.",
+)
+@click.option(
+    "--reason",
+    required=True,
+    metavar="TEXT",
+    help="Why, for the event that tells of it for ever.",
+)
+@click.option(
+    "--accept-data-loss",
+    is_flag=True,
+    help="Writes that were acknowledged and reached only peers that are lost are gone for good.",
+)
+def force(
+    members: Sequence[str], *, survivor: Path, into: Path, reason: str, accept_data_loss: bool
+) -> None:
+    """Begin the next generation of a cluster from one survivor, when its majority is lost for good.
+
+    Stop every peer that is left first. A data directory is made for each named member; the
+    survivor must be among them, and its own directory stays as it is. Peers of before are not let
+    in afterwards, whatever they have on their disks. Others join by a token, or are named here.
+    """
+    from replicante.raft.forcing import force_directories
+    from replicante.raft.inspecting import inspect_directories
+    from replicante.raft.survivors import advise
+    from replicante.state_file import open_copy, state_index
+
+    chosen = _members(members)
+    if not reason.strip() or len(reason.encode()) > RECOVERY_REASON_BYTES_MAX:
+        raise click.UsageError(f"A reason has 1 to {RECOVERY_REASON_BYTES_MAX} bytes.")
+    if not accept_data_loss:
+        price = advise(inspect_directories([survivor], state_index))
+        raise Conflict(
+            " ".join(price.said),
+            hints=(
+                "give `recover inspect` every directory that is left: it may know better",
+                "to go on at this price, say --accept-data-loss",
+            ),
+        )
+    with _disk_errors():
+        paths = force_directories(
+            survivor,
+            into,
+            members=chosen,
+            reason=reason,
+            open_copy=open_copy,
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+        )
+    _tell_made(paths)
+
+
+def _members(texts: Sequence[str]) -> dict[str, str]:
+    """Peer id → address. Raises UsageError."""
     chosen: dict[str, str] = {}
-    for text in members:
+    for text in texts:
         try:
             peer_id, address = parse_peer(text)
         except ValueError as exc:
@@ -101,12 +185,19 @@ def restore(backup: Path, members: Sequence[str], *, into: Path) -> None:
         if peer_id in chosen:
             raise click.UsageError(f"{peer_id} is named twice.")
         chosen[peer_id] = str(address)
+    return chosen
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Raises DiskFull, FatalError for what the disk says."""
     try:
-        paths = prepare_directories(
-            backup, into, members=chosen, clock=SystemClock(), entropy=SystemEntropy()
-        )
+        yield
     except OSError as exc:
         kind = DiskFull if exc.errno in NO_ROOM else FatalError
         raise kind(f"The directories cannot be made: {exc.strerror} ({exc.filename}).") from exc
+
+
+def _tell_made(paths: Sequence[Path]) -> None:
     for path in paths:
         click.echo(f"made: {render.shown(str(path))}", err=True)

@@ -123,6 +123,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="he
     """A configuration in its log lists or listed the sender."""
     join: Annotated[str, Meta(pattern=r"\A([0-9a-f]{32})?\Z")] = ""
     """Secret of the token with which a new peer asks to become a learner (ADR 0022)."""
+    lineage: Annotated[str, Meta(pattern=r"\A([0-9a-f]{32})?\Z")] = ""
+    """Of the sender's generation, see `LogHeader`; empty in generation 0."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

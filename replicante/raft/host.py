@@ -49,6 +49,18 @@ class SessionOpened:
 Applied = CommandApplied | CommandRefused | SessionOpened
 
 
+def _stopped_at(record: Record, why: str, *, hints: tuple[str, ...] = ()) -> FatalError:
+    return FatalError(
+        f"entry {record.index} of term {record.term} cannot be applied: {why}",
+        hints=(
+            *hints,
+            "every peer will stop at this entry: it is a bug in the state machine",
+            "keep the data directories and report the entry",
+        ),
+        index=record.index,
+    )
+
+
 class MachineHost:
     def __init__(self, machine: DurableStateMachine) -> None:
         self.machine = machine
@@ -63,18 +75,10 @@ class MachineHost:
         the machine."""
         try:
             return self._apply(record)
-        except FatalError:
-            raise
+        except FatalError as error:
+            raise _stopped_at(record, error.message, hints=error.hints) from error
         except Exception as error:  # the supervisor of apply: whatever it is, the peer ends
-            raise FatalError(
-                f"the state machine failed at entry {record.index}: {type(error).__name__}: "
-                f"{error}",
-                hints=(
-                    "every peer will stop at this entry: it is a bug in the state machine",
-                    "keep the data directories and report the entry",
-                ),
-                index=record.index,
-            ) from error
+            raise _stopped_at(record, f"{type(error).__name__}: {error}") from error
 
     def _apply(self, record: Record) -> list[Applied]:
         items = decode_items(record.payload) if record.kind is EntryKind.COMMANDS else []

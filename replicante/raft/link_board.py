@@ -36,6 +36,7 @@ class LocalIdentity:
     cluster_id: ClusterId
     """Empty before genesis."""
     generation: int
+    lineage: str = ""
     peer_id: PeerId
     incarnation: Incarnation
     raft_address: str
@@ -135,6 +136,7 @@ class LinkBoard:
             cluster_name=local.cluster_name,
             cluster_id=local.cluster_id,
             generation=local.generation,
+            lineage=local.lineage,
             peer_id=local.peer_id,
             incarnation=local.incarnation,
             process=self._process,

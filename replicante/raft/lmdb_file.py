@@ -4,10 +4,13 @@ log_store and snapshot_files."""
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import lmdb
 import lmdb.verify
+
+_COPY_BYTES = 1 << 20
 
 
 def find_cut(environment: lmdb.Environment, folder: Path) -> str | None:
@@ -32,6 +35,14 @@ def delete_below(txn: lmdb.Transaction, table: lmdb._Database, key: bytes) -> No
         found = cursor.first()
         while found and bytes(cursor.key()) < key:
             found = cursor.delete()
+
+
+def copy_durably(source: Path, target: Path) -> None:
+    """The content is on disk when it returns; the name, when its directory is. Raises OSError."""
+    with source.open("rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, _COPY_BYTES)
+        writer.flush()
+        os.fsync(writer.fileno())
 
 
 def sync_directories(*paths: Path) -> None:

@@ -61,8 +61,9 @@ class LogHeader:
     generation: int
     created_wall_ms: int
     birth_lock: bytes = b""
-    """The genesis payload that this directory agreed on before the cluster was born; never
-    changed."""
+    """The genesis payload that this directory agreed on before birth; never changed."""
+    lineage: str = ""
+    """Chain of the entry that this generation began with; empty in generation 0."""
 
 
 class LmdbLog:

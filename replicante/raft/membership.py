@@ -120,16 +120,23 @@ def read_configuration(payload: bytes) -> Configuration:
 
 def configuration_payload(configuration: Configuration) -> bytes:
     """What a CONFIGURATION entry holds; sorted, so that equal configurations are equal bytes."""
-    return encode_detail(
-        {
-            "voters": _rows(configuration.voters),
-            "learners": _rows(configuration.learners),
-            "invited": [
-                [it.peer_id, it.digest, it.until_clock_ms]
-                for it in sorted(configuration.invited, key=lambda it: it.peer_id)
-            ],
-        }
-    )
+    return encode_detail(_configuration_detail(configuration))
+
+
+def recovery_payload(configuration: Configuration, recovery: Mapping[str, Any]) -> bytes:
+    """What a RECOVERED entry holds. recovery: see EntryKind."""
+    return encode_detail({**_configuration_detail(configuration), "recovery": dict(recovery)})
+
+
+def _configuration_detail(configuration: Configuration) -> dict[str, Any]:
+    return {
+        "voters": _rows(configuration.voters),
+        "learners": _rows(configuration.learners),
+        "invited": [
+            [it.peer_id, it.digest, it.until_clock_ms]
+            for it in sorted(configuration.invited, key=lambda it: it.peer_id)
+        ],
+    }
 
 
 def _rows(members: Iterable[Member]) -> list[list[str]]:

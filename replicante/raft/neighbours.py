@@ -15,7 +15,7 @@ from replicante import limits
 from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.errors import WrongIdentity
-from replicante.ids import ClusterId, Incarnation, PeerId
+from replicante.ids import Incarnation, PeerId
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.birth import Birth, BirthNote, decode_note
@@ -25,6 +25,7 @@ from replicante.raft.commit_thread import CommitThread
 from replicante.raft.data_dir import write_genesis, write_lock
 from replicante.raft.dialling import is_address
 from replicante.raft.frames import Channel, FrameError, FrameFault, Hello, Refusal, RefusalCode
+from replicante.raft.introduction import introduce, is_member
 from replicante.raft.join_token import digest_of
 from replicante.raft.joining import Joining, token_of
 from replicante.raft.link_observations import (
@@ -368,28 +369,13 @@ class Neighbours:
         self._transport.send(PeerId(peer_id), Channel.VITAL, body)
 
     def _local_identity(self) -> LocalIdentity:
-        return LocalIdentity(
-            cluster_name=self.header.cluster_name,
-            cluster_id=ClusterId(self.header.cluster_id),
-            generation=self.header.generation,
-            peer_id=PeerId(self.header.peer_id),
-            incarnation=Incarnation(self.header.incarnation),
-            raft_address=self._settings.address,
-            http_address=self._settings.http_address,
-            birth=self._note.encode(),
-            configuration_index=self._speakers.roster.index,
-            was_member=self._speakers.roster.was_member,
-            join=self._token.secret if self._token and not self._is_member else "",
-        )
-
-    @property
-    def _is_member(self) -> bool:
-        own = f"{self.header.peer_id}/{self.header.incarnation}"
-        return self._speakers.roster.configuration.find(own) is not None
+        roster = self._speakers.roster
+        return introduce(self.header, self._settings, roster, note=self._note, token=self._token)
 
     def _dial(self) -> None:
         """Guests, members, and who is named in the settings until this peer is a member."""
-        named = {} if self._is_member else self._settings.expected
+        is_inside = is_member(self.header, self._speakers.roster)
+        named = {} if is_inside else self._settings.expected
         members = {it.peer_id: self.address_of(it) for it in self._speakers.roster.known}
         guests = {it.peer_id: it.raft_address for it in self._speakers.guests}
         peers = {

@@ -54,7 +54,7 @@ class Record:
 
     @property
     def is_configuration(self) -> bool:
-        return self.kind in (EntryKind.GENESIS, EntryKind.CONFIGURATION)
+        return self.kind in (EntryKind.GENESIS, EntryKind.CONFIGURATION, EntryKind.RECOVERED)
 
     def header(self) -> EntryHeader:
         detail = {} if self.kind is EntryKind.COMMANDS else decode_detail(self.payload)

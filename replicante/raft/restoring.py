@@ -1,15 +1,18 @@
-"""New data directories from a backup: the cluster goes on in the next generation (ADR 0060). IO.
+"""New data directories for a whole cluster: it goes on in the next generation, from a backup or
+from a survivor (ADR 0060, ADR 0038). IO.
 
 `prepare_directories` is called offline; `finish_restoring` by peer_driver at each start.
 
-Rule: every directory of one restoration begins with the same entry and a fresh incarnation. So no
+Rule: every directory of one recovery begins with the same entry and a fresh incarnation. So no
 vote is ever counted twice, and nobody who is left of the old generation is let in.
 """
 
 from __future__ import annotations
 
+import enum
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from replicante import limits
@@ -20,11 +23,11 @@ from replicante.ids import GENERATION_MAX, make_index
 from replicante.raft.backup import MANIFEST, Manifest, check_state, end_backup, read_manifest
 from replicante.raft.host import MachineHost
 from replicante.raft.in_memory import begin_durable
-from replicante.raft.lmdb_file import sync_directories
+from replicante.raft.lmdb_file import copy_durably, sync_directories
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
-from replicante.raft.membership import Configuration, Member, configuration_payload
+from replicante.raft.membership import Configuration, Member, recovery_payload
 from replicante.raft.records import Record, encode_record, make_record
 from replicante.raft.state_machine import DurableStateMachine, EntryKind
 
@@ -32,11 +35,32 @@ FOLDER = "restore"
 """In a data directory: the backup, until the state machine has taken it."""
 
 
+class How(enum.StrEnum):
+    """Stored in the log and told by an event."""
+
+    RESTORED = "restored"
+    FORCED = "forced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What the event of the new generation tells."""
+
+    how: How
+    reason: str = ""
+
+
 def prepare_directories(
-    backup: Path, out: Path, *, members: Mapping[str, str], clock: Clock, entropy: Entropy
+    backup: Path,
+    out: Path,
+    *,
+    members: Mapping[str, str],
+    clock: Clock,
+    entropy: Entropy,
+    recovery: Recovery = Recovery(how=How.RESTORED),
 ) -> list[Path]:
-    """One data directory a member below `out`, each to be moved to its machine before anything
-    starts.
+    """One data directory a member below `out`, which takes its name last: it holds all of them,
+    complete, or does not exist. Each is to be moved to its machine before anything starts.
 
     members: peer id → address, the voters of the new generation. Raises InvalidConfig, CorruptData,
     UnsupportedFormat, DiskFull, OSError.
@@ -47,25 +71,25 @@ def prepare_directories(
         raise InvalidConfig(f"a cluster has 1 to {limits.PEERS_MAX} peers, not {len(members)}")
     if manifest.generation >= GENERATION_MAX:
         raise InvalidConfig(f"this cluster was recovered {manifest.generation} times: no more")
-    paths = {peer_id: out / peer_id for peer_id in sorted(members)}
-    taken = [str(path) for path in paths.values() if path.exists()]
-    if taken:
-        raise InvalidConfig(
-            f"{', '.join(taken)} would be overwritten", hints=("name another folder",)
-        )
+    if out.exists():
+        raise InvalidConfig(f"{out} exists already", hints=("name another folder",))
     voters = [Member(it, entropy.token(), members[it]) for it in sorted(members)]
-    record = _first_entry(manifest, Configuration(tuple(voters)))
-    out.mkdir(mode=0o700, exist_ok=True)
+    wall_ms = clock.wall_ms()
+    record = _first_entry(manifest, Configuration(tuple(voters)), recovery, wall_ms=wall_ms)
+    unfinished = out.parent / f".{out.name}.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700, parents=True)
     for voter in voters:
-        unfinished = out / f".{voter.peer_id}.new"
-        unfinished.mkdir(mode=0o700)
-        _write_log(unfinished, manifest, record, voter, wall_ms=clock.wall_ms())
-        (unfinished / FOLDER).mkdir()
-        shutil.copyfile(state, unfinished / FOLDER / state.name)
-        end_backup(unfinished / FOLDER, manifest)
-        unfinished.rename(paths[voter.peer_id])
-    sync_directories(out)
-    return list(paths.values())
+        folder = unfinished / voter.peer_id
+        folder.mkdir(mode=0o700)
+        _write_log(folder, manifest, record, voter, wall_ms=wall_ms)
+        (folder / FOLDER).mkdir()
+        copy_durably(state, folder / FOLDER / state.name)
+        end_backup(folder / FOLDER, manifest)
+    sync_directories(unfinished)
+    unfinished.rename(out)
+    sync_directories(out.parent)
+    return [out / voter.peer_id for voter in voters]
 
 
 def finish_restoring(data_dir: Path, loaded: LoadedLog, machine: DurableStateMachine) -> None:
@@ -93,16 +117,27 @@ def finish_restoring(data_dir: Path, loaded: LoadedLog, machine: DurableStateMac
     sync_directories(data_dir)
 
 
-def _first_entry(manifest: Manifest, configuration: Configuration) -> Record:
-    """Follows the backup's last entry; its chain is like no other restoration's, because the
+def _first_entry(
+    manifest: Manifest, configuration: Configuration, recovery: Recovery, *, wall_ms: int
+) -> Record:
+    """Follows the backup's last entry; its chain is like no other recovery's, because the
     incarnations in it are new."""
+    generation = manifest.generation + 1
+    told = {
+        "how": recovery.how.value,
+        "from": manifest.made_by,
+        "generation": generation,
+        "last_index": manifest.index,
+        "last_term": manifest.term,
+        "reason": recovery.reason,
+    }
     return make_record(
-        index=make_index(manifest.generation + 1, 1),
+        index=make_index(generation, 1),
         term=manifest.term,
-        kind=EntryKind.CONFIGURATION,
+        kind=EntryKind.RECOVERED,
         clock_ms=manifest.clock_ms,
-        wall_ms=manifest.made_wall_ms,
-        payload=configuration_payload(configuration),
+        wall_ms=wall_ms,
+        payload=recovery_payload(configuration, told),
         chain_before=bytes.fromhex(manifest.chain),
     )
 
@@ -118,6 +153,7 @@ def _write_log(
         generation=manifest.generation + 1,
         created_wall_ms=wall_ms,
         birth_lock=bytes.fromhex(manifest.genesis),
+        lineage=record.chain.hex(),
     )
     base = Base(
         index=record.index,

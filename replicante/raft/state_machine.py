@@ -31,6 +31,9 @@ class EntryKind(enum.IntEnum):
     """Zero or more commands; with zero it only carries the cluster clock."""
     SKIPPED = 5
     """An entry that an operator declared to be a no-op. detail: {"reason": text}."""
+    RECOVERED = 6
+    """First entry of a later generation. detail: as CONFIGURATION, and {"recovery": {"how",
+    "from", "generation", "last_index", "last_term", "reason"}}."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

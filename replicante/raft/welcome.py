@@ -61,6 +61,12 @@ def judge_member(hello: Hello, header: LogHeader, roster: Roster) -> Refusal | N
             message=f"{hello.peer_id} is of generation {hello.generation},"
             f" this cluster of {header.generation}: it was recovered without that peer",
         )
+    if hello.cluster_id and hello.lineage != header.lineage:
+        return Refusal(
+            code=RefusalCode.GENERATION,
+            message=f"{hello.peer_id} and {header.peer_id} come from two recoveries to generation"
+            f" {header.generation}: they have different histories and never meet",
+        )
     if roster.knows(f"{hello.peer_id}/{hello.incarnation}"):
         return None
     if hello.cluster_id and hello.configuration_index > roster.index:

@@ -23,6 +23,7 @@ class EntryKind(enum.IntEnum):
     CONFIGURATION = 3
     COMMANDS = 4
     SKIPPED = 5
+    RECOVERED = 6
 
 
 class Header(Protocol):
@@ -52,6 +53,7 @@ _CODES = {
     EntryKind.TERM_STARTED: EventCode.RAFT_TERM_STARTED,
     EntryKind.CONFIGURATION: EventCode.RAFT_CONFIGURATION_CHANGED,
     EntryKind.SKIPPED: EventCode.RAFT_ENTRY_SKIPPED,
+    EntryKind.RECOVERED: EventCode.RAFT_RECOVERED,
 }
 
 

@@ -37,6 +37,10 @@ class EventCode(enum.StrEnum):
     """Membership. payload: voters, learners."""
     RAFT_ENTRY_SKIPPED = "RAFT_ENTRY_SKIPPED"
     """An operator declared an entry void. payload: reason."""
+    RAFT_RECOVERED = "RAFT_RECOVERED"
+    """A generation began: history went on from a backup (restored) or from a survivor (forced), and
+    what came after last_index before is lost. payload: recovery (how, from, generation, last_index,
+    last_term, reason), voters."""
     FEATURE_LEVEL_RAISED = "FEATURE_LEVEL_RAISED"
     """payload: before, after."""
     EVENT_RETENTION_SET = "EVENT_RETENTION_SET"

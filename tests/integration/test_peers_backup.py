@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from cluster_peer import PORTS
+from peer_words import NAMES, said, started
 
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
-from replicante.errors import CorruptData, Invalid, InvalidConfig, NoLeader, ReplicanteError
+from replicante.errors import CorruptData, Invalid, InvalidConfig, NoLeader
 from replicante.ids import generation_of
-from replicante.raft import Entry, Peer, PeerOptions
 from replicante.raft.backup import check_state, read_manifest
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.restoring import prepare_directories
-
-PATIENCE_S = 30
-NAMES = ("p1", "p2", "p3")
-
-
-class Words:
-    """The least state machine: it remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.told: list[bytes] = []
-
-    def apply(self, entry: Entry) -> bytes:
-        self.told.append(entry.data)
-        return b"%d" % len(self.told)
-
-    def snapshot(self) -> Iterable[bytes]:
-        return list(self.told)
-
-    def restore(self, chunks: Iterator[bytes]) -> None:
-        self.told = list(chunks)
-
-
-async def started(folder: Path, addresses: dict[str, str], peer_id: str) -> tuple[Peer, Words]:
-    words = Words()
-    options = PeerOptions(log_reserve_bytes=0)
-    peer = Peer(folder / peer_id, peer_id, addresses[peer_id], addresses, words, options=options)
-    await peer.start()
-    return peer, words
-
-
-async def said(peer: Peer, word: bytes) -> None:
-    """As an operator does: again, until it is done."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await peer.propose(word, timeout_ms=5_000)
-                return
-            except ReplicanteError:
-                await asyncio.sleep(0.05)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ bodies = st.lists(st.binary(min_size=1, max_size=200), max_size=8)
 cuts = st.lists(st.integers(min_value=0, max_value=2_000), max_size=12)
 
 
-OPTIONAL = {"protocol_min", "birth", "configuration_index", "was_member", "join"}
+OPTIONAL = {"protocol_min", "birth", "configuration_index", "was_member", "join", "lineage"}
 """Parts of a greeting that older peers leave out."""
 
 
