@@ -386,6 +386,13 @@ CLIENT_EVENT_BYTES_MAX = 4 * MIB
 """One line of an event stream."""
 CLIENT_STREAM_SILENCE_MS_MAX = 2 * EVENT_HEARTBEAT_MS + 2_500
 """A stream without event or heartbeat for this long is dead: two heartbeats were missed."""
+EXPORT_UNSYNCED_BYTES_MAX = 1 * MIB
+"""Lines of an event export between two fsyncs; one event more may go beyond it."""
+EXPORT_QUEUED_ITEMS_MAX = 256
+"""Followed events that wait while those before them are synced; more wait on the connection."""
+EXPORT_READ_BYTES = 2 * EXPORT_UNSYNCED_BYTES_MAX + 2 * CLIENT_EVENT_BYTES_MAX
+"""End of an export that is read and checked before it goes on: all that a crash can have left
+half written, and the whole event before it."""
 
 # --- orchestration ------------------------------------------------------------
 INTERVAL_MS_MIN = 250

@@ -10,6 +10,7 @@ import msgspec
 from replicante.api.negotiate import Media
 from replicante.ids import format_stamp
 from replicante.state import eventlog
+from replicante.wire.chain import LAST_TIME
 from replicante.wire.events import Event, Heartbeat, StreamEnd, StreamEvent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,6 +50,7 @@ def wire_event(event: eventlog.Event) -> Event:
         index=event.index,
         code=event.code,
         time=rfc3339(event.wall_ms),
+        clock_ms=event.clock_ms,
         ns=event.ns,
         cluster=event.cluster,
         key=event.key,
@@ -70,7 +72,7 @@ def rfc3339(wall_ms: int) -> str:
     try:
         moment = _EPOCH + timedelta(milliseconds=wall_ms)
     except OverflowError:
-        return "9999-12-31T23:59:59.999Z"
+        return LAST_TIME
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

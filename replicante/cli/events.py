@@ -12,6 +12,7 @@ from replicante import limits
 from replicante.cli import render
 from replicante.cli.common import Target, client_options, example
 from replicante.cli.consumers import consumer
+from replicante.cli.event_checks import export, verify
 from replicante.cli.event_options import event_line, filter_options
 from replicante.cli.render import Output
 from replicante.cli.retention import retention
@@ -29,6 +30,8 @@ def events() -> None:
 
 events.add_command(consumer)
 events.add_command(retention)
+events.add_command(export)
+events.add_command(verify)
 
 
 @events.command(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import replace
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
+from pathlib import Path
 
 from replicante import limits
 from replicante.client.calls import Calls
 from replicante.client.encoding import encode_body, read_call, write_call
-from replicante.client.follow import HEAD, Follow, filter_query
+from replicante.client.event_export import Export, Exported
+from replicante.client.event_file import EventFile, EventSink
+from replicante.client.event_pages import page_after, page_before, stamp_text
+from replicante.client.event_verify import LogReport, verify_logs
+from replicante.client.follow import Follow
 from replicante.client.options import (
     ALL_EVENTS,
     DEFAULT_WRITE,
@@ -18,9 +24,6 @@ from replicante.client.options import (
     Read,
     Write,
 )
-from replicante.errors import Invalid
-from replicante.ids import format_stamp, parse_stamp
-from replicante.wire import headers as names
 from replicante.wire import paths
 from replicante.wire.durations import format_duration_ms
 from replicante.wire.events import Event, EventsPage, Retention, RetentionBody, RetentionSet
@@ -46,13 +49,9 @@ class Events:
         client has seen; events are the same on every peer. Raises `HistoryGone` when the events
         after that id are no longer kept (`details["floor"]`), and as `kv.get`.
         """
-        query = [(names.Q_LIMIT, str(limit)), *filter_query(wanted)]
-        if wait_ms:
-            query.append((names.Q_WAIT, format_duration_ms(wait_ms)))
-        if after is not None:
-            query.append((names.Q_AFTER, _stamp_text(after)))
-        call = replace(read_call(paths.EVENTS, read, query=query), wait_ms=wait_ms)
-        return await self._calls.run_as(EventsPage, call)
+        return await page_after(
+            self._calls, after=after, limit=limit, wait_ms=wait_ms, wanted=wanted, read=read
+        )
 
     async def page_back(
         self,
@@ -67,9 +66,7 @@ class Events:
         before: None begins with the newest. Consistency as `page`. Raises `HistoryGone` when what
         came before that id is no longer kept, and as `kv.get`.
         """
-        place = names.BEFORE_END if before is None else _stamp_text(before)
-        query = [(names.Q_LIMIT, str(limit)), (names.Q_BEFORE, place), *filter_query(wanted)]
-        return await self._calls.run_as(EventsPage, read_call(paths.EVENTS, read, query=query))
+        return await page_before(self._calls, before=before, limit=limit, wanted=wanted, read=read)
 
     async def newest_first(
         self, *, before: str | None = None, wanted: EventFilter = ALL_EVENTS, read: Read = STALE
@@ -89,6 +86,67 @@ class Events:
     async def head(self, *, read: Read = STALE) -> str:
         """Id of the newest event that the answering peer has. Raises as `kv.get`."""
         return (await self.page(limit=1, read=read)).head
+
+    async def export(
+        self,
+        path: Path,
+        *,
+        after: str | None = None,
+        wanted: EventFilter = ALL_EVENTS,
+        is_followed: bool = False,
+        read: Read = STALE,
+    ) -> Exported:
+        """Writes the log to a file, an event a line, and goes on where the file ends, also after a
+        crash in the middle of a line. Ends at the head as it is when it begins; is_followed: never.
+
+        after: where a new file begins, None for the oldest event that is kept. wanted: the same for
+        all runs on one file. Every event is proved to follow the one before (seq and chain, unless
+        filtered) before it is written, and is durable before `last` counts it. Raises `BadAnswer`
+        when it does not follow, `HistoryGone` when the next events are no longer kept, `Conflict`
+        while another export has the file, `Invalid` for a file that holds something else, OSError,
+        and as `page`.
+        """
+        is_whole = wanted.lets_all_pass
+        sink = await asyncio.to_thread(EventFile, path, is_whole=is_whole)
+        try:
+            return await self.export_to(
+                sink, after=after, wanted=wanted, is_followed=is_followed, read=read
+            )
+        finally:
+            await asyncio.to_thread(sink.close)
+
+    async def export_to(
+        self,
+        sink: EventSink,
+        *,
+        after: str | None = None,
+        wanted: EventFilter = ALL_EVENTS,
+        is_followed: bool = False,
+        read: Read = STALE,
+    ) -> Exported:
+        """`export` into anything that keeps events."""
+
+        def ask(place: str | None) -> Awaitable[EventsPage]:
+            return self.page(after=place, limit=limits.PAGE_ITEMS_MAX, wanted=wanted, read=read)
+
+        run = Export(sink, is_whole=wanted.lets_all_pass)
+        place = await run.catch_up(ask, after=after)
+        if is_followed:
+            async with aclosing(self.follow(after=place, wanted=wanted)) as events:
+                await run.go_on(events)
+        return run.exported
+
+    async def verify(
+        self, *, count_max: int | None = None, timeout_ms: int = limits.REQUEST_DEADLINE_MS_DEFAULT
+    ) -> LogReport:
+        """Asks every peer for its log, and says whether all have the same: the chains at a common
+        event, and every event of each peer against its chain, back from there.
+
+        count_max: how many events of each peer are read for that, None for all that are kept.
+        timeout_ms: of each question. A peer that does not answer is part of the report; raises
+        `Unreachable` when none does.
+        """
+        return await verify_logs(self._calls, count_max=count_max, timeout_ms=timeout_ms)
 
     async def retention(self, *, read: Read = LINEARIZABLE) -> Retention:
         """How much of the log is kept, how much there is, and which consumer holds more of it than
@@ -124,19 +182,9 @@ class Events:
         """
         follow = Follow(
             self._calls,
-            after=None if after is None else _stamp_text(after),
+            after=None if after is None else stamp_text(after),
             wanted=wanted,
             give_up_ms=give_up_ms,
             silence_ms=silence_ms,
         )
         return follow.events()
-
-
-def _stamp_text(place: str) -> str:
-    """The id with all its digits, so that text order is stream order."""
-    if place == HEAD:
-        return place
-    stamp = parse_stamp(place)
-    if stamp is None:
-        raise Invalid(f"{place!r} is no event id: it has up to 19 digits.", path="after")
-    return format_stamp(stamp)

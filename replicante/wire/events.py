@@ -9,7 +9,8 @@ from replicante.wire.values import Answer, Json, Request
 
 class Event(Answer, frozen=True, kw_only=True):
     """One fact. id: stamp, the cursor of the stream. seq: counts every event without gaps. chain:
-    running hash (hex), equal on all peers. time: RFC 3339 UTC by the leader's wall clock."""
+    running hash (hex), equal on all peers; `wire.chain` says of what. time: RFC 3339 UTC by the
+    leader's wall clock. clock_ms: by the cluster clock."""
 
     id: str
     seq: int
@@ -17,6 +18,7 @@ class Event(Answer, frozen=True, kw_only=True):
     index: int
     code: str
     time: str
+    clock_ms: int
     ns: str | None
     cluster: str | None
     key: str | None

@@ -160,6 +160,7 @@ def event(number: int, *, seq: int | None = None, code: str = "kv.put") -> bytes
         "index": number,
         "code": code,
         "time": "2026-01-01T00:00:00Z",
+        "clock_ms": 0,
         "ns": None,
         "cluster": None,
         "key": f"k{number}",

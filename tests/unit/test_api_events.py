@@ -21,7 +21,7 @@ async def test_a_page_has_the_promised_shape():
         assert set(page) == {"items", "next", "floor", "head"}
         first, second = page["items"]
         assert set(first) == {
-            *("id", "seq", "chain", "index", "code", "time"),
+            *("id", "seq", "chain", "index", "code", "time", "clock_ms"),
             *("ns", "cluster", "key", "payload", "cause"),
         }
         assert first["code"] == "NAMESPACE_APPLY"
