@@ -232,7 +232,7 @@ def _is_counterpart(cell: dict[str, Any], ours: dict[str, Any], rival: System) -
 
 
 def _print_ratios(ratios: list[dict[str, Any]], failovers: list[float]) -> None:
-    for rival in RIVALS:
+    for rival in RIVALS if ratios else ():
         print(f"\n{OURS.name} ÷ {rival.name}: writes/s and p50")
         for ratio in ratios:
             if ratio["rival"] == rival.name:

@@ -139,19 +139,21 @@ class Bench:
         self._meter = None
         return meter.result()
 
-    async def _fill(self, *, keys: int, value_bytes: int, callers: int) -> dict[str, Any]:
+    async def _fill(
+        self, *, first: int, until: int, value_bytes: int, callers: int
+    ) -> dict[str, Any]:
         """Each key once, in our own machine."""
         value = encode_value("v" * value_bytes)
 
         async def caller(number: int) -> None:
-            while number < keys:
+            while number < until:
                 command = envelope_bytes(KvPut(b"fill-%012d" % number, value))
                 with contextlib.suppress(QueueFull):
                     await self._peer.propose(command, timeout_ms=PROPOSE_TIMEOUT_MS)
                     number += callers
 
-        await asyncio.gather(*(caller(number) for number in range(callers)))
-        return {"filled": keys}
+        await asyncio.gather(*(caller(first + number) for number in range(callers)))
+        return {"filled": until}
 
     async def _write(self) -> dict[str, Any]:
         """When this one write was accepted, on the clock that all processes share."""

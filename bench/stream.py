@@ -22,6 +22,8 @@ from raft_group import Group, Member, fsync_ms, running
 
 _PATIENCE_S = 300.0
 _MIB = 1 << 20
+_PIECE_KEYS = 5_000
+"""Filled by one order, so that each is answered soon."""
 
 
 def main() -> None:
@@ -52,7 +54,9 @@ def _options() -> argparse.Namespace:
 def measure(group: Group, options: argparse.Namespace) -> dict[str, Any]:
     leader = group.ready_leader()
     keys = options.mib * _MIB // options.value_bytes
-    leader.ask(do="fill", keys=keys, value_bytes=options.value_bytes, callers=64)
+    for first in range(0, keys, _PIECE_KEYS):
+        until = min(first + _PIECE_KEYS, keys)
+        leader.ask(do="fill", first=first, until=until, value_bytes=options.value_bytes, callers=64)
     leader = group.ready_leader()
     alone = _load(leader, options, seconds=options.seconds)
     token = leader.ask(do="invite", peer_id="d")["token"]
