@@ -1,15 +1,17 @@
 """Proves that the simulator can fail: makes every mutant of `mutant_list` and lets it be found.
 
-    .venv/bin/python tests/sim/mutants.py [NAME…]
+    .venv/bin/python tests/sim/mutants.py [NAME…] [--jobs N] [--page]
 
 Each mutant is made in a copy of the package in a temporary folder and meets the seeds 0, 1, 2, …
-until a promise is broken. Prints the table of killers. Exit code 1: a mutant survived, or an
+until a promise is broken. Prints the table of killers; --page puts it into the documentation when
+all of them were made. Exit code 1: a mutant survived, or an
 edit no longer fits the code, or the true code was found guilty.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import shutil
@@ -26,6 +28,17 @@ from mutant_parts import Edit, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "replicante"
+PAGE = ROOT / "docs" / "explanation" / "mutants.md"
+_PAGE_HEAD = (
+    "# Mutants\n\n"
+    "Each row is a defect that somebody could put into the code in good faith. `make mutants` makes"
+    " it in a copy of the\npackage and lets the simulator meet it, from seed 0 on, until a promise is"
+    " broken; where a seed would be too rare,\na named test has to fail. The code without the defect"
+    " passed the same seeds before.\n\n"
+    "Written by `make mutants ARGS=--page` on {day}: all {count} were killed. Times are of a shared"
+    " machine.\n\n"
+    "| mutant | promise that it breaks | killed by | seed | time |\n|---|---|---|---|---|"
+)
 _BASELINE_SEEDS = 200
 _LIMIT_S = 1_800
 
@@ -43,7 +56,10 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", help="mutants; all of them when none is named")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--page", action="store_true", help=f"writes {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
+    if options.page and options.names:
+        parser.error("the page holds all mutants: name none")
     chosen = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         _copy(Path(folder) / "true", ())
@@ -60,7 +76,15 @@ def main() -> int:
     print(f"{len(fates) - len(survivors)} of {len(fates)} mutants are killed")
     if survivors:
         print(f"survivors: {', '.join(survivors)}")
+    if options.page and not survivors:
+        PAGE.write_text(_page(fates, chosen), encoding="utf-8")
     return 1 if survivors else 0
+
+
+def _page(fates: Sequence[Fate], mutants: Sequence[Mutant]) -> str:
+    rows = [_row(fate, mutant) for fate, mutant in zip(fates, mutants, strict=True)]
+    head = _PAGE_HEAD.format(count=len(rows), day=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}")
+    return "\n".join([head, *rows, ""])
 
 
 def _kill(mutant: Mutant, folder: Path, jobs: int) -> Fate:
