@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test sim torture mutants bench check format clean venv
+.PHONY: demo test fuzz sim torture mutants bench check format clean venv
 
 venv: $(STAMP)
 
@@ -22,6 +22,11 @@ demo: $(STAMP)
 # All tests. ARGS passes options on: make test ARGS='-k session'
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Requests that are made from the OpenAPI description, against three real peers. make fuzz SEED=7 ARGS='--part kv'
+EXAMPLES ?= 200
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/fuzz.py --examples $(EXAMPLES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # Simulated clusters, a run a seed: make sim SEEDS=2000, from another one with FIRST=5000; make sim SEED=7 TRACE=1
 SEEDS ?= 150

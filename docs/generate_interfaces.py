@@ -10,8 +10,7 @@ import itertools
 import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import click
 import msgspec
@@ -35,6 +34,7 @@ An unknown field or parameter is an error that names it.
 ACCESS = {
     Access.READ: "**Reads** answer from the peer's tables and take:",
     Access.WRITE: "**Writes** go through the log. They take `Idempotency-Key`, and:",
+    Access.OPERATE: "**Operations on peers** may be repeated. They take:",
     Access.STREAM: "**Streams** are pages, long polls, NDJSON or server-sent events, by `Accept`.",
     Access.LOCAL: "**Local** paths say what this peer knows by itself, also without a leader.",
 }
@@ -97,7 +97,7 @@ def cli_page() -> str:
 def _route(route: Route) -> Iterator[str]:
     yield f"### {route.method.value} {_path(route)}\n"
     yield f"{_flat(route.summary)} ({route.access.value})\n"
-    if isinstance(route.body, UnionType):
+    if get_args(route.body):
         one = get_args(route.body)[0]
         yield f"- body: [{one.__name__}](#{one.__name__.lower()}), or a list of them"
     elif route.body is not None:
@@ -109,6 +109,8 @@ def _route(route: Route) -> Iterator[str]:
         yield f"- answers {statuses}: [{route.answer.__name__}](#{route.answer.__name__.lower()})"
     elif route.answer_text is not None:
         yield f"- answers {statuses}: `{route.answer_text}`"
+    if route.refuses:
+        yield f"- may refuse with {', '.join(f'`{kind.code}`' for kind in route.refuses)}"
     yield from _parameters(route.parameters)
     if route.aliases:
         yield f"- also: {', '.join(f'`{alias}`' for alias in route.aliases)}"
@@ -147,6 +149,8 @@ def _type(kind: Any) -> str:
     if kind in PLAIN:
         return PLAIN[kind]
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _type(arguments[0]) + _shape(arguments[1].extra_json_schema)
     if origin in (types.UnionType, Union):
         return " or ".join("null" if it is type(None) else _type(it) for it in arguments)
     if origin in (tuple, list):
@@ -156,6 +160,21 @@ def _type(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return f"`{kind}`"
+
+
+def _shape(shape: dict[str, Any]) -> str:
+    """Bounds in words, after the type. Only what a reader cannot guess."""
+    if "maxItems" in shape:
+        return f", {shape.get('minItems', 0)} to {shape['maxItems']}"
+    if "maximum" in shape:
+        return f" from {shape['minimum']} to {shape['maximum']}"
+    name = shape.get("format", "")
+    if name.startswith("duration:"):
+        _, low, high = name.split(":")
+        return f", a duration from {low} to {high}"
+    if "maxLength" in shape:
+        return f" of {shape['minLength']} to {shape['maxLength']} bytes"
+    return f" ({name})" if name else ""
 
 
 def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from replicante.api.bodies import Bodies
+
+
+_OBJECT_NAME = re.compile(limits.NAME_PATTERN)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +48,18 @@ class Call:
         if not 1 <= size <= limits.NAME_BYTES_MAX:
             raise errors.Invalid(
                 f"A name is 1 to {limits.NAME_BYTES_MAX} bytes, not {size}.",
+                path=argument,
+                limit=limits.NAME_BYTES_MAX,
+            )
+        return name
+
+    def object_name(self, argument: str) -> str:
+        """A part of the path that names an object, as NAME_PATTERN. Raises Invalid."""
+        name = self.arguments[argument]
+        if not _OBJECT_NAME.fullmatch(name):
+            raise errors.Invalid(
+                "A name is 1 to 128 of A-Z a-z 0-9 . _ - and begins and ends with a letter or "
+                "digit.",
                 path=argument,
                 limit=limits.NAME_BYTES_MAX,
             )

@@ -102,7 +102,7 @@ class Dispatcher:
     def _room_for(self, route: Route) -> Iterator[None]:
         """Raises TooManyRequests. Streams have a bound of their own, and what a peer says of
         itself is answered always."""
-        if route.access not in (Access.READ, Access.WRITE):
+        if route.access not in (Access.READ, Access.WRITE, Access.OPERATE):
             yield
             return
         if self._inflight_count >= self._ctx.settings.requests_inflight_max:

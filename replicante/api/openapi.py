@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any
 
 import msgspec
 
-from replicante.api.negotiate import Media
+from replicante.api import shapes as api_shapes
+from replicante.api.links import LINKS, Link
+from replicante.api.negotiate import PLAIN, Media
+from replicante.api.refusals import refusal_codes
 from replicante.api.routing import ACCESS_PARAMETERS, Access, Route
-from replicante.wire import headers
+from replicante.wire import headers, shapes
 from replicante.wire.problems import Problem
 from replicante.wire.values import Json
 
@@ -23,7 +26,7 @@ _KEYS = (
     (headers.IDEMPOTENCY_KEY, "Makes repeats of the same request harmless for a day."),
     (headers.FIRST_ATTEMPT_MS, "On a repeat: a cluster clock not later than the first attempt."),
 )
-_ANSWER_HEADERS = {
+_ANSWER_HEADERS: Mapping[str, str] = {
     headers.INDEX: "Index of the state that the answer shows.",
     headers.SERVED_BY: "Peer that answered.",
     headers.LEADER: "Leader as this peer knows it; empty when it knows none.",
@@ -55,16 +58,14 @@ def openapi_document(routes: Iterable[Route], *, version: str) -> dict[str, Json
         },
         "paths": found,
         "components": {
-            "schemas": components,
+            "schemas": {**components, shapes.VALUE: dict(shapes.VALUE_SCHEMA)},
             "headers": {
-                name: {"description": meaning, "schema": {"type": "string"}}
-                for name, meaning in _ANSWER_HEADERS.items()
-            },
-            "responses": {
-                "Problem": {
-                    "description": "Refused; `code` says why, `definite` whether nothing changed.",
-                    "content": {headers.PROBLEM_JSON: {"schema": references[Problem]}},
+                name: {
+                    "description": meaning,
+                    "required": True,
+                    "schema": dict(api_shapes.ANSWER_HEADERS[name]),
                 }
+                for name, meaning in _ANSWER_HEADERS.items()
             },
         },
     }
@@ -86,8 +87,11 @@ def _operation(
         "tags": [route.access.value],
         "parameters": [*_path_parameters(path), *_query_parameters(route), *_headers_of(route)],
         "responses": {
-            **{str(status): _response(route, references) for status in route.statuses},
-            "default": {"$ref": "#/components/responses/Problem"},
+            **{str(status): _response(route, path, references) for status in route.statuses},
+            **{
+                str(status): _refusal(codes, references)
+                for status, codes in refusal_codes(route).items()
+            },
         },
     }
     if route.body is not None:
@@ -101,17 +105,48 @@ def _operation(
     return found
 
 
-def _response(route: Route, references: Mapping[type | UnionType, Any]) -> dict[str, Json]:
+def _response(
+    route: Route, path: str, references: Mapping[type | UnionType, Any]
+) -> dict[str, Json]:
     content: dict[str, Json] = {}
     if route.answer is not None:
-        content = {media.value: {"schema": references[route.answer]} for media in route.offered}
+        content = {
+            media.value: {"schema": references[route.answer] if media in PLAIN else {}}
+            for media in route.offered
+        }
     elif route.answer_text is not None:
         content = {route.answer_text.partition(";")[0]: {"schema": {}}}
-    return {
+    found: dict[str, Json] = {
         "description": route.summary,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _ANSWER_HEADERS},
+        "headers": _answer_headers(),
         "content": content,
     }
+    onward = LINKS.get(route.handler.__name__, ()) if path == route.path else ()
+    if onward:
+        found["links"] = {link.name: _link(link) for link in onward}
+    return found
+
+
+def _refusal(codes: Sequence[str], references: Mapping[type | UnionType, Any]) -> dict[str, Json]:
+    return {
+        "description": f"Refused: {', '.join(codes)}.",
+        "headers": _answer_headers(),
+        "content": {headers.PROBLEM_JSON: {"schema": references[Problem]}},
+    }
+
+
+def _answer_headers() -> dict[str, Json]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in _ANSWER_HEADERS}
+
+
+def _link(link: Link) -> dict[str, Json]:
+    found: dict[str, Json] = {
+        "operationId": link.operation,
+        "parameters": dict(link.parameters),
+    }
+    if link.body is not None:
+        found["requestBody"] = link.body
+    return found
 
 
 def _path_parameters(path: str) -> list[Json]:
@@ -123,7 +158,7 @@ def _path_parameters(path: str) -> list[Json]:
             "description": "The raw rest of the path, percent-decoded once."
             if f"{{{name}...}}" in path
             else "Percent-decoded once.",
-            "schema": {"type": "string"},
+            "schema": dict(api_shapes.argument_shape(path, name)),
         }
         for name in path_arguments(path)
     ]
@@ -134,9 +169,9 @@ def _query_parameters(route: Route) -> list[Json]:
         {
             "name": parameter.name,
             "in": "query",
-            "required": False,
+            "required": parameter.is_needed,
             "description": parameter.meaning,
-            "schema": {"type": "string"},
+            "schema": dict(api_shapes.query_shape(route.path, parameter.name)),
         }
         for parameter in (*route.parameters, *ACCESS_PARAMETERS[route.access])
     ]
@@ -156,7 +191,7 @@ def _headers_of(route: Route) -> list[Json]:
             "in": "header",
             "required": False,
             "description": meaning,
-            "schema": {"type": "string"},
+            "schema": dict(api_shapes.REQUEST_HEADERS[name]),
         }
         for name, meaning in names
     ]

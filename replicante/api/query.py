@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from replicante import errors
 from replicante.ids import STAMP_MAX, Stamp, parse_stamp
-from replicante.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from replicante.limits import NAME_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
 from replicante.wire.durations import format_duration_ms, parse_duration_ms
 from replicante.wire.paths import unquote_once
 
@@ -76,6 +76,16 @@ def whole_number(query: Query, name: str, *, default: int, minimum: int, maximum
 
 def page_limit(query: Query, name: str) -> int:
     return whole_number(query, name, default=PAGE_ITEMS_DEFAULT, minimum=1, maximum=PAGE_ITEMS_MAX)
+
+
+def name_prefix(query: Query, name: str) -> str:
+    """Beginning of names, empty for all. Raises Invalid for what is longer than any name."""
+    text = query.get(name, "")
+    if len(text.encode()) > NAME_BYTES_MAX:
+        raise errors.Invalid(
+            f"A name has at most {NAME_BYTES_MAX} bytes.", path=f"?{name}", limit=NAME_BYTES_MAX
+        )
+    return text
 
 
 def index(query: Query, name: str) -> int:

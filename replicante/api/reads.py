@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_STALE_MS_LIMIT = 86_400_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
@@ -80,7 +78,7 @@ def read_options(
             headers.Q_MAX_STALE_MS,
             default=headers.MAX_STALE_MS_DEFAULT,
             minimum=0,
-            maximum=MAX_STALE_MS_LIMIT,
+            maximum=headers.MAX_STALE_MS_MAX,
         ),
         after_index=q.index(query, headers.Q_AFTER_INDEX),
         timeout_ms=timeout_ms,

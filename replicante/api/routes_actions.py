@@ -73,6 +73,7 @@ async def cancel_oaction(ctx: Context, call: Call) -> Reply:
 
 
 async def _list(ctx: Context, call: Call, on: ActionOn) -> Reply:
+    ns, cluster = call.object_name("ns"), call.object_name("cluster")
     cursor_kind = f"list:{on.title}"
     after = read_scope_cursor(cursor_kind, call.query.get(headers.Q_CURSOR), names_count=1)
     limit = q.page_limit(call.query, headers.Q_LIMIT)
@@ -83,8 +84,8 @@ async def _list(ctx: Context, call: Call, on: ActionOn) -> Reply:
         lambda view: record_queries.action_list(
             view,
             on,
-            call.arguments["ns"],
-            call.arguments["cluster"],
+            ns,
+            cluster,
             after=None if after is None else after[0],
             node_id=call.query.get(headers.Q_NODE_ID),
             is_ended_wanted=is_ended_wanted,
@@ -97,7 +98,7 @@ async def _list(ctx: Context, call: Call, on: ActionOn) -> Reply:
 
 
 async def _get(ctx: Context, call: Call, on: ActionOn) -> Reply:
-    ns, cluster, action_id = (call.arguments[name] for name in ("ns", "cluster", "id"))
+    ns, cluster, action_id = call.object_name("ns"), call.object_name("cluster"), call.name("id")
 
     def look(view: View) -> tuple[StoredAction | None, tuple[ActionHistoryEntry, ...]]:
         return (
@@ -116,9 +117,8 @@ async def _get(ctx: Context, call: Call, on: ActionOn) -> Reply:
 
 
 async def _move(ctx: Context, call: Call, on: ActionOn, verb: ActionVerb) -> Reply:
-    names = tuple(
-        call.arguments[name] for name in ("ns", "cluster", "node", "id") if name in call.arguments
-    )
+    place = (call.object_name("ns"), call.object_name("cluster"))
+    names = place + tuple(call.name(one) for one in ("node", "id") if one in call.arguments)
     command = MoveAction(on, names, verb, call.query.get(headers.Q_REASON, ""))
     written = await write(ctx, call, lambda _body: (command, None))
     revision = format_stamp(written.applied.revision)
@@ -193,6 +193,7 @@ ROUTES = (
             handler=handler,
             summary=summary,
             answer=ActionMoved,
+            refuses=(errors.NotFound, errors.WrongPhase),
             parameters=_REASON,
             is_original=True,
         )

@@ -49,10 +49,11 @@ ROUTES = (
     Route(
         method=Method.POST,
         path=paths.RAFT_BACKUP,
-        access=Access.WRITE,
+        access=Access.OPERATE,
         handler=back_up,
         summary="Copy the whole state into a new folder on the disk of the peer that answers.",
         body=BackupBody,
         answer=BackupAnswer,
+        refuses=(errors.Conflict,),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from replicante import errors
 from replicante.api.batches import operation_command, outcome_item
 from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
@@ -48,5 +49,6 @@ ROUTES = (
         summary="Carries out up to 1000 operations in order; each stands alone.",
         body=BatchBody,
         answer=BatchAnswer,
+        refuses=(errors.NotFound,),
     ),
 )

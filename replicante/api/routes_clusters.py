@@ -47,7 +47,7 @@ async def delete_platform(ctx: Context, call: Call) -> Reply:
 
 
 async def list_platforms(ctx: Context, call: Call) -> Reply:
-    within = (call.arguments["ns"],)
+    within = (call.object_name("ns"),)
     return await objects.list_within(ctx, call, ObjectKind.PLATFORM, within)
 
 
@@ -60,7 +60,7 @@ async def delete_clusterspec(ctx: Context, call: Call) -> Reply:
 
 
 async def list_clusterspecs(ctx: Context, call: Call) -> Reply:
-    within = (call.arguments["ns"],)
+    within = (call.object_name("ns"),)
     return await objects.list_within(ctx, call, ObjectKind.CLUSTER_SPEC, within)
 
 
@@ -145,7 +145,7 @@ def _view_answer(stored: StoredObject, records: ClusterRecords) -> ViewAnswer:
 
 
 def _scope(call: Call) -> tuple[str, str]:
-    return call.arguments["ns"], call.arguments["name"]
+    return call.object_name("ns"), call.object_name("name")
 
 
 _ROOT = f"{headers.API_PREFIX}/object/{paths.OBJECT_API_VERSION}"
@@ -237,6 +237,7 @@ ROUTES = (
         handler=orchestrate_clusterspec,
         summary="Asks for a cycle now; while one is asked for, asking again changes nothing.",
         answer=WorkRequested,
+        refuses=(errors.NotFound, errors.BeingDeleted),
         statuses=(202,),
         is_original=True,
     ),
@@ -247,6 +248,7 @@ ROUTES = (
         handler=discover_platform,
         summary="Asks for a discovery now; while one is asked for, asking again changes nothing.",
         answer=WorkRequested,
+        refuses=(errors.NotFound, errors.BeingDeleted),
         statuses=(202,),
         is_original=True,
     ),
@@ -257,6 +259,7 @@ ROUTES = (
         handler=discover_platform_by_get,
         summary="Deprecated: the same as POST.",
         answer=WorkRequested,
+        refuses=(errors.NotFound, errors.BeingDeleted),
         statuses=(202,),
         is_original=True,
     ),

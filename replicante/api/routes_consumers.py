@@ -117,6 +117,13 @@ ROUTES = (
         summary="Makes a consumer, or says how far it is: what it has not read is kept for it.",
         body=ConsumerBody,
         answer=Consumer,
+        statuses=(200, 201),
+        refuses=(
+            errors.ConsumerExpired,
+            errors.HistoryGone,
+            errors.NotFound,
+            errors.TooManyConsumers,
+        ),
         takes_match=True,
     ),
     Route(
@@ -126,6 +133,7 @@ ROUTES = (
         handler=get_consumer,
         summary="How far a consumer is; 410 consumer_expired when it holds nothing any more.",
         answer=Consumer,
+        refuses=(errors.ConsumerExpired,),
     ),
     Route(
         method=Method.DELETE,

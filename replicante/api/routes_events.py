@@ -156,9 +156,12 @@ def _timeout_ms(call: Call) -> int:
 
 def _after(ctx: Context, call: Call) -> int:
     """Last-Event-ID (a browser that comes back) wins over `after`."""
+    asked = _asked_after(ctx, call)
     resumed = call.header(headers.LAST_EVENT_ID)
-    if resumed:
-        return q.stamp(resumed, path=headers.LAST_EVENT_ID)
+    return q.stamp(resumed, path=headers.LAST_EVENT_ID) if resumed else asked
+
+
+def _asked_after(ctx: Context, call: Call) -> int:
     text = call.query.get(headers.Q_AFTER)
     if text is not None and text.startswith(AFTER_INDEX):
         index = q.whole_number(

@@ -24,7 +24,7 @@ _AT = Parameter(
 
 
 async def explain_cluster(ctx: Context, call: Call) -> Reply:
-    ns, cluster = call.arguments["ns"], call.arguments["name"]
+    ns, cluster = call.object_name("ns"), call.object_name("name")
     text = call.query.get(headers.Q_AT)
     stamp = STAMP_MAX if text is None else q.stamp(text, path=headers.Q_AT)
     seen = await read(ctx, call, lambda view: record_queries.decision_at(view, ns, cluster, stamp))
@@ -35,7 +35,7 @@ async def explain_cluster(ctx: Context, call: Call) -> Reply:
 
 
 async def plan_cluster(ctx: Context, call: Call) -> Reply:
-    ns, cluster = call.arguments["ns"], call.arguments["name"]
+    ns, cluster = call.object_name("ns"), call.object_name("name")
     find = record_queries.decision_at
     seen = await read(ctx, call, lambda view: find(view, ns, cluster, STAMP_MAX))
     if seen.value is None:

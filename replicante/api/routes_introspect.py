@@ -92,7 +92,13 @@ async def get_openapi(ctx: Context, call: Call) -> Reply:
     return Reply(raw=ctx.openapi_json, content_type=headers.JSON)
 
 
-def _local(path: str, handler: Handler, summary: str, answer: type | None) -> Route:
+def _local(
+    path: str,
+    handler: Handler,
+    summary: str,
+    answer: type | None,
+    *refuses: type[errors.ReplicanteError],
+) -> Route:
     return Route(
         method=Method.GET,
         path=path,
@@ -100,13 +106,21 @@ def _local(path: str, handler: Handler, summary: str, answer: type | None) -> Ro
         handler=handler,
         summary=summary,
         answer=answer,
+        refuses=refuses,
         aliases=(f"{headers.API_PREFIX}{path}",),
     )
 
 
 ROUTES = (
     _local(paths.HEALTH, get_health, "200 while the process lives.", HealthAnswer),
-    _local(paths.READY, get_ready, "200 when this peer may be sent requests.", HealthAnswer),
+    _local(
+        paths.READY,
+        get_ready,
+        "200 when this peer may be sent requests.",
+        HealthAnswer,
+        errors.NotReady,
+        errors.PeerStopping,
+    ),
     _local(paths.SELF, get_self, "Who this peer is.", SelfAnswer),
     _local(paths.VERSION, get_version, "What it runs.", VersionAnswer),
     _local(paths.TASKS, get_tasks, "What it is doing.", TasksAnswer),

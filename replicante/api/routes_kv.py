@@ -144,6 +144,7 @@ ROUTES = (
         summary="Writes one record; 201 when it is new.",
         body=KvPutBody,
         answer=KvItem,
+        refuses=(errors.StaleToken,),
         statuses=(200, 201),
         takes_match=True,
     ),

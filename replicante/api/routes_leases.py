@@ -124,7 +124,7 @@ async def get_lease(ctx: Context, call: Call) -> Reply:
 
 
 async def list_leases(ctx: Context, call: Call) -> Reply:
-    prefix = call.query.get(headers.Q_PREFIX, "")
+    prefix = q.name_prefix(call.query, headers.Q_PREFIX)
     after = read_scope_cursor(_CURSOR, call.query.get(headers.Q_CURSOR), names_count=1)
     limit = q.page_limit(call.query, headers.Q_LIMIT)
     seen = await read(
@@ -252,6 +252,7 @@ ROUTES = (
         summary="Takes a lease; 409 lease_held while somebody holds it.",
         body=LeaseAcquireBody,
         answer=LeaseGrant,
+        refuses=(errors.LeaseHeld, errors.TooManyStreams),
         may_wait=True,
     ),
     Route(
@@ -262,6 +263,7 @@ ROUTES = (
         summary="Begins the duration of a lease anew; 409 stale_token when it is lost.",
         body=LeaseRenewBody,
         answer=LeaseGrant,
+        refuses=(errors.StaleToken,),
     ),
     Route(
         method=Method.POST,
@@ -271,6 +273,7 @@ ROUTES = (
         summary="Gives a lease back; 409 stale_token when it is lost.",
         body=LeaseReleaseBody,
         answer=LeaseReleased,
+        refuses=(errors.StaleToken,),
     ),
     Route(
         method=Method.GET,
@@ -287,7 +290,9 @@ ROUTES = (
         handler=force_release,
         summary="Takes a lease from its holder, with an event that says why.",
         answer=LeaseReleased,
-        parameters=(Parameter(name=headers.Q_REASON, meaning="Why; 1 to 1024 bytes. Needed."),),
+        parameters=(
+            Parameter(name=headers.Q_REASON, meaning="Why; 1 to 1024 bytes.", is_needed=True),
+        ),
     ),
     Route(
         method=Method.GET,

@@ -205,7 +205,7 @@ def _answer(
 
 
 def _address(call: Call) -> tuple[ObjectKind, tuple[str, ...]]:
-    return object_kind(call.arguments["kind"]), (call.arguments["ns"],)
+    return object_kind(call.arguments["kind"]), (call.object_name("ns"),)
 
 
 _OBJECT = f"{headers.API_PREFIX}/object/{paths.OBJECT_API_VERSION}/{{kind}}/{{ns}}"
@@ -220,6 +220,7 @@ ROUTES = (
         summary="Creates or replaces one object, or creates an action; 201 when it is new.",
         body=ApplyBody,
         answer=ApplyAnswer,
+        refuses=(errors.UnknownScope, errors.BeingDeleted, errors.ActionExists),
         statuses=(200, 201),
         parameters=(
             Parameter(name=headers.Q_DRY_RUN, meaning="true: check everything, write nothing."),

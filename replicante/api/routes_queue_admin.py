@@ -98,7 +98,7 @@ async def get_queue(ctx: Context, call: Call) -> Reply:
 
 
 async def list_queues(ctx: Context, call: Call) -> Reply:
-    prefix = call.query.get(headers.Q_PREFIX, "")
+    prefix = q.name_prefix(call.query, headers.Q_PREFIX)
     after = read_scope_cursor(_QUEUES_CURSOR, call.query.get(headers.Q_CURSOR), names_count=1)
     limit = q.page_limit(call.query, headers.Q_LIMIT)
     seen = await read(
@@ -193,6 +193,7 @@ ROUTES = (
         summary="Dead letters wait again, with all their attempts.",
         body=RedriveBody,
         answer=JobsMoved,
+        refuses=(errors.NotFound,),
     ),
     Route(
         method=Method.POST,

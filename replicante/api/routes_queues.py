@@ -35,6 +35,7 @@ from replicante.wire.queues import (
     JobDone,
     JobExtended,
     JobsAdded,
+    JobsBody,
     JobsClaimed,
     NackBody,
 )
@@ -231,7 +232,7 @@ ROUTES = (
         access=Access.WRITE,
         handler=enqueue,
         summary="Sends one job, or a list of up to 1000 in one write.",
-        body=JobBody | list[JobBody],
+        body=JobBody | JobsBody,
         answer=JobsAdded,
         statuses=(201,),
     ),
@@ -243,6 +244,7 @@ ROUTES = (
         summary="Claims up to 100 jobs, waiting for one if asked to; an empty list when none.",
         body=ClaimBody,
         answer=JobsClaimed,
+        refuses=(errors.StaleToken, errors.TooManyStreams),
         may_wait=True,
     ),
     Route(
@@ -253,6 +255,7 @@ ROUTES = (
         summary="The job is done, and the operations with it; 409 stale_token when it is lost.",
         body=AckBody,
         answer=JobDone,
+        refuses=(errors.StaleToken, errors.NotFound),
     ),
     Route(
         method=Method.POST,
@@ -262,6 +265,7 @@ ROUTES = (
         summary="Gives a job back; a dead letter when its attempts are used up.",
         body=NackBody,
         answer=JobDone,
+        refuses=(errors.StaleToken,),
     ),
     Route(
         method=Method.POST,
@@ -271,5 +275,6 @@ ROUTES = (
         summary="Begins the visibility timeout of a claim anew.",
         body=ExtendBody,
         answer=JobExtended,
+        refuses=(errors.StaleToken,),
     ),
 )

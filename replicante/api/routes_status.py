@@ -160,6 +160,7 @@ ROUTES = (
         handler=get_raft_status,
         summary="The Raft group as this peer sees it, and digests to compare peers by.",
         answer=RaftStatus,
+        refuses=(errors.Conflict,),
         parameters=(
             Parameter(
                 name=Q_DIGEST,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from replicante import errors
 from replicante.api import query as q
 from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
@@ -124,5 +125,6 @@ ROUTES = (
         summary="Compares, then carries out all of one branch or nothing, in one entry.",
         body=TxnBody,
         answer=TxnAnswer,
+        refuses=(errors.StaleToken, errors.AnswerTooLarge),
     ),
 )

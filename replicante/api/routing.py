@@ -40,6 +40,8 @@ class Access(enum.Enum):
     """A query over the tables; takes the consistency parameters."""
     WRITE = "write"
     """Goes through the log; takes `timeout`, Idempotency-Key."""
+    OPERATE = "operate"
+    """Acts on the peers themselves, once however often it is asked; takes `timeout`."""
     LOCAL = "local"
     """What this peer knows by itself: answered always, also without a leader."""
     STREAM = "stream"
@@ -52,6 +54,7 @@ class Parameter:
 
     name: str
     meaning: str
+    is_needed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,6 +74,8 @@ class Route:
     answer_text: str | None = None
     """Content type of an answer that is no struct."""
     statuses: tuple[int, ...] = (200,)
+    refuses: tuple[type[errors.ReplicanteError], ...] = ()
+    """Problems that this path answers beside those that follow from what it does: `refusals`."""
     parameters: tuple[Parameter, ...] = ()
     offered: tuple[Media, ...] = PLAIN
     """Formats to choose from by Accept; empty: there is one, whatever is asked."""
@@ -90,6 +95,10 @@ class Route:
         object.__setattr__(self, "known_parameters", frozenset(names))
 
 
+_OUTCOME_TIMEOUT = Parameter(
+    name=headers.Q_TIMEOUT,
+    meaning="Answer 504 when the outcome is not known by then. Default 10s, at most 60s.",
+)
 ACCESS_PARAMETERS: Mapping[Access, tuple[Parameter, ...]] = {
     Access.READ: (
         Parameter(
@@ -113,12 +122,8 @@ ACCESS_PARAMETERS: Mapping[Access, tuple[Parameter, ...]] = {
             meaning="Give up confirming the read after this. Default 10s, at most 60s.",
         ),
     ),
-    Access.WRITE: (
-        Parameter(
-            name=headers.Q_TIMEOUT,
-            meaning="Answer 504 when the outcome is not known by then. Default 10s, at most 60s.",
-        ),
-    ),
+    Access.WRITE: (_OUTCOME_TIMEOUT,),
+    Access.OPERATE: (_OUTCOME_TIMEOUT,),
     Access.LOCAL: (),
     Access.STREAM: (),
 }

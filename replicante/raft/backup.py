@@ -12,7 +12,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from replicante.errors import CorruptData, Invalid, InvalidConfig, UnsupportedFormat
+from replicante.errors import Conflict, CorruptData, InvalidConfig, UnsupportedFormat
 from replicante.raft.lmdb_file import sync_directories
 from replicante.raft.log import Base
 from replicante.raft.log_store import LogHeader
@@ -80,11 +80,11 @@ def describe(header: LogHeader, base: Base, state: Path, *, wall_ms: int) -> Man
 
 
 def begin_backup(folder: Path) -> Path:
-    """Makes the folder; where the state goes. Raises Invalid, OSError."""
+    """Makes the folder; where the state goes. Raises Conflict, OSError."""
     try:
         folder.mkdir(mode=0o700, parents=True)
     except FileExistsError as error:
-        raise Invalid(
+        raise Conflict(
             f"{folder} exists already", hints=("name a new folder for each backup",)
         ) from error
     return folder / STATE

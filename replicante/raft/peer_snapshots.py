@@ -89,7 +89,7 @@ class PeerSnapshots:
 
     async def backup(self, driver: Driver, header: LogHeader, folder: Path) -> Backup:
         """Into a new folder, as of what is durable; writing goes on meanwhile. Leaves nothing
-        behind when it fails. Raises Invalid, ReadTimeout, DiskFull, CorruptData, OSError."""
+        behind when it fails. Raises Conflict, ReadTimeout, DiskFull, CorruptData, OSError."""
         folder = self._folder / folder
         state = begin_backup(folder)
         held_index = driver.host.machine.durable_index

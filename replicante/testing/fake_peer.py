@@ -160,7 +160,7 @@ class FakePeer:
         if self.trouble is Trouble.DISK_FULL:
             raise errors.DiskFull()
         if folder in self.backups:
-            raise errors.Invalid(f"{folder} exists already")
+            raise errors.Conflict(f"{folder} exists already")
         self.backups.append(folder)
         return FakeBackup(folder=f"backups/{folder}", index=self.applied_index)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from replicante.wire.shapes import ObjectName
 from replicante.wire.values import Answer, Request
 
 
 class BackupBody(Request, frozen=True, kw_only=True):
     """name: of a new folder below `backups` in the data directory of the peer that is asked."""
 
-    name: str
+    name: ObjectName
 
 
 class BackupAnswer(Answer, frozen=True, kw_only=True):

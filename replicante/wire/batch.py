@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from replicante.limits import REQUEST_OPERATIONS_MAX
 from replicante.wire.problems import Problem
+from replicante.wire.shapes import (
+    Attempts,
+    DelayText,
+    KvKey,
+    Name,
+    ObjectName,
+    Priority,
+    TokenText,
+    documented,
+)
 from replicante.wire.values import Answer, Json, Request
 
 
 class BatchKvPut(Request, frozen=True, kw_only=True, tag_field="op", tag="kv.put"):
     """if_match: revision that the key must have; is_new: only when there is no such key."""
 
-    key: str
+    key: KvKey
     value: Json
-    lease: str | None = None
-    if_match: str | None = None
+    lease: TokenText | None = None
+    if_match: TokenText | None = None
     is_new: bool = False
 
 
 class BatchKvDelete(Request, frozen=True, kw_only=True, tag_field="op", tag="kv.delete"):
-    key: str
-    if_match: str | None = None
+    key: KvKey
+    if_match: TokenText | None = None
 
 
 class BatchObjectApply(Request, frozen=True, kw_only=True, tag_field="op", tag="object.apply"):
     """object: as the body of POST /apply."""
 
     object: dict[str, Json]
-    if_match: str | None = None
+    if_match: TokenText | None = None
     is_new: bool = False
 
 
@@ -35,20 +48,20 @@ class BatchObjectDelete(Request, frozen=True, kw_only=True, tag_field="op", tag=
     """scope: as in the path, namespace first."""
 
     kind: str
-    scope: tuple[str, ...]
-    if_match: str | None = None
+    scope: tuple[ObjectName, ...]
+    if_match: TokenText | None = None
 
 
 class BatchEnqueue(Request, frozen=True, kw_only=True, tag_field="op", tag="queue.enqueue"):
     """One job for a queue, as POST /queues/{queue}/jobs takes it. The answer's id is the job's."""
 
-    queue: str
+    queue: Name
     body: Json
-    delay: str = "0s"
-    priority: int = 0
-    group: str | None = None
-    dedup: str | None = None
-    max_attempts: int | None = None
+    delay: DelayText = "0s"
+    priority: Priority = 0
+    group: Name | None = None
+    dedup: Name | None = None
+    max_attempts: Attempts | None = None
 
 
 BatchOperation = BatchKvPut | BatchKvDelete | BatchObjectApply | BatchObjectDelete | BatchEnqueue
@@ -57,7 +70,10 @@ BatchOperation = BatchKvPut | BatchKvDelete | BatchObjectApply | BatchObjectDele
 class BatchBody(Request, frozen=True, kw_only=True):
     """operations: 1 to REQUEST_OPERATIONS_MAX, applied in order."""
 
-    operations: tuple[BatchOperation, ...]
+    operations: Annotated[
+        tuple[BatchOperation, ...],
+        documented({"minItems": 1, "maxItems": REQUEST_OPERATIONS_MAX}),
+    ]
 
 
 class BatchItem(Answer, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replicante.wire.shapes import StampText
 from replicante.wire.values import Answer, Request
 
 
@@ -9,7 +10,7 @@ class ConsumerBody(Request, frozen=True, kw_only=True):
     """position: id up to which everything was handled; null says only that the consumer is alive,
     and lets a new one begin at the head."""
 
-    position: str | None = None
+    position: StampText | None = None
 
 
 class Consumer(Answer, frozen=True, kw_only=True):

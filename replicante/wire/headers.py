@@ -55,6 +55,7 @@ Q_CONSISTENCY = "consistency"
 Q_MAX_STALE_MS = "max_stale_ms"
 """With `bounded`: refuse rather than answer with older data. Default 5000."""
 MAX_STALE_MS_DEFAULT = 5_000
+MAX_STALE_MS_MAX = 86_400_000
 Q_AFTER_INDEX = "after_index"
 """Wait until this peer has applied at least this index, for at most `wait`."""
 Q_WAIT = "wait"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replicante.wire.shapes import TokenText
 from replicante.wire.values import Answer, Json, Request
 
 
@@ -10,7 +11,7 @@ class KvPutBody(Request, frozen=True, kw_only=True):
     A put without it makes the key stay."""
 
     value: Json
-    lease: str | None = None
+    lease: TokenText | None = None
 
 
 class KvItem(Answer, frozen=True, kw_only=True, omit_defaults=True):

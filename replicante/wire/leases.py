@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from replicante.wire.shapes import LeaseDuration, TokenText, WaitText
 from replicante.wire.values import Answer, Json, Request
 
 
@@ -11,9 +12,9 @@ class LeaseAcquireBody(Request, frozen=True, kw_only=True):
     """duration: how long the lease lasts unless it is renewed. owner: attributes for people, they
     decide nothing. wait: how long to wait while it is held; nothing is written meanwhile."""
 
-    duration: str
+    duration: LeaseDuration
     owner: dict[str, Json] = msgspec.field(default_factory=dict)
-    wait: str = "0s"
+    wait: WaitText = "0s"
 
 
 class LeaseGrant(Answer, frozen=True, kw_only=True):
@@ -28,12 +29,12 @@ class LeaseGrant(Answer, frozen=True, kw_only=True):
 class LeaseRenewBody(Request, frozen=True, kw_only=True):
     """duration: null keeps the one before."""
 
-    token: str
-    duration: str | None = None
+    token: TokenText
+    duration: LeaseDuration | None = None
 
 
 class LeaseReleaseBody(Request, frozen=True, kw_only=True):
-    token: str
+    token: TokenText
 
 
 class LeaseReleased(Answer, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replicante.wire.shapes import AddressText, IncarnationText, PeerName, ValidText
 from replicante.wire.status import RaftPeer
 from replicante.wire.values import Answer, Request
 
@@ -16,8 +17,8 @@ class MembersAnswer(Answer, frozen=True, kw_only=True):
 class TokenBody(Request, frozen=True, kw_only=True):
     """id: name of the new peer. valid: how long the token is good, at most 7 days."""
 
-    id: str
-    valid: str = "1h"
+    id: PeerName
+    valid: ValidText = "1h"
 
 
 class TokenAnswer(Answer, frozen=True, kw_only=True):
@@ -32,9 +33,9 @@ class LearnerBody(Request, frozen=True, kw_only=True):
     """A learner without a token: whoever asks vouches for it. incarnation: 32 hex digits, of its
     data directory. address: where other peers reach it."""
 
-    id: str
-    incarnation: str
-    address: str
+    id: PeerName
+    incarnation: IncarnationText
+    address: AddressText
 
 
 class ChangeAnswer(Answer, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ class ChangeAnswer(Answer, frozen=True, kw_only=True):
 class TransferBody(Request, frozen=True, kw_only=True):
     """to: the voter that shall lead; null for whoever is most complete."""
 
-    to: str | None = None
+    to: PeerName | None = None
 
 
 class TransferAnswer(Answer, frozen=True, kw_only=True):

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from replicante.limits import REQUEST_OPERATIONS_MAX
 from replicante.wire.batch import BatchItem, BatchOperation
+from replicante.wire.shapes import (
+    Attempts,
+    ClaimCount,
+    DelayText,
+    JobIds,
+    Name,
+    OptionalReason,
+    Priority,
+    ReasonText,
+    StepCount,
+    TokenText,
+    VisibilityText,
+    WaitText,
+    WorkerName,
+    documented,
+)
 from replicante.wire.values import Answer, Json, Request
 
 
@@ -14,11 +33,14 @@ class JobBody(Request, frozen=True, kw_only=True):
     done, no other is added. max_attempts: claims before it is a dead letter."""
 
     body: Json
-    delay: str = "0s"
-    priority: int = 0
-    group: str | None = None
-    dedup: str | None = None
-    max_attempts: int | None = None
+    delay: DelayText = "0s"
+    priority: Priority = 0
+    group: Name | None = None
+    dedup: Name | None = None
+    max_attempts: Attempts | None = None
+
+
+JobsBody = Annotated[list[JobBody], documented({"minItems": 1, "maxItems": REQUEST_OPERATIONS_MAX})]
 
 
 class JobAdded(Answer, frozen=True, kw_only=True):
@@ -38,11 +60,11 @@ class ClaimBody(Request, frozen=True, kw_only=True):
     wait: how long to wait for a job; nothing is written meanwhile. worker: for people. lease: token
     of a lease, with which the claims end."""
 
-    max: int = 1
-    visibility_timeout: str | None = None
-    wait: str = "0s"
-    worker: str = ""
-    lease: str | None = None
+    max: ClaimCount = 1
+    visibility_timeout: VisibilityText | None = None
+    wait: WaitText = "0s"
+    worker: WorkerName = ""
+    lease: TokenText | None = None
 
 
 class Claimed(Answer, frozen=True, kw_only=True):
@@ -66,8 +88,10 @@ class AckBody(Request, frozen=True, kw_only=True):
     """operations: happen in the same write as the acknowledgement, or not at all when the token is
     stale; without conditions."""
 
-    token: str
-    operations: tuple[BatchOperation, ...] = ()
+    token: TokenText
+    operations: Annotated[
+        tuple[BatchOperation, ...], documented({"maxItems": REQUEST_OPERATIONS_MAX - 1})
+    ] = ()
 
 
 class JobDone(Answer, frozen=True, kw_only=True):
@@ -81,16 +105,16 @@ class JobDone(Answer, frozen=True, kw_only=True):
 class NackBody(Request, frozen=True, kw_only=True):
     """delay: not claimed again before. reason: kept with the job and its event."""
 
-    token: str
-    delay: str = "0s"
-    reason: str = ""
+    token: TokenText
+    delay: DelayText = "0s"
+    reason: OptionalReason = ""
 
 
 class ExtendBody(Request, frozen=True, kw_only=True):
     """visibility_timeout: null keeps the one before."""
 
-    token: str
-    visibility_timeout: str | None = None
+    token: TokenText
+    visibility_timeout: VisibilityText | None = None
 
 
 class JobExtended(Answer, frozen=True, kw_only=True):
@@ -100,22 +124,22 @@ class JobExtended(Answer, frozen=True, kw_only=True):
 
 
 class PauseBody(Request, frozen=True, kw_only=True):
-    reason: str
+    reason: ReasonText
 
 
 class RedriveBody(Request, frozen=True, kw_only=True):
     """ids: these dead letters; empty: the oldest, at most max."""
 
-    ids: tuple[str, ...] = ()
-    max: int = 1_000
+    ids: JobIds = ()
+    max: StepCount = 1_000
 
 
 class PurgeBody(Request, frozen=True, kw_only=True):
     """dead: the dead letters instead of what waits."""
 
-    reason: str
+    reason: ReasonText
     dead: bool = False
-    max: int = 1_000
+    max: StepCount = 1_000
 
 
 class JobsMoved(Answer, frozen=True, kw_only=True):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from replicante.limits import REQUEST_OPERATIONS_MAX
+from replicante.wire.shapes import KvKey, TokenText, documented
 from replicante.wire.values import Answer, Json, Request
 
 
 class TxnAbsent(Request, frozen=True, kw_only=True, tag_field="check", tag="absent"):
     """There is no such key."""
 
-    key: str
+    key: KvKey
 
 
 class TxnPresent(Request, frozen=True, kw_only=True, tag_field="check", tag="present"):
-    key: str
+    key: KvKey
 
 
 class TxnRevisionEquals(
@@ -22,26 +26,26 @@ class TxnRevisionEquals(
 ):
     """revision: a stamp. A key that is not there meets no check but `absent`."""
 
-    key: str
-    revision: str
+    key: KvKey
+    revision: TokenText
 
 
 class TxnRevisionLess(Request, frozen=True, kw_only=True, tag_field="check", tag="revision_less"):
-    key: str
-    revision: str
+    key: KvKey
+    revision: TokenText
 
 
 class TxnRevisionGreater(
     Request, frozen=True, kw_only=True, tag_field="check", tag="revision_greater"
 ):
-    key: str
-    revision: str
+    key: KvKey
+    revision: TokenText
 
 
 class TxnValueEquals(Request, frozen=True, kw_only=True, tag_field="check", tag="value_equals"):
     """The stored value is this one: 1 and 1.0 differ, the order of a map's keys does not count."""
 
-    key: str
+    key: KvKey
     value: Json
 
 
@@ -58,22 +62,24 @@ TxnCompare = (
 class TxnPut(Request, frozen=True, kw_only=True, tag_field="op", tag="put"):
     """lease: token of a lease that is held; the key vanishes with it."""
 
-    key: str
+    key: KvKey
     value: Json
-    lease: str | None = None
+    lease: TokenText | None = None
 
 
 class TxnDelete(Request, frozen=True, kw_only=True, tag_field="op", tag="delete"):
     """To delete what is not there is no failure."""
 
-    key: str
+    key: KvKey
 
 
 class TxnGet(Request, frozen=True, kw_only=True, tag_field="op", tag="get"):
     """Sees the operations before it."""
 
-    key: str
+    key: KvKey
 
+
+_MANY = documented({"maxItems": REQUEST_OPERATIONS_MAX})
 
 TxnOperation = TxnPut | TxnDelete | TxnGet
 
@@ -82,9 +88,9 @@ class TxnBody(Request, frozen=True, kw_only=True):
     """`then` is carried out when every comparison holds, else `otherwise`. Together at most
     REQUEST_OPERATIONS_MAX, at least one."""
 
-    compares: tuple[TxnCompare, ...] = ()
-    then: tuple[TxnOperation, ...] = ()
-    otherwise: tuple[TxnOperation, ...] = ()
+    compares: Annotated[tuple[TxnCompare, ...], _MANY] = ()
+    then: Annotated[tuple[TxnOperation, ...], _MANY] = ()
+    otherwise: Annotated[tuple[TxnOperation, ...], _MANY] = ()
 
 
 class TxnResult(Answer, frozen=True, kw_only=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-Json: TypeAlias = Any
+from replicante.wire.shapes import VALUE, documented
+
+Json: TypeAlias = Annotated[Any, documented({"$ref": f"#/components/schemas/{VALUE}"})]
 """None, bool, int of 64 bits, finite float, str, or list and dict (text keys) of these.
 
 The one place where the wire says Any: user values have no shape of ours."""

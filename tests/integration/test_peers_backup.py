@@ -11,7 +11,7 @@ from peer_words import NAMES, said, started
 
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
-from replicante.errors import CorruptData, Invalid, InvalidConfig, NoLeader
+from replicante.errors import Conflict, CorruptData, InvalidConfig, NoLeader
 from replicante.ids import generation_of
 from replicante.raft.backup import check_state, read_manifest
 from replicante.raft.in_memory import InMemoryMachine
@@ -28,7 +28,7 @@ async def backup(tmp_path):
         made = await peer.backup(tmp_path / "backup", timeout_ms=30_000)
         assert made.index == peer.applied_index
         await said(peer, b"lost")
-        with pytest.raises(Invalid, match="exists already"):
+        with pytest.raises(Conflict, match="exists already"):
             await peer.backup(tmp_path / "backup", timeout_ms=30_000)
     finally:
         await peer.stop()

@@ -14,13 +14,20 @@ from yarl import URL
 from replicante.api.app import Api, create_app
 from replicante.api.context import ApiSettings
 from replicante.api.http_server import HttpServer
+from replicante.api.refusals import refusal_codes
+from replicante.api.routes import ROUTES
+from replicante.api.routing import Router
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
+from replicante.errors import ReplicanteError
 from replicante.telemetry.logs import silent_logger
 from replicante.telemetry.metrics import Metrics
 from replicante.testing.fake_peer import FakePeer
 
 LIMIT_S = 20
+ROUTER = Router(ROUTES)
+UNEXPECTED = 500
+"""A defect of ours, which some tests provoke; nothing promises it."""
 PREFIX = "/api/v0"
 
 
@@ -75,7 +82,9 @@ class Harness:
         async with asyncio.timeout(LIMIT_S):
             url = URL(self.server.url + path, encoded=True)
             async with self.session.request(method, url, **request) as response:
-                return Answer(response.status, response.headers.copy(), await response.read())
+                answer = Answer(response.status, response.headers.copy(), await response.read())
+        check_described(method, path, answer)
+        return answer
 
     async def get(self, path: str, **request) -> Answer:
         return await self.ask("GET", PREFIX + path, **request)
@@ -115,6 +124,18 @@ async def running(
         aiohttp.ClientSession(auto_decompress=False) as session,
     ):
         yield Harness(peer, room, metrics, api, server, session)
+
+
+def check_described(method: str, path: str, answer: Answer) -> None:
+    """The OpenAPI description foresees this status on this path, and for a problem its code."""
+    try:
+        route = ROUTER.match(method=method, raw_path=path.partition("?")[0]).route
+    except ReplicanteError:
+        return
+    if answer.status in route.statuses or answer.status == UNEXPECTED:
+        return
+    codes = refusal_codes(route).get(answer.status, ())
+    assert answer.json["code"] in codes, (method, route.path, answer.status, answer.body)
 
 
 async def until(is_true: Callable[[], bool]) -> None:

@@ -162,6 +162,29 @@ async def test_what_nobody_knows_yet_is_not_found():
             (await api.get(f"{OBJECT}/clusterspec/default/r/{path}")).problem("not_found", 404)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/list/replicante.io/v0/platform/{}",
+        "/list/replicante.io/v0/clusterspec/{}",
+        "/list/replicante.io/v0/naction/{}/c",
+        "/list/replicante.io/v0/oaction/ns/{}",
+        "/object/replicante.io/v0/namespace/{}",
+        "/object/replicante.io/v0/clusterspec/ns/{}/view",
+        "/object/replicante.io/v0/clusterspec/{}/c/discovery",
+        "/object/replicante.io/v0/clusterspec/{}/c/explain",
+        "/object/replicante.io/v0/clusterspec/ns/{}/plan",
+        "/object/replicante.io/v0/platform/ns/{}/discovery",
+        "/object/replicante.io/v0/naction/{}/c/n/1",
+        "/object/replicante.io/v0/oaction/ns/{}/1",
+    ],
+)
+async def test_what_can_be_no_name_is_refused_on_every_path(path):
+    async with running() as api:
+        for name in ("%00", ".a", "a" * 129, "%C3%A9"):
+            (await api.get(path.format(name))).problem("invalid", 400)
+
+
 async def test_work_is_asked_for_once_and_the_old_way_still_works():
     async with running() as api:
         await declare(api, cluster_document("r"), platform_document("p"))

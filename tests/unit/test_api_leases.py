@@ -272,3 +272,11 @@ async def test_a_full_store_lets_leases_live_and_end():
         token = str(outcome.revision)
         assert (await api.post("/leases/l/renew", {"token": token})).status == 200
         assert (await api.post("/leases/l/release", {"token": token})).status == 200
+
+
+async def test_a_prefix_longer_than_any_name_is_refused():
+    async with running() as api:
+        for path in ("/leases", "/queues"):
+            refused = await api.get(f"{path}?prefix={'a' * 129}")
+            assert refused.problem("invalid", 400)["path"] == "?prefix"
+            assert "128" in refused.json["detail"]

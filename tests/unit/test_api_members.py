@@ -103,7 +103,7 @@ async def test_a_backup_has_a_name_and_is_never_written_elsewhere():
         made = (await api.post("/raft/backup", {"name": "today"})).json
         assert (made["peer"], made["folder"]) == ("p1", "backups/today")
         assert api.peer.barriers_count == 1, "what was acknowledged elsewhere is in it"
-        (await api.post("/raft/backup", {"name": "today"})).problem("invalid", 400)
+        (await api.post("/raft/backup", {"name": "today"})).problem("conflict", 409)
         for name in ("../x", "/tmp/x", "a/b", "", ".."):
             (await api.post("/raft/backup", {"name": name})).problem("invalid", 400)
         api.peer.trouble = Trouble.DISK_FULL

@@ -7,12 +7,15 @@ import msgspec
 import pytest
 from api_harness import running
 
+from replicante.api.links import LINKS
 from replicante.api.negotiate import Media, body_media, choose_media
 from replicante.api.openapi import openapi_document
 from replicante.api.routes import ROUTES
 from replicante.api.routing import Access, Method, Router
 from replicante.errors import MethodNotAllowed, NoSuchPath
+from replicante.wire.headers import IDEMPOTENCY_KEY
 
+CHANGES = (Access.WRITE, Access.OPERATE)
 DOCUMENT = msgspec.json.decode(msgspec.json.encode(openapi_document(ROUTES, version="1")))
 
 
@@ -45,7 +48,31 @@ def test_every_route_is_described_with_its_parameters():
             in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
             assert in_path == set(re.findall(r"\{(\w+)", path))
             assert ("requestBody" in operation) == (route.body is not None)
-            assert "default" in operation["responses"]
+            assert "default" not in operation["responses"]
+
+
+def test_links_lead_to_operations_with_the_parameters_that_they_give():
+    operations = {
+        one["operationId"]: one for path in DOCUMENT["paths"].values() for one in path.values()
+    }
+    found = 0
+    for operation in operations.values():
+        for answer in operation["responses"].values():
+            for link in answer.get("links", {}).values():
+                target = operations[link["operationId"]]
+                assert set(link["parameters"]) <= {one["name"] for one in target["parameters"]}
+                needed = {one["name"] for one in target["parameters"] if one["in"] == "path"}
+                assert needed <= set(link["parameters"])
+                found += 1
+    by_name = {route.handler.__name__: route for route in ROUTES}
+    assert found == sum(len(links) * len(by_name[name].statuses) for name, links in LINKS.items())
+
+
+def test_only_what_goes_through_the_log_takes_an_idempotency_key():
+    for route in ROUTES:
+        operation = DOCUMENT["paths"][route.path.replace("...}", "}")][route.method.value.lower()]
+        named = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
+        assert (IDEMPOTENCY_KEY in named) == (route.access is Access.WRITE)
 
 
 def test_operation_ids_are_unique():
@@ -56,8 +83,8 @@ def test_operation_ids_are_unique():
 def test_only_writes_take_bodies_and_conditions():
     for route in ROUTES:
         if route.body is not None or route.takes_match:
-            assert route.access is Access.WRITE
-        if route.access is not Access.WRITE:
+            assert route.access in CHANGES
+        if route.access not in CHANGES:
             assert route.method is Method.GET
 
 

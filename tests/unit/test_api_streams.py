@@ -171,3 +171,9 @@ async def test_streams_beyond_the_bound_are_sent_elsewhere():
         await until(lambda: api.counted(OPEN, format="sse") == 0)
         async with streaming(api) as stream:
             assert await stream.event()
+
+
+async def test_a_bad_after_is_refused_although_the_last_id_wins():
+    async with running() as api:
+        asked = await api.get("/events?after=none", headers={"Last-Event-ID": "7"})
+        asked.problem("invalid", 400)
