@@ -40,6 +40,7 @@ _QUERY: Mapping[str, Shape] = {
             {"type": "string", "format": "after-index", "pattern": "^index:[0-9]{1,15}$"},
         ]
     },
+    headers.Q_BEFORE: {"anyOf": [shapes.STAMP, shapes.choice(headers.BEFORE_END)]},
     headers.Q_CODE: {
         "type": "string",
         "pattern": f"^[^,]*(,[^,]*){{0,{limits.EVENT_FILTER_CODES_MAX - 1}}}$",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
+from replicante import limits
+from replicante.wire.shapes import LONGEST_MS, documented, duration, whole
 from replicante.wire.values import Answer, Json, Request
 
 
@@ -76,9 +79,9 @@ class RetentionBody(Request, frozen=True, kw_only=True):
     """How much of the log is kept: so many events, so many bytes, of such an age (`30d`) by the
     cluster clock. Each bound on its own removes the oldest."""
 
-    count: int
-    bytes: int
-    age: str
+    count: Annotated[int, documented(whole(limits.EVENTS_KEPT_COUNT_MIN, limits.INTEGER_MAX))]
+    bytes: Annotated[int, documented(whole(limits.EVENTS_KEPT_BYTES_MIN, limits.INTEGER_MAX))]
+    age: Annotated[str, documented(duration(limits.EVENTS_KEPT_MS_MIN, LONGEST_MS))]
 
 
 class Retention(Answer, frozen=True, kw_only=True):

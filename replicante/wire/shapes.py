@@ -72,6 +72,10 @@ TOKEN = _pattern(r"0{0,18}[1-9][0-9]{0,18}", format="token", example="0000000000
 INDEX = _pattern(r"[0-9]{1,19}", format="index", example="7")
 
 
+LONGEST_MS = 999_999_999 * 86_400_000
+"""The most days that can be written."""
+
+
 def duration(low_ms: int, high_ms: int) -> Shape:
     """As text. The format tells the bounds, as `duration:1s:12h`."""
     return {

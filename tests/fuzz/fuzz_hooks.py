@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import re
 import string
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
 import schemathesis
 from hypothesis import strategies as st
 
+from replicante.api.openapi import openapi_document
+from replicante.api.routes import ROUTES
 from replicante.ids import STAMP_MAX, format_stamp
 from replicante.limits import INTEGER_MAX, INTEGER_MIN
 from replicante.wire.durations import format_duration_ms, parse_duration_ms
@@ -26,6 +29,7 @@ WORDS = {
     "conditions": "If-Match and If-None-Match exclude each other, as do if_match and is_new",
     "first attempt": "Replicante-First-Attempt-Ms goes with an Idempotency-Key that was used",
     "bounded": "max_stale_ms goes with consistency=bounded, and a copy may be older than asked",
+    "before": "pages backwards take no after, wait or Last-Event-ID",
     "index": "an index that no entry has is waited for",
     "transaction": "a transaction holds at least one comparison or operation",
     "carried": "what comes with an acknowledgement has no condition",
@@ -44,7 +48,6 @@ NAMESPACE = {
     "kind": "Namespace",
     "metadata": {"name": "fuzz"},
 }
-_DURATION_FORMATS = ("0s:10m", "1ms:1m", "0s:30d", "1s:12h", "1s:1d", "1ms:7d")
 
 
 def register() -> None:
@@ -66,11 +69,20 @@ def register() -> None:
     schemathesis.openapi.format(
         "address", st.integers(1, 65_535).map(lambda port: f"127.0.0.1:{port}")
     )
-    for bounds in _DURATION_FORMATS:
-        low, high = (parse_duration_ms(text) for text in bounds.split(":"))
-        schemathesis.openapi.format(
-            f"duration:{bounds}", st.integers(low, high).map(format_duration_ms)
-        )
+    for found in set(_duration_formats(openapi_document(ROUTES, version="1"))):
+        low, high = (parse_duration_ms(text) for text in found.split(":")[1:])
+        schemathesis.openapi.format(found, st.integers(low, high).map(format_duration_ms))
+
+
+def _duration_formats(node: Any) -> Iterator[str]:
+    """Every `duration:LOW:HIGH` of the description."""
+    if isinstance(node, dict):
+        if str(node.get("format")).startswith("duration:"):
+            yield node["format"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _duration_formats(child)
 
 
 register()
@@ -122,6 +134,10 @@ def _fit_query(case: Any) -> None:
         query.pop("max_stale_ms", None)
     if "max_stale_ms" in query:
         query["max_stale_ms"] = 60_000
+    if "before" in query:
+        for other in ("after", "wait"):
+            query.pop(other, None)
+        (case.headers or {}).pop("Last-Event-ID", None)
     if "timeout" in query:
         query["timeout"] = "10s"
 
