@@ -170,6 +170,16 @@ class WorkersSection:
     """`on` or `off`: whether this peer works on clusters while it leads. How often is said by each
     platform and cluster. Where no peer works the control plane stores and answers, and looks at
     nothing; the default is therefore on."""
+    agent_tls_certificate_file: Path | None = None
+    """PEM file with the certificate that this peer shows to agents over https; with it comes the
+    key below. Read anew when it changes. None shows nothing: such agents tell what they see and
+    take no action. `replicante pki` makes one for each peer, which serves here too."""
+    agent_tls_key_file: Path | None = None
+    """PEM file with the private key of that certificate; without a password, readable by the peer
+    alone."""
+    agent_tls_ca_file: Path | None = None
+    """PEM file with the authorities that sign the certificates of agents. None believes those of
+    the system. A namespace with a bundle of its own believes that one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

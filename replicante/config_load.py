@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import ssl
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from replicante import limits
 from replicante.clock import SystemClock
-from replicante.config import PeerConfig, Problem
+from replicante.config import PeerConfig, Problem, WorkersSection
 from replicante.config_rules import validate
 from replicante.config_schema import ENVIRONMENT_PREFIX, Setting, Value, build, settings
 from replicante.errors import InvalidConfig
@@ -103,26 +104,53 @@ def load(
 
 def _tls_problems(config: PeerConfig) -> list[Problem]:
     """What is wrong with the TLS files, when all are named."""
+    found = _agent_tls_problems(config.workers)
     if config.raft.tls_files is None:
-        return []
+        return found
     from replicante import pki  # `cryptography` is large, and most commands do without TLS
 
     certificate, key, authority = config.raft.tls_files
     tls = pki.TlsFiles(certificate=certificate, key=key, authority=authority)
-    found = pki.faults(
+    faults = pki.faults(
         tls,
         cluster=config.peer.cluster,
         peer_id=config.peer.id,
         now_ms=SystemClock().wall_ms(),
     )
-    return [
+    return found + [
         Problem(
             setting=f"raft.tls_{fault.file.value}_file",
             value=repr(str(tls.path(fault.file))),
             rule=fault.rule,
         )
-        for fault in found
+        for fault in faults
     ]
+
+
+def _agent_tls_problems(workers: WorkersSection) -> list[Problem]:
+    certificate, key = workers.agent_tls_certificate_file, workers.agent_tls_key_file
+    found = []
+    if certificate is not None and key is not None:
+        try:
+            ssl.create_default_context().load_cert_chain(certificate, key, password=_no_password)
+        except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+            rule = f"cannot be used with its key, {key}: {exc}"
+            found.append(_tls_problem("agent_tls_certificate_file", certificate, rule))
+    if workers.agent_tls_ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=workers.agent_tls_ca_file)
+        except OSError as exc:
+            rule = f"cannot be used: {exc}"
+            found.append(_tls_problem("agent_tls_ca_file", workers.agent_tls_ca_file, rule))
+    return found
+
+
+def _tls_problem(name: str, path: Path, rule: str) -> Problem:
+    return Problem(setting=f"workers.{name}", value=repr(str(path)), rule=rule)
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
 
 
 def _parse(file: Path) -> Mapping[str, object]:

@@ -15,6 +15,7 @@ from replicante.config import (
     Problem,
     RaftSection,
     StorageSection,
+    WorkersSection,
     parse_address,
     parse_peer,
 )
@@ -47,6 +48,7 @@ def validate(config: PeerConfig) -> tuple[Problem, ...]:
         *_raft_address_problems(config),
         *_raft_time_problems(config.raft),
         *_raft_tls_problems(config.raft),
+        *_agent_tls_problems(config.workers),
         *_http_problems(config.http),
         *_storage_problems(config.storage),
     )
@@ -152,6 +154,16 @@ def _raft_tls_problems(raft: RaftSection) -> list[Problem]:
         return []
     rule = "is required: TLS needs all three, certificate, key and ca; plain TCP none of them"
     return [Problem(setting=f"raft.{name}", value='""', rule=rule) for name in missing]
+
+
+def _agent_tls_problems(workers: WorkersSection) -> list[Problem]:
+    """As above: the files themselves are judged by `config_load`."""
+    names = ("agent_tls_certificate_file", "agent_tls_key_file")
+    missing = [name for name in names if getattr(workers, name) is None]
+    if len(missing) != 1:
+        return []
+    rule = "is required: certificate and key come together"
+    return [Problem(setting=f"workers.{missing[0]}", value='""', rule=rule)]
 
 
 def _http_problems(http: HttpSection) -> list[Problem]:

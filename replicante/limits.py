@@ -13,6 +13,8 @@ GIB = 1024 * MIB
 # --- names ------------------------------------------------------------
 NAME_BYTES_MAX = 128
 """Long enough for any host name in use, short enough for keys made of several names."""
+HOST_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+"""The name of a host, as DNS has it; at most 253 characters."""
 PEER_ID_PATTERN = r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?"
 """Lower case, fit for file names, DNS labels and metric labels; at most 64."""
 NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
@@ -478,6 +480,8 @@ AGENT_SUSPECTS_INFLIGHT_MAX = 32
 """The same for those that were silent: they wait for each other, and nobody else for them."""
 AGENT_LOOK_CALLS_INFLIGHT_MAX = 4
 """Calls of one look that are under way at once: with the two above, the connections of a peer."""
+AGENT_CONTEXTS_KEPT_MAX = 64
+"""TLS contexts for agents that one peer keeps: one a bundle of a namespace."""
 AGENT_ANSWER_BYTES_MAX = 4 * MIB
 """One answer of an agent or a platform; what is larger is garbage."""
 AGENT_ACTIONS_LOOKED_UP_MAX = 64

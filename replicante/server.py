@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import replicante
 from replicante.agents.client import HttpAgents
+from replicante.agents.identity import AgentIdentity
 from replicante.api.app import create_app
 from replicante.api.http_server import HttpServer
 from replicante.clock import SystemClock
@@ -149,10 +150,12 @@ class PeerServer:
         )
         self.peer.observe(self._observed)
         self._http: HttpServer | None = None
-        self._agents, self._platforms = HttpAgents(), Platforms()
+        self._agents, self._platforms = HttpAgents(_agent_identity(config)), Platforms()
         self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
+        """Raises StartRefused and its kind, InvalidConfig, FatalError."""
+        self._agents.contexts.check()
         await self.peer.start()
         try:
             await self._start_http()
@@ -322,6 +325,15 @@ class PeerServer:
                 tell(Diagnostic.RAFT, kind=kind, detail=observation.peer_id)
             case _:
                 self._log.info(Diagnostic.RAFT, kind=kind, detail=str(observation))
+
+
+def _agent_identity(config: PeerConfig) -> AgentIdentity:
+    workers = config.workers
+    return AgentIdentity(
+        certificate=workers.agent_tls_certificate_file,
+        key=workers.agent_tls_key_file,
+        authority=workers.agent_tls_ca_file,
+    )
 
 
 def _check_free(address: Address) -> None:

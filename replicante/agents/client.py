@@ -3,7 +3,8 @@ exception.
 
 Rules: the queue is read before the finished list, so that an action which ends in between is in the
 second; an action is called unknown only when the agent answered 404 for that very id; plain HTTP is
-for agents on this machine only.
+for agents on this machine only, and over https the agent's certificate names the host of its
+address.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import json
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from replicante.agents import protocol
+from replicante.agents.identity import AgentContexts, AgentIdentity
 from replicante.agents.protocol import Look, SendAnswer, Sent
 from replicante.errors import Invalid
 from replicante.limits import (
@@ -36,6 +37,7 @@ from replicante.model.discovery import DiscoveredNode
 from replicante.model.observation import AgentAnswer, Observation, SeenAction, SeenShard
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NOBODY = AgentIdentity()
 _CONNECTIONS_MAX = (
     AGENT_CALLS_INFLIGHT_MAX + AGENT_SUSPECTS_INFLIGHT_MAX
 ) * AGENT_LOOK_CALLS_INFLIGHT_MAX
@@ -60,11 +62,11 @@ class _Reply:
 class HttpAgents:
     """One a peer; `close` when it stops. ca_bundle: of the namespace, a path or the PEM itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: AgentIdentity = _NOBODY) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._inflight = asyncio.Semaphore(AGENT_CALLS_INFLIGHT_MAX)
         self._suspects = asyncio.Semaphore(AGENT_SUSPECTS_INFLIGHT_MAX)
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self.contexts = AgentContexts(identity)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -132,18 +134,6 @@ class HttpAgents:
             )
         return self._session
 
-    def context(self, ca_bundle: str | None) -> ssl.SSLContext:
-        """Raises OSError, ssl.SSLError for a bundle that cannot be used."""
-        found = self._contexts.get(ca_bundle)
-        if found is None:
-            found = ssl.create_default_context()
-            if ca_bundle is not None:
-                is_text = ca_bundle.lstrip().startswith("-----BEGIN")
-                pem = ca_bundle if is_text else Path(ca_bundle).read_text()
-                found = ssl.create_default_context(cadata=pem)
-            self._contexts[ca_bundle] = found
-        return found
-
 
 class _Agent:
     """The calls of one look."""
@@ -155,6 +145,7 @@ class _Agent:
         self._base = node.agent_address.rstrip("/")
         self._epoch = str(epoch)
         self._ca_bundle = ca_bundle
+        self._tls: ssl.SSLContext | bool | None = None
 
     async def get(self, path: str) -> _Reply:
         """Raises _Failed for anything but 200 and 404."""
@@ -194,15 +185,21 @@ class _Agent:
         return _Reply(status=status, body=_parsed(raw, status), is_fenced=is_fenced)
 
     def _ssl(self) -> ssl.SSLContext | bool:
+        """The same for all calls of a look."""
+        if self._tls is None:
+            self._tls = self._find_tls()
+        return self._tls
+
+    def _find_tls(self) -> ssl.SSLContext | bool:
         try:
             parts = urlsplit(self._base)
         except ValueError as exc:
             raise _Failed(AgentAnswer.BAD_ADDRESS, f"{self._base[:200]} is no URL") from exc
         if parts.scheme == "https":
             try:
-                return self._agents.context(self._ca_bundle)
+                return self._agents.contexts.context(self._ca_bundle)
             except (OSError, ValueError) as exc:
-                message = f"the namespace's CA bundle cannot be used: {_short(exc)}"
+                message = f"the TLS files for agents cannot be used: {_short(exc)}"
                 raise _Failed(AgentAnswer.BAD_ADDRESS, message) from exc
         if parts.scheme == "http" and parts.hostname in _LOOPBACK:
             return True

@@ -57,14 +57,16 @@ def _days_option(default: int | None, *, text: str) -> Callable[[Command], Comma
     epilog=example(
         "replicante pki init prod",
         "replicante pki issue p1 p2 p3",
+        "replicante pki issue-agent n1 --host redis1.example.org",
         "replicante pki show",
     )
 )
 def pki() -> None:
     """Certificates, by which the peers of a cluster know each other.
 
-    A folder holds one authority for one cluster, and below peers/ a folder for each peer: that one
-    goes to the peer's machine. The key of the authority stays where it is.
+    A folder holds one authority for one cluster, below peers/ a folder for each peer, and below
+    agents/ one for each agent: that one goes to its machine. The key of the authority stays where
+    it is.
     """
 
 
@@ -109,6 +111,37 @@ def renew(peers: Sequence[str], *, is_authority: bool, days: int | None, folder:
         _tell("renewed", folder.renew(peer_id, days=days or limits.CERTIFICATE_DAYS_DEFAULT))
 
 
+@pki.command(
+    epilog=example(
+        "replicante pki issue-agent n1 --host redis1.example.org",
+        "replicante pki issue-agent n2 --host 10.0.0.2 --host redis2",
+    )
+)
+@click.argument("name")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    required=True,
+    help="Name or address in the agent's URL; may be given several times.",
+)
+@_days_option(limits.CERTIFICATE_DAYS_DEFAULT, text="How long the certificate is valid.")
+@_folder_option
+def issue_agent(name: str, *, hosts: Sequence[str], days: int, folder: PkiFolder) -> None:
+    """Make a key and a certificate for the agent NAME, which answers under each HOST."""
+    _tell("made", folder.issue_agent(name, hosts, days=days))
+
+
+@pki.command(epilog=example("replicante pki renew-agent n1 n2"))
+@click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@_days_option(limits.CERTIFICATE_DAYS_DEFAULT, text="How long the certificates are valid.")
+@_folder_option
+def renew_agent(names: Sequence[str], *, days: int, folder: PkiFolder) -> None:
+    """Prolong the certificate of each agent NAME. Keys and hosts stay the same."""
+    for name in names:
+        _tell("renewed", folder.renew_agent(name, days=days))
+
+
 @pki.command(epilog=example("replicante pki show", "replicante pki show peer.crt ca.crt -o json"))
 @click.argument("files", metavar="[FILE…]", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
@@ -148,7 +181,7 @@ def show(files: Sequence[Path], *, output: str, folder: PkiFolder) -> None:
 def _row(entry: Entry, *, now_ms: int) -> dict[str, object]:
     facts = entry.facts
     return {
-        "for": facts.peer_id or facts.kind.value,
+        "for": facts.peer_id or ", ".join(facts.hosts) or facts.kind.value,
         "kind": facts.kind.value,
         "cluster": facts.cluster or None,
         "until": facts.until_text,
@@ -165,14 +198,18 @@ def _warn(entry: Entry, *, now_ms: int) -> None:
     is_over = facts.is_over(now_ms=now_ms)
     when = "is over" if is_over else f"ends in {facts.left_days(now_ms=now_ms)} days"
     command = f"replicante pki renew {facts.peer_id or '--authority'}"
+    if facts.hosts:
+        command = f"replicante pki renew-agent {entry.path.parent.name}"
     click.echo(f"warning: {render.shown(str(entry.path))} {when}: {command}", err=True)
 
 
 def _tell(what: str, entry: Entry) -> None:
     facts = entry.facts
     whose = f"peer {facts.peer_id}" if facts.peer_id else "the authority"
+    whose = f"{whose} of cluster {facts.cluster}"
+    if facts.hosts:
+        whose = f"an agent at {', '.join(facts.hosts)}"
     click.echo(
-        f"{what}: {render.shown(str(entry.path))} for {whose} of cluster {facts.cluster},"
-        f" valid until {facts.until_text}",
+        f"{what}: {render.shown(str(entry.path))} for {whose}, valid until {facts.until_text}",
         err=True,
     )

@@ -22,7 +22,7 @@ class CertificateKind(enum.Enum):
     AUTHORITY = "authority"
     PEER = "peer"
     OTHER = "other"
-    """It names neither a cluster nor a peer of ours."""
+    """It names neither a cluster nor a peer of ours: that of an agent names its hosts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class Facts:
     """Valid from, and until: milliseconds since 1970 UTC, both included."""
     until_ms: int
     serial: str
+    hosts: tuple[str, ...] = ()
+    """Names and addresses under which a server with it is known."""
 
     @property
     def until_text(self) -> str:
@@ -83,18 +85,33 @@ def facts_of(certificate: x509.Certificate) -> Facts:
         from_ms=_ms(certificate.not_valid_before_utc),
         until_ms=_ms(certificate.not_valid_after_utc),
         serial=f"{certificate.serial_number:x}",
+        hosts=_hosts_of(certificate),
     )
 
 
 def uris_of(certificate: x509.Certificate) -> list[str]:
     """Among its subject alternative names. Raises Invalid."""
+    names = _names_of(certificate)
+    return [] if names is None else names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def _hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    names = _names_of(certificate)
+    if names is None:
+        return ()
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return (*names.get_values_for_type(x509.DNSName), *map(str, addresses))
+
+
+def _names_of(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
+    """Raises Invalid."""
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return []
+        return None
     except ValueError as exc:
         raise Invalid("its extensions cannot be read") from exc
-    return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+    return found.value
 
 
 def date_text(time_ms: int) -> str:

@@ -1,13 +1,16 @@
-"""The folder that `replicante pki` works in: one authority and a folder for each peer.
+"""The folder that `replicante pki` works in: one authority and a folder for each peer
+and agent.
 Touches files. Called by the command line and by tests.
 
     authority/ca.crt, ca.key            the key signs for the whole cluster: it stays here
     peers/p1/ca.crt, peer.crt, peer.key what is copied to the machine of p1
+    agents/n1/ca.crt, agent.crt, agent.key  and to that of the data store node n1
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,8 @@ AUTHORITY_CERTIFICATE = "ca.crt"
 AUTHORITY_KEY = "ca.key"
 PEER_CERTIFICATE = "peer.crt"
 PEER_KEY = "peer.key"
+AGENT_CERTIFICATE = "agent.crt"
+AGENT_KEY = "agent.key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +68,7 @@ class PkiFolder:
         """Makes key and certificate of a peer. Raises Conflict when it has one."""
         authority = self._open_authority()
         folder = self._peer_folder(peer_id)
-        if folder.exists():
-            raise Conflict(
-                f"{folder} exists already; nothing was changed.",
-                hints=[
-                    f"replicante pki renew {peer_id} prolongs the certificate.",
-                    "For a new key, move the folder away first.",
-                ],
-            )
+        _check_new(folder, renewal=f"replicante pki renew {peer_id}")
         validity = self._peer_validity(authority, days)
         made = issuing.new_peer(authority, peer_id, validity, entropy=self._entropy)
         contents = {
@@ -80,6 +78,40 @@ class PkiFolder:
         }
         files.write_folder(folder, contents)
         return self.entry(folder / PEER_CERTIFICATE)
+
+    def issue_agent(self, name: str, hosts: Sequence[str], *, days: int) -> Entry:
+        """Makes key and certificate of an agent that is reached under these names or addresses.
+        Raises Conflict when it has one."""
+        authority = self._open_authority()
+        folder = self._agent_folder(name)
+        _check_new(folder, renewal=f"replicante pki renew-agent {name}")
+        if not hosts:
+            raise Invalid("An agent needs a host: its callers compare it with its address.")
+        validity = self._peer_validity(authority, days)
+        made = issuing.new_agent(authority, name, hosts, validity, entropy=self._entropy)
+        contents = {
+            AUTHORITY_CERTIFICATE: Content(body=self._read_authority()),
+            AGENT_KEY: Content(body=made.key, is_secret=True),
+            AGENT_CERTIFICATE: Content(body=made.certificate),
+        }
+        files.write_folder(folder, contents)
+        return self.entry(folder / AGENT_CERTIFICATE)
+
+    def renew_agent(self, name: str, *, days: int) -> Entry:
+        """A new certificate for the same key and hosts, in the place of the old one."""
+        authority = self._open_authority()
+        path = self._agent_folder(name) / AGENT_CERTIFICATE
+        if not path.exists():
+            raise NotFound(
+                f"There is no certificate of the agent {name}: {path}.",
+                hints=[f"replicante pki issue-agent {name} --host HOST makes the first one."],
+            )
+        validity = self._peer_validity(authority, days)
+        body = issuing.renewed_agent(
+            authority, files.read(path), name, validity, entropy=self._entropy
+        )
+        files.replace(path, Content(body=body))
+        return self.entry(path)
 
     def renew(self, peer_id: str, *, days: int) -> Entry:
         """A new certificate for the same key, in the place of the old one."""
@@ -110,15 +142,17 @@ class PkiFolder:
         authority = self._open_authority()
         body = issuing.renewed_authority(authority, self._validity(days), entropy=self._entropy)
         files.replace(self._authority / AUTHORITY_CERTIFICATE, Content(body=body))
-        for folder in self._peer_folders():
+        for folder in (*self._peer_folders(), *self._agent_folders()):
             files.replace(folder / AUTHORITY_CERTIFICATE, Content(body=body))
         return self.entry(self._authority / AUTHORITY_CERTIFICATE)
 
     def show(self) -> list[Entry]:
-        """The authority, then every peer by id. Raises NotFound when there is no authority."""
+        """The authority, then every peer by id and every agent by name. Raises NotFound when there
+        is no authority."""
         self._read_authority()
         found = [self.entry(self._authority / AUTHORITY_CERTIFICATE)]
-        return found + [self.entry(folder / PEER_CERTIFICATE) for folder in self._peer_folders()]
+        found += [self.entry(folder / PEER_CERTIFICATE) for folder in self._peer_folders()]
+        return found + [self.entry(it / AGENT_CERTIFICATE) for it in self._agent_folders()]
 
     def entry(self, path: Path) -> Entry:
         """Of any file with a certificate."""
@@ -154,6 +188,14 @@ class PkiFolder:
     def _peer_folders(self) -> list[Path]:
         return sorted(path.parent for path in (self.root / "peers").glob(f"*/{PEER_CERTIFICATE}"))
 
+    def _agent_folder(self, name: str) -> Path:
+        if not re.fullmatch(limits.NAME_PATTERN, name):
+            raise Invalid(f"{name!r} is no name: use letters, digits, '.', '_', '-'.")
+        return self.root / "agents" / name
+
+    def _agent_folders(self) -> list[Path]:
+        return sorted(path.parent for path in (self.root / "agents").glob(f"*/{AGENT_CERTIFICATE}"))
+
     def _validity(self, days: int) -> Validity:
         if not 1 <= days <= limits.CERTIFICATE_DAYS_MAX:
             raise Invalid(f"{days} days: choose from 1 to {limits.CERTIFICATE_DAYS_MAX}.")
@@ -172,3 +214,14 @@ class PkiFolder:
                 hints=["replicante pki renew --authority prolongs it."],
             )
         return Validity(from_ms=wanted.from_ms, until_ms=until_ms)
+
+
+def _check_new(folder: Path, *, renewal: str) -> None:
+    if folder.exists():
+        raise Conflict(
+            f"{folder} exists already; nothing was changed.",
+            hints=[
+                f"{renewal} prolongs the certificate.",
+                "For a new key, move the folder away first.",
+            ],
+        )

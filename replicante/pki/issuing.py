@@ -1,10 +1,13 @@
-"""Makes the authority of a cluster and signs certificates for its peers. Pure but for the keys.
-Called by `folder`. Rule: what may sign is not what may speak: an authority is no peer, and a peer
-signs nothing (ADR 0017).
+"""Makes the authority of a cluster and signs certificates for its peers and agents. Pure but for
+the keys. Called by `folder`. Rule: what may sign is not what may speak: an authority is no peer,
+and a peer signs nothing (ADR 0017).
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from replicante import limits
 from replicante.entropy import Entropy
 from replicante.errors import Invalid
 from replicante.ids import cluster_uri, peer_uri
@@ -89,6 +93,36 @@ def new_peer(authority: Authority, peer_id: str, validity: Validity, *, entropy:
     return Issued(certificate=_pem(made), key=_key_pem(key))
 
 
+def new_agent(
+    authority: Authority,
+    name: str,
+    hosts: Sequence[str],
+    validity: Validity,
+    *,
+    entropy: Entropy,
+) -> Issued:
+    """For a server under these host names or addresses; it is no peer, and calls nobody."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = x509.SubjectAlternativeName([_host(host) for host in hosts])
+    made = _agent_certificate(authority, name, named, key.public_key(), validity, entropy=entropy)
+    return Issued(certificate=_pem(made), key=_key_pem(key))
+
+
+def renewed_agent(
+    authority: Authority, old: bytes, name: str, validity: Validity, *, entropy: Entropy
+) -> bytes:
+    """A certificate for the key and the hosts of the old one.  Raises Invalid."""
+    before = read_certificates(old)[0]
+    key = before.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Invalid("its key is of another kind than elliptic curve")
+    try:
+        named = before.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError) as exc:
+        raise Invalid("it names no host") from exc
+    return _pem(_agent_certificate(authority, name, named, key, validity, entropy=entropy))
+
+
 def renewed_peer(
     authority: Authority, old: bytes, peer_id: str, validity: Validity, *, entropy: Entropy
 ) -> bytes:
@@ -127,20 +161,53 @@ def _peer_certificate(
     entropy: Entropy,
 ) -> x509.Certificate:
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    named = _alternative(peer_uri(authority.cluster, peer_id))
+    builder = _leaf(authority, peer_id, key, validity, entropy=entropy)
+    return (
+        builder.add_extension(x509.ExtendedKeyUsage(both), critical=False)
+        .add_extension(named, critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+
+
+def _agent_certificate(
+    authority: Authority,
+    name: str,
+    named: x509.SubjectAlternativeName,
+    key: ec.EllipticCurvePublicKey,
+    validity: Validity,
+    *,
+    entropy: Entropy,
+) -> x509.Certificate:
+    # Not for clients: one agent must not be able to act on the store of another.
+    server = [ExtendedKeyUsageOID.SERVER_AUTH]
+    builder = _leaf(authority, name, key, validity, entropy=entropy)
+    return (
+        builder.add_extension(x509.ExtendedKeyUsage(server), critical=False)
+        .add_extension(named, critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+
+
+def _leaf(
+    authority: Authority,
+    common_name: str,
+    key: ec.EllipticCurvePublicKey,
+    validity: Validity,
+    *,
+    entropy: Entropy,
+) -> x509.CertificateBuilder:
     signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key)
     return (
         _builder(validity, entropy=entropy)
-        .subject_name(_name(peer_id))
+        .subject_name(_name(common_name))
         .issuer_name(authority.certificate.subject)
         .public_key(key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(both), critical=False)
-        .add_extension(_alternative(peer_uri(authority.cluster, peer_id)), critical=False)
         .add_extension(identifier, critical=False)
         .add_extension(signer, critical=False)
-        .sign(authority.key, hashes.SHA256())
     )
 
 
@@ -170,6 +237,17 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _alternative(uri: str) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+
+
+def _host(text: str) -> x509.GeneralName:
+    """Raises Invalid."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    if not re.fullmatch(limits.HOST_PATTERN, text):
+        raise Invalid(f"{text!r} is neither the name of a host nor an address")
+    return x509.DNSName(text)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -72,14 +72,22 @@ class Platforms:
         self, transport: Transport, method: str, path: str, body: Value, headers: dict[str, str]
     ) -> PlatformSays:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            # What is sent packed might unpack to more than may be read.
+            self._session = aiohttp.ClientSession(
+                auto_decompress=False, headers={"Accept-Encoding": "identity"}
+            )
         assert transport.base_url is not None
         url = f"{transport.base_url.rstrip('/')}{path}"
         try:
             async with (
                 asyncio.timeout(PLATFORM_CALL_MS_MAX / 1_000),
                 self._session.request(
-                    method, url, json=body, headers=headers, ssl=_context(transport)
+                    method,
+                    url,
+                    json=body,
+                    headers=headers,
+                    ssl=_context(transport),
+                    allow_redirects=False,
                 ) as response,
             ):
                 raw = await _bounded(response)

@@ -193,3 +193,21 @@ def test_tls_files_are_judged_when_settings_are_read(tmp_path):
     assert "flag --raft-tls-certificate-file" in said
     said = refusal(tmp_path, **(given("p1") | {"raft__tls_key_file": str(tmp_path / "none")}))
     assert "raft.tls_key_file" in said and "is no file" in said
+
+
+def test_the_files_for_agents_are_judged_too(tmp_path):
+    folder = PkiFolder(tmp_path / "pki", clock=SystemClock(), entropy=SystemEntropy())
+    folder.init("default", days=30)
+    folder.issue("p1", days=30)
+    place = tmp_path / "pki" / "peers" / "p1"
+    given = {
+        "workers__agent_tls_certificate_file": str(place / "peer.crt"),
+        "workers__agent_tls_key_file": str(place / "peer.key"),
+        "workers__agent_tls_ca_file": str(place / "ca.crt"),
+    }
+    assert loaded(tmp_path, **given).config.workers.agent_tls_ca_file == place / "ca.crt"
+    (tmp_path / "broken").write_text("no certificate")
+    for name in given:
+        for path in (tmp_path / "none", tmp_path / "broken"):
+            said = refusal(tmp_path, **(given | {name: str(path)}))
+            assert "workers.agent_tls_" in said and "cannot be used" in said

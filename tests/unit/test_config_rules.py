@@ -13,6 +13,7 @@ from replicante.config import (
     PeerSection,
     RaftSection,
     StorageSection,
+    WorkersSection,
     parse_address,
 )
 from replicante.config_rules import validate
@@ -182,3 +183,14 @@ def test_an_address_that_stands_for_all_cannot_be_dialled():
     assert broken(config(raft=advertised)) == ["raft.advertise"]
     listed = RaftSection(peers=("p2=0.0.0.0:1",), **TLS)
     assert broken(config(raft=listed)) == ["raft.peers"]
+
+
+@pytest.mark.parametrize("given", ["agent_tls_certificate_file", "agent_tls_key_file"])
+def test_what_agents_are_shown_is_a_certificate_with_its_key(given):
+    config = PeerConfig(
+        peer=PeerSection(id="p1", data_dir=Path("/data")),
+        workers=WorkersSection(**{given: Path("/file")}),
+    )
+    (problem,) = validate(config)
+    assert problem.setting.startswith("workers.agent_tls_") and not problem.setting.endswith(given)
+    assert "come together" in problem.rule

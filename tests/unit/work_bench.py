@@ -24,7 +24,7 @@ from replicante.testing.builders import (
 from replicante.testing.clock import ManualClock
 from replicante.testing.fake_agents import FakeAgent, FakeAgents
 from replicante.testing.fake_peer import FakePeer
-from replicante.workers.doors import Rooms
+from replicante.workers.doors import AgentDoor, Rooms
 from replicante.workers.supervisor import Workers
 
 CLUSTER = ("default", "r")
@@ -68,9 +68,14 @@ class FakePlatform:
         self.calls: list[str] = []
         self.asked_count = 0
 
-    def names(self, *node_ids: str, cluster: str = "r") -> None:
+    def names(self, *node_ids: str, cluster: str = "r", address: str | None = None) -> None:
+        """address: of all their agents; None: one that only fakes answer."""
         nodes = [
-            {"agent_address": f"http://127.0.0.1/{it}", "node_class": "x", "node_id": it}
+            {
+                "agent_address": address or f"http://127.0.0.1/{it}",
+                "node_class": "x",
+                "node_id": it,
+            }
             for it in node_ids
         ]
         self.answer = PlatformSays(value={"clusters": [{"cluster_id": cluster, "nodes": nodes}]})
@@ -98,8 +103,7 @@ class WorkBench:
         self.platform.names(*self.agents.agents)
         self.lone.do(put_namespace("default"))
         self.lone.do(put_object(platform_document("p")))
-        spec = {"interval": "10s", "mode": mode, "platform": {"name": "p"}}
-        self.lone.do(put_object(cluster_document("r", spec=spec)))
+        self.declare("r", mode=mode)
         self.workers = self.new_workers()
 
     def step(self, name: str) -> None:
@@ -123,6 +127,15 @@ class WorkBench:
                 log=silent_logger(),
             )
         )
+
+    def declare(self, cluster: str, *, mode: str = "active") -> None:
+        spec = {"interval": "10s", "mode": mode, "platform": {"name": "p"}}
+        self.lone.do(put_object(cluster_document(cluster, spec=spec)))
+
+    def use_agents(self, agents: AgentDoor) -> None:
+        """In the place of the fakes, for workers that begin now."""
+        self.agents = agents
+        self.workers = self.new_workers()
 
     def counted(self, result: str, *, kind: str = "orchestrate") -> float:
         """Cycles of the first worker that ended so."""
@@ -152,14 +165,17 @@ class WorkBench:
         for _ in range(count):
             await self.turn()
 
-    def ask(self, action_id: str, node_id: str = "n1", kind: str = "a/b") -> None:
+    def ask(
+        self, action_id: str, node_id: str = "n1", kind: str = "a/b", *, cluster: str = "r"
+    ) -> None:
         body = {"kind": kind, "args": None, "metadata": {}, "node_id": node_id}
         body["requester"] = "CORE_API"
-        names = (*CLUSTER, action_id)
+        names = ("default", cluster, action_id)
         self.lone.do(CreateAction(ActionOn.NODE, names, encode_value(body), True))
 
-    def action(self, action_id: str):
-        found = record_queries.action_get(self.lone.store, ActionOn.NODE, *CLUSTER, action_id)
+    def action(self, action_id: str, *, cluster: str = "r"):
+        names = ("default", cluster, action_id)
+        found = record_queries.action_get(self.lone.store, ActionOn.NODE, *names)
         return None if found is None else found.action
 
     def oaction(self, action_id: str):
