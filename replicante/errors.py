@@ -270,7 +270,7 @@ class WrongPhase(RequestError):
 
 
 class RecordChanged(Conflict):
-    """A record changed since the cycle saw it; nothing of the cycle was written. Begin it anew."""
+    """A record is not as it was seen; nothing was written. Look at it again."""
 
     code = "record_changed"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from replicante import errors
 from replicante.api import objects
+from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
 from replicante.api.reads import read
 from replicante.api.routing import Access, Method, Route
@@ -14,12 +15,14 @@ from replicante.ids import format_stamp
 from replicante.model.objects import ObjectKind, StoredObject
 from replicante.state import queries, record_queries
 from replicante.state.fences import FenceOn
-from replicante.state.record_commands import RequestWork
+from replicante.state.record_commands import ConfirmDiscovery, RequestWork
 from replicante.state.record_queries import ClusterRecords
 from replicante.storage.kv import View
 from replicante.wire import headers, paths
 from replicante.wire.clusters import (
+    ApproveDiscovery,
     DiscoveryAnswer,
+    DiscoveryApproved,
     PlatformRunAnswer,
     ReportAnswer,
     ViewAnswer,
@@ -70,6 +73,18 @@ async def get_discovery(ctx: Context, call: Call) -> Reply:
     if seen.value is None:
         raise errors.NotFound(f"Nothing was discovered of {ns}/{cluster}.", index=seen.index)
     return seen.reply(seen.value.to_value())
+
+
+async def approve_discovery(ctx: Context, call: Call) -> Reply:
+    ns, cluster = _scope(call)
+
+    def build(body: Json) -> tuple[ConfirmDiscovery, None]:
+        request = to_request(body, ApproveDiscovery)
+        gone = tuple(sorted(set(request.gone)))
+        return ConfirmDiscovery(ns, cluster, gone, request.reason), None
+
+    written = await write(ctx, call, build)
+    return written.reply(DiscoveryApproved(revision=format_stamp(written.applied.revision)))
 
 
 async def get_report(ctx: Context, call: Call) -> Reply:
@@ -220,6 +235,15 @@ ROUTES = (
         summary="What its platform says of a cluster.",
         answer=DiscoveryAnswer,
         is_original=True,
+    ),
+    Route(
+        method=Method.POST,
+        path=f"{_CLUSTER}/discovery/approve",
+        access=Access.WRITE,
+        handler=approve_discovery,
+        summary="Believes a held answer of a platform: the nodes that it leaves out are gone.",
+        body=ApproveDiscovery,
+        answer=DiscoveryApproved,
     ),
     Route(
         method=Method.GET,

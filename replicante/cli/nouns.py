@@ -15,7 +15,7 @@ from replicante.cli.common import (
 )
 from replicante.cli.objects import delete_all, show_list, show_one
 from replicante.client import Read
-from replicante.wire.clusters import ReportAnswer, WorkRequested
+from replicante.wire.clusters import DiscoveryAnswer, ReportAnswer, WorkRequested
 
 _LABELS = click.option("--labels", default="", help="Only those that have these: a=b,c!=d,e,!f.")
 _IF_REVISION = click.option(
@@ -154,14 +154,33 @@ def delete_cluster(name: str, *, ns: str, if_revision: str | None, target: Targe
 def discovery(name: str, *, ns: str, target: Target, read: Read) -> None:
     """Print what its platform says of a cluster."""
     found = target.run(lambda client: client.clusters.discovery(ns, name, read=read))
-    columns = ("node_id", "node_class", "node_group", "agent_address")
-    target.show(
-        found,
-        text=lambda: render.table(
-            ("NODE", "CLASS", "GROUP", "AGENT"),
-            [tuple(node.get(column) for column in columns) for node in found.nodes],
-        ),
+    target.show(found, text=lambda: _discovery_text(name, found))
+
+
+@cluster.command(
+    "approve-discovery",
+    epilog=example("replicante cluster approve-discovery redis-main --gone r2 --gone r3"),
+)
+@click.argument("name")
+@click.option(
+    "--gone", "gone", multiple=True, required=True, help="Node that is really gone; each of them."
+)
+@click.option("--reason", default="", help="Why; an event keeps it.")
+@namespace_option
+@client_options
+def approve_discovery(
+    name: str, *, gone: tuple[str, ...], reason: str, ns: str, target: Target
+) -> None:
+    """Believe an answer of a platform that is held because it leaves out too many nodes.
+
+    `cluster discovery` prints which nodes those are; others than these are refused.
+    """
+    done = target.run(
+        lambda client: client.clusters.approve_discovery(
+            ns, name, gone=gone, reason=reason, write=target.write
+        )
     )
+    target.show(done, text=lambda: render.pairs([("approved", done.revision)]))
 
 
 @cluster.command(epilog=example("replicante cluster orchestrate redis-main"))
@@ -194,6 +213,26 @@ def report(name: str, *, ns: str, target: Target, read: Read) -> None:
     """Print the report of the last cycle."""
     found = target.run(lambda client: client.clusters.report(ns, name, read=read))
     target.show(found, text=lambda: _report_text(found))
+
+
+def _discovery_text(name: str, found: DiscoveryAnswer) -> str:
+    columns = ("node_id", "node_class", "node_group", "agent_address")
+    table = render.table(
+        ("NODE", "CLASS", "GROUP", "AGENT"),
+        [tuple(node.get(column) for column in columns) for node in found.nodes],
+    )
+    if found.held is None:
+        return table
+    left = {node["node_id"] for node in found.held["nodes"]}
+    missing = [node["node_id"] for node in found.nodes if node["node_id"] not in left]
+    how = " ".join(f"--gone {node_id}" for node_id in missing)
+    held = render.pairs(
+        [
+            ("held", found.held["reason"]),
+            ("if it is so", f"replicante cluster approve-discovery {name} {how}"),
+        ]
+    )
+    return f"{table}\n\n{held}"
 
 
 def _requested_text(asked: WorkRequested) -> str:

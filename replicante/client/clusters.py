@@ -3,12 +3,16 @@ cluster is an object: `client.objects`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from replicante.client.calls import Calls
-from replicante.client.encoding import path_text, read_call, write_call
+from replicante.client.encoding import encode_body, path_text, read_call, write_call
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.wire import headers, paths
 from replicante.wire.clusters import (
+    ApproveDiscovery,
     DiscoveryAnswer,
+    DiscoveryApproved,
     PlatformRunAnswer,
     ReportAnswer,
     ViewAnswer,
@@ -31,6 +35,27 @@ class Clusters:
         `kv.get`."""
         path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/discovery"
         return await self._calls.run_as(DiscoveryAnswer, read_call(path, read))
+
+    async def approve_discovery(
+        self,
+        ns: str,
+        cluster: str,
+        *,
+        gone: Sequence[str],
+        reason: str = "",
+        write: Write = DEFAULT_WRITE,
+    ) -> DiscoveryApproved:
+        """Believes the answer that is held (`discovery().held`).
+
+        gone: ids of all nodes that it leaves out: whoever names them has seen them. reason: for the
+        event.  Raises `NotFound` when nothing is held, `RecordChanged` when others are missing,
+        and as `kv.put`.
+        """
+        body = ApproveDiscovery(gone=list(gone), reason=reason)
+        path = f"{path_text(paths.object_path, _KIND, ns, cluster)}/discovery/approve"
+        encoded = encode_body(body, path="gone")
+        call = write_call("POST", path, encoded, headers={}, write=write)
+        return await self._calls.write_as(DiscoveryApproved, call)
 
     async def view(self, ns: str, cluster: str, *, read: Read = LINEARIZABLE) -> ViewAnswer:
         """Everything that is known of it. Raises `NotFound`, and as `kv.get`."""

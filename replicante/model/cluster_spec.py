@@ -6,51 +6,17 @@ discovered, watched and explained, and nothing is done to it until somebody says
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from replicante.limits import INTERVAL_MS_MAX, INTERVAL_MS_MIN
-from replicante.model.civil_time import format_rfc3339, parse_rfc3339_ms
 from replicante.model.cluster_declaration import Declaration, read_declared
 from replicante.model.codec import Path, Value
+from replicante.model.modes import ModeSetting, read_mode
 from replicante.model.violations import Violations
 from replicante.wire.durations import format_duration_ms
 
 INTERVAL_MS_DEFAULT = 60_000
-
-
-class Mode(enum.StrEnum):
-    OBSERVE = "observe"
-    """See, explain, say what would have been done; start nothing."""
-    ACTIVE = "active"
-    PAUSED = "paused"
-    """As observe; and actions that wait are not sent either, whoever asked for them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeSetting:
-    mode: Mode = Mode.OBSERVE
-    actor: str | None = None
-    """Who set it."""
-    reason: str | None = None
-    until_wall_ms: int | None = None
-    """When it ends by itself; a mode that has ended is `observe`: automation that was switched on
-    for a time stops, and a pause that was forgotten goes back to watching, never to acting."""
-
-    def in_force(self, *, wall_now_ms: int) -> Mode:
-        if self.until_wall_ms is not None and wall_now_ms >= self.until_wall_ms:
-            return Mode.OBSERVE
-        return self.mode
-
-    def to_spec(self) -> dict[str, Value]:
-        until = self.until_wall_ms
-        return {
-            "mode": str(self.mode),
-            "actor": self.actor,
-            "reason": self.reason,
-            "until": None if until is None else format_rfc3339(until),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +32,7 @@ class ClusterSpec:
     platform_ns_id: str | None = None
     platform_name: str | None = None
     """Who makes and removes its nodes; required by a definition."""
-    mode: ModeSetting = ModeSetting()
+    mode: ModeSetting = field(default_factory=ModeSetting)
     declaration: Declaration = field(default_factory=Declaration)
 
     def to_spec(self) -> dict[str, Value]:
@@ -122,7 +88,7 @@ def read_cluster_spec(
         interval_ms=_read_interval(spec, violations),
         platform_ns_id=platform_ns_id,
         platform_name=platform_name,
-        mode=_read_mode(spec.get("mode"), (*path, "mode"), violations),
+        mode=_mode(spec.get("mode"), (*path, "mode"), violations),
         declaration=declaration,
     )
 
@@ -155,21 +121,5 @@ def _read_platform_ref(
     )
 
 
-def _read_mode(value: Value, path: Path, violations: Violations) -> ModeSetting:
-    """The short form is the bare name of the mode."""
-    if value is None:
-        return ModeSetting()
-    if isinstance(value, str):
-        return ModeSetting(mode=violations.choice(value, path, Mode, default=Mode.OBSERVE))
-    fields = violations.mapping(value, path, fields=("mode", "actor", "reason", "until"))
-    until, until_ms = fields.get("until"), None
-    if until is not None:
-        until_ms = parse_rfc3339_ms(until) if isinstance(until, str) else None
-        if until_ms is None:
-            violations.add((*path, "until"), "must be a time in UTC as 2026-12-01T06:00:00Z")
-    return ModeSetting(
-        mode=violations.choice(fields.get("mode"), (*path, "mode"), Mode, default=Mode.OBSERVE),
-        actor=violations.text_or_none(fields.get("actor"), (*path, "actor")),
-        reason=violations.text_or_none(fields.get("reason"), (*path, "reason")),
-        until_wall_ms=until_ms,
-    )
+def _mode(value: Value, path: Path, violations: Violations) -> ModeSetting:
+    return ModeSetting() if value is None else read_mode(value, path, violations)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicante.model.codec import Path, Value
+from replicante.model.modes import ModeSetting, read_mode
 from replicante.model.violations import Violations, describe
 
 SCHEDULE_ATTEMPTS_DEFAULT = 5
@@ -51,6 +52,9 @@ class Namespace:
     max_naction_schedule_attempts: int = SCHEDULE_ATTEMPTS_DEFAULT
     """Failures tolerated when handing one node action to its agent."""
     status: NamespaceStatus = NamespaceStatus.ACTIVE
+    mode: ModeSetting | None = None
+    """For all its clusters: the stricter of this and their own is in force. None withholds
+    nothing."""
 
     def to_spec(self) -> dict[str, Value]:
         return {
@@ -59,6 +63,7 @@ class Namespace:
                 "orchestrate": {"max_naction_schedule_attempts": self.max_naction_schedule_attempts}
             },
             "status": str(self.status),
+            "mode": None if self.mode is None else self.mode.to_spec(),
             "tls": {"ca_bundle": self.ca_bundle},
         }
 
@@ -72,6 +77,8 @@ class Namespace:
                 "max_naction_schedule_attempts"
             ],
             status=NamespaceStatus(spec["status"]),
+            # Absent where it was stored before there were modes of namespaces.
+            mode=_mode(spec.get("mode"), Violations()),
         )
 
 
@@ -83,7 +90,7 @@ def read_namespace(
     metadata_name: the name in the metadata, None when there is none: `spec.id` says it then.
     """
     path: Path = ("spec",)
-    violations.mapping(spec, path, fields=("id", "settings", "status", "tls"))
+    violations.mapping(spec, path, fields=("id", "mode", "settings", "status", "tls"))
     settings = violations.mapping(
         spec.get("settings", {}), (*path, "settings"), fields=("orchestrate",)
     )
@@ -103,6 +110,7 @@ def read_namespace(
         ca_bundle=violations.text_or_none(tls.get("ca_bundle"), (*path, "tls", "ca_bundle")),
         max_naction_schedule_attempts=attempts,
         status=_read_status(spec.get("status", str(NamespaceStatus.ACTIVE)), violations),
+        mode=_mode(spec.get("mode"), violations),
     )
 
 
@@ -128,3 +136,7 @@ def _read_status(value: Value, violations: Violations) -> NamespaceStatus:
     else:
         return NamespaceStatus(value)
     return NamespaceStatus.ACTIVE
+
+
+def _mode(value: Value, violations: Violations) -> ModeSetting | None:
+    return None if value is None else read_mode(value, ("spec", "mode"), violations)

@@ -19,10 +19,11 @@ from replicante.limits import ACTIONS_ENDED_KEPT_MAX, WATCHFUL_INTERVAL_MS
 from replicante.model.actions import NAction, OAction, OActionPhase
 from replicante.model.change import Change, ChangeCode
 from replicante.model.cluster_declaration import Step
-from replicante.model.cluster_spec import ClusterSpec, Mode
+from replicante.model.cluster_spec import ClusterSpec
 from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import ConditionRecord, Decision, IdleStep, Outcome
 from replicante.model.discovery import ClusterDiscovery
+from replicante.model.modes import Mode, stricter
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.node import Node, StoreExtras
 from replicante.model.observation import AgentAnswer, Observation
@@ -208,15 +209,18 @@ def _is_deleting(namespace: Namespace) -> bool:
 
 
 def _mode(inputs: CycleInputs) -> tuple[Mode, str]:
-    setting = inputs.spec.mode
-    mode = setting.in_force(wall_now_ms=inputs.wall_now_ms)
+    """The stricter of what the cluster and its namespace say, and why."""
+    own, shared = inputs.spec.mode, inputs.namespace.mode
+    now_ms = inputs.wall_now_ms
+    mode = own.in_force(wall_now_ms=now_ms)
     if inputs.namespace.status is not NamespaceStatus.ACTIVE:
         # Paused is the strictest: nothing is begun or sent, whoever asked.
         return Mode.PAUSED, f"the namespace is {inputs.namespace.status}"
-    if mode is not setting.mode:
-        return mode, f"{setting.mode} ended by itself"
-    reason = setting.reason or ("set by declaration" if setting.actor else "declared")
-    return mode, f"{setting.actor}: {reason}" if setting.actor else reason
+    if shared is not None:
+        both = stricter(mode, shared.in_force(wall_now_ms=now_ms))
+        if both is not mode:
+            return both, f"of the namespace: {shared.explained(wall_now_ms=now_ms)}"
+    return mode, own.explained(wall_now_ms=now_ms)
 
 
 def _state(inputs: CycleInputs) -> ConvergeState:

@@ -19,7 +19,7 @@ from replicante.model.actions import (
     move_naction,
 )
 from replicante.model.change import Change, ChangeCode
-from replicante.model.cluster_spec import Mode
+from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.model.observation import Observation
 from replicante.model.report import SchedulingChoice

@@ -12,8 +12,8 @@ import msgspec
 
 from replicante.model.actions import NAction, OAction, OActionPhase, move_oaction
 from replicante.model.change import ChangeCode
-from replicante.model.cluster_spec import Mode
 from replicante.model.decision import Outcome, Ruling
+from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
 from replicante.model.report import Note, NoteCategory
 from replicante.orchestrate.acting import Acting

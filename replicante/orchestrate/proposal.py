@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from replicante.model.action_kinds import DISRUPTIVE_KINDS, ROLE_KINDS
 from replicante.model.actions import NAction, OAction, OActionPhase, Requester
 from replicante.model.cluster_declaration import Step
-from replicante.model.cluster_spec import ClusterSpec, Mode
+from replicante.model.cluster_spec import ClusterSpec
 from replicante.model.codec import Value, encode_value
 from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import CandidateRecord, ForcedOption, Loss
+from replicante.model.modes import Mode
 from replicante.model.namespace import Namespace
 from replicante.model.observation import Observation
 from replicante.orchestrate.primaries import Primary

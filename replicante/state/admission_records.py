@@ -7,13 +7,19 @@ refused here, where the worker that built it can say so.
 from __future__ import annotations
 
 from replicante.errors import Invalid
-from replicante.limits import REASON_BYTES_MAX, RECORD_CHANGES_MAX, VALUE_BYTES_MAX
+from replicante.limits import (
+    DISCOVERED_NODES_MAX,
+    REASON_BYTES_MAX,
+    RECORD_CHANGES_MAX,
+    VALUE_BYTES_MAX,
+)
 from replicante.model.action_requests import ActionOn
 from replicante.model.change import RecordKind
 from replicante.model.codec import load_value
 from replicante.state.action_commands import ActionCommand, CreateAction
 from replicante.state.admission import (
     check_canonical,
+    check_name,
     check_positive,
     check_scope,
     check_size,
@@ -21,6 +27,7 @@ from replicante.state.admission import (
 )
 from replicante.state.fences import FenceOn
 from replicante.state.record_commands import (
+    ConfirmDiscovery,
     DropRecords,
     RecordChange,
     RecordCommand,
@@ -51,6 +58,17 @@ def check_record(command: RecordCommand) -> None:
             _check_names((ns, name), "scope", count=2)
         case RecordCycle():
             _check_cycle(command)
+        case ConfirmDiscovery(ns, name, gone, reason):
+            _check_names((ns, name), "scope", count=2)
+            check_text(reason, "reason", bytes_max=REASON_BYTES_MAX)
+            if not 1 <= len(gone) <= DISCOVERED_NODES_MAX:
+                raise Invalid(
+                    f"1 to {DISCOVERED_NODES_MAX} nodes are named",
+                    path="gone",
+                    limit=DISCOVERED_NODES_MAX,
+                )
+            for i, node_id in enumerate(gone):
+                check_name(node_id, f"gone[{i}]")
 
 
 def _check_cycle(command: RecordCycle) -> None:

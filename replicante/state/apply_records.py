@@ -10,11 +10,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from replicante.ids import Stamp, format_stamp
 from replicante.limits import RECORDS_DROPPED_MAX
 from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.codec import encode_value, load_value
+from replicante.model.discovery import ClusterDiscovery
 from replicante.model.objects import ObjectKind
 from replicante.state import apply_objects, fences, leases, record_tables, records
 from replicante.state.eventlog import EventCode
@@ -22,6 +25,7 @@ from replicante.state.fences import Fence, FenceOn
 from replicante.state.object_commands import PutObject
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.record_commands import (
+    ConfirmDiscovery,
     DropRecords,
     RecordChange,
     RecordCycle,
@@ -40,6 +44,11 @@ _REQUESTED: Final = {
     FenceOn.CLUSTER: EventCode.ORCHESTRATE_REQUESTED,
     FenceOn.PLATFORM: EventCode.DISCOVER_REQUESTED,
 }
+_CONFIRMED: Final = {
+    False: ChangeCode.CLUSTER_DISCOVERY_UPDATE,
+    True: ChangeCode.CLUSTER_DISCOVERY_LOST,
+}
+"""Whether no node is left → the event."""
 _DROPPED: Final = {
     RecordKind.NODE: ChangeCode.NODE_DELETE,
     RecordKind.STORE_EXTRAS: ChangeCode.STORE_EXTRAS_DELETE,
@@ -92,6 +101,33 @@ def request(writer: Writer, command: RequestWork) -> Applied | Rejected:
     code = _REQUESTED[command.on]
     writer.emit(code, payload, ns=command.ns, cluster=cluster, key=command.name)
     return Applied(Stamp(revision), is_created=True)
+
+
+def confirm_discovery(writer: Writer, command: ConfirmDiscovery) -> Applied | Rejected:
+    names = (command.ns, command.cluster)
+    row = find_record(writer, RecordKind.CLUSTER_DISCOVERY, names)
+    before = None if row is None else ClusterDiscovery.decode(row.value)
+    if before is None or before.held is None:
+        return Rejected(RejectCode.NOT_FOUND)
+    left = {node.node_id for node in before.held.nodes}
+    missing = sorted(node.node_id for node in before.nodes if node.node_id not in left)
+    if missing != sorted(command.gone):
+        record = f"{RecordKind.CLUSTER_DISCOVERY} {'/'.join(names)}"
+        return Rejected(RejectCode.RECORD_CHANGED, {"record": record, "missing": missing})
+    after = msgspec.structs.replace(before, nodes=before.held.nodes, held=None)
+    is_lost = not after.nodes
+    revision = records.write(
+        writer,
+        records.Write(
+            kind=RecordKind.CLUSTER_DISCOVERY,
+            names=names,
+            before=row,
+            after=after.encode(),
+            code=_CONFIRMED[is_lost],
+            reason=command.reason,
+        ),
+    )
+    return Applied(Stamp(revision))
 
 
 def drop(writer: Writer, command: DropRecords) -> Applied | Rejected:

@@ -51,6 +51,7 @@ from replicante.state.queue_commands import (
     QueueResume,
 )
 from replicante.state.record_commands import (
+    ConfirmDiscovery,
     DropRecords,
     RecordCommand,
     RecordCycle,
@@ -91,6 +92,7 @@ class Tag(enum.IntEnum):
     QUEUE_REDRIVE = 37
     QUEUE_PURGE = 38
     REQUEST_WORK = 44
+    CONFIRM_DISCOVERY = 45
 
 
 class KvPut(msgspec.Struct, frozen=True):
@@ -179,8 +181,6 @@ STAMPS_PER_OPERATION_MAX: Final = 4
 over a record whose lease ended, and a grant of a lease that ran out."""
 STAMPS_OF_LAST_CHILD: Final = 2
 """What an object that goes may take along: the namespace that is Deleting and had nothing else."""
-
-
 STAMPS_PER_JOB: Final = 2
 """Its id or the token of its claim, and the event."""
 
@@ -236,7 +236,7 @@ def pack_command(command: Command) -> list[Any]:
         case CreateAction() | MoveAction():
             tag = Tag.CREATE_ACTION if isinstance(command, CreateAction) else Tag.MOVE_ACTION
             return [int(tag), *action_commands.pack_action_fields(command)]
-        case RecordCycle() | DropRecords() | RequestWork():
+        case RecordCycle() | DropRecords() | RequestWork() | ConfirmDiscovery():
             tag = _RECORD_TAGS[type(command)]
             return [int(tag), *record_commands.pack_record_fields(command)]
         case PutConsumer() | DeleteConsumer():
@@ -380,6 +380,7 @@ _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.QUEUE_REDRIVE: queue_commands.unpack_redrive,
     Tag.QUEUE_PURGE: queue_commands.unpack_purge,
     Tag.REQUEST_WORK: record_commands.unpack_request,
+    Tag.CONFIRM_DISCOVERY: record_commands.unpack_confirm,
 }
 _QUEUE_TAGS: Final = {
     QueueEnqueue: Tag.QUEUE_ENQUEUE,
@@ -396,6 +397,7 @@ _RECORD_TAGS: Final = {
     RecordCycle: Tag.RECORD_CYCLE,
     DropRecords: Tag.DROP_RECORDS,
     RequestWork: Tag.REQUEST_WORK,
+    ConfirmDiscovery: Tag.CONFIRM_DISCOVERY,
 }
 _LEASE_TAGS: Final = {
     LeaseAcquire: Tag.LEASE_ACQUIRE,

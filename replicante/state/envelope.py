@@ -79,7 +79,12 @@ from replicante.state.levels import LEVEL_MAX
 from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.queue_admission import check_queue_command
 from replicante.state.queue_commands import QueueAck, QueueEnqueue
-from replicante.state.record_commands import DropRecords, RecordCycle, RequestWork
+from replicante.state.record_commands import (
+    ConfirmDiscovery,
+    DropRecords,
+    RecordCycle,
+    RequestWork,
+)
 
 VERSION: Final = 1
 FINGERPRINT_BYTES: Final = 16
@@ -220,7 +225,7 @@ def _check_command(command: Command) -> None:
             _check_consumer(command)
         case CreateAction() | MoveAction():
             check_action(command)
-        case RecordCycle() | DropRecords() | RequestWork():
+        case RecordCycle() | DropRecords() | RequestWork() | ConfirmDiscovery():
             check_record(command)
         case QueueAck(operations=operations):
             check_queue_command(command)

@@ -67,7 +67,12 @@ from replicante.state.queue_commands import (
     QueueRedrive,
     QueueResume,
 )
-from replicante.state.record_commands import DropRecords, RecordCycle, RequestWork
+from replicante.state.record_commands import (
+    ConfirmDiscovery,
+    DropRecords,
+    RecordCycle,
+    RequestWork,
+)
 from replicante.state.sweeps import Sweeps
 from replicante.state.tables import (
     COUNTERS_KEY,
@@ -304,6 +309,7 @@ _OPERATIONS: Final[dict[type, _One]] = {
     RecordCycle: apply_records.record_cycle,
     DropRecords: apply_records.drop,
     RequestWork: apply_records.request,
+    ConfirmDiscovery: apply_records.confirm_discovery,
 }
 
 

@@ -70,7 +70,19 @@ class RequestWork(msgspec.Struct, frozen=True):
     name: str
 
 
-RecordCommand = RecordCycle | DropRecords | RequestWork
+class ConfirmDiscovery(msgspec.Struct, frozen=True):
+    """Believes the answer of a platform that is held: a person says that these nodes are really
+    gone. Rejected not_found when nothing is held of the cluster, record_changed when other nodes
+    than these are missing in what is held."""
+
+    ns: str
+    cluster: str
+    gone: tuple[str, ...]
+    """Ids of the nodes, each once."""
+    reason: str = ""
+
+
+RecordCommand = RecordCycle | DropRecords | RequestWork | ConfirmDiscovery
 
 
 def record_change(change: Change, revisions: Revisions) -> RecordChange:
@@ -98,6 +110,8 @@ def pack_record_fields(command: RecordCommand) -> list[Any]:
             return [int(on), ns, name]
         case DropRecords(ns, cluster):
             return [ns, cluster]
+        case ConfirmDiscovery(ns, cluster, gone, reason):
+            return [ns, cluster, list(gone), reason]
 
 
 def unpack_cycle(packed: list[Any]) -> RecordCycle:
@@ -125,6 +139,13 @@ def unpack_request(packed: list[Any]) -> RequestWork:
     if type(ns) is not str or type(name) is not str:
         raise TypeError("a target is named by two texts")
     return RequestWork(FenceOn(on), ns, name)
+
+
+def unpack_confirm(packed: list[Any]) -> ConfirmDiscovery:
+    _, ns, cluster, gone, reason = packed
+    if type(ns) is not str or type(cluster) is not str or type(reason) is not str:
+        raise TypeError("a cluster is named by two texts, and a reason is text")
+    return ConfirmDiscovery(ns, cluster, unpack_names(gone), reason)
 
 
 def unpack_drop(packed: list[Any]) -> DropRecords:

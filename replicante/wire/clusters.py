@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from replicante.wire.values import Answer, Json
+from replicante.wire.values import Answer, Json, Request
 
 
 class DiscoveryAnswer(Answer, frozen=True, kw_only=True):
@@ -15,6 +15,18 @@ class DiscoveryAnswer(Answer, frozen=True, kw_only=True):
     nodes: tuple[dict[str, Json], ...]
     platform: str | None = None
     held: dict[str, Json] | None = None
+
+
+class ApproveDiscovery(Request, frozen=True, kw_only=True):
+    """gone: ids of all nodes that the held answer leaves out; others than these are a conflict.
+    reason: for the event."""
+
+    gone: list[str]
+    reason: str = ""
+
+
+class DiscoveryApproved(Answer, frozen=True, kw_only=True):
+    revision: str
 
 
 class ReportAnswer(Answer, frozen=True, kw_only=True):

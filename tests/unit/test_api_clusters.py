@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 from api_harness import running
 
+from replicante.model.change import ChangeCode, RecordKind
+from replicante.model.codec import encode_value
+from replicante.model.discovery import ClusterDiscovery, DiscoveredNode, HeldDiscovery
+from replicante.state.fences import Fence, FenceOn, lease_name
+from replicante.state.lease_commands import LeaseAcquire
+from replicante.state.record_commands import RecordChange, RecordCycle
 from replicante.testing.builders import (
     cluster_document,
     naction_document,
     namespace_document,
     platform_document,
+    put_namespace,
+    put_object,
 )
+from replicante.testing.fake_peer import FakePeer
 
 OBJECT = "/object/replicante.io/v0"
 LIST = "/list/replicante.io/v0"
@@ -212,3 +221,37 @@ async def test_the_view_of_a_new_cluster_is_empty_and_has_its_spec():
         assert action["phase"] == "PENDING_SCHEDULE"
         (await api.get(f"{OBJECT}/clusterspec/default/x/view")).problem("not_found", 404)
         (await api.get(f"{OBJECT}/platform/default/p/discovery")).problem("not_found", 404)
+
+
+def hold_discovery(lone):
+    """Of three nodes an answer leaves out two."""
+    lone.do(put_namespace("default"))
+    lone.do(put_object(cluster_document("r")))
+    lease = LeaseAcquire(lease_name(FenceOn.CLUSTER, "default", "r"), 30_000, encode_value({}))
+    fence = Fence(FenceOn.CLUSTER, "default", "r", lone.do(lease).revision)
+    nodes = tuple(
+        DiscoveredNode(agent_address=f"http://{it}", node_class="x", node_id=it)
+        for it in ("n1", "n2", "n3")
+    )
+    held = HeldDiscovery(nodes=nodes[:1], reason="too many", since_ms=1, seen_count=3)
+    record = ClusterDiscovery(ns_id="default", cluster_id="r", nodes=nodes, held=held)
+    kind, names = RecordKind.CLUSTER_DISCOVERY, ("default", "r")
+    code = ChangeCode.CLUSTER_DISCOVERY_NEW
+    change = RecordChange(kind, names, None, record.encode(), code)
+    lone.do(RecordCycle(fence, (change,)))
+
+
+async def test_a_held_discovery_is_approved_by_naming_what_is_gone():
+    peer = FakePeer()
+    hold_discovery(peer.lone)
+    async with running(peer=peer) as api:
+        path = f"{OBJECT}/clusterspec/default/r/discovery"
+        assert (await api.get(path)).json["held"]["reason"] == "too many"
+        (await api.post(f"{path}/approve", {"gone": ["n2"]})).problem("record_changed", 409)
+        (await api.post(f"{path}/approve", {"gone": []})).problem("invalid", 400)
+        (await api.post(f"{path}/approve", {"all": True})).problem("invalid", 400)
+        done = await api.post(f"{path}/approve", {"gone": ["n3", "n2"], "reason": "burnt"})
+        assert done.status == 200 and done.json["revision"]
+        found = (await api.get(path)).json
+        assert ([it["node_id"] for it in found["nodes"]], found["held"]) == (["n1"], None)
+        (await api.post(f"{path}/approve", {"gone": ["n2", "n3"]})).problem("not_found", 404)

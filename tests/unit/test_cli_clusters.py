@@ -6,6 +6,7 @@ import json
 
 import pytest
 from cli_harness import Terminal, api_in_thread
+from test_api_clusters import hold_discovery
 
 from replicante.testing.fake_peer import FakePeer
 
@@ -133,3 +134,20 @@ def test_work_is_asked_for_at_the_command_line(terminal, folder):
     assert "cluster_id: r1" in terminal.run("cluster", "view", "r1").out
     assert terminal.run("platform", "discover", "p").code == 3
     assert terminal.run("platform", "discovery", "p").code == 3
+
+
+def test_a_held_discovery_is_shown_with_what_would_approve_it(capsys, monkeypatch):
+    peer = FakePeer()
+    hold_discovery(peer.lone)
+    with api_in_thread(peer) as url:
+        monkeypatch.setenv("REPLICANTE_ENDPOINTS", url)
+        terminal = Terminal(capsys)
+        shown = terminal.run("cluster", "discovery", "r").out
+        assert "too many" in shown
+        (line,) = [line for line in shown.splitlines() if "approve-discovery" in line]
+        refused = terminal.run("cluster", "approve-discovery", "r", "--gone", "n2")
+        assert refused.code != 0 and "record" in refused.err
+        words = line[line.index("cluster approve-discovery") :].split()
+        assert terminal.run(*words, "--reason", "burnt").code == 0
+        after = terminal.run("cluster", "discovery", "r").out
+        assert "n1" in after and "n2" not in after and "held" not in after

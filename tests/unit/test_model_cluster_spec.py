@@ -4,8 +4,9 @@ import pytest
 
 from replicante.errors import Invalid
 from replicante.model.cluster_declaration import OFF_BY_DEFAULT, Approval, ExpandMode, Step
-from replicante.model.cluster_spec import ClusterSpec, Mode, read_cluster_spec
+from replicante.model.cluster_spec import ClusterSpec, read_cluster_spec
 from replicante.model.codec import decode_value, encode_value
+from replicante.model.modes import Mode
 from replicante.model.node_search import Matcher, MatchOp, SortRule
 from replicante.model.violations import Violations
 

@@ -47,6 +47,7 @@ def test_defaults_are_those_of_the_original():
         "settings": {"orchestrate": {"max_naction_schedule_attempts": 5}},
         "status": "Active",
         "tls": {"ca_bundle": None},
+        "mode": None,
     }
 
 

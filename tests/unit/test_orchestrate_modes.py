@@ -3,6 +3,7 @@ cycles."""
 
 from __future__ import annotations
 
+import pytest
 from orchestrate_builders import (
     CLUSTER,
     NS,
@@ -17,7 +18,11 @@ from orchestrate_builders import (
     replicated,
 )
 
+from replicante.errors import Invalid
+from replicante.model.modes import read_mode
+from replicante.model.namespace import Namespace, read_namespace
 from replicante.model.node import NodeStatus
+from replicante.model.violations import Violations
 
 
 def virgin(node_id):
@@ -107,3 +112,56 @@ def test_looks_come_closer_while_something_is_suspected_or_moves():
     for _ in range(3):
         result = world.cycle(after_ms=2_000)
     assert (len(world.sent), result.next_look_ms) == (1, 500)
+
+
+def within(mode):
+    return Namespace(name=NS, mode=read_mode(mode, ("spec", "mode"), Violations()))
+
+
+@pytest.mark.parametrize(
+    ("of_namespace", "of_cluster", "in_force"),
+    [
+        ("active", "active", "active"),
+        ("active", "observe", "observe"),
+        ("observe", "active", "observe"),
+        ("paused", "active", "paused"),
+        ("paused", "observe", "paused"),
+        ("observe", "paused", "paused"),
+    ],
+)
+def test_the_stricter_of_cluster_and_namespace_is_in_force(of_namespace, of_cluster, in_force):
+    world = replicated(spec=make_spec(mode=of_cluster))
+    world.namespace = within(of_namespace)
+    kill_store(world)
+    result = world.cycle()
+    assert result.decision.mode == in_force
+    if in_force != of_cluster:
+        assert result.decision.mode_reason.startswith("of the namespace: ")
+
+
+def test_a_pause_of_a_namespace_says_who_why_and_ends_in_watching():
+    world = replicated()
+    pause = {"mode": "paused", "actor": "ann", "reason": "move", "until": "2026-12-05T00:00:30Z"}
+    world.namespace = within(pause)
+    decision = world.cycle().decision
+    assert (decision.mode, decision.mode_reason) == ("paused", "of the namespace: ann: move")
+    decision = world.cycle(after_ms=60_000).decision
+    assert decision.mode == "observe"
+    assert decision.mode_reason == "of the namespace: paused ended by itself"
+
+
+def test_a_stored_namespace_without_a_mode_withholds_nothing():
+    spec = Namespace(name=NS).to_spec()
+    del spec["mode"]
+    assert Namespace.from_spec(spec).mode is None
+    assert Namespace.from_spec(within("paused").to_spec()) == within("paused")
+
+
+def test_a_mode_of_a_namespace_that_is_none_is_refused():
+    violations = Violations()
+    document = {"id": NS, "mode": {"mode": "off", "until": "tomorrow", "x": 1}}
+    read_namespace(document, metadata_name=None, violations=violations)
+    with pytest.raises(Invalid) as refused:
+        violations.raise_if_any()
+    paths = {it["path"] for it in refused.value.details["violations"]}
+    assert paths == {"spec.mode.mode", "spec.mode.until", "spec.mode.x"}

@@ -27,9 +27,9 @@ from replicante.model.action_kinds import (
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
-from replicante.model.cluster_spec import Mode
 from replicante.model.decision import Loss, Outcome, Ruling
 from replicante.model.discovery import HeldDiscovery
+from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight

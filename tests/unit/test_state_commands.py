@@ -46,7 +46,13 @@ from replicante.state.queue_commands import (
     QueueRedrive,
     QueueResume,
 )
-from replicante.state.record_commands import DropRecords, RecordChange, RecordCycle, RequestWork
+from replicante.state.record_commands import (
+    ConfirmDiscovery,
+    DropRecords,
+    RecordChange,
+    RecordCycle,
+    RequestWork,
+)
 
 NAMESPACE = ObjectKind.NAMESPACE
 
@@ -139,6 +145,7 @@ PACKED = [
     (QueueRedrive("q", 0, (7,)), "9425a171009107"),
     (QueuePurge("q", 9, True, "r"), "9526a17109c3a172"),
     (RequestWork(FenceOn.PLATFORM, "n", "p"), "942c02a16ea170"),
+    (ConfirmDiscovery("n", "c", ("a", "b"), "why"), "952da16ea16392a161a162a3776879"),
 ]
 
 
@@ -189,6 +196,7 @@ def test_tags_never_change():
         "QUEUE_REDRIVE": 37,
         "QUEUE_PURGE": 38,
         "REQUEST_WORK": 44,
+        "CONFIRM_DISCOVERY": 45,
     }
 
 

@@ -8,7 +8,7 @@ ownership and namespaces bind people too.
 from __future__ import annotations
 
 from replicante.model.cluster_declaration import Approval
-from replicante.model.cluster_spec import Mode
+from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
 from replicante.orchestrate.proposal import Purpose
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny

@@ -19,6 +19,7 @@ from typing import Any
 
 from golden_entries import Entry, birth, entry
 from golden_queues import queues
+from golden_records import confirmations
 from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
@@ -364,6 +365,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     consumers,
     mixture,
     queues,
+    confirmations,
 )
 
 

@@ -1,0 +1,76 @@
+"""Platforms that forget: what is held, who lets it through, and what was expected anyway."""
+
+from __future__ import annotations
+
+from work_bench import CLUSTER, PLATFORM, WorkBench
+
+from replicante.model.action_requests import ActionOn
+from replicante.model.codec import encode_value
+from replicante.state import record_queries
+from replicante.state.action_commands import CreateAction
+from replicante.state.fences import FenceOn
+from replicante.state.record_commands import ConfirmDiscovery, RequestWork
+from replicante.testing.fake_agents import FakeAgent
+
+CALL = "00000000-0000-8000-8000-000000000002"
+
+
+def node_ids(bench):
+    return [node.node_id for node in bench.discovery().nodes]
+
+
+async def discovers(bench):
+    bench.lone.do(RequestWork(FenceOn.PLATFORM, *PLATFORM))
+    await bench.turn(ms=1_000)
+
+
+async def test_half_of_the_nodes_are_gone_once_a_person_says_so():
+    bench = WorkBench(FakeAgent("n1"), FakeAgent("n2"))
+    await bench.turns(2)
+    bench.platform.names("n1")
+    for _ in range(5):
+        await discovers(bench)
+    assert node_ids(bench) == ["n1", "n2"]
+    assert bench.discovery().held is not None
+    bench.lone.do(ConfirmDiscovery(*CLUSTER, ("n2",), "decommissioned"))
+    await bench.turns(2)
+    assert node_ids(bench) == ["n1"]
+    assert [node.node_id for node in bench.records().nodes] == ["n1"]
+    await discovers(bench)
+    assert bench.discovery().held is None
+
+
+async def test_a_node_that_we_had_taken_away_is_believed_to_be_gone_at_once():
+    bench = WorkBench(FakeAgent("n1"), FakeAgent("n2"))
+    await bench.turns(2)
+    body = {
+        "kind": "core.replicante.io/platform.deprovision",
+        "args": {"node_id": "n2"},
+        "metadata": {},
+    }
+    bench.lone.do(CreateAction(ActionOn.CLUSTER, (*CLUSTER, CALL), encode_value(body), True))
+    assert record_queries.nodes_taken_away(bench.lone.store, *CLUSTER) == frozenset()
+    await bench.turn()
+    assert record_queries.nodes_taken_away(bench.lone.store, *CLUSTER) == {"n2"}
+    bench.platform.names("n1")
+    await discovers(bench)
+    assert (node_ids(bench), bench.discovery().held) == (["n1"], None)
+    await bench.turns(2)
+    assert bench.oaction(CALL).phase == "DONE"
+    assert record_queries.nodes_taken_away(bench.lone.store, *CLUSTER) == frozenset()
+
+
+async def test_another_node_that_is_missing_beside_it_is_held():
+    bench = WorkBench(FakeAgent("n1"), FakeAgent("n2"), FakeAgent("n3"))
+    await bench.turns(2)
+    body = {
+        "kind": "core.replicante.io/platform.deprovision",
+        "args": {"node_id": "n3"},
+        "metadata": {},
+    }
+    bench.lone.do(CreateAction(ActionOn.CLUSTER, (*CLUSTER, CALL), encode_value(body), True))
+    await bench.turn()
+    bench.platform.names("n1")
+    await discovers(bench)
+    assert "n2" in node_ids(bench)
+    assert bench.discovery().held is not None
