@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml jepsen-like/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Replicante needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Choose one: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable '.[uvloop]' --editable ./jepsen-like
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable '.[uvloop,playground]' --editable ./jepsen-like
 	touch $(STAMP)
 
 # The main job, live in this terminal. DEMO_SECONDS=N ends it by itself.

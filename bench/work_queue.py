@@ -25,7 +25,7 @@ from work_queue_peer import QUEUE, VISIBILITY_MS, enqueue
 
 from replicante.client import Client
 from replicante.clock import SystemClock
-from replicante.demo_work import find_leader
+from replicante.demo.lookups import find_leader
 from replicante.dev import LocalCluster, Voices
 from replicante.dev_plan import plan_peers
 from replicante.errors import ReplicanteError

@@ -20,7 +20,7 @@ from pathlib import Path
 from replicante import limits
 from replicante.client import Client, JobBody, Note, NoteKind
 from replicante.clock import SystemClock
-from replicante.demo_work import find_leader
+from replicante.demo.lookups import find_leader
 from replicante.dev import LocalCluster, Voices
 from replicante.dev_plan import plan_peers
 from replicante.wire.events import Event

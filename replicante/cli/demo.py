@@ -1,4 +1,7 @@
-"""`replicante demo`: shows what Replicante is for, and proves it."""
+"""`replicante demo`: shows what Replicante is for, and proves it.
+
+Rule: whatever ends it, Ctrl-C, SIGTERM or a defect, its processes end before it does.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import shutil
 import sys
 from collections import deque
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 import msgspec
@@ -20,18 +23,20 @@ from replicante.cli.exits import Exit
 from replicante.client import DEFAULT_ENDPOINTS
 from replicante.clock import Clock, SystemClock
 from replicante.config import LogFormat
-from replicante.demo import Demo, Stage, prepare_folder
-from replicante.demo_report import DemoReport, last_line
-from replicante.demo_work import PREFIX
+from replicante.demo.plan import CLUSTER_ID, NS
+from replicante.demo.report import DemoReport, last_line
 from replicante.dev import LocalCluster, Voices
 from replicante.dev_plan import PeerPlan, plan_peers
-from replicante.errors import ReplicanteError
+from replicante.errors import ReplicanteError, StartRefused
 from replicante.wire.events import Event
 
+if TYPE_CHECKING:
+    from replicante.demo.ground import Ground
+
 PEERS_COUNT = 3
-SHOWN_EVENTS_EVERY_MS = 700
-EVENT_WIDTH_MAX = 78
 LOG_LINES_SHOWN = 15
+_WIDE = (180, 24)
+"""Of what is no terminal."""
 SECONDS_MAX = 86_400
 
 
@@ -62,33 +67,47 @@ SECONDS_MAX = 86_400
 def demo(
     *, seconds: int | None, data_dir: Path, http_port: int, raft_port: int, report_path: Path
 ) -> None:
-    """Start three peers, write, kill the leader, and read everything back from every peer.
+    """Make a declared Redis cluster, kill the leader and the primary, and prove what came of it.
 
     The last line is `demo: ok`, or `demo: FAILED` with the reasons and an exit code other than 0.
     """
+    ground = _ground(data_dir)
     plans = plan_peers(
         peers_count=PEERS_COUNT,
-        data_dir=data_dir,
+        data_dir=ground.data_dir,
         http_port=http_port,
         raft_port=raft_port,
         log_format=LogFormat.JSON.value,
     )
     report_path.unlink(missing_ok=True)
-    prepare_folder(data_dir, plans)
-    sys.exit(asyncio.run(_run(plans, report_path=report_path, seconds=seconds)))
+    ground.prepare(plans)
+    sys.exit(asyncio.run(_run(plans, ground, report_path=report_path, seconds=seconds)))
 
 
-async def _run(plans: tuple[PeerPlan, ...], *, report_path: Path, seconds: int | None) -> int:
+def _ground(data_dir: Path) -> Ground:
+    try:
+        from replicante.agents.stores.redis.program import find_program
+        from replicante.demo.ground import Ground
+    except ModuleNotFoundError as exc:
+        hint = "pip install 'replicante[playground]'"
+        raise StartRefused(f"A package is missing: {exc.name}.", hints=(hint,)) from exc
+    find_program()
+    return Ground(data_dir)
+
+
+async def _run(
+    plans: tuple[PeerPlan, ...], ground: Ground, *, report_path: Path, seconds: int | None
+) -> int:
     clock = SystemClock()
     ends_at_ms = None if seconds is None else clock.monotonic_ms() + seconds * 1000
     terminal = _Terminal(clock)
     stop, hurry = watch_signals()
-    logs = _Logs(plans)
+    logs = _Logs(plans, ground.logs_dir)
     cluster = LocalCluster(plans, voices=Voices(log=logs.write, note=terminal.say), clock=clock)
     report: DemoReport | None = None
     reason = "it was interrupted"
     try:
-        work = asyncio.create_task(_play(cluster, terminal, clock))
+        work = asyncio.create_task(_play(cluster, ground, terminal, clock))
         stopped = asyncio.create_task(_wait(stop))
         try:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,19 +133,26 @@ async def _run(plans: tuple[PeerPlan, ...], *, report_path: Path, seconds: int |
         terminal.say("stopping")
         await cluster.stop(hurry=hurry)
         logs.close()
+        # Last: a peer that still ran might make another node.
+        is_over = report is not None and report.is_ok
+        await asyncio.to_thread(ground.clear, keeps_logs=not is_over)
     click.echo(last_line(report) if report is not None else f"demo: FAILED ({reason})")
     if report is None:
         return Exit.INTERRUPTED if stop.is_set() else Exit.FAILED
     return Exit.OK if report.is_ok else Exit.FAILED
 
 
-async def _play(cluster: LocalCluster, terminal: _Terminal, clock: Clock) -> DemoReport:
+async def _play(
+    cluster: LocalCluster, ground: Ground, terminal: _Terminal, clock: Clock
+) -> DemoReport:
+    from replicante.demo.scenes import Demo, Stage
+
     terminal.say(f"starting {PEERS_COUNT} peers, each a process of its own")
     await cluster.start()
     urls = await cluster.wait_ready()
-    terminal.say(f"writes are accepted at {' '.join(urls)}")
+    terminal.say(f"the control plane is up at {' '.join(urls)}")
     stage = Stage(say=terminal.say, show=terminal.event)
-    return await Demo(cluster, stage=stage, clock=clock).run()
+    return await Demo(cluster, ground, stage=stage, clock=clock).run()
 
 
 async def _stay(stop: asyncio.Event, ends_at_ms: int | None, clock: Clock) -> None:
@@ -143,63 +169,57 @@ async def _stay(stop: asyncio.Event, ends_at_ms: int | None, clock: Clock) -> No
 
 
 class _Terminal:
-    """The story, and some of the events in between: all of them would hide it."""
+    """The story, and the events that are steps of it, each with its reason."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began_ms = clock.monotonic_ms()
-        self._shown_ms = 0
-        self._held_count = 0
 
     def say(self, sentence: str) -> None:
         seconds = (self._clock.monotonic_ms() - self._began_ms) / 1000
         click.echo(f"{_bold(f'demo {seconds:5.1f}s')} | {sentence}")
 
-    def event(self, event: Event) -> None:
-        """Shows what is not of the demo's own writes, and of those one now and then."""
-        now_ms = self._clock.monotonic_ms()
-        is_own = event.key is not None and event.key.startswith(PREFIX)
-        if is_own and now_ms - self._shown_ms < SHOWN_EVENTS_EVERY_MS:
-            self._held_count += 1
-            return
-        more = f"  (+{self._held_count})" if self._held_count else ""
-        self._held_count, self._shown_ms = 0, now_ms
-        words = (
-            event.time[11:23],
-            event.id,
-            event.code,
-            event.key or render.json_line(event.payload),
-        )
-        line = render.cut(render.shown("  ".join(words)), width_max=EVENT_WIDTH_MAX)
-        click.echo(_dim(f"       event | {line}{more}"))
+    def event(self, event: Event, lines: tuple[str, ...]) -> None:
+        """lines: a decision and its reason, as often as it decides something."""
+        width = shutil.get_terminal_size(_WIDE).columns - len("       event | ")
+        for number, line in enumerate(lines):
+            is_reason = event.code == "DECISION" and number % 2 == 1
+            head = "" if is_reason else f"{event.time[11:23]}  {event.code}"
+            words = render.shown(f"{head:<38}  {'  ' * is_reason}{line}")
+            click.echo(_dim(f"       event | {render.cut(words, width_max=width)}"))
 
     def findings(self, report: DemoReport, path: Path) -> None:
         click.echo()
         for check in report.checks:
-            mark = (
-                click.style("ok    ", fg="green")
-                if check.is_ok
-                else click.style("FAILED", fg="red")
-            )
-            click.echo(
-                f"  {mark if _has_colours() else click.unstyle(mark)}  {check.name}: {check.detail}"
-            )
-        click.echo(f"\nThe report is in {path}.")
+            mark = "ok    " if check.is_ok else "FAILED"
+            if _has_colours():
+                mark = click.style(mark, fg="green" if check.is_ok else "red")
+            click.echo(f"  {mark}  {check.name}: {check.detail}")
+        click.echo("\nDecided, in this order:")
+        for it in report.decisions:
+            why = f", because {it.reason}" if it.reason else ""
+            click.echo(render.shown(f"  {it.effect}{why} (worst loss: {it.worst_loss})"))
+        click.echo(f"\nAll this is derived from {path}.")
 
     def invitation(self, plans: tuple[PeerPlan, ...]) -> None:
         urls = tuple(plan.url for plan in plans)
         click.echo("\nTry, in another terminal:")
         if urls != DEFAULT_ENDPOINTS:
             click.echo(f"  export {ENDPOINTS_VARIABLE}={','.join(urls)}")
-        for command in ("kv put greeting '\"hello\"'", "events tail -f", "raft status"):
+        nodes = plans[0].data_dir.parent / "nodes"
+        for command in (
+            f"explain cluster {NS} {CLUSTER_ID}",
+            f"playground list --dir {nodes}",
+            "events tail -f",
+        ):
             click.echo(f"  {_program()} {command}")
 
 
 class _Logs:
     """The logs of the peers, a file each, and the last lines for when something fails."""
 
-    def __init__(self, plans: tuple[PeerPlan, ...]) -> None:
-        self._folder = plans[0].data_dir.parent / "logs"
+    def __init__(self, plans: tuple[PeerPlan, ...], folder: Path) -> None:
+        self._folder = folder
         self._files: dict[str, IO[str]] = {}
         self._last: dict[str, deque[str]] = {
             plan.id: deque(maxlen=LOG_LINES_SHOWN) for plan in plans

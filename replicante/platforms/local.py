@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from replicante.orchestrate.oaction_kinds import PlatformCall
 HOST = "127.0.0.1"
 _RECORD, _COUNTER, _PID, _LOG = "node.json", "counter", "agent.pid", "agent.log"
 _NAME = re.compile(NAME_PATTERN)
+_DEATH_POLL_SECONDS = 0.005
 _START = '"$@" >>"$0" 2>&1 </dev/null & echo $!'
 
 
@@ -239,11 +241,25 @@ class LocalPlatform:
         _write(folder / _PID, json.dumps([pid, _birth(pid)]).encode())
 
     def _stop(self, node: LocalNode) -> None:
-        """The agent first, so that it does not tell of a store that is being ended."""
-        for pid in (_read_pid(self._folder(node) / _PID), self._store_pid(node)):
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        """The agent first, so that it neither tells of a store that is being ended nor starts it
+        again; then the store, also one that just begins and wrote no number down yet."""
+        agent_pid = _read_pid(self._folder(node) / _PID)
+        if agent_pid is not None:
+            _kill(agent_pid)
+        for pid in self._stores_of(node):
+            _kill(pid)
+
+    def _stores_of(self, node: LocalNode) -> Iterator[int]:
+        """Processes that work in the folder of the store and name it or its port: a shell that
+        somebody has open there does not."""
+        folder = (self._folder(node) / TEMPLATES[node.store].pid_file).parent.resolve()
+        names = (str(folder).encode(), f":{node.store_port}".encode())
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes()
+                    if (entry / "cwd").readlink() == folder and any(it in words for it in names):
+                        yield int(entry.name)
 
     def _store_pid(self, node: LocalNode) -> int | None:
         """A store does not write down when it was born; it works in the folder of its node."""
@@ -310,6 +326,15 @@ def _read_pid(path: Path) -> int | None:
     pid, birth = (found[0], found[1]) if isinstance(found, list) else (found, None)
     now = _birth(pid)
     return None if now is None or (birth is not None and now != birth) else int(pid)
+
+
+def _kill(pid: int) -> None:
+    """Returns when it is dead."""
+    birth = _birth(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    while birth is not None and _birth(pid) == birth:
+        time.sleep(_DEATH_POLL_SECONDS)
 
 
 def _birth(pid: int) -> str | None:

@@ -27,7 +27,7 @@ FOREIGN = {
         "replicante/agents/",
         "replicante/platforms/client.py",
     ),
-    "redis": ("replicante/agents/stores/redis/",),
+    "redis": ("replicante/agents/stores/redis/", "replicante/demo/"),
     "structlog": (
         "replicante/workers/doors.py",
         "replicante/telemetry/",

@@ -10,7 +10,7 @@ from docs_runner import free_ports
 
 from replicante.client import Client, Note, NoteKind, Write
 from replicante.clock import SystemClock
-from replicante.demo_work import find_leader
+from replicante.demo.lookups import find_leader
 from replicante.dev import LocalCluster, Voices
 from replicante.dev_plan import plan_peers
 from replicante.wire.events import Event

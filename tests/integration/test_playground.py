@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -129,3 +130,21 @@ def test_a_request_that_cannot_be_meant_is_refused_and_makes_nothing(platform, b
     with pytest.raises(Invalid):
         platform.provision(bad, request_id="a")
     assert platform.discover() == {"clusters": []}
+
+
+async def test_a_store_that_wrote_no_number_down_yet_ends_with_its_node(platform):
+    platform.provision(request(count=1), request_id="r")
+    (node,) = platform.nodes()
+    folder = platform.directory / "c" / node.node_id / "data/redis"
+    while not (folder / "redis.pid").exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    pid = int((folder / "redis.pid").read_text())
+    (folder / "redis.pid").unlink()
+    shell = subprocess.Popen(["sleep", "60"], cwd=folder)
+    try:
+        platform.deprovision({"cluster_id": "c", "node_id": node.node_id})
+        assert not lives(pid)
+        assert lives(shell.pid)
+    finally:
+        shell.kill()
+        shell.wait()
