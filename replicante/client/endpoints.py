@@ -69,8 +69,9 @@ class Endpoints:
         return min(left, key=lambda url: self._avoided_ms(url, now_ms), default=None)
 
     def answered(self, url: str) -> None:
-        """It served a call: stay with it."""
-        self._preferred = url
+        """It served a call: stay with it, if it is one of ours; a call may name another."""
+        if url in self.urls:
+            self._preferred = url
         self._failures.pop(url, None)
         self._avoid_until_ms.pop(url, None)
 

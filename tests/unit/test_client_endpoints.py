@@ -27,6 +27,13 @@ def test_the_one_that_answered_last_is_preferred():
     assert order(endpoints, now_ms=0) == [B, C, A]
 
 
+def test_an_answer_of_a_foreign_endpoint_changes_nothing():
+    endpoints = Endpoints([A, B])
+    endpoints.answered(B)
+    endpoints.answered("http://foreign:1")
+    assert order(endpoints, now_ms=0) == [B, A]
+
+
 def test_one_that_failed_is_asked_last_for_a_while():
     endpoints = Endpoints([A, B, C])
     endpoints.failed(A, now_ms=100)
