@@ -81,6 +81,13 @@ class PeerStopping(ConsensusError):
     code, http_status, definite = "stopping", 503, True
 
 
+class Quarantined(ConsensusError):
+    """The state of this peer differs from what a majority of the peers has, so it serves nobody.
+    Ask another peer."""
+
+    code, http_status, definite = "quarantined", 503, True
+
+
 class StaleRead(ConsensusError):
     """This peer cannot prove that its copy is as fresh as asked. Ask another peer or accept
     older data."""

@@ -35,14 +35,7 @@ from replicante.errors import (
 from replicante.peer_file import PeerFile, remove_peer_file, write_peer_file
 from replicante.platforms.client import Platforms
 from replicante.raft import Peer
-from replicante.raft.observations import (
-    CommitDone,
-    LeaderChanged,
-    Observation,
-    RoleChanged,
-)
 from replicante.raft.state_machine import DurableStateMachine
-from replicante.raft.transport import Channel, DialFailed, LinkDown, LinkRefused, LinkUp
 from replicante.server_tls import open_tls, peer_options
 from replicante.state.digest import row_hash
 from replicante.state.machine import ReplicatedState
@@ -50,7 +43,8 @@ from replicante.storage.lmdb_store import LmdbStore, state_identity
 from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.logs import Logs
 from replicante.telemetry.loop_lag import watch_loop_lag
-from replicante.telemetry.metrics import Metrics, snake_case
+from replicante.telemetry.metrics import Metrics
+from replicante.telemetry.raft_report import RaftReport
 from replicante.workers.doors import Rooms
 from replicante.workers.peer_view import PeerView
 from replicante.workers.supervisor import Workers
@@ -138,8 +132,6 @@ class PeerServer:
         self._room = _Room()
         self._metrics = Metrics(peer_id=config.peer.id, version=replicante.__version__)
         self._metrics.log_dropped.set_function(lambda: logs.dropped_count)
-        self._dial_reasons: dict[str, str] = {}
-        """Why a peer was not reached when it was last tried: told once, not at each attempt."""
         self.peer = Peer(
             config.data_dir,
             config.peer.id,
@@ -148,7 +140,7 @@ class PeerServer:
             self._open_state,
             options=peer_options(config, open_tls(config, metrics=self._metrics, log=self._log)),
         )
-        self.peer.observe(self._observed)
+        self.peer.observe(RaftReport(metrics=self._metrics, log=self._log).observed)
         self._http: HttpServer | None = None
         self._agents, self._platforms = HttpAgents(_agent_identity(config)), Platforms()
         self._watchers: list[asyncio.Task[None]] = []
@@ -285,46 +277,11 @@ class PeerServer:
                     reason = "disk full"
                 elif status.is_log_full:
                     reason = "the log has reached its bound"
+                elif status.quarantine is not None:
+                    reason = "quarantined: its state is not what a majority of the peers has"
                 self._log.warning(Diagnostic.PEER_NOT_READY, reason=reason)
             was_ready = status.is_ready
             await asyncio.sleep(READY_CHECK_S)
-
-    def _observed(self, observation: Observation) -> None:
-        self._metrics.observed(observation)
-        kind = snake_case(type(observation).__name__)
-        match observation:
-            case CommitDone():
-                return
-            case RoleChanged():
-                self._log.info(
-                    Diagnostic.RAFT,
-                    kind=kind,
-                    role=observation.after.value,
-                    term=observation.term,
-                )
-            case LeaderChanged():
-                leader = observation.leader_key
-                self._log.info(
-                    Diagnostic.RAFT,
-                    kind=kind,
-                    leader=leader.partition("/")[0] if leader else None,
-                    term=observation.term,
-                )
-            case DialFailed():
-                is_news = self._dial_reasons.get(observation.peer_id) != observation.reason
-                self._dial_reasons[observation.peer_id] = observation.reason
-                tell = self._log.info if is_news else self._log.debug
-                tell(Diagnostic.RAFT, kind=kind, detail=str(observation))
-            case LinkRefused():
-                self._log.debug(Diagnostic.RAFT, kind=kind, detail=str(observation))
-            case LinkUp() | LinkDown():
-                self._dial_reasons.pop(observation.peer_id, None)
-                # One of the four links of a pair speaks for all of them.
-                is_main = observation.channel is Channel.VITAL and not observation.is_inbound
-                tell = self._log.info if is_main else self._log.debug
-                tell(Diagnostic.RAFT, kind=kind, detail=observation.peer_id)
-            case _:
-                self._log.info(Diagnostic.RAFT, kind=kind, detail=str(observation))
 
 
 def _agent_identity(config: PeerConfig) -> AgentIdentity:

@@ -19,7 +19,7 @@ from replicante import errors
 from replicante.api import answers
 from replicante.api.access_report import AccessReport, Finished, printable_path, raw_target
 from replicante.api.call import Call
-from replicante.api.guard import check_loopback_request
+from replicante.api.guard import check_loopback_request, refuse_quarantined
 from replicante.api.negotiate import Media, choose_media
 from replicante.api.query import parse_query
 from replicante.api.routing import Access, Match, Route, Router
@@ -84,6 +84,8 @@ class Dispatcher:
         raw_path, _, raw_query = raw_target(request).partition("?")
         match = self._router.match(method=request.method, raw_path=raw_path)
         done.route = match.route
+        if match.route.access is not Access.LOCAL:
+            refuse_quarantined(ctx.presence.status())
         call = _call_of(request, done.request_id, match, raw_query)
         with self._room_for(match.route):
             try:

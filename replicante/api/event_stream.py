@@ -53,6 +53,11 @@ _ENOUGH = _End(event=StreamEvent.END, reason="limit", detail="As many events as 
 _STOPPING = _End(
     event=StreamEvent.END, reason="stopping", detail="This peer stops. Resume on another peer."
 )
+_QUARANTINED = _End(
+    event=StreamEvent.STALE,
+    reason="quarantined",
+    detail="The state of this peer is not to be believed. Resume on another peer.",
+)
 _SLOW = _End(
     event=StreamEvent.END,
     reason="slow_reader",
@@ -200,6 +205,8 @@ class _Stream:
         return self._order.items_max is not None and self._sent_count >= self._order.items_max
 
     def _stale_end(self) -> _End | None:
+        if self._ctx.presence.status().quarantine is not None:
+            return _QUARANTINED
         now_ms = self._ctx.clock.monotonic_ms()
         staleness_ms = self._ctx.peer.staleness_ms()
         if staleness_ms is not None:

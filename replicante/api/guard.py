@@ -1,4 +1,5 @@
-"""Decides whether a request may come in at all when nobody is authenticated. Pure; called first.
+"""Decides whether a request may come in at all: when nobody is authenticated, and when the state of
+this peer is in quarantine. Pure; called first.
 
 Without authentication the API answers only to this machine, and no web page may reach it: the
 `Host` must be a loopback name (a page that re-binds its own name to 127.0.0.1 keeps its name) and
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 
 from replicante import errors
+from replicante.raft.status import Status
 
 LOOPBACK_HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]"))
 
@@ -33,6 +35,12 @@ def check_loopback_request(*, host: str | None, origin: str | None) -> None:
             f"A page of {_shown(origin)} may not use this API: the Origin must be this host.",
             hints=("call the API from a program instead of a foreign web page",),
         )
+
+
+def refuse_quarantined(status: Status) -> None:
+    """Raises Quarantined when what this peer has must not be served (ADR 0044)."""
+    if status.quarantine is not None:
+        raise status.quarantine.error()
 
 
 def check_bind(host: str, *, is_authenticated: bool) -> None:

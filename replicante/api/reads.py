@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from replicante import errors, limits
 from replicante.api import query as q
 from replicante.api.call import Reply
+from replicante.api.guard import refuse_quarantined
 from replicante.storage.kv import View
 from replicante.wire import headers
 from replicante.wire.headers import Consistency
@@ -92,8 +93,8 @@ def read_options(
 
 
 async def read(ctx: Context, call: Call, query: Callable[[View], T]) -> Seen[T]:
-    """Raises Invalid for bad parameters; NoLeader, ReadTimeout, StaleRead; and whatever `query`
-    raises."""
+    """Raises Invalid for bad parameters; NoLeader, ReadTimeout, StaleRead, Quarantined; and
+    whatever `query` raises."""
     options = read_options(call.query)
 
     def noted(view: View) -> T:
@@ -107,6 +108,7 @@ async def read_with(ctx: Context, options: ReadOptions, query: Callable[[View], 
     name = options.consistency.value
     try:
         await reach(ctx, options)
+        refuse_quarantined(ctx.presence.status())
         staleness_ms = ctx.peer.staleness_ms()
         if options.consistency is Consistency.BOUNDED:
             _check_age(staleness_ms, options)

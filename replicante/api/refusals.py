@@ -19,6 +19,7 @@ _CONFIRMED: tuple[Kind, ...] = (
     errors.ReadTimeout,
     errors.PeerStopping,
     errors.QueueFull,
+    errors.Quarantined,
 )
 _READ: tuple[Kind, ...] = (*_CONFIRMED, errors.StaleRead, errors.TooManyRequests)
 _BY_ACCESS: dict[Access, tuple[Kind, ...]] = {

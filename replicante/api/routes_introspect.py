@@ -28,8 +28,13 @@ TASKS_SHOWN_MAX = 500
 
 
 async def get_health(ctx: Context, call: Call) -> Reply:
-    """Live: this code runs. Nothing is asked of anybody."""
-    return Reply(body=HealthAnswer(status="ok", peer=ctx.presence.status().peer_id))
+    """Live: this code runs. Nothing is asked of anybody. A peer in quarantine lives: to start it
+    again would not help it."""
+    status = ctx.presence.status()
+    if status.quarantine is None:
+        return Reply(body=HealthAnswer(status="ok", peer=status.peer_id))
+    reason = not_ready_reason(status)
+    return Reply(body=HealthAnswer(status="quarantined", reason=reason, peer=status.peer_id))
 
 
 async def get_ready(ctx: Context, call: Call) -> Reply:

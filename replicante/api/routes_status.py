@@ -8,11 +8,18 @@ from replicante import errors
 from replicante.api.call import Call, Reply
 from replicante.api.routing import Access, Method, Parameter, Route
 from replicante.ids import format_stamp
-from replicante.raft.status import Status
+from replicante.raft.status import WAY_OUT, Status
 from replicante.state import queries
 from replicante.wire import paths
 from replicante.wire.durations import format_duration_ms
-from replicante.wire.status import Digest, RaftPeer, RaftStatus, StatusAnswer, StatusPeer
+from replicante.wire.status import (
+    Digest,
+    QuarantineAnswer,
+    RaftPeer,
+    RaftStatus,
+    StatusAnswer,
+    StatusPeer,
+)
 
 if TYPE_CHECKING:
     from replicante.api.context import Context
@@ -72,12 +79,15 @@ async def get_status(ctx: Context, call: Call) -> Reply:
                 is_leader=peer.peer_id == status.leader_id,
                 is_voter=peer.is_voter,
                 is_connected=peer.is_connected,
+                differs_at=peer.differs_at,
             )
             for peer in status.peers
         ),
         events_floor=format_stamp(edge.floor),
         events_head=format_stamp(edge.head),
         capabilities=CAPABILITIES,
+        quarantine=_quarantine(status),
+        disputed_index=status.disputed_index,
     )
     return Reply(body=body)
 
@@ -86,6 +96,11 @@ def not_ready_reason(status: Status) -> str | None:
     """None when the peer is ready."""
     if status.is_ready:
         return None
+    if status.quarantine is not None:
+        return (
+            f"QUARANTINED: its state at index {status.quarantine.index} is not what a majority of"
+            f" the peers has. To get out: {'; '.join(WAY_OUT)}."
+        )
     if not status.cluster_id:
         return "The cluster is not born yet: not every listed peer has been seen."
     if status.is_disk_full:
@@ -134,6 +149,17 @@ def _raft_status(
         is_ready=status.is_ready,
         is_disk_full=status.is_disk_full,
         pending_proposals_count=status.pending_proposals_count,
+        quarantine=_quarantine(status),
+        disputed_index=status.disputed_index,
+    )
+
+
+def _quarantine(status: Status) -> QuarantineAnswer | None:
+    found = status.quarantine
+    if found is None:
+        return None
+    return QuarantineAnswer(
+        index=found.index, own_digest=found.own_digest, digest=found.digest, way_out=WAY_OUT
     )
 
 
@@ -147,6 +173,8 @@ def raft_peers(status: Status) -> tuple[RaftPeer, ...]:
             is_voter=peer.is_voter,
             is_connected=peer.is_connected,
             match_index=peer.match_index,
+            level_max=peer.level_max,
+            differs_at=peer.differs_at,
         )
         for peer in status.peers
     )

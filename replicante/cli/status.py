@@ -48,7 +48,8 @@ def raft() -> None:
     "--verify",
     "must_agree",
     is_flag=True,
-    help="End with 1 unless the states of at least two peers were compared and are equal.",
+    help="End with 1 unless the states of at least two peers were compared and are equal, and no"
+    " peer knows of one that is wrong.",
 )
 @client_options
 def raft_status(*, must_agree: bool, target: Target) -> int:
@@ -81,9 +82,12 @@ def raft_status(*, must_agree: bool, target: Target) -> int:
     for report in reports:
         if report.error is not None:
             click.echo(f"{report.endpoint}: {report.error}", err=True)
+    alarms = _alarms(reports)
+    for line in alarms:
+        click.echo(line, err=True)
     do_agree, verdict = compare_digests([it.status for it in reports if it.status is not None])
     click.echo(verdict, err=True)
-    return Exit.FAILED if must_agree and not do_agree else Exit.OK
+    return Exit.FAILED if must_agree and (alarms or not do_agree) else Exit.OK
 
 
 for _command in members.COMMANDS:
@@ -107,6 +111,19 @@ def compare_digests(statuses: Sequence[RaftStatus]) -> tuple[bool, str]:
     return True, f"digests: the states of {count} peers are equal at index {max(common)}"
 
 
+def _alarms(reports: Sequence[PeerReport]) -> list[str]:
+    """What the peers themselves have found, and how to get out of it."""
+    lines = []
+    for report in reports:
+        status = report.status
+        state = None if status is None else _state_of_states(status)
+        if status is not None and state is not None:
+            lines.append(f"{status.peer}: {state}")
+        if status is not None and status.quarantine is not None:
+            lines += [f"  {step}" for step in status.quarantine.way_out]
+    return lines
+
+
 def _status_text(found: StatusAnswer) -> str:
     summary = render.pairs(
         [
@@ -121,6 +138,7 @@ def _status_text(found: StatusAnswer) -> str:
             ("version", found.version),
             ("uptime", found.uptime),
             ("newest event", found.events_head),
+            ("state", _state_of_states(found)),
         ]
     )
     rows = [
@@ -128,11 +146,22 @@ def _status_text(found: StatusAnswer) -> str:
             it.peer,
             "leader" if it.is_leader else "voter" if it.is_voter else "learner",
             "yes" if it.is_connected else "no",
+            "-" if it.differs_at is None else f"WRONG since {it.differs_at}",
             it.url,
         )
         for it in found.peers
     ]
-    return f"{summary}\n\n{render.table(('PEER', 'ROLE', 'CONNECTED', 'URL'), rows)}"
+    return f"{summary}\n\n{render.table(('PEER', 'ROLE', 'CONNECTED', 'STATE', 'URL'), rows)}"
+
+
+def _state_of_states(found: StatusAnswer | RaftStatus) -> str | None:
+    """None when nothing is known to be wrong."""
+    wrong = [it.peer for it in found.peers if it.differs_at is not None]
+    if found.quarantine is not None:
+        return f"QUARANTINED since index {found.quarantine.index}"
+    if found.disputed_index is not None:
+        return f"DISPUTED at index {found.disputed_index}: no majority has the same state"
+    return f"WRONG on {', '.join(wrong)}: in quarantine" if wrong else None
 
 
 def _raft_text(reports: Sequence[PeerReport]) -> str:

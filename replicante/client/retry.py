@@ -57,6 +57,7 @@ RETRYABLE_CODES = frozenset(
         errors.QueueFull,
         errors.SessionEnded,
         errors.PeerStopping,
+        errors.Quarantined,
         errors.StaleRead,
         errors.DiskFull,
         errors.TooManyRequests,

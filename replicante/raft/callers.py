@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from replicante.errors import ReplicanteError
+from replicante.errors import OutcomeUnknown, Quarantined, ReplicanteError
 from replicante.raft.inputs import Effects
+from replicante.raft.observations import StateQuarantined
 
 Answer = TypeVar("Answer")
 _GRACE_MS = 500
@@ -79,7 +80,11 @@ class Callers:
         self.changes: Desk[int] = Desk()
 
     def answer(self, effects: Effects) -> None:
-        """Tells everybody what a step decided."""
+        """Tells everybody what a step decided; nothing, once the state proved to be wrong: what the
+        own apply said is not to be believed any more."""
+        if any(isinstance(it, StateQuarantined) for it in effects.observations):
+            self.proposals.fail_all(OutcomeUnknown)
+            self.reads.fail_all(Quarantined)
         for done in effects.proposals:
             if done.error is not None:
                 self.proposals.fail(done.ticket, done.error)

@@ -26,7 +26,9 @@ from replicante.raft.changes import (
 )
 from replicante.raft.engine import Engine
 from replicante.raft.hand_over import HandOver
+from replicante.raft.inputs import Effects
 from replicante.raft.membership import Configuration, configuration_payload, majority
+from replicante.raft.observations import ConfigurationChanged
 from replicante.raft.state_machine import EntryKind
 
 Refuse = Callable[[MembershipRefused], None]
@@ -67,6 +69,7 @@ class Changing:
         self._hand_over = hand_over
         self._resend_ms = resend_ms
         self._patience_ms = patience_ms
+        self._seen_configuration = engine.log.configuration
         self._own: list[_Own] = []
         self._requests: list[tuple[str, m.ChangeRequest]] = []
         self._newest: dict[str, int] = {}
@@ -75,6 +78,20 @@ class Changing:
         self._number = boot << 32
         self._has_proposed = False
         self._done: list[ChangeDone] = []
+
+    def notice(self, effects: Effects) -> None:
+        """Reports another configuration in the log than at the last step."""
+        engine = self._engine
+        if self._seen_configuration == engine.log.configuration:
+            return
+        self._seen_configuration = engine.log.configuration
+        effects.observations.append(
+            ConfigurationChanged(
+                index=engine.configuration_index,
+                voters=tuple(it.peer_id for it in engine.configuration.voters),
+                learners=tuple(it.peer_id for it in engine.configuration.learners),
+            )
+        )
 
     # --- what arrives ------------------------------------------------------------------------
 

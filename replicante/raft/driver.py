@@ -18,6 +18,7 @@ from replicante.entropy import Entropy
 from replicante.errors import PeerStopping
 from replicante.raft import messages as m
 from replicante.raft.changing import Changing
+from replicante.raft.comparing import Comparing
 from replicante.raft.engine import Engine
 from replicante.raft.forwarding import Forwarding
 from replicante.raft.freshness import Freshness
@@ -36,11 +37,11 @@ from replicante.raft.inputs import (
     TransferInput,
 )
 from replicante.raft.log import Base, Log
-from replicante.raft.observations import ConfigurationChanged, LeaderChanged, RoleChanged
+from replicante.raft.observations import LeaderChanged, RoleChanged
 from replicante.raft.reading import Reading
 from replicante.raft.records import encode_detail, encode_items
 from replicante.raft.state_machine import EntryKind
-from replicante.raft.status import Role
+from replicante.raft.status import Quarantine, Role
 
 __all__ = [
     "ChangeInput",
@@ -70,7 +71,9 @@ class Driver:
         election_ms_min: int = limits.ELECTION_MS_MIN,
         election_ms_max: int = limits.ELECTION_MS_MAX,
         log_kept_bytes: int = limits.LOG_KEPT_BYTES_DEFAULT,
+        quarantine: Quarantine | None = None,
     ) -> None:
+        """quarantine: what an earlier process found out about the state of this directory."""
         self.identity = identity
         self.log = log
         self.host = host
@@ -97,7 +100,6 @@ class Driver:
         self._last_step_ms = now_ms
         self._last_tick_entry_ms = now_ms
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
-        self._seen_configuration = self.log.configuration
         self._hand_over = HandOver(self.engine, heartbeat_ms=heartbeat_ms)
         self._changing = Changing(
             self.engine,
@@ -106,6 +108,14 @@ class Driver:
             resend_ms=election_ms_min,
             patience_ms=election_ms_min,
         )
+        self._comparing = Comparing(
+            self.engine,
+            host.machine,
+            self._hand_over,
+            quarantine=quarantine,
+            patience_ms=election_ms_max,
+        )
+        self.agreement = self._comparing.agreement
         self._now_ms = now_ms
         self.held_index: int | None = None
         """What follows it is kept, within a bound, for who takes a snapshot as of it."""
@@ -134,8 +144,9 @@ class Driver:
         self._reading.answer(effects, applied_index=self.applied_index, now_ms=now_ms)
         effects.proposals += self._proposals.expire(now_ms)
         effects.changes += self._changing.finish(now_ms)
-        self._notice_members(effects)
+        self._changing.notice(effects)
         self._advance_clock(now_ms)
+        self._comparing.step(effects, now_ms=now_ms)
         self._hand_over.step(now_ms)
         self._trim_log()
         self._sort_outbox(effects)
@@ -191,6 +202,8 @@ class Driver:
         return min(wakes)
 
     def staleness_ms(self, now_ms: int) -> int | None:
+        if self.agreement.quarantine is not None:
+            return None
         if self.engine.is_leader:
             if (
                 not self.engine.is_own_term_committed
@@ -232,6 +245,8 @@ class Driver:
                 self._receive(given.key, given.message, effects)
             case LinkChanged():
                 self.engine.link_changed(given.key, is_up=given.is_up)
+                if given.is_up:
+                    self._comparing.link_up(given.key)
                 if given.is_up and given.key == self.engine.leader_key:
                     self._forwarding.link_restored()
                     self._reads.ask_again()
@@ -262,6 +277,8 @@ class Driver:
                 self._changing.receive(key, message)
             case m.ChangeReply():
                 self._changing.refused(message)
+            case m.Standing():
+                self._comparing.heard(key, message)
             case m.BirthNotice():
                 pass  # this peer was born; `birth` listens to these before
             case m.SnapshotChunk():
@@ -300,18 +317,6 @@ class Driver:
         if not engine.is_leader:
             self._forwarding.leadership_lost()
             self._reads.confirmations.clear()
-
-    def _notice_members(self, effects: Effects) -> None:
-        if self._seen_configuration == self.log.configuration:
-            return
-        self._seen_configuration = self.log.configuration
-        effects.observations.append(
-            ConfigurationChanged(
-                index=self.engine.configuration_index,
-                voters=tuple(it.peer_id for it in self.engine.configuration.voters),
-                learners=tuple(it.peer_id for it in self.engine.configuration.learners),
-            )
-        )
 
     def _tick_is_due(self) -> bool:
         deadline_ms = self.host.machine.deadline_ms()

@@ -184,6 +184,8 @@ class Engine(ElectingEngine):
             return False
         if not self.configuration.is_voter(key) or key not in self.connected:
             return False
+        if key in self.passed_over:
+            return False
         self._send(key, m.TimeoutNow(term=self.term))
         return True
 

@@ -85,6 +85,10 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
             read_configuration(each).find(own_key) for each in log.configurations_from(0)
         )
         """In a configuration that this peer has seen."""
+        self.may_lead = True
+        """False: it never stands for election, whatever it hears (ADR 0044)."""
+        self.passed_over: frozenset[str] = frozenset()
+        """Voters that leadership is not handed to, by key."""
         self._leaving: dict[str, Member] = {}
         """A leader's former followers that are still to be told, by key."""
         self._entropy = entropy
@@ -184,7 +188,7 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
     @property
     def election_deadline_ms(self) -> int:
         """When a follower has something to do although nobody says anything to it."""
-        if not self.configuration.is_voter(self.own_key):
+        if not self._may_stand:
             return self._now_ms + self._election_ms[1]
         deadline_ms = int(self._SyncObj__raftElectionDeadline * 1000)
         if self._pre_vote_until_ms is None or len(self._pre_votes) >= self._majority:
@@ -280,6 +284,10 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
         return configuration_index > self.configuration_index or self.roster.knows(key)
 
     # --- shared below -------------------------------------------------------------------
+
+    @property
+    def _may_stand(self) -> bool:
+        return self.may_lead and self.configuration.is_voter(self.own_key)
 
     @property
     def _majority(self) -> int:

@@ -22,7 +22,7 @@ class ElectingEngine(EngineCore):
     def _SyncObj__connectedToAnyone(self) -> bool:
         """Asked by _onTick when the election timer ran out: True only with a quorum of
         pre-votes."""
-        if not self.configuration.is_voter(self.own_key):
+        if not self._may_stand:
             return False
         if self._is_transfer:
             return True
@@ -57,6 +57,12 @@ class ElectingEngine(EngineCore):
                 configuration_index=self.configuration_index,
             ),
         )
+
+    def resign(self) -> None:
+        """Stops leading, in this term: its vote stays given."""
+        self._SyncObj__setState(0)
+        self._SyncObj__raftLeader = None
+        self._restart_election_timer()
 
     def _begin_pre_vote(self) -> None:
         self._SyncObj__raftLeader = None  # silent for too long: nobody is sent there any more
@@ -128,7 +134,9 @@ class ElectingEngine(EngineCore):
             self._SyncObj__onBecomeLeader()
 
     def _on_timeout_now(self, key: str, message: m.TimeoutNow) -> None:
-        if message.term == self.term and key == self.leader_key and not self.is_leader:
+        if not self._may_stand or self.is_leader:
+            return
+        if message.term == self.term and key == self.leader_key:
             self._is_transfer = True
             self._SyncObj__raftElectionDeadline = -1.0  # earlier than any step
 

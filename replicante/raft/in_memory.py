@@ -7,7 +7,7 @@ the loop: it costs what `snapshot` of the machine costs. It is written on a thre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,6 +124,12 @@ class InMemoryMachine:
 
     def deadline_ms(self) -> int | None:
         return None
+
+    level_max = 1
+
+    def digests(self) -> Sequence[tuple[int, str]]:
+        """Nobody says what a digest of it would be."""
+        return ()
 
     def request_flush(self) -> None:
         """Saves the state when enough was applied since it was saved last."""

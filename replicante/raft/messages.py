@@ -186,6 +186,18 @@ class ChangeReply(msgspec.Struct, array_like=True, frozen=True, tag=15):
     message: Annotated[str, Meta(max_length=limits.REFUSAL_MESSAGE_BYTES_MAX)]
 
 
+class Standing(msgspec.Struct, array_like=True, frozen=True, tag=16):
+    """What a peer says of its state machine: told on every new link, and to everybody when it
+    changes (ADR 0044, ADR 0045)."""
+
+    level_max: Unsigned
+    """Highest level that its state machine supports."""
+    digests: Annotated[list[tuple[Unsigned, Name]], Meta(max_length=limits.DIGESTS_KEPT)] = []
+    """(index, digest of the whole state at it), oldest first."""
+    quarantined_index: Unsigned = 0
+    """Not 0: it knows since this index that its state is wrong."""
+
+
 Message = (
     Append
     | AppendAck
@@ -202,6 +214,7 @@ Message = (
     | SnapshotAck
     | ChangeRequest
     | ChangeReply
+    | Standing
 )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from replicante.raft.link_observations import LinkObservation
-from replicante.raft.status import Role
+from replicante.raft.status import Quarantine, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +101,30 @@ class SnapshotInstalled:
     before_index: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateQuarantined:
+    """This peer's state is not what a majority of the voters has: from now on it serves nobody."""
+
+    quarantine: Quarantine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDiffers:
+    """Another peer's state is not what a majority of the voters has at `index`, or it says so."""
+
+    peer_id: str
+    incarnation: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatesDisputed:
+    """Voters have different states at `index`, none of them a majority: nobody can tell which is
+    right, so nobody is quarantined and nobody hands its state on."""
+
+    index: int
+
+
 Observation = (
     RoleChanged
     | LeaderChanged
@@ -114,5 +138,8 @@ Observation = (
     | SnapshotMade
     | SnapshotFailed
     | SnapshotInstalled
+    | StateQuarantined
+    | StateDiffers
+    | StatesDisputed
     | LinkObservation
 )

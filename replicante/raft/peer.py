@@ -40,7 +40,8 @@ from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import CommitDone, Observation, RoleChanged
 from replicante.raft.peer_driver import MachineFactory, check_membership, open_driver, open_machine
 from replicante.raft.peer_snapshots import PeerSnapshots
-from replicante.raft.peer_status import status_of, unborn_status
+from replicante.raft.peer_status import is_ready, status_of, unborn_status
+from replicante.raft.quarantine_file import QuarantineNote
 from replicante.raft.settings import PeerOptions
 from replicante.raft.standing_still import StandingStill
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
@@ -83,6 +84,7 @@ class Peer(MemberDoor):
         self._driver: d.Driver | None = None
         self._task: asyncio.Task[None] | None = None
         self._standing_still = StandingStill(self.report)
+        self._quarantine_note = QuarantineNote(data_dir)
         self._is_stopping = False
         self._last_flush_ms = 0
 
@@ -159,8 +161,8 @@ class Peer(MemberDoor):
         """Replicates `command` and returns the state machine's answer, applied exactly once.
 
         Definitely not done: NoLeader, QueueFull, TooLarge, SessionEnded, PeerStopping,
-        DiskFull, StorageFull. OutcomeUnknown: it may or may not be done; it will not happen later
-        than other work of this peer.
+        DiskFull, StorageFull, Quarantined. OutcomeUnknown: it may or may not be done; it will not
+        happen later than other work of this peer.
         """
         self._refuse_when_unable()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
@@ -178,7 +180,7 @@ class Peer(MemberDoor):
     async def read_barrier(self, *, timeout_ms: int) -> int:
         """Afterwards this peer's state holds every write that was acknowledged before the call.
 
-        Result: the index that proves it. Raises NoLeader, QueueFull, ReadTimeout, PeerStopping.
+        Its index. Raises NoLeader, QueueFull, ReadTimeout, PeerStopping, Quarantined.
         """
         if self._is_stopping:
             raise PeerStopping()
@@ -194,7 +196,7 @@ class Peer(MemberDoor):
         while writing goes on. It holds what was applied here before. `restoring` makes peers of it.
 
         timeout_ms: until that is durable. Raises NoLeader, OSError, PeerStopping, ReadTimeout,
-        Invalid, DiskFull, StorageFull, CorruptData."""
+        Quarantined, Invalid, DiskFull, StorageFull, CorruptData."""
         deadline_ms, target = self._clock.monotonic_ms() + timeout_ms, self.applied_index
         while self._machine.durable_index < target:
             self._refuse_when_unable()
@@ -305,6 +307,8 @@ class Peer(MemberDoor):
         if driver.log.has_writes:
             await self._commit(driver.log.take_writes())
             driver.persisted()
+        self._standing_still.quarantine = driver.agreement.quarantine
+        await self._quarantine_note.keep(driver.agreement.quarantine, self._committer)
         self._neighbours.send(effects.late)
         jumped = await self._snapshots.step(driver, effects)
         if jumped is not None:
@@ -358,6 +362,7 @@ class Peer(MemberDoor):
             entropy=self._entropy,
             now_ms=self._clock.monotonic_ms(),
         )
+        self._standing_still.quarantine = self._driver.agreement.quarantine
         self._neighbours.set_roster(self._driver.engine.roster)
         self._wake.set()
 
@@ -390,9 +395,4 @@ class Peer(MemberDoor):
         driver = self._driver
         if driver is None or self._is_stopping or self._standing_still:
             return False
-        if self._machine.is_disk_full or not driver.has_session:
-            return False
-        staleness_ms = self.staleness_ms()
-        return driver.engine.leader_key is not None and (
-            staleness_ms is not None and staleness_ms <= limits.STALE_STREAM_MS
-        )
+        return is_ready(driver, staleness_ms=self.staleness_ms())

@@ -20,6 +20,7 @@ from replicante.raft.log import Log
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.patience import REMOVED_HINTS
+from replicante.raft.quarantine_file import read_quarantine
 from replicante.raft.restoring import finish_restoring
 from replicante.raft.settings import PeerSettings
 from replicante.raft.snapshot_files import FolderShelf
@@ -71,6 +72,7 @@ def open_driver(
         election_ms_min=settings.election_ms_min,
         election_ms_max=settings.election_ms_max,
         log_kept_bytes=settings.log_kept_bytes,
+        quarantine=read_quarantine(settings.data_dir),
     )
 
 

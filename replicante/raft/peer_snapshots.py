@@ -71,6 +71,7 @@ class PeerSnapshots:
                 chunks=effects.chunks,
                 acks=effects.snapshot_acks,
                 applied_index=driver.applied_index,
+                is_state_trusted=driver.agreement.is_state_trusted,
                 now_ms=now_ms,
             )
         except OSError as error:  # no room, most likely: the leader sends it again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replicante import limits
 from replicante.raft.driver import Driver
 from replicante.raft.log_store import LogHeader
 from replicante.raft.membership import Configuration, Member
@@ -68,10 +69,21 @@ def status_of(
         is_log_full=is_log_full,
         durability="fsync",
         pending_proposals_count=driver.pending_count,
+        quarantine=driver.agreement.quarantine,
+        disputed_index=driver.agreement.disputed_index,
         peers=tuple(
             _peer_info(driver, neighbours, engine.configuration, member)
             for member in engine.configuration.members
         ),
+    )
+
+
+def is_ready(driver: Driver, *, staleness_ms: int | None) -> bool:
+    """It knows a leader, has caught up with it, and can be trusted to answer."""
+    if driver.host.machine.is_disk_full or not driver.has_session:
+        return False
+    return driver.engine.leader_key is not None and (
+        staleness_ms is not None and staleness_ms <= limits.STALE_STREAM_MS
     )
 
 
@@ -87,7 +99,23 @@ def _peer_info(
         is_voter=configuration.is_voter(member.key),
         is_connected=is_self or neighbours.is_connected(member.peer_id),
         match_index=_match_index(driver, member),
+        level_max=_level_max(driver, member),
+        differs_at=_differs_at(driver, member),
     )
+
+
+def _level_max(driver: Driver, member: Member) -> int | None:
+    if member.key == driver.identity.key:
+        return driver.host.machine.level_max
+    standing = driver.agreement.standings.get(member.key)
+    return None if standing is None else standing.level_max
+
+
+def _differs_at(driver: Driver, member: Member) -> int | None:
+    quarantine = driver.agreement.quarantine
+    if member.key == driver.identity.key and quarantine is not None:
+        return quarantine.index
+    return driver.agreement.differs_at.get(member.key)
 
 
 def _match_index(driver: Driver, member: Member) -> int | None:

@@ -100,15 +100,17 @@ class SnapshotDesk:
         chunks: Iterable[tuple[str, m.SnapshotChunk]],
         acks: Iterable[tuple[str, m.SnapshotAck]],
         applied_index: int,
+        is_state_trusted: bool,
         now_ms: int,
     ) -> list[tuple[str, m.Message]]:
-        """What to send now. chunks, acks: those of the step that was just made."""
+        """What to send now. chunks, acks: those of the step that was just made. is_state_trusted:
+        a state that may be wrong is not handed on (ADR 0044)."""
         out: list[tuple[str, m.Message]] = []
         for key, chunk in chunks:
             out += self._take(key, chunk, engine, applied_index=applied_index)
         for key, ack in acks:
             self._hear(key, ack, engine, now_ms=now_ms)
-        if engine.is_leader:
+        if engine.is_leader and is_state_trusted:
             self._serve(engine, out, now_ms=now_ms)
         else:
             self._transfers.clear()

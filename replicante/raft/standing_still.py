@@ -1,5 +1,5 @@
-"""Why a peer writes nothing for the moment, and what its callers are told meanwhile. Pure; owned by
-peer."""
+"""Why a peer serves nobody, for the moment or for good, and what its callers are told. Pure; owned
+by peer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from replicante.errors import DiskFull, ReadTimeout, StorageFull
 from replicante.raft.observations import DiskFullChanged, LogBoundReached, Observation
+from replicante.raft.status import Quarantine
 
 _ELSEWHERE = "Ask another peer, or read the stale copy of this one."
 
@@ -15,6 +16,8 @@ class StandingStill:
     def __init__(self, report: Callable[[Observation], None]) -> None:
         self._report = report
         self._reason: DiskFull | StorageFull | None = None
+        self.quarantine: Quarantine | None = None
+        """Once set, for good."""
 
     def __bool__(self) -> bool:
         return self._reason is not None
@@ -42,14 +45,21 @@ class StandingStill:
         self._reason = None
 
     def refuse_write(self) -> None:
-        """Raises DiskFull or StorageFull while it lasts."""
+        """Raises DiskFull or StorageFull while it lasts, and Quarantined."""
+        self._refuse_quarantined()
         if self._reason is not None:
             kind = type(self._reason)
             raise kind(hints=(self._reason.message, *self._reason.hints))
 
     def refuse_read(self) -> None:
-        """Raises ReadTimeout at once: it could not be confirmed before any deadline."""
+        """Raises ReadTimeout at once: it could not be confirmed before any deadline; and
+        Quarantined."""
+        self._refuse_quarantined()
         if self._reason is not None:
             why = "waits for room on its disk" if self.is_disk_full else "has a full log"
             hints = (self._reason.message, *self._reason.hints)
             raise ReadTimeout(f"This peer {why}. {_ELSEWHERE}", hints=hints)
+
+    def _refuse_quarantined(self) -> None:
+        if self.quarantine is not None:
+            raise self.quarantine.error()

@@ -10,7 +10,7 @@ loudly with the entry's index.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -120,6 +120,18 @@ class DurableStateMachine(Protocol):
         ...
 
     def end(self) -> None: ...
+
+    @property
+    def level_max(self) -> int:
+        """Highest level of its own behaviour that this machine can follow; told to other peers,
+        and of no meaning here."""
+        ...
+
+    def digests(self) -> Sequence[tuple[int, str]]:
+        """(index, digest of the whole state at it), oldest first, at most DIGESTS_KEPT, at indexes
+        that all peers choose alike; what is told is durable. Peers whose digests differ have
+        different states (ADR 0044). Empty: this machine is not compared. Cheap."""
+        ...
 
     def deadline_ms(self) -> int | None:
         """Cluster time at which something is due; None when nothing ever is. The leader then

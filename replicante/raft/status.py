@@ -5,12 +5,37 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from replicante.errors import Quarantined
+
+WAY_OUT = (
+    "stop this peer and move its data directory away; keep it, to find out what went wrong",
+    "remove it from the group and let it join again, empty, as a new learner",
+)
+"""Of a quarantine."""
+
 
 class Role(enum.Enum):
     LEADER = "leader"
     FOLLOWER = "follower"
     CANDIDATE = "candidate"
     LEARNER = "learner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """The state of this peer is not the one that a majority of the voters has: it serves nobody,
+    until its directory is replaced (ADR 0044)."""
+
+    index: int
+    own_digest: str
+    digest: str
+    """That of the majority."""
+
+    def error(self) -> Quarantined:
+        """What every caller is told."""
+        return Quarantined(
+            hints=WAY_OUT, since_index=self.index, own_digest=self.own_digest, digest=self.digest
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +51,10 @@ class PeerInfo:
     is_connected: bool
     match_index: int | None
     """Newest entry that this follower is known to hold durably; None unless this peer leads."""
+    level_max: int | None = None
+    """Highest level of its state machine, as it said; None: not heard yet."""
+    differs_at: int | None = None
+    """Its state is known to be wrong since this index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +88,6 @@ class Status:
     """`fsync`: an acknowledgement means that a majority has the write on disk."""
     pending_proposals_count: int
     peers: tuple[PeerInfo, ...]
+    quarantine: Quarantine | None = None
+    disputed_index: int | None = None
+    """The states of the voters differ there, and no majority says which is right."""

@@ -9,7 +9,7 @@ Rejected value. Any exception is our bug or a broken disk: the entry is not ende
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,6 +99,8 @@ class ReplicatedState:
         self._sessions = SessionRows(self, store)
         self._entry_index: int | None = None
         """Of the entry between begin and end."""
+        self._digests_seen: tuple[tuple[int, int], ...] = ()
+        self._digests: Sequence[tuple[int, str]] = ()
         self._begin()
 
     def _begin(self) -> None:
@@ -212,10 +214,18 @@ class ReplicatedState:
         """For `queries`; not inside an entry."""
         return self._store.view()
 
-    def digests(self) -> list[tuple[int, str]]:
+    @property
+    def level_max(self) -> int:
+        return levels.LEVEL_MAX
+
+    def digests(self) -> Sequence[tuple[int, str]]:
         """(index, digest) at multiples of DIGEST_INTERVAL_ENTRIES, oldest first, at most
-        DIGESTS_KEPT, computed by the store while it flushes. Empty after a restart."""
-        return [(index, format_digest(value)) for index, value in self._store.digests]
+        DIGESTS_KEPT, computed by the store while it flushes and kept over a restart."""
+        digests = self._store.digests
+        if digests is not self._digests_seen:
+            self._digests_seen = digests
+            self._digests = [(index, format_digest(value)) for index, value in digests]
+        return self._digests
 
     def digest_at_applied(self) -> tuple[int, str]:
         """(applied index, digest of all rows now). Reads every row, 1 µs each and more from

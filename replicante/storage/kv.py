@@ -99,8 +99,8 @@ class Store(Reader, Protocol):
     @property
     def digests(self) -> tuple[tuple[int, int], ...]:
         """(index, digest of all rows at it), oldest first, at most DIGESTS_KEPT, for indexes at
-        multiples of DIGEST_INTERVAL_ENTRIES; each appears when its index is durable. Empty
-        after a restart, and always when the store was opened without a RowHash."""
+        multiples of DIGEST_INTERVAL_ENTRIES; each appears when its index is durable, and is
+        kept over a restart. Empty when the store was opened without a RowHash."""
         ...
 
     def put(self, key: bytes, value: bytes) -> None: ...

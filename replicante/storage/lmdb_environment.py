@@ -2,8 +2,8 @@
 lmdb_store (reads, on the loop) and lmdb_flusher (writes, on its thread).
 
 Database `rows` holds the rows, database `meta` the header row and, when a digest is kept, the
-digest row. Each is checksummed, because LMDB has no checksums: a wrong applied index would
-replay or skip entries without anybody noticing.
+digest row and the row of the last digests by index. Each is checksummed, because LMDB has no
+checksums: a wrong applied index would replay or skip entries without anybody noticing.
 
 Rules: durable commits only (sync and metasync on, no writemap); opened at the full map bound,
 because growing the map kills open readers; values are copied out (no memoryviews).
@@ -15,7 +15,7 @@ import errno
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ MAGIC = b"RPLCSTAT"
 FORMAT = 1
 HEADER_KEY = b"header"
 DIGEST_KEY = b"digest"
+DIGESTS_KEY = b"digests"
 IDENTITY_BYTES_MAX = 256
 REMOVE_HINT = (
     "Move this directory away and let the peer rejoin as a new member; the other peers have "
@@ -45,6 +46,7 @@ REMOVE_HINT = (
 
 _FIXED = struct.Struct(">8sHQH")
 _CHECKSUM = struct.Struct(">I")
+_DIGEST_AT = struct.Struct(f">Q{DIGEST_BITS // 8}s")
 
 
 class NoRoom(Exception):
@@ -237,6 +239,17 @@ class LmdbEnvironment:
             raise self._corrupt("its digest row does not match its checksum")
         return int.from_bytes(body, "big")
 
+    def read_digests(self) -> tuple[tuple[int, int], ...]:
+        """(index, digest at it) as the flusher kept them, oldest first."""
+        with self._environment.begin() as txn:
+            row = txn.get(DIGESTS_KEY, db=self._meta)
+        if row is None:
+            return ()
+        body = _without_checksum(row)
+        if body is None or len(body) % _DIGEST_AT.size:
+            raise self._corrupt("its row of digests does not match its checksum")
+        return tuple((at, int.from_bytes(it, "big")) for at, it in _DIGEST_AT.iter_unpack(body))
+
     def _check_file(self) -> None:
         """A page beyond the end of the file would kill this process by SIGBUS when it is read.
 
@@ -336,6 +349,11 @@ class RowWriter:
         else:
             body = digest.to_bytes(DIGEST_BITS // 8, "big")
             self._txn.put(DIGEST_KEY, _with_checksum(body), db=self._meta)
+
+    def set_digests(self, digests: Sequence[tuple[int, int]]) -> None:
+        """digests: (index, digest at it), oldest first."""
+        packed = (_DIGEST_AT.pack(at, it.to_bytes(DIGEST_BITS // 8, "big")) for at, it in digests)
+        self._txn.put(DIGESTS_KEY, _with_checksum(b"".join(packed)), db=self._meta)
 
 
 def _seek_from(cursor: lmdb.Cursor[bytes], start: bytes) -> bool:

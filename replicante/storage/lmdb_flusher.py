@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from replicante.limits import (
     DIGEST_INTERVAL_ENTRIES,
+    DIGESTS_KEPT,
     FLUSH_GIVE_WAY_MS,
     FLUSH_RETRY_MS,
     FLUSH_SLICE_ROWS_MAX,
@@ -37,12 +37,6 @@ class Stopped(Exception):
     """The store is closing: the transaction is given up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digest:
-    index: int
-    value: int
-
-
 class LmdbFlusher:
     """Public attributes are written by the thread and read by the loop; `has_news` is written
     last, and cleared by the loop before it reads the others."""
@@ -54,21 +48,25 @@ class LmdbFlusher:
         durable_index: int,
         row_hash: RowHash | None,
         digest: int | None,
+        digests: Sequence[tuple[int, int]],
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        """digest: of the rows at durable_index; None exactly when row_hash is.
+        """digest: of the rows at durable_index; None exactly when row_hash is. digests: by index,
+        as they were kept last.
         on_failure: called on the thread, before it ends; sets one attribute and returns."""
         self._environment = environment
         self._on_failure = on_failure
         self._row_hash = row_hash
         self._digest = digest
+        self._kept = tuple(digests)
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._batch: Sequence[Memtable] = ()
         self._is_stopping = False
 
         self.durable_index = durable_index
-        self.new_digests: list[Digest] = []
+        self.digests = self._kept
+        """(index, digest at it), durable, oldest first, at most DIGESTS_KEPT."""
         self.no_room: NoRoom | None = None
         """Why the last attempt found no room; None after a success."""
         self.wants_reopen = False
@@ -146,7 +144,7 @@ class LmdbFlusher:
     def _attempt(self) -> bool:
         """True when the batch is durable, False when there was no room for it."""
         batch = self._batch
-        written = _Writing(self._row_hash, self._digest)
+        written = _Writing(self._row_hash, self._digest, self._kept)
 
         def write_rows(writer: RowWriter) -> None:
             self._write_batch(writer, batch, written)
@@ -160,8 +158,8 @@ class LmdbFlusher:
             return False
         finally:
             self._end_writing()
-        self._digest = written.digest
-        self._tell(durable_index=batch[-1].index, digests=written.digests)
+        self._digest, self._kept = written.digest, written.digests
+        self._tell(durable_index=batch[-1].index)
         return True
 
     def _end_writing(self) -> None:
@@ -181,19 +179,20 @@ class LmdbFlusher:
                     self._condition.notify_all()
             written.end_memtable(memtable.index)
         writer.set_digest(written.digest)
+        if written.digests is not self._kept:
+            writer.set_digests(written.digests)
 
     def _tell(
         self,
         *,
         durable_index: int | None = None,
-        digests: Sequence[Digest] = (),
         no_room: NoRoom | None = None,
     ) -> None:
         with self._condition:
             self.no_room = no_room
             self.wants_reopen = no_room is not None
-            self.new_digests.extend(digests)
             if durable_index is not None:
+                self.digests = self._kept
                 self._batch = ()
                 self.durable_index = durable_index
             self.has_news = True
@@ -201,12 +200,17 @@ class LmdbFlusher:
 
 
 class _Writing:
-    """One attempt: the digest it reaches is the flusher's only when the commit succeeds."""
+    """One attempt: the digests it reaches are the flusher's only when the commit succeeds."""
 
-    def __init__(self, row_hash: RowHash | None, digest: int | None) -> None:
+    def __init__(
+        self,
+        row_hash: RowHash | None,
+        digest: int | None,
+        digests: tuple[tuple[int, int], ...],
+    ) -> None:
         self._row_hash = row_hash
         self.digest = digest
-        self.digests: list[Digest] = []
+        self.digests = digests
 
     def write_slice(
         self, writer: RowWriter, rows: dict[bytes, bytes], keys: Sequence[bytes]
@@ -225,7 +229,7 @@ class _Writing:
         if self.digest is not None:
             self.digest %= 1 << DIGEST_BITS
             if index % DIGEST_INTERVAL_ENTRIES == 0:
-                self.digests.append(Digest(index=index, value=self.digest))
+                self.digests = (*self.digests, (index, self.digest))[-DIGESTS_KEPT:]
 
 
 def _write_hashed(

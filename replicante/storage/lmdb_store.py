@@ -15,7 +15,6 @@ any instruction is the state at some flushed index; the log replays the rest.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -26,7 +25,6 @@ from replicante.dir_lock import DirLock
 from replicante.errors import DiskFull, FatalError, StartRefused, StorageFull
 from replicante.limits import (
     DIGEST_INTERVAL_ENTRIES,
-    DIGESTS_KEPT,
     FLUSH_SLICE_ROWS_MAX,
     MEMTABLE_BYTES_MAX,
     MEMTABLE_RUN_KEYS_MAX,
@@ -78,12 +76,13 @@ class LmdbStore:
         self._is_flushing = False
         """From the hand-over of frozen memtables until `_settle` sees them durable."""
         self._seen_slices_done = 0
-        self._digests: deque[tuple[int, int]] = deque(maxlen=DIGESTS_KEPT)
+        self._digests = () if self._row_hash is None else environment.read_digests()
         self._flusher = LmdbFlusher(
             environment,
             durable_index=self._applied_index,
             row_hash=self._row_hash,
             digest=None if self._row_hash is None else self._stored_digest(self._row_hash),
+            digests=self._digests,
             on_failure=self._note_failure,
         )
 
@@ -167,7 +166,7 @@ class LmdbStore:
 
     @property
     def digests(self) -> tuple[tuple[int, int], ...]:
-        return tuple(self._digests)
+        return self._digests
 
     def digest_on_disk(self) -> int | None:
         """As the last flush kept it; None when none was kept. Raises StartRefused."""
@@ -312,9 +311,7 @@ class LmdbStore:
         if len(kept) + 1 < len(self._layers):
             self._layers = (self._active, *kept)
             self._is_flushing = False
-        while flusher.new_digests:
-            digest = flusher.new_digests.pop(0)
-            self._digests.append((digest.index, digest.value))
+        self._digests = flusher.digests
 
     def _reopen(self) -> None:
         """After a write that found no room: what was durable before must still be all there is."""

@@ -59,6 +59,7 @@ class MemoryStore:
         if self._row_hash is not None:
             # The digest of a copy continues from its last digest, as if all had just been put.
             copy._undigested = dict.fromkeys(rows)
+            copy._digests.extend(self._digests)
         return copy
 
     @property
@@ -147,11 +148,12 @@ class MemoryStore:
 
     def export(self, path: Path) -> int:
         copy = self.crashed_copy()
-        path.write_bytes(msgpack.packb((copy._applied_index, list(copy._rows.items()))))
+        digests = [(at, f"{value:x}") for at, value in copy._digests]
+        path.write_bytes(msgpack.packb((copy._applied_index, list(copy._rows.items()), digests)))
         return copy._applied_index
 
     def install(self, path: Path, *, index: int) -> None:
-        found, rows = msgpack.unpackb(path.read_bytes())
+        found, rows, digests = msgpack.unpackb(path.read_bytes())
         if found != index:
             raise CorruptData(f"{path} is a state as of {found}, not of {index}")
         fresh = MemoryStore(row_hash=self._row_hash)
@@ -159,6 +161,7 @@ class MemoryStore:
         fresh._applied_index = fresh._durable_index = index
         if self._row_hash is not None:
             fresh._undigested = dict.fromkeys(fresh._rows)
+            fresh._digests.extend((at, int(value, 16)) for at, value in digests)
         fresh._version = fresh._ended_version = self._version + 1
         self.__dict__ = fresh.__dict__
         path.unlink()

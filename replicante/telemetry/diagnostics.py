@@ -56,6 +56,22 @@ class Diagnostic(enum.StrEnum):
         "An observation of the Raft room; `kind` names it.",
     )
 
+    STATE_QUARANTINED = (
+        "state_quarantined",
+        ("index", "own_digest", "digest", "hints"),
+        "The state of this peer is not what a majority of the peers has: it serves nobody.",
+    )
+    STATE_DIFFERS = (
+        "state_differs",
+        ("peer", "incarnation", "index"),
+        "The state of another peer is not what a majority of the peers has.",
+    )
+    STATES_DISPUTED = (
+        "states_disputed",
+        ("index",),
+        "The states of the voters differ, and no majority says which is right.",
+    )
+
     # --- HTTP ---
     HTTP_LISTENING = ("http_listening", ("url",), "The HTTP server accepts connections.")
     HTTP_STOPPED = ("http_stopped", ("open_count",), "The HTTP server closed its connections.")

@@ -132,12 +132,23 @@ RAFT_STALENESS = _gauge(
     "replicante_raft_staleness_seconds",
     "Upper bound of the age of this peer's state; +Inf when it cannot prove one.",
 )
+RAFT_QUARANTINED = _gauge(
+    "replicante_raft_quarantined",
+    "1 when the state of this peer is not a majority's: it serves nobody until it is replaced.",
+)
+RAFT_DISPUTED = _gauge(
+    "replicante_raft_states_disputed",
+    "1 while the states of the voters differ and no majority says which is right.",
+)
 RAFT_PENDING = _gauge("replicante_raft_pending_proposals", "Proposals without an outcome yet.")
 RAFT_PEER_CONNECTED = _gauge(
     "replicante_raft_peer_connected", "1 when the connection to the peer stands.", "to"
 )
 RAFT_PEER_MATCH = _gauge(
     "replicante_raft_peer_match_index", "Newest entry a follower holds durably (leader only).", "to"
+)
+RAFT_PEER_DIFFERS = _gauge(
+    "replicante_raft_peer_state_differs", "1 when the state of the peer is known to be wrong.", "to"
 )
 
 METRICS: tuple[MetricSpec, ...] = (
@@ -146,7 +157,8 @@ METRICS: tuple[MetricSpec, ...] = (
     EVENTS_SENT, LOOP_LAG, RAFT_OBSERVATIONS, LOG_DROPPED, CERTIFICATE_END, STORE_SIZE, RAFT_ROLE,
     RAFT_HAS_LEADER, RAFT_READY, RAFT_DISK_FULL, RAFT_TERM, RAFT_GENERATION, RAFT_COMMIT_INDEX,
     RAFT_APPLIED_INDEX, RAFT_DURABLE_INDEX, RAFT_FIRST_INDEX, RAFT_LAST_INDEX, RAFT_CLOCK,
-    RAFT_STALENESS, RAFT_PENDING, RAFT_PEER_CONNECTED, RAFT_PEER_MATCH,
+    RAFT_STALENESS, RAFT_QUARANTINED, RAFT_DISPUTED, RAFT_PENDING, RAFT_PEER_CONNECTED,
+    RAFT_PEER_MATCH, RAFT_PEER_DIFFERS,
 )  # fmt: skip
 """All of ours, in the order of the reference page; `process_*` and `python_*` come on top."""
 
@@ -254,6 +266,8 @@ def _status_families(status: Status) -> list[Metric]:
         RAFT_LAST_INDEX: status.last_index,
         RAFT_CLOCK: status.clock_ms / 1_000,
         RAFT_STALENESS: staleness,
+        RAFT_QUARANTINED: float(status.quarantine is not None),
+        RAFT_DISPUTED: float(status.disputed_index is not None),
         RAFT_PENDING: status.pending_proposals_count,
     }
     return [
@@ -262,6 +276,10 @@ def _status_families(status: Status) -> list[Metric]:
         _family(
             RAFT_PEER_CONNECTED,
             {(peer.peer_id,): float(peer.is_connected) for peer in status.peers},
+        ),
+        _family(
+            RAFT_PEER_DIFFERS,
+            {(peer.peer_id,): float(peer.differs_at is not None) for peer in status.peers},
         ),
         _family(
             RAFT_PEER_MATCH,

@@ -8,7 +8,7 @@ client's operation; a machine reports each one that it applies.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,6 +158,12 @@ class LaggingMachine:
         assert self._header is not None
         self.applied_index = self._header.index
         self._header = None
+
+    level_max = 1
+
+    def digests(self) -> Sequence[tuple[int, str]]:
+        """The simulator compares the states itself, at every index."""
+        return ()
 
     def deadline_ms(self) -> int | None:
         return self.registers.timer_ms

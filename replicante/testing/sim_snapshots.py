@@ -38,6 +38,7 @@ class SimSnapshots:
             chunks=effects.chunks,
             acks=effects.snapshot_acks,
             applied_index=driver.applied_index,
+            is_state_trusted=driver.agreement.is_state_trusted,
             now_ms=self._peer.clock.monotonic_ms(),
         )
         if not self._peer.send(out):

@@ -14,8 +14,20 @@ class Digest(Answer, frozen=True, kw_only=True):
     value: str
 
 
+class QuarantineAnswer(Answer, frozen=True, kw_only=True):
+    """The state of the answering peer at `index` is not the one that a majority of the voters has,
+    which is `digest`: it serves nobody. way_out: what to do, in order."""
+
+    index: int
+    own_digest: str
+    digest: str
+    way_out: tuple[str, ...]
+
+
 class RaftPeer(Answer, frozen=True, kw_only=True):
-    """Another peer, or this one, as the answering peer sees it."""
+    """Another peer, or this one, as the answering peer sees it. level_max: highest feature level
+    that it supports, null while unknown. differs_at: the index since which its state is known to be
+    wrong."""
 
     peer: str
     incarnation: str
@@ -24,12 +36,15 @@ class RaftPeer(Answer, frozen=True, kw_only=True):
     is_voter: bool
     is_connected: bool
     match_index: int | None = None
+    level_max: int | None = None
+    differs_at: int | None = None
 
 
 class RaftStatus(Answer, frozen=True, kw_only=True):
     """GET /raft/status, always local. role: leader, follower, candidate or learner. digest: of
     the state as it is, up to 10,000 rows, else the newest of digests; digests: the last ones, at
-    the same indexes on every peer, to compare peers under load."""
+    the same indexes on every peer, which compare them by themselves. disputed_index: the voters'
+    states differ there and no majority says which is right."""
 
     peer: str
     role: str
@@ -53,6 +68,8 @@ class RaftStatus(Answer, frozen=True, kw_only=True):
     is_ready: bool = False
     is_disk_full: bool = False
     pending_proposals_count: int = 0
+    quarantine: QuarantineAnswer | None = None
+    disputed_index: int | None = None
 
 
 class StatusPeer(Answer, frozen=True, kw_only=True):
@@ -61,6 +78,8 @@ class StatusPeer(Answer, frozen=True, kw_only=True):
     is_leader: bool
     is_voter: bool
     is_connected: bool
+    differs_at: int | None = None
+    """Its state is known to be wrong since this index."""
 
 
 class StatusAnswer(Answer, frozen=True, kw_only=True):
@@ -84,6 +103,8 @@ class StatusAnswer(Answer, frozen=True, kw_only=True):
     events_floor: str | None = None
     events_head: str | None = None
     capabilities: tuple[str, ...] = ()
+    quarantine: QuarantineAnswer | None = None
+    disputed_index: int | None = None
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):

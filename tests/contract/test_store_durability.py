@@ -142,12 +142,12 @@ def test_digests_are_of_all_rows_at_their_index(disk):
 
     store = disk.power_cut(store)
     assert store.applied_index == last
-    assert store.digests == ()
+    assert store.digests == tuple(expected), "digests survive the process, and a power cut"
     index = 4 * DIGEST_INTERVAL_ENTRIES
     model[b"k1"] = b"after"
     write(store, index, {b"k1": b"after"})
     store.flush()
-    assert store.digests == ((index, digest_of(model)),)
+    assert store.digests == (*expected, (index, digest_of(model)))
     store.close()
 
 
@@ -160,3 +160,25 @@ def test_a_digest_appears_when_it_is_durable_and_only_the_last_are_kept(store):
     indexes = [index for index, _ in store.digests]
     last = DIGESTS_KEPT + 2
     assert indexes == [step * DIGEST_INTERVAL_ENTRIES for step in range(3, last + 1)]
+
+
+@pytest.mark.parametrize("disk", DISKS_WITH_DIGESTS, indirect=True)
+def test_a_power_cut_takes_no_digest_that_was_durable_and_leaves_none_that_was_not(disk):
+    store = disk.open()
+    for step in (1, 2):
+        write(store, step * DIGEST_INTERVAL_ENTRIES, {b"a": b"%d" % step})
+    store.flush()
+    durable = store.digests
+    write(store, 3 * DIGEST_INTERVAL_ENTRIES, {b"a": b"3"})
+    store = disk.power_cut(store)
+    assert len(durable) == 2
+    assert store.digests == durable
+    for step in range(3, DIGESTS_KEPT + 3):
+        write(store, step * DIGEST_INTERVAL_ENTRIES, {b"a": b"%d" % step})
+    store.flush()
+    assert len(store.digests) == DIGESTS_KEPT
+    assert store.digests[-1] == (
+        (DIGESTS_KEPT + 2) * DIGEST_INTERVAL_ENTRIES,
+        digest_of({b"a": b"%d" % (DIGESTS_KEPT + 2)}),
+    )
+    store.close()

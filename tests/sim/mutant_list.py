@@ -8,6 +8,7 @@ the code moved, and the mutant has to move with it.
 from __future__ import annotations
 
 from mutant_list_members import MEMBER_MUTANTS
+from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_parts import (
@@ -282,4 +283,5 @@ MUTANTS = (
     *MORE_MUTANTS,
     *SNAPSHOT_MUTANTS,
     *MEMBER_MUTANTS,
+    *QUARANTINE_MUTANTS,
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+AGREEMENT = "raft/agreement.py"
 CHANGES = "raft/changes.py"
 CHANGING = "raft/changing.py"
+COMPARING = "raft/comparing.py"
 DRIVER = "raft/driver.py"
 ELECTIONS = "raft/engine_elections.py"
 ENGINE = "raft/engine.py"
@@ -18,6 +20,7 @@ READING = "raft/reading.py"
 READS = "raft/reads.py"
 REPLICATION = "raft/replication.py"
 SESSIONS = "raft/sessions.py"
+SNAPSHOTS = "raft/snapshots.py"
 UPSTREAM_PARTS = "raft/upstream_parts.py"
 
 

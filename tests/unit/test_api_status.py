@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
-from api_harness import running
+from api_harness import running, until
 
-from replicante.raft.status import PeerInfo, Role
+from replicante.api.routes import ROUTES
+from replicante.api.routing import Access
+from replicante.raft.status import PeerInfo, Quarantine, Role
 from replicante.testing.builders import kv_put
 from replicante.testing.fake_peer import FakePeer, Trouble
 
@@ -82,6 +85,39 @@ async def test_a_peer_that_is_not_ready_is_live_and_says_why(changes, trouble, w
         body = (await api.ask("GET", "/introspect/ready")).problem("not_ready", 503)
         assert word in body["details"]["reason"]
         assert (await api.get("/status")).json["not_ready_reason"] == body["details"]["reason"]
+
+
+WRONG = Quarantine(index=2048, own_digest="0" * 32, digest="1" * 32)
+
+
+async def test_a_peer_in_quarantine_answers_only_what_it_knows_of_itself():
+    async with running() as api:
+        api.peer.do(kv_put("a", 1))
+        api.peer.base_status = replace(api.peer.base_status, quarantine=WRONG, is_ready=False)
+        for route in ROUTES:
+            path = route.path.replace("...", "").replace("{", "").replace("}", "")
+            answer = await api.ask(route.method.value, path, json={} if route.body else None)
+            if route.access is not Access.LOCAL:
+                assert answer.problem("quarantined", 503)["details"]["since_index"] == 2048
+            else:
+                assert answer.status != 500
+                assert answer.status == 200 or answer.json["code"] != "quarantined"
+        health = (await api.ask("GET", "/introspect/health")).json
+        assert (health["status"], "QUARANTINED" in health["reason"]) == ("quarantined", True)
+        status = (await api.get("/status")).json
+        assert status["quarantine"]["digest"] == "1" * 32
+        assert any("learner" in step for step in status["quarantine"]["way_out"])
+        assert "replicante_raft_quarantined 1.0" in (await api.ask("GET", "/metrics")).body.decode()
+
+
+async def test_who_waits_for_something_when_it_is_found_is_told():
+    async with running() as api:
+        waiting = asyncio.create_task(api.get("/events?after=0&wait=20s"))
+        await until(lambda: api.counted("replicante_event_streams", format="poll"))
+        api.peer.base_status = replace(api.peer.base_status, quarantine=WRONG)
+        await until(lambda: api.api.ctx.presence.status().quarantine is not None)
+        api.peer.do(kv_put("a", 1))
+        (await waiting).problem("quarantined", 503)
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v0"])

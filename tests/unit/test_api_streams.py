@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from api_harness import running, until
@@ -9,6 +10,7 @@ from stream_reader import ENDED, NDJSON, OPEN, SSE, streaming
 
 from replicante import limits
 from replicante.api.context import ApiSettings
+from replicante.raft.status import Quarantine
 from replicante.state.commands import SetEventRetention
 from replicante.testing.builders import kv_put
 from replicante.testing.fake_peer import Trouble
@@ -103,6 +105,19 @@ async def test_a_stream_of_a_peer_that_lost_touch_ends_with_a_word(staleness):
         assert end["data"]["after"] == end["id"] == fact["id"]
         assert await stream.fact() is None
     assert api.counted(ENDED, format="sse", reason="out_of_touch") == 1
+
+
+async def test_a_stream_ends_at_once_when_its_peer_is_quarantined():
+    quick = ApiSettings(heartbeat_ms=5)
+    async with running(settings=quick) as api, streaming(api) as stream:
+        api.peer.do(kv_put("a", 1))
+        await stream.fact()
+        wrong = Quarantine(index=1, own_digest="a", digest="b")
+        api.peer.base_status = replace(api.peer.base_status, quarantine=wrong)
+        end = await stream.fact()
+        assert (end["event"], end["data"]["reason"]) == ("stale", "quarantined")
+        assert await stream.fact() is None
+    assert api.counted(ENDED, format="sse", reason="quarantined") == 1
 
 
 @pytest.mark.parametrize("accept", [SSE, NDJSON])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import yaml
 from cli_harness import Terminal, api_in_thread
 
+from replicante.raft.status import Quarantine
 from replicante.testing.builders import kv_put
 from replicante.testing.fake_peer import FakePeer, Trouble
 
@@ -226,6 +228,27 @@ def test_verify_demands_equal_states_of_several_peers(terminal):
         differing = terminal.run("raft", "status", "--verify", *both)
         assert (differing.code, "THE STATES DIFFER" in differing.err) == (1, True)
         assert terminal.run("raft", "status", *both).code == 0
+
+
+def test_verify_fails_loudly_when_a_peer_knows_of_a_wrong_state(terminal):
+    twin, other = FakePeer(peer_id="p2"), FakePeer(peer_id="p3")
+    with api_in_thread(twin) as twin_url, api_in_thread(other) as other_url:
+        both = ("--endpoints", f"{other_url},{twin_url}")
+        wrong = Quarantine(index=2048, own_digest="a", digest="b")
+        other.base_status = replace(other.base_status, quarantine=wrong)
+        said = terminal.run("raft", "status", "--verify", *both)
+        assert said.code == 1
+        assert "p3: QUARANTINED since index 2048" in said.err
+        assert "join again" in said.err
+        shown = terminal.run("status", "--endpoints", other_url)
+        assert "QUARANTINED since index 2048" in shown.out
+        other.base_status = replace(other.base_status, quarantine=None, disputed_index=4096)
+        assert "DISPUTED at index 4096" in terminal.run("raft", "status", *both).err
+        (row,) = other.base_status.peers
+        other.base_status = replace(
+            other.base_status, disputed_index=None, peers=(replace(row, differs_at=7),)
+        )
+        assert "WRONG since 7" in terminal.run("status", "--endpoints", other_url).out
 
 
 def test_a_peer_that_does_not_answer_is_a_line_not_a_failure(terminal):

@@ -90,7 +90,7 @@ def test_a_restored_link_to_the_leader_asks_again_at_once():
     assert not [it for _, it in effects.late if isinstance(it, m.Propose | m.ReadIndexRequest)]
     effects = peer.link("b")
     kinds = {type(it) for k, it in effects.late if k == key("b")}
-    assert kinds == {m.Propose, m.ReadIndexRequest}
+    assert kinds == {m.Propose, m.ReadIndexRequest, m.Standing}
 
 
 def test_a_restored_link_asks_again_for_a_session_at_once():

@@ -42,6 +42,7 @@ class Side:
             chunks=effects.chunks,
             acks=effects.snapshot_acks,
             applied_index=self.station.driver.applied_index,
+            is_state_trusted=self.station.driver.agreement.is_state_trusted,
             now_ms=self.station.now_ms,
         )
 
@@ -268,6 +269,7 @@ def test_a_file_that_nobody_takes_is_removed():
         chunks=[],
         acks=[],
         applied_index=0,
+        is_state_trusted=True,
         now_ms=side.station.now_ms,
     )
     assert OUTGOING not in side.files.held
@@ -370,3 +372,17 @@ def test_bases_compare_by_what_they_say():
     base = leader().station.log.base_at(8)
     assert base == replace(base)
     assert base.record().chain == base.chain
+
+
+def test_a_state_that_may_be_wrong_is_not_handed_on():
+    for digests, is_handed_on in ((("x", "x"), True), (("y", "z"), False)):
+        side = leader()
+        side.station.link("c")
+        side.station.driver.host.machine.digests = lambda: [(1024, "x")]
+        for name, digest in zip("bc", digests, strict=True):
+            side.station.receive(name, m.Standing(level_max=1, digests=[(1024, digest)]))
+        refuse(side)
+        assert side.desk.wants_file is is_handed_on
+        side.desk.wants_file = False
+        side.desk.made(made(side))
+        assert any(isinstance(it, m.SnapshotChunk) for _, it in side.step()) is is_handed_on

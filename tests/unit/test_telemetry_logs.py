@@ -10,8 +10,12 @@ import pytest
 import structlog
 
 from replicante import limits
+from replicante.raft.observations import StateDiffers, StateQuarantined, StatesDisputed
+from replicante.raft.status import Quarantine
 from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.logs import LogFormat, LogLevel, Logs, silent_logger
+from replicante.telemetry.metrics import Metrics
+from replicante.telemetry.raft_report import RaftReport
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +136,22 @@ def test_every_name_is_declared_once_with_its_keys_and_meaning():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", one.value)
         assert one.meaning.endswith(".")
         assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", key) for key in one.keys)
+
+
+def test_a_wrong_state_is_told_loudly_and_with_the_way_out():
+    stream = io.StringIO()
+    logs = logs_into(stream)
+    report = RaftReport(metrics=Metrics(peer_id="p1", version="1"), log=logs.logger)
+    wrong = Quarantine(index=2048, own_digest="a", digest="b")
+    for observation in (
+        StateQuarantined(quarantine=wrong),
+        StateDiffers(peer_id="p2", incarnation="i", index=2048),
+        StatesDisputed(index=4096),
+    ):
+        report.observed(observation)
+    logs.close()
+    own, other, disputed = map(json.loads, stream.getvalue().splitlines())
+    assert (own["event"], own["level"], own["index"]) == ("state_quarantined", "critical", 2048)
+    assert any("learner" in hint for hint in own["hints"])
+    assert (other["event"], other["level"], other["peer"]) == ("state_differs", "error", "p2")
+    assert (disputed["event"], disputed["index"]) == ("states_disputed", 4096)

@@ -1,0 +1,96 @@
+"""Tells the other members how this peer's state is, and draws the consequences of what is found by
+comparing (ADR 0044). Pure; called by driver, once each a step.
+
+A peer in quarantine keeps its log and acknowledges and votes as before: its log is proved equal by
+chains, whatever its state is. It never stands for election, gives leadership away, hands on no
+state and vouches for no age; its shell refuses callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from replicante.raft import messages as m
+from replicante.raft.agreement import Agreement
+from replicante.raft.engine import Engine
+from replicante.raft.hand_over import HandOver
+from replicante.raft.inputs import Effects
+from replicante.raft.observations import Observation, StateQuarantined
+from replicante.raft.state_machine import DurableStateMachine
+from replicante.raft.status import Quarantine
+
+
+class Comparing:
+    def __init__(
+        self,
+        engine: Engine,
+        machine: DurableStateMachine,
+        hand_over: HandOver,
+        *,
+        quarantine: Quarantine | None,
+        patience_ms: int,
+    ) -> None:
+        """patience_ms: how long a leader in quarantine tries to hand over before it just stops."""
+        self.agreement = Agreement(own_key=engine.own_key, quarantine=quarantine)
+        self._engine = engine
+        self._machine = machine
+        self._hand_over = hand_over
+        self._patience_ms = patience_ms
+        self._told: m.Standing | None = None
+        self._told_digests: Sequence[tuple[int, str]] | None = None
+        self._told_quarantine: Quarantine | None = None
+        self._fresh_links: set[str] = set()
+        self._resigns_ms: int | None = None
+        self._news: list[Observation] = []
+        if quarantine is not None:
+            self._news.append(StateQuarantined(quarantine=quarantine))
+        self._obey()
+
+    def heard(self, key: str, standing: m.Standing) -> None:
+        if self._engine.configuration.find(key) is not None:
+            self.agreement.heard(key, standing)
+
+    def link_up(self, key: str) -> None:
+        self._fresh_links.add(key)
+
+    def step(self, effects: Effects, *, now_ms: int) -> None:
+        self._news += self.agreement.judge(self._machine.digests(), self._engine.configuration)
+        if self._news:
+            effects.observations += self._news
+            self._news = []
+            self._obey()
+        self._tell()
+        if self.agreement.quarantine is not None and self._engine.is_leader:
+            self._give_way(now_ms)
+        else:
+            self._resigns_ms = None
+
+    def _obey(self) -> None:
+        self._engine.may_lead = self.agreement.quarantine is None
+        self._engine.passed_over = frozenset(self.agreement.differs_at)
+
+    def _tell(self) -> None:
+        quarantine, digests = self.agreement.quarantine, self._machine.digests()
+        is_known = digests is self._told_digests and quarantine is self._told_quarantine
+        if is_known and not self._fresh_links:
+            return  # in nearly every step
+        self._told_digests, self._told_quarantine = digests, quarantine
+        standing = m.Standing(
+            level_max=self._machine.level_max,
+            digests=list(digests),
+            quarantined_index=0 if quarantine is None else quarantine.index,
+        )
+        everybody = self._engine.connected if standing != self._told else self._fresh_links
+        # In an order of their own: a set of texts has another one in each process.
+        for key in sorted(everybody & self._engine.connected):
+            self._engine.outbox.append((key, standing))
+        self._told = standing
+        self._fresh_links.clear()
+
+    def _give_way(self, now_ms: int) -> None:
+        """Others have the majority, so one of them can lead."""
+        if self._resigns_ms is None:
+            self._resigns_ms = now_ms + self._patience_ms
+            self._hand_over.begin(until_ms=self._resigns_ms)
+        elif now_ms >= self._resigns_ms:
+            self._engine.resign()
