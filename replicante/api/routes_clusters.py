@@ -244,6 +244,7 @@ ROUTES = (
         summary="Believes a held answer of a platform: the nodes that it leaves out are gone.",
         body=ApproveDiscovery,
         answer=DiscoveryApproved,
+        refuses=(errors.NotFound, errors.RecordChanged),
     ),
     Route(
         method=Method.GET,
