@@ -11,15 +11,17 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from jlike.history import Kind, Value
 
 API = "/api/v0"
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,20 @@ class Http:
         self._timeout_s = timeout_s
         self._door = door
 
-    async def ask(self, url: str, method: str, path: str, body: Value = None) -> Answer:
+    async def ask(
+        self,
+        url: str,
+        method: str,
+        path: str,
+        body: Value = None,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Answer:
         """fail only when nothing can have happened: refused at the door, or a definite problem."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                status, text = await _exchange(url, _request(url, method, path, body), self._door)
+                request = _request(url, method, path, body, headers)
+                status, text = await _exchange(url, request, self._door)
                 found = json.loads(text) if text else None
         except ConnectionRefusedError:
             return Answer(kind=Kind.FAIL, status=0, code="refused")
@@ -64,10 +75,10 @@ class Http:
         )
 
 
-def _request(url: str, method: str, path: str, body: Value) -> bytes:
+def _request(url: str, method: str, path: str, body: Value, headers: Mapping[str, str]) -> bytes:
     text = b"" if body is None else json.dumps(body).encode()
     head = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(url).netloc}", "Connection: close"]
-    head += ["Accept: application/json"]
+    head += ["Accept: application/json", *(f"{name}: {it}" for name, it in headers.items())]
     if body is not None:
         head += ["Content-Type: application/json", f"Content-Length: {len(text)}"]
     return "\r\n".join([*head, "", ""]).encode() + text

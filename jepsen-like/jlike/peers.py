@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -125,8 +125,10 @@ class Peers:
                 return self.environment.door(peer.id)
         return contextlib.nullcontext()
 
-    async def lay_out(self, folder: Path, *, count: int, environment: Environment) -> None:
-        """Plans p1, p2, …; starts nothing."""
+    async def lay_out(
+        self, folder: Path, *, count: int, environment: Environment, settings: Mapping[str, str]
+    ) -> None:
+        """Plans p1, p2, …; starts nothing. settings: options of all, besides their places."""
         self.environment = environment
         ids = [f"p{number}" for number in range(1, count + 1)]
         places = await environment.place(ids)
@@ -136,7 +138,8 @@ class Peers:
         for peer_id, place in places.items():
             home = folder / "peers" / peer_id
             home.mkdir(parents=True)
-            settings = {
+            own_settings = {
+                **settings,
                 "--peer-id": peer_id,
                 "--peer-data-dir": str(home / "data"),
                 "--peer-cluster": CLUSTER,
@@ -147,12 +150,12 @@ class Peers:
             }
             if environment.needs_certificates:
                 own = certificates / "peers" / peer_id
-                settings |= {
+                own_settings |= {
                     "--raft-tls-certificate-file": str(own / "peer.crt"),
                     "--raft-tls-key-file": str(own / "peer.key"),
                     "--raft-tls-ca-file": str(own / "ca.crt"),
                 }
-            pairs = [part for setting in settings.items() for part in setting]
+            pairs = [part for setting in own_settings.items() for part in setting]
             self.by_id[peer_id] = Peer(
                 id=peer_id,
                 url=f"http://{place.http}",

@@ -21,9 +21,9 @@ from jlike.http import Http
 from jlike.nemesis import Nemesis
 from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
-from jlike.verdict import Finding, Verdict, unknown, valid, worst
+from jlike.verdict import Finding, Verdict, unknown, valid, worse, worst
 from jlike.watch import Watch
-from jlike.workload.base import Workload
+from jlike.workload.base import Stage, Workload
 from jlike.workload.catalogue import WORKLOADS
 
 REQUEST_S = 5.0
@@ -64,26 +64,67 @@ class Faults(Protocol):
     async def heal(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """Everybody in one run."""
+
+    options: Options
+    workloads: Sequence[Workload]
+    peers: Peers
+    http: Http
+    recorder: Recorder
+    watch: Watch
+
+    def client(self, workload: Workload, *, seed: str) -> Client:
+        return Client(workload, peers=self.peers, http=self.http, recorder=self.recorder, seed=seed)
+
+    def stage(self, workload: Workload, *, stop: asyncio.Event) -> Stage:
+        return Stage(
+            name=workload.name,
+            peers=self.peers,
+            http=self.http,
+            recorder=self.recorder,
+            chance=random.Random(f"{self.options.seed} deeds of {workload.name}"),
+            stop=stop,
+            leader=self.watch.leader,
+        )
+
+
 async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     """Leaves everything in `folder`: histories, faults, logs, results."""
     (folder / "test.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
+    workloads = [WORKLOADS[name]() for name in options.workloads]
     recorder = Recorder(folder)
     peers = Peers()
     try:
         if options.urls:
+            _must_fit(workloads)
             for number, url in enumerate(options.urls, start=1):
                 peers.by_id[f"p{number}"] = Peer(id=f"p{number}", url=url.rstrip("/"))
             http = Http(timeout_s=REQUEST_S)
         else:
             environment = environments.choose(
-                options.environment,
+                _environment(options, workloads),
                 pids=peers.pids,
                 chance=random.Random(f"{options.seed} links"),
             )
-            await peers.lay_out(folder, count=options.peers, environment=environment)
+            settings = {name: text for it in workloads for name, text in it.settings.items()}
+            await peers.lay_out(
+                folder, count=options.peers, environment=environment, settings=settings
+            )
             http = Http(timeout_s=REQUEST_S, door=peers.door)
-        found = await _with_peers(options, peers, http, recorder)
+        cast = Cast(
+            options=options,
+            workloads=workloads,
+            peers=peers,
+            http=http,
+            recorder=recorder,
+            watch=Watch(peers, http, recorder),
+        )
+        found = await _with_peers(cast)
     finally:
+        for workload in workloads:
+            await workload.close()
         await peers.end()
         recorder.close()
     findings = [*judge.findings_of(folder), *found]
@@ -91,91 +132,89 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     return findings
 
 
-async def _with_peers(
-    options: Options, peers: Peers, http: Http, recorder: Recorder
-) -> list[tuple[str, Finding]]:
-    watch = Watch(peers, http, recorder)
+def _environment(options: Options, workloads: Sequence[Workload]) -> str:
+    """Peers in namespaces of their own are not met by a program that must reach all of them."""
+    met = [it.name for it in workloads if it.needs_loopback]
+    if met and options.environment == environments.SPACES:
+        raise HarnessBroken(f"{met[0]} must reach all peers: --environment relays")
+    return environments.RELAYS if met else options.environment
+
+
+def _must_fit(workloads: Sequence[Workload]) -> None:
+    for workload in workloads:
+        if workload.needs_processes:
+            raise HarnessBroken(f"{workload.name} ends and starts peers: it needs peers of ours")
+
+
+async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
+    peers, watch = cast.peers, cast.watch
     for peer in peers.by_id.values():
         if peer.command:
             peer.start()
     if not await watch.ready(seconds=START_S):
         raise HarnessBroken(f"not every peer was ready within {START_S:.0f} s")
-    workloads = [WORKLOADS[name]() for name in options.workloads]
-    for workload in workloads:
-        if not await workload.setup(http, peers[peers.ids[0]].url):
+    stop = asyncio.Event()
+    for workload in cast.workloads:
+        await workload.open(cast.stage(workload, stop=stop))
+        if not await workload.setup(cast.http, peers[peers.ids[0]].url):
             raise HarnessBroken(f"{workload.name} could not be set up")
-    faults = _faults(options, peers, recorder, watch)
+    faults = _faults(cast)
     await watch.look()
     first_leaders = dict(watch.leaders)
     try:
-        await _load(
-            options,
-            workloads,
-            peers=peers,
-            http=http,
-            recorder=recorder,
-            faults=faults,
-            watch=watch,
-        )
+        await _load(cast, faults, stop=stop)
     finally:
         await faults.heal()
     converged = await watch.converge(seconds=HEAL_S)
-    for workload in workloads:
-        last = Client(workload, peers=peers, http=http, recorder=recorder, seed="last")
+    for workload in cast.workloads:
+        last = cast.client(workload, seed="last")
         everyone = [peers[it] for it in peers.ids]
         if not await ask_everywhere(last, everyone, workload.final()):
-            converged = unknown("convergence", f"a last read of {workload.name} was not answered")
-    recorder.note("leaders", leaders={str(term): who for term, who in watch.leaders.items()})
-    return [(HARNESS, converged), (HARNESS, _effects(options, faults, watch, first_leaders))]
+            converged = worse(
+                converged,
+                unknown("convergence", f"a last read of {workload.name} was not answered"),
+            )
+    cast.recorder.note("leaders", leaders={str(term): who for term, who in watch.leaders.items()})
+    return [(HARNESS, converged), (HARNESS, _effects(cast, faults, first_leaders))]
 
 
-def _faults(options: Options, peers: Peers, recorder: Recorder, watch: Watch) -> Faults:
-    chance = random.Random(f"{options.seed} nemesis")
-    if options.fault_command:
+def _faults(cast: Cast) -> Faults:
+    chance = random.Random(f"{cast.options.seed} nemesis")
+    watch = cast.watch
+    if cast.options.fault_command:
         return FaultCommand(
-            command=options.fault_command,
-            kinds=options.nemeses,
-            peers=peers,
-            recorder=recorder,
+            command=cast.options.fault_command,
+            kinds=cast.options.nemeses,
+            peers=cast.peers,
+            recorder=cast.recorder,
             chance=chance,
             leader=watch.leader,
             terms=lambda: len(watch.leaders),
         )
     return Nemesis(
-        kinds=options.nemeses,
-        peers=peers,
-        recorder=recorder,
+        kinds=cast.options.nemeses,
+        peers=cast.peers,
+        recorder=cast.recorder,
         chance=chance,
         leader=watch.leader,
         terms=lambda: len(watch.leaders),
     )
 
 
-async def _load(
-    options: Options,
-    workloads: Sequence[Workload],
-    *,
-    peers: Peers,
-    http: Http,
-    recorder: Recorder,
-    faults: Faults,
-    watch: Watch,
-) -> None:
-    stop, faults_stop = asyncio.Event(), asyncio.Event()
+async def _load(cast: Cast, faults: Faults, *, stop: asyncio.Event) -> None:
+    """Clients, deeds and faults until the time is over."""
+    options, workloads = cast.options, cast.workloads
+    faults_stop = asyncio.Event()
     clients = [
-        Client(
-            workloads[number % len(workloads)],
-            peers=peers,
-            http=http,
-            recorder=recorder,
-            seed=f"{options.seed} client {number}",
-        )
+        cast.client(workloads[number % len(workloads)], seed=f"{options.seed} client {number}")
         for number in range(max(options.clients, len(workloads)))
     ]
     async with asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.run(stop=stop, gap_s=len(clients) / options.rate))
-        group.create_task(watch.run(stop=stop))
+        for workload in workloads:
+            group.create_task(workload.act(cast.stage(workload, stop=stop)))
+        group.create_task(cast.watch.run(stop=stop))
         if options.nemeses:
             group.create_task(faults.run(stop=faults_stop))
         await asyncio.sleep(options.time_s)
@@ -183,10 +222,9 @@ async def _load(
         stop.set()
 
 
-def _effects(
-    options: Options, faults: Faults, watch: Watch, first_leaders: dict[int, str]
-) -> Finding:
+def _effects(cast: Cast, faults: Faults, first_leaders: dict[int, str]) -> Finding:
     """Green needs every fault that was asked for to have taken effect, and a change of leader."""
+    options, watch = cast.options, cast.watch
     without = [kind for kind in options.nemeses if not faults.effects[kind]]
     if without:
         return unknown("faults", f"took no effect: {', '.join(without)}")

@@ -43,6 +43,11 @@ def worst(findings: Iterable[Finding]) -> Verdict:
     return max(verdicts, key=_WEIGHT.__getitem__, default=Verdict.UNKNOWN)
 
 
+def worse(one: Finding, other: Finding) -> Finding:
+    """The first when neither is worse: it came first."""
+    return max(one, other, key=lambda it: _WEIGHT[it.verdict])
+
+
 def valid(checker: str, reason: str, **figures: Value) -> Finding:
     return Finding(checker=checker, verdict=Verdict.VALID, reason=reason, figures=figures)
 

@@ -7,7 +7,20 @@ import random
 import pytest
 from histories import FAIL, INFO, History
 
-from jlike.check import bank, events, lock, queue, requests, sets, stats
+from jlike.check import (
+    append,
+    bank,
+    consumers,
+    events,
+    levels,
+    lock,
+    queue,
+    requests,
+    rolling,
+    sets,
+    snapshots,
+    stats,
+)
 from jlike.history import BrokenHistory, Kind, Op, pair, parse
 from jlike.verdict import Verdict, invalid, unknown, valid, worst
 
@@ -146,6 +159,10 @@ def _lower_token(history):
     history.did("claim", None, [["2", "19", "y"]])
 
 
+def _drained_twice(history):
+    history.did("drain", None, ["z", "z"])
+
+
 def _drains_differ(history):
     history.did("drain", None, ["z", "y"], peer="p2")
 
@@ -159,6 +176,7 @@ QUEUE_BAD = [
     _twice_there,
     _lower_token,
     _drains_differ,
+    _drained_twice,
 ]
 
 
@@ -204,6 +222,16 @@ def _old_token_renews(history):
     history.did("renew", ["l", "20", SECOND])
 
 
+def _given_back_and_renewed(history):
+    history.did("release", ["l", "30"])
+    history.did("renew", ["l", "30", SECOND])
+
+
+def _given_back_twice(history):
+    history.did("release", ["l", "30"])
+    history.did("release", ["l", "30"])
+
+
 def _renewal_is_forgotten(history):
     history.passes(900)
     history.did("renew", ["l", "30", SECOND])
@@ -213,7 +241,16 @@ def _renewal_is_forgotten(history):
 
 @pytest.mark.parametrize(
     "spoil",
-    [None, _two_holders, _token_goes_back, _same_token, _old_token_renews, _renewal_is_forgotten],
+    [
+        None,
+        _two_holders,
+        _token_goes_back,
+        _same_token,
+        _old_token_renews,
+        _renewal_is_forgotten,
+        _given_back_and_renewed,
+        _given_back_twice,
+    ],
 )
 def test_lock(spoil):
     history = _good_lock()
@@ -260,26 +297,6 @@ def test_events_bad(spoiled):
     assert _events(**spoiled) is Verdict.INVALID
 
 
-# --- requests ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("second", "final", "verdict"),
-    [
-        (["r1"], {"q": ["e"]}, Verdict.VALID),
-        (["r1"], {"q": ["e", "e"]}, Verdict.INVALID),
-        (["r2"], {"q": ["e"]}, Verdict.INVALID),
-        (["r1"], {"q": []}, Verdict.INVALID),
-    ],
-)
-def test_requests(second, final, verdict):
-    history = History()
-    history.did("append", ["q", "e"], ["r1"])
-    history.did("repeat", ["q", "e"], second, peer="p2")
-    history.did("final", None, final)
-    assert requests.check(history.operations).verdict is verdict
-
-
 # --- what holds for all ------------------------------------------------------------------------
 
 
@@ -292,6 +309,11 @@ def test_requests(second, final, verdict):
         lock.check([]),
         events.check([]),
         requests.check([]),
+        append.check([]),
+        consumers.check([], start=""),
+        levels.check([]),
+        rolling.check([]),
+        snapshots.check([]),
         stats.check([], expected=["read"]),
     ],
 )

@@ -27,11 +27,11 @@ def check(operations: Iterable[Operation]) -> Finding:
     for poll in polls:
         if poll.value[1]:
             tails[poll.peer].extend(poll.result)
-    if not tails or not any(it.is_ok for it in writes.values()):
-        return unknown(NAME, "nothing was written, or the log was never read to its end")
-    wrong = _same_everywhere(tails) or _complete(polls, tails, writes)
+    wrong = _same_everywhere(tails) or _complete(polls, tails, writes) if tails else None
     if wrong:
         return wrong
+    if not tails or not any(it.is_ok for it in writes.values()):
+        return unknown(NAME, "nothing was written, or the log was never read to its end")
     count = len(next(iter(tails.values())))
     return valid(
         NAME, f"{count} events, the same on {len(tails)} peers, none missing", events=count

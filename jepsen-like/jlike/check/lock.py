@@ -77,11 +77,20 @@ def _overlap(name: str, acquired: list[Operation], found: list[Operation]) -> Fi
 
 
 def _late(name: str, found: list[Operation]) -> Finding | None:
-    """Nobody renews or gives back a lease that was granted to another since."""
+    """Nobody renews or gives back a lease that was given back, or granted to another since."""
+    given_back: dict[str, Operation] = {}
+    for it in found:
+        if it.f == "release" and it.is_ok:
+            other = given_back.setdefault(it.value[1], it)
+            if other is not it:
+                return invalid(NAME, f"{name} was given back twice by one holder", [other, it])
     grants = [it for it in found if it.f == "acquire" and it.is_ok]
     for late in found:
         if late.f == "acquire" or not late.is_ok:
             continue
+        release = given_back.get(late.value[1], late)
+        if release is not late and release.before(late):
+            return invalid(NAME, f"{name}: {late.f} of what was given back", [release, late])
         for grant in grants:
             if grant.result > late.value[1] and grant.before(late):
                 return invalid(

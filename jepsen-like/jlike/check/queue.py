@@ -14,7 +14,7 @@ been answered before it was asked. Early: a second claim before the first one's 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -80,6 +80,10 @@ def _invented(
         if asked is None or asked.kind is Kind.FAIL:
             why = "nobody sent" if asked is None else "was refused"
             return invalid(NAME, f"job {body} was given out, which {why}", [operation])
+    for drain in drains:
+        for body, count in Counter(map(str, drain.result)).items():
+            if count > 1:
+                return invalid(NAME, f"job {body} is there {count} times at the end", [drain])
     ids: dict[str, Delivery] = {}
     for delivery in deliveries:
         first = ids.setdefault(delivery.body, delivery)

@@ -9,12 +9,12 @@ from jlike.check import bank
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Answer, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, outcome, read_outcome
+from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 SETUP = {f"a{number}": 20 for number in range(5)}
 
 
-class Bank:
+class Bank(Workload):
     name = "bank"
     kinds = ("read", "transfer")
 

@@ -1,18 +1,26 @@
 """What a workload is: the questions it thinks of, how they are asked, what judges the answers.
 
-Called by `jlike.clients` (next, perform), `jlike.runner` (setup, final) and `jlike.judge` (check).
+Called by `jlike.clients` (next, perform), `jlike.runner` (the rest) and `jlike.judge` (check). A
+workload that needs more than questions to peers has deeds of its own: it restarts peers, lets them
+lag, runs agents for them. Deeds stand in the history as operations do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from jlike.history import Kind, Operation, Value
 from jlike.http import Answer, Http
+from jlike.peers import Peers
+from jlike.recorder import Recorder
 from jlike.verdict import Finding
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +32,60 @@ class Outcome:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What the deeds of one workload may touch. stop: load is over, so bring things to their end.
+    leader: who leads, as far as anybody says so."""
+
+    name: str
+    peers: Peers
+    http: Http
+    recorder: Recorder
+    chance: random.Random
+    stop: asyncio.Event
+    leader: Callable[[], str | None]
+
+    async def deed(
+        self, f: str, value: Value, doing: Awaitable[Outcome], *, peer: str = ""
+    ) -> Outcome:
+        """One operation of the history, under a process of its own."""
+        process = self.recorder.new_process()
+        self._say(Kind.INVOKE, f, value, process=process, peer=peer)
+        found = await doing
+        said = found.value if found.kind is Kind.OK else value
+        self._say(found.kind, f, said, process=process, peer=peer, error=found.error)
+        return found
+
+    def tell(self, f: str, value: Value, *, peer: str = "") -> None:
+        """Something that was seen at one instant."""
+        process = self.recorder.new_process()
+        self._say(Kind.INVOKE, f, value, process=process, peer=peer)
+        self._say(Kind.OK, f, value, process=process, peer=peer)
+
+    async def pause(self, seconds: float) -> None:
+        """Shorter when the load ends."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+        except TimeoutError:
+            return
+
+    def _say(
+        self, kind: Kind, f: str, value: Value, *, process: int, peer: str, error: str = ""
+    ) -> None:
+        self.recorder.add(
+            self.name, kind, process=process, f=f, value=value, peer=peer, error=error
+        )
+
+
 class Workload(Protocol):
     name: str
+    settings: Mapping[str, str] = NOTHING
+    """Options of each peer's command besides its place."""
+    needs_processes: bool = False
+    """It ends and starts peers: not for a cluster that others run."""
+    needs_loopback: bool = False
+    """It runs processes or servers that every peer must reach, or that must reach every peer."""
 
     @property
     def kinds(self) -> Sequence[str]:
@@ -34,14 +94,27 @@ class Workload(Protocol):
     def next(self, chance: random.Random) -> tuple[str, Value]:
         """(f, value) of the next question."""
 
+    async def open(self, stage: Stage) -> None:
+        """Before everything else; what it opens, `close` closes."""
+        return
+
     async def setup(self, http: Http, url: str) -> bool:
         """What must be there before the first question. False: it could not be made."""
+        return True
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         """Asks one peer, once."""
 
+    async def act(self, stage: Stage) -> None:
+        """Deeds during the load; returns soon after `stage.stop`, with all that it held let go."""
+        return
+
     def final(self) -> Sequence[tuple[str, Value]]:
         """Asked of every peer in turn, when all is healed and quiet."""
+
+    async def close(self) -> None:
+        """However the run ended; harmless to repeat."""
+        return
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         """Pure."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jlike.workload.append import Append
 from jlike.workload.bank import Bank
 from jlike.workload.base import Workload
+from jlike.workload.consumers import Consumers
 from jlike.workload.events import Events
+from jlike.workload.levels import Levels
 from jlike.workload.lock import Lock
 from jlike.workload.queue import Queue
 from jlike.workload.register import Register
+from jlike.workload.requests import Requests
+from jlike.workload.rolling import Rolling
+from jlike.workload.sdk import Sdk
 from jlike.workload.sets import Sets
+from jlike.workload.snapshots import Snapshots
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "register": Register,
@@ -19,4 +26,11 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "queue": Queue,
     "lock": Lock,
     "events": Events,
+    "append": Append,
+    "levels": Levels,
+    "consumers": Consumers,
+    "requests": Requests,
+    "sdk": Sdk,
+    "rolling": Rolling,
+    "snapshots": Snapshots,
 }

@@ -9,13 +9,13 @@ from jlike.check import events
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, outcome, read_outcome
+from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 START = f"{0:019}"
 PAGE = 500
 
 
-class Events:
+class Events(Workload):
     name = "events"
     kinds = ("write", "poll")
 
@@ -30,9 +30,6 @@ class Events:
             self._count += 1
             return "write", [f"events/{self._count}", self._count]
         return "poll", [chance.choice(self._cursors), False]
-
-    async def setup(self, http: Http, url: str) -> bool:
-        return True
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "write":

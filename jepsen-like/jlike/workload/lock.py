@@ -10,13 +10,13 @@ from jlike.check import lock
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, outcome
+from jlike.workload.base import Outcome, Workload, outcome
 
 DURATION_MS = 2_000
 NAMES = ("l0", "l1", "l2")
 
 
-class Lock:
+class Lock(Workload):
     name = "lock"
     kinds = ("acquire", "renew", "release")
 
@@ -31,9 +31,6 @@ class Lock:
         if f == "renew":
             return "renew", [name, token, DURATION_MS * 1_000_000]
         return "release", [name, token]
-
-    async def setup(self, http: Http, url: str) -> bool:
-        return True
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         body: dict[str, Value] = {"duration": f"{DURATION_MS}ms"}

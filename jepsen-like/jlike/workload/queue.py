@@ -10,7 +10,7 @@ from jlike.check import queue
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, outcome, read_outcome
+from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 VISIBILITY_MS = 2_000
 WEIGHTS = (3, 2, 7)
@@ -21,7 +21,7 @@ PATH = f"{API}/queues/torture/jobs"
 PAGE = 1_000
 
 
-class Queue:
+class Queue(Workload):
     name = "queue"
     kinds = ("enqueue", "claim", "ack", "drain")
 
@@ -42,9 +42,6 @@ class Queue:
             self._count += 1
             return "enqueue", f"j{self._count}"
         return "claim", None
-
-    async def setup(self, http: Http, url: str) -> bool:
-        return True
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "enqueue":

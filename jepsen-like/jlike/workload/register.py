@@ -10,15 +10,15 @@ from jlike.check import register
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Answer, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, outcome, read_outcome
+from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 OPERATIONS_PER_KEY = 200
 """A hot key with many clients is what makes the search expensive, so keys change."""
 
 
-class Register:
+class Register(Workload):
     name = "register"
-    kinds = ("read", "write", "cas")
+    kinds: Sequence[str] = ("read", "write", "cas")
 
     def __init__(self) -> None:
         self._count = 0
@@ -28,7 +28,7 @@ class Register:
     def next(self, chance: random.Random) -> tuple[str, Value]:
         self._count += 1
         key = f"r{self._count // OPERATIONS_PER_KEY}-{chance.randrange(3)}"
-        f = chance.choices(self.kinds, weights=(5, 3, 2))[0]
+        f = chance.choices(("read", "write", "cas"), weights=(5, 3, 2))[0]
         argument: Value = None
         if f == "write" or (f == "cas" and key not in self._written):
             f, argument = "write", self._count
@@ -36,12 +36,10 @@ class Register:
             argument = [self._written[key], self._count]
         return f, [key, argument]
 
-    async def setup(self, http: Http, url: str) -> bool:
-        return True
-
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         key, argument = value
-        path = f"{API}/kv/register/{key}"
+        name = f"{self.name}/{key}"
+        path = f"{API}/kv/{name}"
         if f == "read":
             answer = await http.ask(url, "GET", path)
             if answer.code == "not_found":
@@ -50,7 +48,7 @@ class Register:
         if f == "write":
             written = outcome(await http.ask(url, "PUT", path, {"value": argument}), value)
         else:
-            written = self._swapped(await http.ask(url, "POST", f"{API}/txn", _cas(key, argument)))
+            written = self._swapped(await http.ask(url, "POST", f"{API}/txn", _cas(name, argument)))
         if written.kind is Kind.OK:
             self._written[key] = argument if f == "write" else argument[1]
         return written
@@ -68,9 +66,8 @@ class Register:
         return [register.check(operations)]
 
 
-def _cas(key: str, argument: Value) -> Value:
+def _cas(name: str, argument: Value) -> Value:
     old, new = argument
-    name = f"register/{key}"
     return {
         "compares": [{"check": "value_equals", "key": name, "value": old}],
         "then": [{"op": "put", "key": name, "value": new}],

@@ -11,16 +11,16 @@ from jlike.check import sets
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
 from jlike.verdict import Finding, Verdict, unknown, valid
-from jlike.workload.base import Outcome, outcome, read_outcome
+from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 ELEMENTS_PER_SET = 300
 """Fewer than a page: a read of two pages would not be of one moment."""
 PAGE = 1_000
 
 
-class Sets:
+class Sets(Workload):
     name = "set"
-    kinds = ("add", "read")
+    kinds: Sequence[str] = ("add", "read")
 
     def __init__(self) -> None:
         self._count = 0
@@ -31,15 +31,12 @@ class Sets:
             return "add", [self._count // ELEMENTS_PER_SET, self._count]
         return "read", [self._count // ELEMENTS_PER_SET, None]
 
-    async def setup(self, http: Http, url: str) -> bool:
-        return True
-
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         group, element = value
         if f == "add":
-            path = f"{API}/kv/set/{group}/{element}"
+            path = f"{API}/kv/{self.name}/{group}/{element}"
             return outcome(await http.ask(url, "PUT", path, {"value": element}), value)
-        answer = await http.ask(url, "GET", f"{API}/kv?prefix=set/{group}/&limit={PAGE}")
+        answer = await http.ask(url, "GET", f"{API}/kv?prefix={self.name}/{group}/&limit={PAGE}")
         if answer.kind is not Kind.OK:
             return read_outcome(answer)
         return Outcome(kind=Kind.OK, value=[group, [it["value"] for it in answer.body["items"]]])

@@ -1,0 +1,389 @@
+"""Checkers of queue, lock, requests, events, bank and levels against brute force.
+
+Each meets small random histories of a server that is sometimes broken; what no order explains must
+be called invalid, and nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+
+from histories import FAIL, OK, History
+from oracles import agree, has_order, random_history
+
+from jlike.check import bank, events, levels, lock, queue, requests
+from jlike.history import Kind, Operation, Value
+
+LONG_NS = 10**15
+"""A lease or a claim that does not end by itself in these histories."""
+
+
+def token(number: int) -> str:
+    return f"{number:019}"
+
+
+# --- queue -------------------------------------------------------------------------------------
+
+
+class Queue:
+    """Jobs in memory. is_broken: forgets, repeats, or takes any token, now and then."""
+
+    def __init__(self, *, is_broken: bool) -> None:
+        self.is_broken = is_broken
+        self.waiting: list[list[str]] = []
+        self.claimed: dict[str, list[str]] = {}
+        self.given: list[list[str]] = []
+        self.numbers = itertools.count(1)
+
+    def draw(self, chance: random.Random) -> tuple[str, Value]:
+        f = chance.choice(("enqueue", "claim", "ack"))
+        if f == "ack" and self.given:
+            return f, chance.choice(self.given)
+        return ("claim", None) if f != "enqueue" else (f, f"j{next(self.numbers)}")
+
+    def serve(self, chance: random.Random, f: str, value: Value) -> tuple[Kind, Value]:
+        errs = self.is_broken and chance.random() < 0.3
+        match f:
+            case "enqueue":
+                if not errs:
+                    self.waiting.append([token(next(self.numbers)), value])
+                return OK, None
+            case "claim":
+                jobs = []
+                if self.waiting:
+                    job_id, body = self.waiting[0] if errs else self.waiting.pop(0)
+                    job = [job_id, token(next(self.numbers)), body]
+                    self.claimed[body] = job
+                    jobs = [job]
+                return OK, jobs
+            case "ack":
+                if self.claimed.get(value[2]) == value and not errs:
+                    del self.claimed[value[2]]
+                    return OK, None
+                return (OK if errs else FAIL), None
+            case _:
+                return OK, [it[1] for it in self.waiting] + list(self.claimed)
+
+    def hear(self, f: str, result: Value) -> None:
+        if f == "claim":
+            self.given += result
+
+
+def _queue_tells(order: Sequence[Operation]) -> bool:
+    """Tokens grow with each claim; a claim may give less than there is, never what is claimed."""
+    waiting: dict[str, str | None] = {}
+    claimed: dict[str, list[str]] = {}
+    last = ""
+    for it in order:
+        match it.f:
+            case "enqueue":
+                waiting[it.value] = None
+            case "claim":
+                for job_id, given, body in it.result if it.is_ok else ():
+                    if body not in waiting or given <= last:
+                        return False
+                    last = given
+                    del waiting[body]
+                    claimed[body] = [job_id, given, body]
+            case "ack":
+                if claimed.pop(it.value[2], None) != it.value:
+                    return False
+            case _:
+                if sorted(it.result) != sorted([*waiting, *claimed]):
+                    return False
+    return True
+
+
+def _queue_history(chance: random.Random) -> History:
+    model = Queue(is_broken=chance.random() < 0.6)
+    return random_history(
+        chance, model.draw, model.serve, count=6, last=("drain",), hear=model.hear
+    )
+
+
+def _queue_legal(operations: Sequence[Operation]) -> bool:
+    """An unanswered claim may hold a job back, which nobody sees: it is as if it waited."""
+    return has_order([it for it in operations if it.f != "claim" or it.is_ok], _queue_tells)
+
+
+def test_the_queue_checker_agrees_with_a_search_of_all_orders():
+    agree(
+        _queue_history,
+        lambda found: queue.check(found, visibility_ns=LONG_NS),
+        _queue_legal,
+        seeds=800,
+    )
+
+
+# --- lock --------------------------------------------------------------------------------------
+
+
+class Lock:
+    def __init__(self, *, is_broken: bool) -> None:
+        self.is_broken = is_broken
+        self.holder = ""
+        self.given: list[str] = []
+        self.numbers = itertools.count(1)
+
+    def draw(self, chance: random.Random) -> tuple[str, Value]:
+        f = chance.choice(("acquire", "acquire", "renew", "release"))
+        if f == "acquire" or not self.given:
+            return "acquire", ["l", LONG_NS]
+        held = chance.choice(self.given[-2:])
+        return f, (["l", held, LONG_NS] if f == "renew" else ["l", held])
+
+    def serve(self, chance: random.Random, f: str, value: Value) -> tuple[Kind, Value]:
+        errs = self.is_broken and chance.random() < 0.3
+        if f == "acquire":
+            if self.holder and not errs:
+                return FAIL, None
+            number = next(self.numbers)
+            self.holder = token(
+                number - 2 if errs and number > 2 and chance.random() < 0.3 else number
+            )
+            return OK, self.holder
+        if value[1] != self.holder and not errs:
+            return FAIL, None
+        if f == "release":
+            self.holder = ""
+        return OK, None
+
+    def hear(self, f: str, result: Value) -> None:
+        if f == "acquire":
+            self.given.append(result)
+
+
+def _lock_tells(order: Sequence[Operation]) -> bool:
+    holder, last = "", ""
+    unheard = False
+    for it in order:
+        if it.f == "acquire" and not it.is_ok:
+            if holder or unheard:
+                return False
+            unheard = True
+        elif it.f == "acquire":
+            if holder or unheard or it.result <= last:
+                return False
+            holder = last = it.result
+        elif it.value[1] != holder:
+            return False
+        elif it.f == "release":
+            holder = ""
+    return True
+
+
+def _lock_history(chance: random.Random) -> History:
+    model = Lock(is_broken=chance.random() < 0.6)
+    return random_history(chance, model.draw, model.serve, count=6, hear=model.hear)
+
+
+def test_the_lock_checker_agrees_with_a_search_of_all_orders():
+    agree(_lock_history, lock.check, lambda found: has_order(found, _lock_tells), seeds=800)
+
+
+# --- requests ----------------------------------------------------------------------------------
+
+
+class Requests:
+    def __init__(self, *, is_broken: bool) -> None:
+        self.is_broken = is_broken
+        self.made: list[tuple[str, str]] = []
+        self.numbers = itertools.count(1)
+
+    def draw(self, chance: random.Random) -> tuple[str, Value]:
+        return chance.choice(("append", "repeat", "repeat", "ask")), ["q", chance.choice("ab")]
+
+    def serve(self, chance: random.Random, f: str, value: Value) -> tuple[Kind, Value]:
+        errs = self.is_broken and chance.random() < 0.25
+        if f == "final":
+            return OK, {"q": [element for element, _ in self.made]}
+        known = next((made for element, made in self.made if element == value[1]), None)
+        if f == "ask":
+            return OK, None if known is None or errs else [known]
+        if known is None or errs:
+            known = f"i{next(self.numbers)}"
+            if not errs or chance.random() < 0.5:
+                self.made.append((value[1], known))
+        return OK, [known]
+
+
+def _requests_tell(order: Sequence[Operation]) -> bool:
+    made: dict[str, Value] = {}
+    for it in order:
+        if it.f == "final":
+            if sorted(it.result["q"]) != sorted(made):
+                return False
+            continue
+        element = it.value[1]
+        if it.f == "ask":
+            known = made.get(element)
+            if (it.result is None) != (element not in made):
+                return False
+            if it.result is not None and known is None:
+                made[element] = it.result  # an unheard attempt made it
+            elif it.result is not None and known != it.result:
+                return False
+        elif it.is_ok and made.get(element) is not None:
+            if made[element] != it.result:
+                return False
+        elif it.is_ok:
+            made[element] = it.result
+        else:
+            made.setdefault(element, None)
+    return True
+
+
+def _requests_history(chance: random.Random) -> History:
+    model = Requests(is_broken=chance.random() < 0.6)
+    return random_history(chance, model.draw, model.serve, count=5, last=("final",))
+
+
+def test_the_checker_of_requests_agrees_with_a_search_of_all_orders():
+    agree(
+        _requests_history,
+        requests.check,
+        lambda found: has_order([it for it in found if it.f != "ask" or it.is_ok], _requests_tell),
+        seeds=800,
+    )
+
+
+# --- events: one log, of which every page is a slice -------------------------------------------
+
+
+def _events_history(chance: random.Random) -> History:
+    history = History()
+    is_broken = chance.random() < 0.6
+    log: list[list[Value]] = []
+    for number in range(1, 6):
+        kind = chance.choice((OK, OK, Kind.INFO, FAIL))
+        errs = is_broken and chance.random() < 0.1
+        if (kind is not FAIL and chance.random() < 0.9) != errs or (kind is OK and not errs):
+            log.append([token(number), len(log) + 1, f"c{number}", f"k{number}"])
+        history.did("write", [f"k{number}", number], kind=kind)
+        if log and chance.random() < 0.5:
+            after = chance.choice([token(0), *(it[0] for it in log)])
+            page = [it for it in log if it[0] > after][:2]
+            if is_broken and page and chance.random() < 0.3:
+                page = _spoilt(chance, page)
+            history.did("poll", [after, False], page)
+    for peer in ("p1", "p2"):
+        tail = list(log)
+        if is_broken and tail and chance.random() < 0.15:
+            tail = _spoilt(chance, tail)
+        history.did("poll", [token(0), True], tail, peer=peer)
+    return history
+
+
+def _spoilt(chance: random.Random, page: list) -> list:
+    at = chance.randrange(len(page))
+    match chance.choice(("drop", "swap", "other")):
+        case "drop":
+            return page[:at] + page[at + 1 :]
+        case "swap":
+            return page[::-1]
+        case _:
+            return [*page[:at], [page[at][0], page[at][1], "strange", page[at][3]], *page[at + 1 :]]
+
+
+def _events_legal(operations: Sequence[Operation]) -> bool:
+    polls = [it for it in operations if it.f == "poll"]
+    log = next(it.result for it in polls if it.value[1])
+    keys = [it[3] for it in log]
+    return (
+        all(it.result == log for it in polls if it.value[1])
+        and [it[1] for it in log] == list(range(1, len(log) + 1))
+        and [it[0] for it in log] == sorted(it[0] for it in log)
+        and all(
+            it.result == [event for event in log if event[0] > it.value[0]][: len(it.result)]
+            for it in polls
+        )
+        and all(
+            (it.value[0] in keys) if it.is_ok else it.kind is Kind.INFO or it.value[0] not in keys
+            for it in operations
+            if it.f == "write"
+        )
+    )
+
+
+def test_the_checker_of_events_agrees_with_one_log_cut_in_slices():
+    agree(_events_history, events.check, _events_legal, seeds=800)
+
+
+# --- bank --------------------------------------------------------------------------------------
+
+
+def _bank_history(chance: random.Random) -> History:
+    history = History()
+    held = {"a": 3, "b": 3, "c": 3}
+    is_broken = chance.random() < 0.6
+    for _ in range(6):
+        one, other = chance.sample(sorted(held), 2)
+        if held[one] or (is_broken and chance.random() < 0.3):
+            held[one] -= 1
+            held[other] += not (is_broken and chance.random() < 0.1)
+            history.did("transfer", [one, other, 1])
+        if chance.random() < 0.4:
+            history.did("read", None, dict(held))
+    return history
+
+
+def _bank_legal(operations: Sequence[Operation]) -> bool:
+    """Some sequence of transfers of any size leads to what each read shows."""
+    reachable = {(a, b, 9 - a - b) for a in range(10) for b in range(10) if a + b <= 9}
+    return all(
+        tuple(it.result[name] for name in "abc") in reachable for it in operations if it.f == "read"
+    )
+
+
+def test_the_bank_checker_agrees_with_all_that_can_be_reached():
+    setup = {"a": 3, "b": 3, "c": 3}
+    agree(_bank_history, lambda found: bank.check(found, setup=setup), _bank_legal, seeds=800)
+
+
+# --- levels: every pair of what was told and what was read --------------------------------------
+
+
+def _levels_history(chance: random.Random) -> History:
+    history = History()
+    is_broken = chance.random() < 0.6
+    values: list[Value] = [["k", None, ""]]
+    numbers = itertools.count(1)
+    pending: list[tuple[int, Value]] = []
+    for _ in range(8):
+        history.passes(chance.randrange(0, 40))
+        if pending and chance.random() < 0.5:
+            history.answer(*pending.pop(chance.randrange(len(pending))))
+            continue
+        f = chance.choice(("write", "linearizable", "bounded", "stale", "since"))
+        if f == "write":
+            number = next(numbers)
+            call = history.call(f, ["k", number])
+            values.append(["k", number, token(number << 16)])
+            pending.append((call, values[-1]))
+            continue
+        argument = {"bounded": 50, "since": chance.randrange(0, 3)}.get(f)
+        errs = f == "stale" or (is_broken and chance.random() < 0.4)
+        answer = chance.choice(values) if errs else values[-1]
+        pending.append((history.call(f, ["k", argument]), answer))
+    for call, answer in pending:
+        history.answer(call, answer)
+    return history
+
+
+def _levels_legal(operations: Sequence[Operation]) -> bool:
+    return not any(_is_too_old(one, read) for one in operations for read in operations)
+
+
+def _is_too_old(told: Operation, read: Operation) -> bool:
+    if read.f in ("write", "stale") or told.result[2] <= read.result[2]:
+        return False
+    if read.f == "since":
+        return bool(read.value[1]) and int(told.result[2]) >> 16 <= read.value[1]
+    allowed_ns = 50 * 1.05e6 if read.f == "bounded" else 0
+    return (told.returned_ns or 0) < read.called_ns - allowed_ns
+
+
+def test_the_checker_of_levels_agrees_with_every_pair():
+    agree(_levels_history, levels.check, _levels_legal, seeds=800)
