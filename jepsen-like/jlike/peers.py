@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ class Peer:
     url: str
     command: tuple[str, ...] = ()
     log_path: Path | None = None
+    advertised: str = ""
+    """Where other peers reach it."""
     process: subprocess.Popen[bytes] | None = None
     enter: Callable[[], None] = lambda: None
     """Called in the child, between fork and exec: where it belongs."""
@@ -81,6 +84,11 @@ class Peer:
         kernel.end_with_parent()
         self.enter()
 
+    def wipe(self) -> None:
+        """It has lost its disk; only of a peer that does not run."""
+        assert self.log_path is not None and not self.is_alive
+        shutil.rmtree(self.log_path.parent / "data", ignore_errors=True)
+
     def signal(self, number: signal.Signals) -> None:
         if self.is_alive and self.process is not None:
             self.process.send_signal(number)
@@ -98,9 +106,11 @@ class Peer:
 
 @dataclass(slots=True, kw_only=True)
 class Peers:
-    """All peers of a run. environment: none when others started the peers."""
+    """All peers of a run: the members, and spares that have a place and wait to be taken in.
+    environment: none when others started the peers."""
 
     by_id: dict[str, Peer] = field(default_factory=dict)
+    spares: dict[str, Peer] = field(default_factory=dict)
     environment: Environment | None = None
 
     @property
@@ -113,24 +123,41 @@ class Peers:
         return self.environment.links
 
     def __getitem__(self, peer_id: str) -> Peer:
-        return self.by_id[peer_id]
+        """Spares too: a fault that chose a member may come when it is one no more."""
+        return self.by_id.get(peer_id) or self.spares[peer_id]
+
+    @property
+    def everybody(self) -> list[Peer]:
+        return [*self.by_id.values(), *self.spares.values()]
 
     def pids(self) -> dict[str, int]:
-        return {it.id: it.process.pid for it in self.by_id.values() if it.process and it.is_alive}
+        return {it.id: it.process.pid for it in self.everybody if it.process and it.is_alive}
+
+    def take_in(self, peer_id: str) -> None:
+        self.by_id[peer_id] = self.spares.pop(peer_id)
+
+    def let_go(self, peer_id: str) -> None:
+        self.spares[peer_id] = self.by_id.pop(peer_id)
 
     def door(self, url: str) -> AbstractContextManager[None]:
         """Sockets that are made inside reach this URL of a peer."""
-        for peer in self.by_id.values():
+        for peer in self.everybody:
             if self.environment is not None and peer.url == url:
                 return self.environment.door(peer.id)
         return contextlib.nullcontext()
 
     async def lay_out(
-        self, folder: Path, *, count: int, environment: Environment, settings: Mapping[str, str]
+        self,
+        folder: Path,
+        *,
+        count: int,
+        environment: Environment,
+        settings: Mapping[str, str],
+        spares: int = 0,
     ) -> None:
         """Plans p1, p2, …; starts nothing. settings: options of all, besides their places."""
         self.environment = environment
-        ids = [f"p{number}" for number in range(1, count + 1)]
+        ids = [f"p{number}" for number in range(1, count + spares + 1)]
         places = await environment.place(ids)
         certificates = folder / "certificates"
         if environment.needs_certificates:
@@ -145,7 +172,7 @@ class Peers:
                 "--peer-cluster": CLUSTER,
                 "--raft-listen": place.raft,
                 "--raft-advertise": place.advertised,
-                "--raft-peers": ",".join(f"{it}={places[it].advertised}" for it in ids),
+                "--raft-peers": ",".join(f"{it}={places[it].advertised}" for it in ids[:count]),
                 "--http-listen": place.http,
             }
             if environment.needs_certificates:
@@ -156,16 +183,17 @@ class Peers:
                     "--raft-tls-ca-file": str(own / "ca.crt"),
                 }
             pairs = [part for setting in own_settings.items() for part in setting]
-            self.by_id[peer_id] = Peer(
+            (self.by_id if peer_id in ids[:count] else self.spares)[peer_id] = Peer(
                 id=peer_id,
                 url=f"http://{place.http}",
                 command=(*PROGRAM, "server", *pairs),
                 log_path=home / "log",
+                advertised=place.advertised,
                 enter=partial(environment.enter, peer_id),
             )
 
     async def end(self) -> None:
-        for peer in self.by_id.values():
+        for peer in self.everybody:
             peer.kill()
         if self.environment is not None:
             await self.environment.close()

@@ -110,7 +110,11 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
             )
             settings = {name: text for it in workloads for name, text in it.settings.items()}
             await peers.lay_out(
-                folder, count=options.peers, environment=environment, settings=settings
+                folder,
+                count=options.peers,
+                environment=environment,
+                settings=settings,
+                spares=max(it.spares for it in workloads),
             )
             http = Http(timeout_s=REQUEST_S, door=peers.door)
         cast = Cast(

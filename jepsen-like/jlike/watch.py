@@ -30,14 +30,20 @@ class Watch:
         return self.leaders[max(self.leaders)] if self.leaders else None
 
     async def run(self, *, stop: asyncio.Event) -> None:
-        """Each peer by itself: one that does not answer must not hide what the others say."""
+        """Each peer by itself: one that does not answer must not hide what the others say. Members
+        may come and go."""
+        followed: set[str] = set()
         async with asyncio.TaskGroup() as group:
-            for peer_id in self._peers.ids:
-                group.create_task(self._follow(peer_id, stop=stop))
+            while not stop.is_set():
+                for peer_id in sorted(set(self._peers.ids) - followed):
+                    followed.add(peer_id)
+                    group.create_task(self._follow(peer_id, stop=stop))
+                await asyncio.sleep(POLL_S)
 
     async def _follow(self, peer_id: str, *, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._look_at(peer_id)
+            if peer_id in self._peers.ids:
+                await self._look_at(peer_id)
             await asyncio.sleep(POLL_S)
 
     async def look(self) -> dict[str, Value]:

@@ -1,11 +1,11 @@
-"""Checkers of repeated requests, of reads by level, of restarts and of copies of the state."""
+"""Checkers of repeated requests, of reads by level, of restarts, copies and members."""
 
 from __future__ import annotations
 
 import pytest
 from histories import FAIL, INFO, History
 
-from jlike.check import levels, requests, rolling, snapshots
+from jlike.check import levels, members, requests, rolling, snapshots
 from jlike.verdict import Verdict
 
 # --- requests ----------------------------------------------------------------------------------
@@ -69,9 +69,8 @@ def test_levels(f, argument, passes_ms, answer, verdict):
 
 def test_restarts_that_did_not_work_prove_nothing():
     history = History()
-    for peer in ("p1", "p2"):
-        history.did("roll", peer, peer)
-    assert rolling.check(history.operations).verdict is Verdict.UNKNOWN, "too few"
+    history.did("roll", "p1", kind=INFO)
+    assert rolling.check(history.operations).verdict is Verdict.UNKNOWN, "none came to its end"
     history.did("roll", "p3", "p3")
     history.did("write", ["a", 1], kind=INFO)
     found = rolling.check(history.operations)
@@ -88,3 +87,41 @@ def test_a_copy_of_the_state_is_proved_by_entries_that_nobody_has():
     assert snapshots.check(history.operations).verdict is Verdict.VALID
     history.did("lag", "p2", ["p2", 100, 101])
     assert snapshots.check(history.operations).verdict is Verdict.INVALID
+
+
+# --- members -----------------------------------------------------------------------------------
+
+
+def _members() -> History:
+    history = History()
+    history.did("grow", "p4", "p4")
+    history.did("grow", "p5", kind=INFO)
+    history.did("shrink", "p1", ["p1", False])
+    history.did("shrink", "p4", ["p4", False])
+    history.did("grow", "p4", "p4")
+    return history
+
+
+@pytest.mark.parametrize(
+    ("views", "verdict"),
+    [
+        ((["p2", "p3", "p4"], ["p2", "p3", "p4"]), Verdict.VALID),
+        ((["p2", "p3", "p4", "p5"], ["p2", "p3", "p4", "p5"]), Verdict.VALID),
+        ((["p2", "p3", "p4"], ["p2", "p3", "p4", "p5"]), Verdict.INVALID),
+        ((["p2", "p3"],), Verdict.INVALID),  # taken in last
+        ((["p1", "p2", "p3", "p4"],), Verdict.INVALID),  # removed last
+        ((), Verdict.UNKNOWN),
+    ],
+)
+def test_members_are_who_was_taken_in_last(views, verdict):
+    history = _members()
+    for number, voters in enumerate(views):
+        history.did("voters", None, voters, peer=f"p{number + 2}")
+    assert members.check(history.operations).verdict is verdict
+
+
+def test_who_was_removed_answers_no_more():
+    history = _members()
+    history.did("shrink", "p2", ["p2", True])
+    history.did("voters", None, ["p3", "p4"])
+    assert members.check(history.operations).verdict is Verdict.INVALID

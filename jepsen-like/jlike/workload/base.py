@@ -82,6 +82,8 @@ class Workload(Protocol):
     name: str
     settings: Mapping[str, str] = NOTHING
     """Options of each peer's command besides its place."""
+    spares: int = 0
+    """Peers beyond the members, for it to take in."""
     needs_processes: bool = False
     """It ends and starts peers: not for a cluster that others run."""
     needs_loopback: bool = False

@@ -11,6 +11,7 @@ from jlike.workload.consumers import Consumers
 from jlike.workload.events import Events
 from jlike.workload.levels import Levels
 from jlike.workload.lock import Lock
+from jlike.workload.members import Members
 from jlike.workload.queue import Queue
 from jlike.workload.register import Register
 from jlike.workload.requests import Requests
@@ -33,4 +34,5 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "sdk": Sdk,
     "rolling": Rolling,
     "snapshots": Snapshots,
+    "members": Members,
 }

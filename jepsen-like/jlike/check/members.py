@@ -1,0 +1,53 @@
+"""Decides whether members came and went as they were told to. Pure.
+
+Called by `jlike.judge`, beside the rules of sets. Values:
+  grow    peer → peer: taken in, ready, voting
+  shrink  peer → [peer, whether it still answered a linearizable read afterwards]
+  voters  null → [peer, …] as one member sees it, when all is quiet
+One change comes after the other, so at the end each peer votes whose last change was to be taken
+in, and none whose last change was to be removed; of a change whose outcome is open nothing is said.
+All members name the same voters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jlike.history import Kind, Operation
+from jlike.verdict import Finding, invalid, unknown, valid
+
+NAME = "members"
+
+
+def check(operations: Iterable[Operation]) -> Finding:
+    last: dict[str, Operation] = {}
+    voters: list[Operation] = []
+    changes = 0
+    for it in operations:
+        if it.f in ("grow", "shrink") and it.kind is not Kind.FAIL:
+            last[it.value] = it
+            changes += it.is_ok
+            if it.f == "shrink" and it.is_ok and it.result[1]:
+                return invalid(
+                    NAME, f"{it.value} was removed and went on to answer linearizable reads", [it]
+                )
+        elif it.f == "voters" and it.is_ok:
+            voters.append(it)
+    for view in voters:
+        if view.result != voters[0].result:
+            return invalid(
+                NAME,
+                f"{voters[0].peer} and {view.peer} name different voters at the end",
+                [voters[0], view],
+            )
+        for peer_id, change in last.items():
+            votes = peer_id in view.result
+            if change.is_ok and votes != (change.f == "grow"):
+                done = "taken in" if change.f == "grow" else "removed"
+                word = "votes" if votes else "does not vote"
+                return invalid(
+                    NAME, f"{peer_id} was {done} last, and {word} at {view.peer}", [change, view]
+                )
+    if not voters or not changes:
+        return unknown(NAME, "nobody came or went, or nobody named the voters")
+    return valid(NAME, f"{changes} changes; voters at the end: {', '.join(voters[0].result)}")
