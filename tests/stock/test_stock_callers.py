@@ -45,7 +45,9 @@ def test_stock_applies_a_failing_method_at_every_tick_and_answers_nobody():
 def test_ours_stops_at_the_entry_that_its_machine_cannot_apply():
     group = ready_group("ABC")
     group.propose("A", "fail")
-    with pytest.raises(FatalError, match=r"entry \d+ of term \d+ cannot be applied: ValueError") as caught:
+    with pytest.raises(
+        FatalError, match=r"entry \d+ of term \d+ cannot be applied: ValueError"
+    ) as caught:
         group.run("ABC", ms=500)
     assert caught.value.details["index"] == group.last("A")
 
