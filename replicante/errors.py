@@ -324,6 +324,12 @@ class HistoryGone(RequestError):
     code, http_status = "history_gone", 410
 
 
+class HistoryForked(HistoryGone):
+    """A recovery began a new history before this event: it is lost, with all that came after it."""
+
+    code, http_status = "history_forked", 410
+
+
 class ConsumerExpired(RequestError):
     """This consumer was silent, or held too much of the event log, for too long; events that it
     has not read may be gone. Delete it, read the state, and make it anew."""

@@ -268,7 +268,7 @@ def _gone(exc: errors.HistoryGone) -> _End:
     floor = exc.details.get("floor")
     return _End(
         event=StreamEvent.GONE,
-        reason="history_gone",
+        reason=exc.code,
         detail="Events after the last id are no longer kept: read the state, then follow from the "
         "index of that answer.",
         floor=None if floor is None else int(floor),

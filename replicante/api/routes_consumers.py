@@ -8,6 +8,7 @@ from replicante import errors
 from replicante.api import query as q
 from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
+from replicante.api.history import forked
 from replicante.api.reads import read
 from replicante.api.routing import Access, Method, Route
 from replicante.api.writes import expectation, write
@@ -48,6 +49,8 @@ async def put_consumer(ctx: Context, call: Call) -> Reply:
         written = await write(ctx, call, build)
     except errors.ConsumerExpired as exc:
         raise errors.ConsumerExpired(hints=_RESYNC, **exc.details) from None
+    except errors.HistoryForked as exc:
+        raise forked(exc) from None
     except errors.HistoryGone as exc:
         raise errors.HistoryGone(hints=_BELOW_FLOOR, **exc.details) from None
     with ctx.state.view() as view:

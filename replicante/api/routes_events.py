@@ -13,6 +13,7 @@ from replicante.api import query as q
 from replicante.api.call import Call, Reply
 from replicante.api.event_lines import wire_event
 from replicante.api.event_stream import StreamOrder, stream
+from replicante.api.history import forked
 from replicante.api.negotiate import PLAIN, STREAMING
 from replicante.api.reads import ReadOptions, Seen, reach, read_options, read_with
 from replicante.api.routing import Access, Method, Parameter, Route
@@ -196,6 +197,8 @@ def _filter(call: Call) -> EventFilter:
 
 def _gone(error: errors.HistoryGone) -> errors.HistoryGone:
     """The same, with what to do about it."""
+    if isinstance(error, errors.HistoryForked):
+        return forked(error)
     return errors.HistoryGone(
         f"Events are kept after {error.details['floor']} only; those asked for were removed.",
         hints=_RESYNC,

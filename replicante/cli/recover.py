@@ -11,7 +11,7 @@ import click
 from replicante.cli import render
 from replicante.cli.common import Failed, example
 from replicante.cli.exits import Exit
-from replicante.cli.recover_text import advice_text, survivor_text
+from replicante.cli.recover_text import advice_text, skip_text, survivor_text
 from replicante.cli.render import Output
 from replicante.clock import SystemClock
 from replicante.config import parse_peer
@@ -19,6 +19,16 @@ from replicante.disk_room import NO_ROOM
 from replicante.entropy import SystemEntropy
 from replicante.errors import Conflict, DiskFull, FatalError, ReplicanteError
 from replicante.limits import RECOVERY_REASON_BYTES_MAX
+
+_OUTPUT = click.option(
+    "-o",
+    "--output",
+    "output_name",
+    type=click.Choice([output.value for output in Output]),
+    default=Output.TABLE.value,
+    show_default=True,
+    help="How the answer is printed.",
+)
 
 
 @click.group(epilog=example("replicante recover restore backup --into restored p1=127.0.0.1:16116"))
@@ -35,15 +45,7 @@ def recover() -> None:
 @click.argument(
     "folders", metavar="DATA_DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option(
-    "-o",
-    "--output",
-    "output_name",
-    type=click.Choice([output.value for output in Output]),
-    default=Output.TABLE.value,
-    show_default=True,
-    help="How the answer is printed.",
-)
+@_OUTPUT
 def inspect(folders: Sequence[Path], *, output_name: str) -> int:
     """Say what each data directory holds, which of them to go on with, and what is lost then.
 
@@ -85,19 +87,32 @@ def inspect(folders: Sequence[Path], *, output_name: str) -> int:
     metavar="FOLDER",
     help="Where the data directories are made, one a member.",
 )
-def restore(backup: Path, members: Sequence[str], *, into: Path) -> None:
+@click.option(
+    "--generation",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of the restored cluster; else the next after the backup's. A backup that was restored"
+    " before needs one above that of every cluster made from it.",
+)
+def restore(backup: Path, members: Sequence[str], *, into: Path, generation: int | None) -> None:
     """Make a data directory for each member, that begins with BACKUP.
 
     Name all members at once: directories of two restorations do not know each other. Move each one
     to its machine, and start the peers only then. Whatever was written after the backup is lost;
     peers of before are not let in.
     """
-    from replicante.raft.restoring import prepare_directories  # the engine: not for --help
+    # The engine: not for --help.
+    from replicante.raft.restoring import How, Recovery, prepare_directories
 
     chosen = _members(members)
     with _disk_errors():
         paths = prepare_directories(
-            backup, into, members=chosen, clock=SystemClock(), entropy=SystemEntropy()
+            backup,
+            into,
+            members=chosen,
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            recovery=Recovery(how=How.RESTORED, generation=generation),
         )
     _tell_made(paths)
 
@@ -150,8 +165,7 @@ def force(
     from replicante.state_file import open_copy, state_index
 
     chosen = _members(members)
-    if not reason.strip() or len(reason.encode()) > RECOVERY_REASON_BYTES_MAX:
-        raise click.UsageError(f"A reason has 1 to {RECOVERY_REASON_BYTES_MAX} bytes.")
+    _check_reason(reason)
     if not accept_data_loss:
         price = advise(inspect_directories([survivor], state_index))
         raise Conflict(
@@ -172,6 +186,12 @@ def force(
             entropy=SystemEntropy(),
         )
     _tell_made(paths)
+
+
+def _check_reason(reason: str) -> None:
+    """Raises UsageError."""
+    if not reason.strip() or len(reason.encode()) > RECOVERY_REASON_BYTES_MAX:
+        raise click.UsageError(f"A reason has 1 to {RECOVERY_REASON_BYTES_MAX} bytes.")
 
 
 def _members(texts: Sequence[str]) -> dict[str, str]:
@@ -201,3 +221,58 @@ def _disk_errors() -> Iterator[None]:
 def _tell_made(paths: Sequence[Path]) -> None:
     for path in paths:
         click.echo(f"made: {render.shown(str(path))}", err=True)
+
+
+@recover.command(
+    epilog=example(
+        "replicante recover skip 18424 --reason 'breaks apply, see the incident of May 3'"
+        " dev-data/p1 dev-data/p2 dev-data/p3",
+    )
+)
+@click.argument("index", type=click.IntRange(min=1))
+@click.argument(
+    "folders", metavar="DATA_DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--reason",
+    required=True,
+    metavar="TEXT",
+    help="Why, for the event that tells of it for ever; the same words on every machine.",
+)
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Where a copy of one state is made for a while; else the folder for temporary files.",
+)
+@_OUTPUT
+def skip(
+    index: int, folders: Sequence[Path], *, reason: str, scratch: Path | None, output_name: str
+) -> int:
+    """Make entry INDEX, which no peer can apply, a no-op in the logs of all peers.
+
+    Stop every peer first. The entry must break apply on a copy of the state, and no peer may have
+    applied it. Whatever it asked for is never done; an event tells of it on every peer. Treat all
+    directories, here or by the same command on their own machines, before any peer starts: one that
+    was left out stops again. Ends with 1 when another entry breaks as well, and names it.
+    """
+    from replicante.raft.skipping import skip_entry
+    from replicante.state_file import open_copy, state_index
+
+    _check_reason(reason)
+    output = Output(output_name)
+    try:
+        with _disk_errors():
+            report = skip_entry(
+                folders,
+                index,
+                reason=reason,
+                state_index=state_index,
+                open_copy=open_copy,
+                scratch=scratch,
+            )
+    except ReplicanteError as exc:
+        raise Failed(exc, output) from exc
+    is_table = output is Output.TABLE
+    click.echo(skip_text(report) if is_table else render.document(report, output))
+    return Exit.OK if report.next_broken is None else Exit.FAILED

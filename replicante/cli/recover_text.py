@@ -11,6 +11,7 @@ from replicante.ids import generation_of, position_of
 
 if TYPE_CHECKING:  # the engine is loaded by a command that runs, not by --help
     from replicante.raft.membership import Member
+    from replicante.raft.skipping import SkipReport
     from replicante.raft.survivors import Advice, Survivor
 
 _WIDTH = 100
@@ -54,6 +55,20 @@ def advice_text(advice: Advice) -> str:
         for said in advice.said
         for line in textwrap.wrap(render.shown(said), _WIDTH, break_on_hyphens=False)
     )
+
+
+def skip_text(report: SkipReport) -> str:
+    rows = [(it.peer_id, it.fate.value, it.last_index, it.chain) for it in report.directories]
+    text = render.table(("PEER", "ENTRY", "LAST ENTRY", "CHAIN"), rows)
+    if report.next_broken is not None:
+        text += f"\nEntry {report.next_broken} breaks too: skip it as well."
+    if report.untreated:
+        text += (
+            f"\nNot given: {', '.join(report.untreated)}. Run the same command, with the same"
+            " reason, on their directories before any peer starts; equal last entries have equal"
+            " chains."
+        )
+    return text
 
 
 def _state(found: Survivor) -> str:

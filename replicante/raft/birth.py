@@ -83,6 +83,7 @@ class Birth:
         self._agreed: set[str] = set()
         self.lock_wanted: bytes | None = None
         self.genesis: bytes | None = None
+        self.generation, self.lineage = 0, ""
         if locked:
             self._check_list(locked)
             self.lock(locked)

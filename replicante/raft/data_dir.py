@@ -68,11 +68,13 @@ def write_lock(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeader:
     return locked
 
 
-def write_genesis(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeader:
+def write_genesis(
+    store: LmdbLog, header: LogHeader, payload: bytes, *, generation: int, lineage: str
+) -> LogHeader:
     """Entry 1 and the cluster id, in one transaction. The same bytes on every peer: term, clock
-    and time are 0."""
+    and time are 0. generation, lineage: of the cluster as it is now, whose history began so."""
     record = make_record(
-        index=make_index(header.generation, 1),
+        index=make_index(0, 1),
         term=0,
         kind=EntryKind.GENESIS,
         clock_ms=0,
@@ -80,7 +82,13 @@ def write_genesis(store: LmdbLog, header: LogHeader, payload: bytes) -> LogHeade
         payload=payload,
         chain_before=CHAIN_ZERO,
     )
-    born = replace(header, cluster_id=cluster_id_of(payload), birth_lock=payload)
+    born = replace(
+        header,
+        cluster_id=cluster_id_of(payload),
+        birth_lock=payload,
+        generation=generation,
+        lineage=lineage,
+    )
     store.write_header(born, records=((record.index, encode_record(record)),))
     return born
 

@@ -89,8 +89,8 @@ def force_directories(
         )
 
 
-def copy_in_memory(machine: StateMachine) -> OpenCopy:
-    """For a machine in memory: it takes the last snapshot and then the log."""
+def copy_in_memory(make: Callable[[], StateMachine]) -> OpenCopy:
+    """For machines in memory: a new one takes the last snapshot and then the log."""
 
     @contextlib.contextmanager
     def opened(data_dir: Path, header: LogHeader, folder: Path) -> Iterator[DurableStateMachine]:
@@ -98,7 +98,7 @@ def copy_in_memory(machine: StateMachine) -> OpenCopy:
         if (data_dir / SHELF / "state").is_file():
             (folder / SHELF).mkdir()
             shutil.copyfile(data_dir / SHELF / "state", folder / SHELF / "state")
-        copy = InMemoryMachine(machine, FolderShelf(folder))
+        copy = InMemoryMachine(make(), FolderShelf(folder))
         try:
             yield copy
         finally:

@@ -84,6 +84,8 @@ class MachineHost:
         items = decode_items(record.payload) if record.kind is EntryKind.COMMANDS else []
         applied: list[Applied] = []
         self.machine.begin(record.header())
+        if record.kind is EntryKind.RECOVERED:
+            self.sessions.end_all()
         for ordinal, item in enumerate(items):
             if isinstance(item, CommandItem):
                 fate = self._apply_command(record.index, item)

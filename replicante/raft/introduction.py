@@ -25,12 +25,13 @@ def introduce(
     token: JoinToken | None,
 ) -> LocalIdentity:
     """token: with which it joins; shown until it is a member."""
-    is_guest = token is not None and not is_member(header, roster)
+    shown = None if token is None or is_member(header, roster) else token
+    origin = header if shown is None else shown
     return LocalIdentity(
         cluster_name=header.cluster_name,
         cluster_id=ClusterId(header.cluster_id),
-        generation=header.generation,
-        lineage=header.lineage,
+        generation=origin.generation,
+        lineage=origin.lineage,
         peer_id=PeerId(header.peer_id),
         incarnation=Incarnation(header.incarnation),
         raft_address=settings.address,
@@ -38,5 +39,5 @@ def introduce(
         birth=note.encode(),
         configuration_index=roster.index,
         was_member=roster.was_member,
-        join=token.secret if token is not None and is_guest else "",
+        join="" if shown is None else shown.secret,
     )

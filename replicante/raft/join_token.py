@@ -27,6 +27,9 @@ class JoinToken(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """32 hex digits."""
     authority_digest: str = ""
     """Of the cluster's certificate authority; empty where peers speak plain TCP."""
+    generation: int = 0
+    lineage: str = ""
+    """Which of the histories that begin with this cluster's birth; see `LogHeader`."""
 
     @property
     def digest(self) -> str:

@@ -3,7 +3,9 @@
 Takes the place of `birth.Birth` in neighbours.
 
 It writes nothing before a member of exactly the token's cluster has shown the first entry: whose
-hash is the cluster's id, so nobody can give it another one.
+hash is the cluster's id, so nobody can give it another one. It is born with that entry in every
+generation: all of them begin with it, and the leader of a later one, whose log does not go back so
+far, sends a copy of the state.
 """
 
 from __future__ import annotations
@@ -55,13 +57,14 @@ class Joining:
         self._token = token
         self.lock_wanted: bytes | None = None
         self.genesis: bytes | None = None
+        self.generation, self.lineage = token.generation, token.lineage
 
     @property
     def note(self) -> BirthNote:
         return BirthNote(())
 
     def judge(self, hello: Hello, header: LogHeader) -> Refusal | None:
-        return judge_host(hello, header, cluster_id=self._token.cluster_id)
+        return judge_host(hello, header, self._token)
 
     def wrong(self, refused: HelloRefused) -> WrongIdentity:
         """The peer at an address of the settings is of another cluster than the token."""

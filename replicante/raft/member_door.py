@@ -89,6 +89,8 @@ class MemberDoor:
                 peer_id=peer_id,
                 secret=secret,
                 authority_digest=self.settings.authority_digest,
+                generation=header.generation,
+                lineage=header.lineage,
             )
         )
 

@@ -153,7 +153,7 @@ class Neighbours:
         birth = self._birth
         while birth is not None and self._birth is birth:
             if birth.genesis is not None:
-                await self._write_genesis(committer, birth.genesis)
+                await self._write_genesis(committer, birth, birth.genesis)
             elif birth.lock_wanted is not None:
                 await self._write_lock(committer, birth, birth.lock_wanted)
             else:
@@ -169,9 +169,17 @@ class Neighbours:
         birth.lock(payload)
         self._tell_note()
 
-    async def _write_genesis(self, committer: CommitThread, genesis: bytes) -> None:
+    async def _write_genesis(
+        self, committer: CommitThread, birth: Birth | Joining, genesis: bytes
+    ) -> None:
         def write() -> None:
-            self.header = write_genesis(self._store, self.header, genesis)
+            self.header = write_genesis(
+                self._store,
+                self.header,
+                genesis,
+                generation=birth.generation,
+                lineage=birth.lineage,
+            )
 
         await committer.run(write)
         self._birth = None
@@ -309,7 +317,11 @@ class Neighbours:
                     self._sink.receive(d.LinkRefused(lost))
             case HelloRefused(is_ours=False):
                 self._refused(observation)
-            case HelloRefused(is_ours=True, is_inbound=False, code=RefusalCode.CLUSTER_ID):
+            case HelloRefused(
+                is_ours=True,
+                is_inbound=False,
+                code=RefusalCode.CLUSTER_ID | RefusalCode.GENERATION,
+            ):
                 if self._birth is not None and self._failure is None:
                     self._failure = self._birth.wrong(observation)
                     self._sink.wake()

@@ -12,14 +12,14 @@ from __future__ import annotations
 import enum
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replicante import limits
 from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.errors import DiskFull, InvalidConfig
-from replicante.ids import GENERATION_MAX, make_index
+from replicante.ids import GENERATION_MAX, generation_of, make_index
 from replicante.raft.backup import MANIFEST, Manifest, check_state, end_backup, read_manifest
 from replicante.raft.host import MachineHost
 from replicante.raft.in_memory import begin_durable
@@ -48,6 +48,8 @@ class Recovery:
 
     how: How
     reason: str = ""
+    generation: int | None = None
+    """That begins; None: the next one of the backup."""
 
 
 def prepare_directories(
@@ -69,13 +71,19 @@ def prepare_directories(
     state = check_state(backup, manifest)
     if not 1 <= len(members) <= limits.PEERS_MAX:
         raise InvalidConfig(f"a cluster has 1 to {limits.PEERS_MAX} peers, not {len(members)}")
-    if manifest.generation >= GENERATION_MAX:
-        raise InvalidConfig(f"this cluster was recovered {manifest.generation} times: no more")
+    generation = recovery.generation or manifest.generation + 1
+    if not manifest.generation < generation <= GENERATION_MAX:
+        raise InvalidConfig(
+            f"a recovery from generation {manifest.generation} begins one of"
+            f" {manifest.generation + 1} to {GENERATION_MAX}, not {generation}"
+        )
     if out.exists():
         raise InvalidConfig(f"{out} exists already", hints=("name another folder",))
     voters = [Member(it, entropy.token(), members[it]) for it in sorted(members)]
     wall_ms = clock.wall_ms()
-    record = _first_entry(manifest, Configuration(tuple(voters)), recovery, wall_ms=wall_ms)
+    configuration = Configuration(tuple(voters))
+    recovery = replace(recovery, generation=generation)
+    record = _first_entry(manifest, configuration, recovery, wall_ms=wall_ms)
     unfinished = out.parent / f".{out.name}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700, parents=True)
@@ -122,17 +130,17 @@ def _first_entry(
 ) -> Record:
     """Follows the backup's last entry; its chain is like no other recovery's, because the
     incarnations in it are new."""
-    generation = manifest.generation + 1
+    assert recovery.generation is not None
     told = {
         "how": recovery.how.value,
         "from": manifest.made_by,
-        "generation": generation,
+        "generation": recovery.generation,
         "last_index": manifest.index,
         "last_term": manifest.term,
         "reason": recovery.reason,
     }
     return make_record(
-        index=make_index(generation, 1),
+        index=make_index(recovery.generation, 1),
         term=manifest.term,
         kind=EntryKind.RECOVERED,
         clock_ms=manifest.clock_ms,
@@ -150,7 +158,7 @@ def _write_log(
         cluster_id=manifest.cluster_id,
         peer_id=voter.peer_id,
         incarnation=voter.incarnation,
-        generation=manifest.generation + 1,
+        generation=generation_of(record.index),
         created_wall_ms=wall_ms,
         birth_lock=bytes.fromhex(manifest.genesis),
         lineage=record.chain.hex(),

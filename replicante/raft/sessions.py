@@ -83,6 +83,13 @@ class SessionTable:
         self.touch(session)
         return True
 
+    def end_all(self) -> None:
+        """No process of a generation before is left that could use one."""
+        for key in list(self._rows):
+            del self._rows[key]
+        self._by_id.clear()
+        self._by_peer.clear()
+
     def touch(self, session: Session) -> None:
         self._dirty[session.peer_id] = session
 

@@ -30,7 +30,7 @@ class EntryKind(enum.IntEnum):
     COMMANDS = 4
     """Zero or more commands; with zero it only carries the cluster clock."""
     SKIPPED = 5
-    """An entry that an operator declared to be a no-op. detail: {"reason": text}."""
+    """An entry that an operator declared to be a no-op. detail: {"reason": text, "chain": hex}."""
     RECOVERED = 6
     """First entry of a later generation. detail: as CONFIGURATION, and {"recovery": {"how",
     "from", "generation", "last_index", "last_term", "reason"}}."""

@@ -9,7 +9,7 @@ may hope: a peer that was removed for certain is told exactly that (ADR 0021).
 from __future__ import annotations
 
 from replicante.raft.frames import Hello, Refusal, RefusalCode
-from replicante.raft.join_token import digest_of
+from replicante.raft.join_token import JoinToken, digest_of
 from replicante.raft.log_store import LogHeader
 from replicante.raft.membership import Roster
 
@@ -32,16 +32,24 @@ def _judge_cluster(hello: Hello, header: LogHeader) -> Refusal | None:
     return None
 
 
-def judge_host(hello: Hello, header: LogHeader, *, cluster_id: str) -> Refusal | None:
-    """By a peer that wants to join the cluster of this id."""
+def judge_host(hello: Hello, header: LogHeader, token: JoinToken) -> Refusal | None:
+    """By a peer that wants to join the cluster of this token."""
     refusal = _judge_cluster(hello, header)
-    if refusal is not None or hello.cluster_id == cluster_id:
+    if refusal is not None:
         return refusal
-    return Refusal(
-        code=RefusalCode.CLUSTER_ID,
-        message=f"{hello.peer_id} belongs to another cluster than the join token"
-        f" (id {hello.cluster_id or 'not born yet'}, in the token {cluster_id})",
-    )
+    if hello.cluster_id != token.cluster_id:
+        return Refusal(
+            code=RefusalCode.CLUSTER_ID,
+            message=f"{hello.peer_id} belongs to another cluster than the join token"
+            f" (id {hello.cluster_id or 'not born yet'}, in the token {token.cluster_id})",
+        )
+    if (hello.generation, hello.lineage) != (token.generation, token.lineage):
+        return Refusal(
+            code=RefusalCode.GENERATION,
+            message=f"{hello.peer_id} is of generation {hello.generation}, the join token of"
+            f" {token.generation}: a recovery lies between them",
+        )
+    return None
 
 
 def judge_member(hello: Hello, header: LogHeader, roster: Roster) -> Refusal | None:
@@ -55,13 +63,15 @@ def judge_member(hello: Hello, header: LogHeader, roster: Roster) -> Refusal | N
             message=f"{hello.peer_id} belongs to another cluster of the same name"
             f" (id {hello.cluster_id}, here {header.cluster_id})",
         )
-    if hello.cluster_id and hello.generation != header.generation:
+    # Who shows a token is not born yet, and names the generation that the token is of.
+    has_history = bool(hello.cluster_id or hello.join)
+    if has_history and hello.generation != header.generation:
         return Refusal(
             code=RefusalCode.GENERATION,
             message=f"{hello.peer_id} is of generation {hello.generation},"
             f" this cluster of {header.generation}: it was recovered without that peer",
         )
-    if hello.cluster_id and hello.lineage != header.lineage:
+    if has_history and hello.lineage != header.lineage:
         return Refusal(
             code=RefusalCode.GENERATION,
             message=f"{hello.peer_id} and {header.peer_id} come from two recoveries to generation"

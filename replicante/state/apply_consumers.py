@@ -17,6 +17,7 @@ from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.consumers import ConsumerRow, consumer_key, read_consumer_row
 from replicante.state.eventlog import EventCode
 from replicante.state.expectations import unmet
+from replicante.state.forks import fork_of
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.writer import Writer
 
@@ -38,6 +39,10 @@ def put(writer: Writer, command: PutConsumer) -> Applied | Rejected:
     edge = {"floor": counters.events_floor, "head": counters.events_head}
     if before is not None and before.is_expired:
         return Rejected(RejectCode.CONSUMER_EXPIRED, edge)
+    fork = None if command.position is None else fork_of(writer, command.position)
+    if fork is not None:
+        lost = {"last_common": fork.last_event, "first_new": fork.first_event}
+        return Rejected(RejectCode.HISTORY_FORKED, {**lost, **edge})
     if command.position is not None:
         position = min(command.position, counters.events_head)
     else:

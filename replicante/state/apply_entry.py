@@ -53,16 +53,16 @@ _CODES = {
     EntryKind.TERM_STARTED: EventCode.RAFT_TERM_STARTED,
     EntryKind.CONFIGURATION: EventCode.RAFT_CONFIGURATION_CHANGED,
     EntryKind.SKIPPED: EventCode.RAFT_ENTRY_SKIPPED,
-    EntryKind.RECOVERED: EventCode.RAFT_RECOVERED,
 }
 
 
 def announce(writer: Writer, header: Header) -> None:
-    """Emits the event of an entry that is no plain list of commands: its detail, and its term.
+    """Emits the event of an entry that is no plain list of commands: its detail, and its term. What
+    begins a generation has told of itself before (`generations`).
 
     Raises FatalError for a kind or a detail that this version does not know.
     """
-    if header.kind == EntryKind.COMMANDS:
+    if header.kind in (EntryKind.COMMANDS, EntryKind.RECOVERED):
         return
     code = _CODES.get(EntryKind(header.kind)) if header.kind in _KINDS else None
     if code is None:

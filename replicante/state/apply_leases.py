@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from msgspec.structs import replace
+
 from replicante.ids import Stamp, format_stamp
 from replicante.model.codec import encode_value, join_map
 from replicante.state import apply_kv, leases, queue_moves, tables
@@ -91,6 +93,15 @@ def force_release(writer: Writer, command: LeaseForceRelease) -> Applied | Rejec
         return Rejected(RejectCode.NOT_FOUND)
     code = EventCode.LEASE_FORCE_RELEASED
     return _end(writer, command.name, before, code, reason=command.reason)
+
+
+def cut_short(writer: Writer, name: str) -> None:
+    """A lease that goes on is over now, by its deadline; the next sweep removes it."""
+    raw = writer.get(tables.lease_key(name))
+    assert raw is not None, "a deadline belongs to a lease"
+    before = tables.read_lease_row(raw)
+    _forget_deadline(writer, name, before)
+    _write(writer, name, replace(before, deadline_ms=writer.counters.clock_ms))
 
 
 def expire_due(writer: Writer, *, count_max: int) -> int:

@@ -36,11 +36,11 @@ class EventCode(enum.StrEnum):
     RAFT_CONFIGURATION_CHANGED = "RAFT_CONFIGURATION_CHANGED"
     """Membership. payload: voters, learners."""
     RAFT_ENTRY_SKIPPED = "RAFT_ENTRY_SKIPPED"
-    """An operator declared an entry void. payload: reason."""
+    """An operator declared an entry void. payload: reason, chain (of the entry that it was)."""
     RAFT_RECOVERED = "RAFT_RECOVERED"
     """A generation began: history went on from a backup (restored) or from a survivor (forced), and
     what came after last_index before is lost. payload: recovery (how, from, generation, last_index,
-    last_term, reason), voters."""
+    last_term, reason), voters, ended (how many claims, leases and sessions; each has its event)."""
     FEATURE_LEVEL_RAISED = "FEATURE_LEVEL_RAISED"
     """payload: before, after."""
     EVENT_RETENTION_SET = "EVENT_RETENTION_SET"

@@ -25,10 +25,11 @@ from replicante.state import (
     apply_settings,
     apply_txn,
     dedupe,
+    generations,
     levels,
 )
 from replicante.state.action_commands import CreateAction, MoveAction
-from replicante.state.apply_entry import Header, announce
+from replicante.state.apply_entry import EntryKind, Header, announce
 from replicante.state.commands import (
     Batch,
     KvDelete,
@@ -165,6 +166,8 @@ class ReplicatedState:
         counters = self._counters
         counters.clock_ms = max(counters.clock_ms, header.clock_ms)
         self._writer.begin_entry(index=header.index, wall_ms=header.wall_ms)
+        if header.kind == EntryKind.RECOVERED:
+            generations.begin(self._writer, header)
         self._sweeps.before_commands()
         announce(self._writer, header)
 

@@ -51,6 +51,9 @@ class RejectCode(enum.StrEnum):
     """A record is not as the cycle saw it; the cycle is to begin anew. details: record."""
     HISTORY_GONE = "history_gone"
     """Events after the position are no longer kept. details: floor, head."""
+    HISTORY_FORKED = "history_forked"
+    """The position is of a history that a recovery cut. details: last_common, first_new (event
+    ids), floor, head."""
     CONSUMER_EXPIRED = "consumer_expired"
     """It was silent, or held too much, for too long. details: floor, head."""
     TOO_MANY_CONSUMERS = "too_many_consumers"
@@ -201,7 +204,9 @@ def rejected_error(rejected: Rejected) -> errors.ReplicanteError:
     return _ERRORS[rejected.code](**details)
 
 
-_STAMPS: Final = frozenset(("revision", "token", "held", "floor", "head"))
+_STAMPS: Final = frozenset(
+    ("revision", "token", "held", "floor", "head", "last_common", "first_new")
+)
 _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.NOT_FOUND: errors.NotFound,
     RejectCode.REVISION_MISMATCH: errors.RevisionMismatch,
@@ -217,6 +222,7 @@ _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.WRONG_PHASE: errors.WrongPhase,
     RejectCode.RECORD_CHANGED: errors.RecordChanged,
     RejectCode.HISTORY_GONE: errors.HistoryGone,
+    RejectCode.HISTORY_FORKED: errors.HistoryForked,
     RejectCode.CONSUMER_EXPIRED: errors.ConsumerExpired,
     RejectCode.TOO_MANY_CONSUMERS: errors.TooManyConsumers,
     RejectCode.ANSWER_TOO_LARGE: errors.AnswerTooLarge,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from replicante.errors import HistoryGone
+from replicante.errors import HistoryForked, HistoryGone
 from replicante.ids import Stamp, format_stamp
 from replicante.limits import (
     EVENT_SCAN_ITEMS_MAX,
@@ -23,6 +23,7 @@ from replicante.model.labels import Selector, holds
 from replicante.model.objects import SCOPE_NAMES, ObjectKind, StoredObject
 from replicante.state import leases, tables
 from replicante.state.eventlog import Event, EventFilter, read_event
+from replicante.state.forks import fork_of
 from replicante.state.tables import Counters, RequestRecord, Retention
 from replicante.storage.keys import decode_key, encode_prefix, encoded_key_bytes, prefix_range
 from replicante.storage.kv import Reader
@@ -194,10 +195,12 @@ def events_after(
 
     after: any stamp; 0 begins at the first event ever; beyond the head: an empty page whose `next`
     is `after`.  At most scan_max events are looked at.
-    Raises HistoryGone, with the floor, when events after `after` were removed: never silence.
+    Raises HistoryGone, with the floor, when events after `after` were removed, HistoryForked when
+    it is of a history that a recovery cut: never silence.
     """
     assert 1 <= limit <= PAGE_ITEMS_MAX and scan_max > 0
     edge = events_edge(reader)
+    check_history(reader, after)
     if after < edge.floor:
         raise HistoryGone(floor=format_stamp(edge.floor), head=format_stamp(edge.head))
     start, end = tables.event_key(after + 1), prefix_range(tables.EVENTS)[1]
@@ -243,6 +246,20 @@ def events_before(
         floor=edge.floor,
         head=edge.head,
     )
+
+
+def check_history(reader: Reader, stamp: int) -> None:
+    """Raises HistoryForked, with the event ids between which nothing is left, for a stamp of a
+    history that a recovery cut."""
+    fork = fork_of(reader, stamp)
+    if fork is not None:
+        edge = events_edge(reader)
+        raise HistoryForked(
+            last_common=format_stamp(fork.last_event),
+            first_new=format_stamp(fork.first_event),
+            floor=format_stamp(edge.floor),
+            head=format_stamp(edge.head),
+        )
 
 
 def event_get(reader: Reader, event_id: int) -> Event | None:

@@ -106,6 +106,14 @@ def extend(writer: Writer, queue: str, job: int, row: JobRow, *, visibility_ms: 
     _set_due(writer, queue, job, deadline_ms)
 
 
+def cut_short(writer: Writer, queue: str, job: int, row: JobRow) -> None:
+    """A claim that goes on is over now, by its deadline; the next sweep gives the job back."""
+    _clear_due(writer, queue, job, row.deadline_ms)
+    clock_ms = writer.counters.clock_ms
+    write_job(writer, queue, job, replace(row, deadline_ms=clock_ms))
+    _set_due(writer, queue, job, clock_ms)
+
+
 def remove_claimed(writer: Writer, queue: str, job: int, row: JobRow) -> None:
     """It is done."""
     _end_claim(writer, queue, job, row)

@@ -181,6 +181,11 @@ class LoneState:
         """Several commands in one entry; with none it is a tick."""
         return self.append(EntryKind.COMMANDS, commands=commands)
 
+    def recover(self, generation: int, *, detail: dict[str, Any] | None = None) -> None:
+        """The first entry of a later generation."""
+        self._next_index = make_index(generation, 1)
+        self.append(EntryKind.RECOVERED, detail=detail)
+
     def append(
         self,
         kind: EntryKind,

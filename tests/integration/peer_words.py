@@ -30,9 +30,16 @@ class Words:
         self.told = list(chunks)
 
 
-async def started(folder: Path, addresses: dict[str, str], peer_id: str) -> tuple[Peer, Words]:
-    words = Words()
-    options = PeerOptions(log_reserve_bytes=0)
+async def started(
+    folder: Path,
+    addresses: dict[str, str],
+    peer_id: str,
+    *,
+    words: Words | None = None,
+    join: str = "",
+) -> tuple[Peer, Words]:
+    words = words or Words()
+    options = PeerOptions(log_reserve_bytes=0, join=join)
     peer = Peer(folder / peer_id, peer_id, addresses[peer_id], addresses, words, options=options)
     await peer.start()
     return peer, words

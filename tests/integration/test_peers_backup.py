@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from replicante.errors import Conflict, CorruptData, InvalidConfig, NoLeader
 from replicante.ids import generation_of
 from replicante.raft.backup import check_state, read_manifest
 from replicante.raft.in_memory import InMemoryMachine
-from replicante.raft.restoring import prepare_directories
+from replicante.raft.restoring import How, Recovery, prepare_directories
 
 
 @pytest.fixture
@@ -105,6 +106,32 @@ async def test_a_directory_of_the_old_generation_is_not_let_in(backup, tmp_path)
     await peers[1][0].read_barrier(timeout_ms=30_000)
     assert peers[1][1].told == [b"one", b"two", b"three", b"four", b"five"]
     for peer in (old, peers[0][0], peers[1][0]):
+        await peer.stop()
+
+
+async def test_a_backup_that_was_restored_before_begins_a_later_generation(backup, tmp_path):
+    """Else the second cluster would issue the stamps of the first again."""
+    for generation, is_possible in ((0, False), (3, True), (128, False)):
+        out = tmp_path / f"new-{generation}"
+        recovery = Recovery(how=How.RESTORED, generation=generation or -1)
+        addresses = {"p1": f"127.0.0.1:{PORTS.take()}"}
+        make = partial(
+            prepare_directories,
+            backup,
+            out,
+            members=addresses,
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            recovery=recovery,
+        )
+        if not is_possible:
+            with pytest.raises(InvalidConfig, match="begins one of 1 to 127"):
+                make()
+            continue
+        make()
+        peer, _ = await started(out, addresses, "p1")
+        await said(peer, b"four")
+        assert generation_of(await peer.read_barrier(timeout_ms=30_000)) == 3
         await peer.stop()
 
 

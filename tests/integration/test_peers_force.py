@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from peer_words import NAMES, PATIENCE_S, Words, said, started
 
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
-from replicante.errors import InvalidConfig
+from replicante.errors import InvalidConfig, ReplicanteError, WrongIdentity
 from replicante.ids import generation_of
 from replicante.raft import Peer, forcing, restoring
 from replicante.raft.forcing import copy_in_memory, force_directories
@@ -49,7 +50,7 @@ def forced(old_dir: Path, out: Path, *names: str, at: dict[str, str] | None = No
         out,
         members=addresses,
         reason="the others burnt",
-        open_copy=copy_in_memory(Words()),
+        open_copy=copy_in_memory(Words),
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )
@@ -128,6 +129,66 @@ async def test_two_who_were_forced_apart_never_meet(old, tmp_path):
     assert words.told == [b"one", b"two"]
     await one.stop()
     await two.stop()
+
+
+async def test_another_peer_joins_by_a_token_and_gets_the_state(old, tmp_path):
+    """The log of a later generation does not begin with the first entry: what came before it
+    travels as a snapshot."""
+    addresses = forced(tmp_path / "old" / "p2", tmp_path / "new", "p2")
+    member, _ = await started(tmp_path / "new", addresses, "p2")
+    await said(member, b"three")
+    token = await member.invite("p4")
+    addresses["p4"] = f"127.0.0.1:{PORTS.take()}"
+    joiner, words = await started(tmp_path / "new", addresses, "p4", join=token)
+    await until(lambda: member.configuration.find_peer("p4"))
+    await promoted(member, "p4")
+    await said(joiner, b"four")
+    await until(lambda: words.told == [b"one", b"two", b"three", b"four"])
+    assert joiner.status().generation == 1
+    await joiner.stop()
+    joiner, words = await started(tmp_path / "new", addresses, "p4")
+    await said(joiner, b"five")
+    await until(lambda: words.told[-1:] == [b"five"])
+    for it in (joiner, member):
+        await it.stop()
+
+
+async def test_a_token_of_before_lets_nobody_in(old, tmp_path):
+    peers = [await started(tmp_path / "old", old, name) for name in NAMES]
+    token = await invited(peers[0][0], "p4")
+    for peer, _ in peers:
+        await peer.stop()
+    addresses = forced(tmp_path / "old" / "p1", tmp_path / "new", "p1")
+    member, _ = await started(tmp_path / "new", addresses, "p1")
+    addresses["p4"] = f"127.0.0.1:{PORTS.take()}"
+    joiner, _ = await started(tmp_path / "new", addresses, "p4", join=token)
+    with pytest.raises(WrongIdentity, match="generation"):
+        await asyncio.wait_for(joiner.wait_closed(), PATIENCE_S)
+    await member.stop()
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 - a peer tells nobody that it applied something
+            await asyncio.sleep(0.02)
+
+
+async def invited(peer: Peer, peer_id: str) -> str:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(ReplicanteError):
+                return await peer.invite(peer_id)
+            await asyncio.sleep(0.05)
+
+
+async def promoted(peer: Peer, peer_id: str) -> None:
+    """Refused until it has the log."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(ReplicanteError):
+                await peer.promote(peer_id)
+                return
+            await asyncio.sleep(0.05)
 
 
 STEPS = (

@@ -142,6 +142,7 @@ async def test_no_call_outlives_its_deadline():
         ("body_too_large", 413, errors.BodyTooLarge),
         ("storage_full", 507, errors.StorageFull),
         ("history_gone", 410, errors.HistoryGone),
+        ("history_forked", 410, errors.HistoryForked),
     ],
 )
 async def test_a_definite_answer_is_raised_as_its_error_and_not_repeated(code, status, error):

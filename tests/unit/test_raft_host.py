@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from raft_builders import configuration
 from raft_harness import ListMachine, commands_record, genesis_record, record_after
 
 from replicante import limits
@@ -14,8 +15,10 @@ from replicante.raft.host import (
     SessionOpened,
 )
 from replicante.raft.in_memory import InMemoryMachine
+from replicante.raft.membership import recovery_payload
 from replicante.raft.records import CommandItem, OpenItem
 from replicante.raft.sessions import SessionTable
+from replicante.raft.state_machine import EntryKind
 
 
 class Applying:
@@ -191,3 +194,18 @@ def test_a_command_sees_its_place_in_the_entry():
     log.machine.apply = lambda entry: seen.append((entry.index, entry.ordinal)) or b""
     log.apply(CommandItem(session, 1, 0, b"x"), CommandItem(session, 2, 0, b"y"))
     assert seen == [(3, 0), (3, 1)]
+
+
+def test_the_first_entry_of_a_generation_ends_every_session():
+    log = Applying()
+    session = log.open()
+    log.send(session, 1)
+    payload = recovery_payload(configuration("abc"), {"how": "forced"})
+    recovered = record_after(log.last, term=1, payload=payload, kind=EntryKind.RECOVERED)
+    assert log.host.apply(recovered) == []
+    log.last = recovered
+    (refused,) = log.send(session, 2)
+    assert refused.error is SessionEnded
+    assert dict(log.host.machine.sessions) == {}
+    assert log.machine.applied == [b"x"]
+    assert log.open(boot=1) > session, "whoever comes is new, whatever boot it has"

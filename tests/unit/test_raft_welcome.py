@@ -29,10 +29,13 @@ ROSTER = Roster(
 )
 
 
-def judged(*, generation: int, lineage: str, configuration_index: int):
+def judged(
+    *, generation: int, lineage: str, configuration_index: int, cluster_id="c" * 32, join=""
+):
     hello = Hello(
         cluster_name="test",
-        cluster_id="c" * 32,
+        cluster_id=cluster_id,
+        join=join,
         generation=generation,
         lineage=lineage,
         peer_id="p2",
@@ -59,3 +62,10 @@ def test_another_recovery_is_not_however_new_its_members_are(
     """Two histories have entries under one index and term: nothing else would tell them apart."""
     found = judged(generation=generation, lineage=lineage, configuration_index=configuration_index)
     assert found is RefusalCode.GENERATION
+
+
+def test_a_token_of_before_is_told_that_a_recovery_came_between():
+    """Not that the token was used: that would be waited out."""
+    guest = {"configuration_index": 0, "cluster_id": "", "join": "d" * 32}
+    assert judged(generation=1, lineage="", **guest) is RefusalCode.GENERATION
+    assert judged(generation=2, lineage="a" * 32, **guest) is not RefusalCode.GENERATION
