@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import socket
+import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -159,14 +160,16 @@ def tried_in_child(act: Callable[[], object]) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        text = ""
+        text = "the child broke"
         try:
             enter_own_mounts()
             act()
-        except OSError as error:
-            text = str(error)
-        os.write(writing, text.encode()[:1_000])
-        os._exit(0)
+            text = ""
+        except (OSError, AssertionError, subprocess.SubprocessError) as error:
+            text = str(error) or repr(error)
+        finally:  # nothing of the parent goes on in here
+            os.write(writing, text.encode()[:1_000])
+            os._exit(0)
     os.close(writing)
     with open(reading, "rb") as file:
         text = file.read().decode()

@@ -39,6 +39,7 @@ class FaultCommand:
     leader: Callable[[], str | None]
     terms: Callable[[], int]
     effects: Counter[str] = field(default_factory=Counter)
+    breaches: tuple[str, ...] = ()
     _open: set[tuple[str, str]] = field(default_factory=set)
 
     async def run(self, *, stop: asyncio.Event) -> None:

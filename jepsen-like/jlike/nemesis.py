@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from jlike import nemesis_network, nemesis_plan, nemesis_process
+from jlike import nemesis_damage, nemesis_disk, nemesis_network, nemesis_plan, nemesis_process
+from jlike.nemesis_disk import Breach
 from jlike.nemesis_plan import Plan, Scene
 from jlike.peers import Peers
 from jlike.recorder import Recorder
@@ -40,9 +41,21 @@ DEEDS: Mapping[str, Deed] = {
     "pause": nemesis_process.pause,
     "starve": nemesis_process.starve,
     "restart": nemesis_process.restart,
+    "power": nemesis_disk.power,
+    "diskfull": nemesis_disk.diskfull,
+    "slowsync": nemesis_disk.slowsync,
+    "failsync": nemesis_disk.failsync,
+    "corrupt": nemesis_damage.corrupt,
+    "clock": nemesis_disk.clock,
+    "transfer": nemesis_process.transfer,
 }
-HOLDING = frozenset({"kill", "crashloop", "pause", "starve", "restart"})
-"""Kinds that decide whether a process runs: no two of them hold one peer at a time."""
+HOLDING = frozenset(
+    {"kill", "crashloop", "pause", "starve", "restart", "power", "failsync", "corrupt", "diskfull"}
+)
+"""Kinds that decide whether a process runs, or can: no two of them hold one peer at a time."""
+GENTLE = frozenset({"clock", "slowsync", "slow", "lossy", "starve", "diskfull"})
+"""Kinds that a leader may survive, however often they hit it. Alone they get company: a transfer,
+until the leader has changed."""
 ALIKE = (frozenset({"partition", "flapping"}), frozenset({"slow", "lossy"}))
 """Of these one at a time: the end of one would be the end of the other."""
 
@@ -59,6 +72,8 @@ class Nemesis:
     leader: Callable[[], str | None]
     terms: Callable[[], int]
     effects: Counter[str] = field(default_factory=Counter)
+    breaches: list[str] = field(default_factory=list)
+    """What peers did after a fault and must not, whatever clients saw."""
     _held: set[str] = field(default_factory=set)
 
     async def run(self, *, stop: asyncio.Event) -> None:
@@ -70,12 +85,16 @@ class Nemesis:
             turn = self.chance.sample(list(self.kinds), len(self.kinds))
             turn.sort(key=self.effects.__getitem__)
             async with asyncio.TaskGroup() as group:
-                for kind in _unlike(turn)[: self.chance.choice(AT_ONCE)]:
+                for kind in [*_unlike(turn)[: self.chance.choice(AT_ONCE)], *self._company()]:
                     found = nemesis_plan.plan(kind, self.scene(), self.chance)
                     if found is not None:
                         holds = set(found.victims) if kind in HOLDING else set()
                         self._held |= holds
                         group.create_task(self._carry_out(found, occasion, holds))
+
+    def _company(self) -> list[str]:
+        needs_it = self.terms() < 2 and GENTLE.issuperset(self.kinds)
+        return ["transfer"] if needs_it else []
 
     def scene(self) -> Scene:
         return Scene(
@@ -100,8 +119,11 @@ class Nemesis:
 
     async def _carry_out(self, plan: Plan, occasion: str, holds: set[str]) -> None:
         began_ns = self.recorder.now_ns()
+        has_effect = True
         try:
             has_effect = await DEEDS[plan.kind](plan, self.peers)
+        except Breach as breach:
+            self.breaches.append(f"{plan.kind}: {breach}")
         finally:
             self._held -= holds
         self.effects[plan.kind] += has_effect
@@ -121,6 +143,10 @@ class Nemesis:
             await self.peers.links.heal()
             self.peers.links.mend()
         for peer in self.peers.by_id.values():
+            if peer.page is not None:
+                peer.page.heal()
+            if peer.disk is not None:
+                peer.disk.free()
             peer.signal(signal.SIGCONT)
             if peer.command:
                 peer.start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jlike.links import Flaw, Pair
 
@@ -25,6 +25,14 @@ LOSSY = (
     Flaw(loss=0.3),
     Flaw(loss=0.1, delay_s=0.01, jitter_s=0.05),
     Flaw(loss=0.05, twice=0.3, jitter_s=0.02),
+)
+SYNC_MS = (5, 50, 200, 500)
+CLOCK_S = (3_600, -3_600, 600, -600, 5, -5)
+ONCE_S = 0.15
+"""So short that one fsync or a few meet it."""
+DAMAGES = (
+    *("log bits flipped", "log garbled", "log shortened", "log emptied"),
+    *("state garbled", "state shortened"),
 )
 
 
@@ -51,12 +59,14 @@ class Plan:
     victims: tuple[str, ...] = ()
     pairs: tuple[Pair, ...] = ()
     flaw: Flaw | None = None
+    how: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
         """For people."""
-        extras = [f"{name} {value:g}" for name, value in self.figures.items()]
+        extras = [self.how] if self.how else []
+        extras += [f"{name} {value:g}" for name, value in self.figures.items()]
         if self.flaw is not None:
             extras += [f"delay {self.flaw.delay_s * 1000:g} ms", f"loss {self.flaw.loss:g}"]
         return ", ".join([f"{self.shape}: {' '.join(self.victims)}", *extras])
@@ -189,6 +199,45 @@ def _minority(kind: str, scene: Scene, chance: random.Random) -> Plan | None:
     return Plan(kind=kind, shape=shape, seconds=chance.uniform(*HELD_S), victims=hit)
 
 
+def _power(kind: str, scene: Scene, chance: random.Random) -> Plan | None:
+    found = _processes(kind, scene, chance)
+    if found is None:
+        return None
+    return replace(found, figures={"dies_first": chance.choice((0, 1))})
+
+
+def _disks(kind: str, scene: Scene, chance: random.Random) -> Plan | None:
+    """Of peers that run: a fault of a promise needs somebody who asks for it."""
+    if not scene.free:
+        return None
+    most = len(scene.ids) if kind != "failsync" else minority_of(scene)
+    shape, hit = victims(scene, chance, most=most)
+    figures: dict[str, float] = {}
+    if kind == "slowsync":
+        figures = {"delay_ms": chance.choice(SYNC_MS)}
+    if kind == "clock":
+        figures = {"offset_s": chance.choice(CLOCK_S)}
+    seconds = chance.uniform(*HELD_S)
+    if kind == "failsync" and chance.random() < 0.5:
+        seconds = ONCE_S
+    return Plan(kind=kind, shape=shape, seconds=seconds, victims=hit, figures=figures)
+
+
+def _corrupt(kind: str, scene: Scene, chance: random.Random) -> Plan | None:
+    """One, so that together with what another fault holds there is still a majority of intact
+    files; how is drawn with the file."""
+    if not scene.free:
+        return None
+    shape, hit = victims(scene, chance, most=1)
+    return Plan(kind=kind, shape=shape, seconds=0.0, victims=hit, how=chance.choice(DAMAGES))
+
+
+def _transfer(kind: str, scene: Scene, chance: random.Random) -> Plan:
+    """Whoever is asked first; the others, in case that one does not answer."""
+    ids = chance.sample(list(scene.ids), len(scene.ids))
+    return Plan(kind=kind, shape="asked of", seconds=0.0, victims=tuple(ids))
+
+
 _PLANNERS: Mapping[str, Callable[[str, Scene, random.Random], Plan | None]] = {
     "partition": _partition,
     "flapping": _partition,
@@ -199,5 +248,12 @@ _PLANNERS: Mapping[str, Callable[[str, Scene, random.Random], Plan | None]] = {
     "pause": _processes,
     "restart": _restart,
     "starve": _minority,
+    "power": _power,
+    "diskfull": _disks,
+    "slowsync": _disks,
+    "failsync": _disks,
+    "corrupt": _corrupt,
+    "clock": _disks,
+    "transfer": _transfer,
 }
 KINDS = tuple(_PLANNERS)

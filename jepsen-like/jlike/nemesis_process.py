@@ -9,6 +9,8 @@ import asyncio
 import random
 import signal
 
+from jlike.history import Kind
+from jlike.http import API
 from jlike.nemesis_plan import RESTART_S, Plan
 from jlike.peers import Peers
 
@@ -79,6 +81,15 @@ async def starve(plan: Plan, peers: Peers) -> bool:
     seconds = loop.time() - began_s
     used = [peers[it].processor_s - before[it] for it in plan.victims]
     return times_stopped > 0 and max(used) < seconds / 2
+
+
+async def transfer(plan: Plan, peers: Peers) -> bool:
+    """Somebody else is to lead: the gentlest change of leader, in the middle of the load."""
+    for it in plan.victims:
+        answer = await peers.ask(it, "POST", f"{API}/raft/transfer", {})
+        if answer.kind is Kind.OK:
+            return True
+    return False
 
 
 async def restart(plan: Plan, peers: Peers) -> bool:

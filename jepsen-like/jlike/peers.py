@@ -19,18 +19,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from jlike import kernel
+from jlike import environments, equipment, kernel, shim
+from jlike.disks import Disk
 from jlike.environments import Environment
+from jlike.history import Value
+from jlike.http import Answer, Http
 from jlike.links import Links
+from jlike.shim import Page
 
 PROGRAM = (sys.executable, "-m", "replicante")
 CLUSTER = "jlike"
 COMMAND_S = 60
+ASK_S = 5.0
+POLL_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
 class Peer:
-    """One peer: where it is, and its process while there is one."""
+    """One peer: where it is, and its process while there is one. data: its directory. disk: what
+    this is on, if not the machine's. page: what is done to its clock and disk, if it is loaded with
+    the library for that. joining: words for the start of a directory that was emptied."""
 
     id: str
     url: str
@@ -38,6 +46,11 @@ class Peer:
     log_path: Path | None = None
     advertised: str = ""
     """Where other peers reach it."""
+    data: Path = Path()
+    disk: Disk | None = None
+    page: Page | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    joining: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     enter: Callable[[], None] = lambda: None
     """Called in the child, between fork and exec: where it belongs."""
@@ -71,14 +84,35 @@ class Peer:
         environment = {name: text for name, text in os.environ.items() if "REPLICANTE" not in name}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.command, "--until-stdin-closes"],
+                [*self.command, *self.joining, "--until-stdin-closes"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=environment | dict(self.variables),
                 preexec_fn=self._before_exec,
             )
         self.starts += 1
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self.process is None else self.process.poll()
+
+    async def ends(self, *, seconds: float) -> bool:
+        """By itself, in this time."""
+        for _ in range(int(seconds / POLL_S)):
+            if not self.is_alive:
+                return True
+            await asyncio.sleep(POLL_S)
+        return False
+
+    @property
+    def log_bytes(self) -> int:
+        return self.log_path.stat().st_size if self.log_path else 0
+
+    def said_since(self, log_bytes: int) -> str:
+        """What it wrote since its log had this size."""
+        assert self.log_path is not None
+        return self.log_path.read_bytes()[log_bytes:].decode("utf-8", "replace")
 
     def _before_exec(self) -> None:
         kernel.end_with_parent()
@@ -146,29 +180,43 @@ class Peers:
                 return self.environment.door(peer.id)
         return contextlib.nullcontext()
 
+    async def ask(self, peer_id: str, method: str, path: str, body: Value = None) -> Answer:
+        """For what is done to peers; workloads ask by themselves."""
+        http = Http(timeout_s=ASK_S, door=self.door)
+        return await http.ask(self.by_id[peer_id].url, method, path, body)
+
     async def lay_out(
         self,
         folder: Path,
         *,
         count: int,
         environment: Environment,
+        kinds: Sequence[str],
         settings: Mapping[str, str],
         spares: int = 0,
     ) -> None:
-        """Plans p1, p2, …; starts nothing. settings: options of all, besides their places."""
+        """Plans p1, p2, …, equipped for faults of these kinds; starts nothing. settings: options of
+        all, besides their places."""
         self.environment = environment
         ids = [f"p{number}" for number in range(1, count + spares + 1)]
         places = await environment.place(ids)
         certificates = folder / "certificates"
         if environment.needs_certificates:
             _certify(certificates, ids)
+        make_disk = equipment.disk_for(kinds)
+        if make_disk is not None:
+            environments.enter_own_mounts()
+        library = shim.build(folder) if equipment.needs_shim(kinds) else None
         for peer_id, place in places.items():
             home = folder / "peers" / peer_id
             home.mkdir(parents=True)
+            disk = make_disk(home / "disk") if make_disk else None
+            page = Page(home / "faults") if library else None
+            data = (disk.path if disk else home) / "data"
             own_settings = {
                 **settings,
                 "--peer-id": peer_id,
-                "--peer-data-dir": str(home / "data"),
+                "--peer-data-dir": str(data),
                 "--peer-cluster": CLUSTER,
                 "--raft-listen": place.raft,
                 "--raft-advertise": place.advertised,
@@ -189,24 +237,27 @@ class Peers:
                 command=(*PROGRAM, "server", *pairs),
                 log_path=home / "log",
                 advertised=place.advertised,
+                data=data,
+                disk=disk,
+                page=page,
+                variables=page.environment(library) if page and library else {},
                 enter=partial(environment.enter, peer_id),
             )
 
     async def end(self) -> None:
         for peer in self.everybody:
             peer.kill()
+            if peer.disk is not None and peer.log_path is not None:
+                peer.disk.close(keep=peer.log_path.with_name("data"))
         if self.environment is not None:
             await self.environment.close()
 
     async def end_gently(self, peer: Peer, *, seconds: float) -> bool:
         """SIGTERM. Whether it ended by itself in this time; it is killed otherwise."""
         peer.signal(signal.SIGTERM)
-        for _ in range(int(seconds * 20)):
-            if not peer.is_alive:
-                return True
-            await asyncio.sleep(0.05)
+        has_ended = await peer.ends(seconds=seconds)
         peer.kill()
-        return False
+        return has_ended
 
 
 def _certify(folder: Path, ids: Sequence[str]) -> None:

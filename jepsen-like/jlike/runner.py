@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jlike import environments, judge
+from jlike import environments, equipment, judge
 from jlike.clients import Client, ask_everywhere
 from jlike.fault_command import FaultCommand
 from jlike.http import Http
 from jlike.nemesis import Nemesis
 from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
-from jlike.verdict import Finding, Verdict, unknown, valid, worse, worst
+from jlike.verdict import Finding, Verdict, invalid, unknown, valid, worse, worst
 from jlike.watch import Watch
 from jlike.workload.base import Stage, Workload
 from jlike.workload.catalogue import WORKLOADS
@@ -54,10 +54,14 @@ class HarnessBroken(Exception):
 
 
 class Faults(Protocol):
-    """Whoever makes them. effects: kind → how often it took effect."""
+    """Whoever makes them. effects: kind → how often it took effect. breaches: what peers did after
+    one and must not, whatever clients saw."""
 
     @property
     def effects(self) -> Counter[str]: ...
+
+    @property
+    def breaches(self) -> Sequence[str]: ...
 
     async def run(self, *, stop: asyncio.Event) -> None: ...
 
@@ -103,6 +107,9 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
                 peers.by_id[f"p{number}"] = Peer(id=f"p{number}", url=url.rstrip("/"))
             http = Http(timeout_s=REQUEST_S)
         else:
+            if lacking := equipment.missing(options.nemeses):
+                kind, reason = next(iter(lacking.items()))
+                raise HarnessBroken(f"no {kind} here: {reason}; jlike doctor tells more")
             environment = environments.choose(
                 _environment(options, workloads),
                 pids=peers.pids,
@@ -113,6 +120,7 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
                 folder,
                 count=options.peers,
                 environment=environment,
+                kinds=options.nemeses,
                 settings=settings,
                 spares=max(it.spares for it in workloads),
             )
@@ -229,6 +237,8 @@ async def _load(cast: Cast, faults: Faults, *, stop: asyncio.Event) -> None:
 def _effects(cast: Cast, faults: Faults, first_leaders: dict[int, str]) -> Finding:
     """Green needs every fault that was asked for to have taken effect, and a change of leader."""
     options, watch = cast.options, cast.watch
+    if faults.breaches:
+        return invalid("faults", "; ".join(faults.breaches))
     without = [kind for kind in options.nemeses if not faults.effects[kind]]
     if without:
         return unknown("faults", f"took no effect: {', '.join(without)}")

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from jlike import nemesis, nemesis_plan
+from jlike import nemesis, nemesis_damage, nemesis_plan
 from jlike.nemesis_plan import Plan, Scene
 
 IDS = [f"p{number}" for number in range(1, 6)]
@@ -57,15 +57,32 @@ def test_until_a_leader_changed_it_is_the_first_of_whom_a_cut_speaks(kind):
         assert any("p3" in pair for pair in found.pairs)
 
 
-@pytest.mark.parametrize("kind", ["kill", "crashloop", "pause"])
+@pytest.mark.parametrize("kind", ["kill", "crashloop", "pause", "power", "clock", "slowsync"])
 def test_then_one_a_minority_a_majority_and_all_are_hit(kind):
     found = _plans(kind, _scene())
     assert {it.shape for it in found} == {"leader", "one", "minority", "majority", "all"}
     assert {len(it.victims) for it in found} == {1, 2, 3, 5}
 
 
-def test_never_more_than_a_minority_is_starved():
-    assert {len(it.victims) for it in _plans("starve", _scene())} == {1, 2}
+@pytest.mark.parametrize("kind", ["failsync", "starve"])
+def test_never_more_than_a_minority_is_starved_or_lied_to(kind):
+    assert {len(it.victims) for it in _plans(kind, _scene())} == {1, 2}
+
+
+def test_files_of_one_peer_are_damaged_in_every_way_that_there_is():
+    found = _plans("corrupt", _scene())
+    assert {len(it.victims) for it in found} == {1}
+    assert {it.how for it in found} == set(nemesis_damage.DAMAGES)
+
+
+def test_clocks_jump_both_ways_by_an_hour_at_most():
+    offsets = {it.figures["offset_s"] for it in _plans("clock", _scene())}
+    assert max(offsets) == 3_600
+    assert min(offsets) == -3_600
+
+
+def test_power_is_cut_before_and_after_the_process_is_gone():
+    assert {it.figures["dies_first"] for it in _plans("power", _scene())} == {0, 1}
 
 
 def test_graceful_restarts_take_one_or_each_in_turn():

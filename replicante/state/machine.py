@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from replicante.errors import CorruptData, FatalError, UnsupportedFormat
+from replicante.errors import CorruptData, FatalError, PeerStopping, UnsupportedFormat
 from replicante.state import (
     apply_actions,
     apply_consumers,
@@ -102,6 +102,7 @@ class ReplicatedState:
         """Of the entry between begin and end."""
         self._digests_seen: tuple[tuple[int, int], ...] = ()
         self._digests: Sequence[tuple[int, str]] = ()
+        self._is_closed = False
         self._begin()
 
     def _begin(self) -> None:
@@ -214,7 +215,10 @@ class ReplicatedState:
         return self._sweeps.deadline_ms()
 
     def view(self) -> View:
-        """For `queries`; not inside an entry."""
+        """For `queries`; not inside an entry. Raises PeerStopping when it is closed: what asks may
+        outlive the peer that closed it by an instant."""
+        if self._is_closed:
+            raise PeerStopping()
         return self._store.view()
 
     @property
@@ -232,8 +236,9 @@ class ReplicatedState:
 
     def digest_at_applied(self) -> tuple[int, str]:
         """(applied index, digest of all rows now). Reads every row, 1 µs each and more from
-        disk: for tests, tools and small states; never where a loop must not be held up."""
-        with self._store.view() as view:
+        disk: for tests, tools and small states; never where a loop must not be held up. Raises
+        PeerStopping as `view` does."""
+        with self.view() as view:
             return view.applied_index, format_digest(digest_rows(view))
 
     def request_flush(self) -> None:
@@ -251,6 +256,7 @@ class ReplicatedState:
         self._begin()
 
     def close(self) -> None:
+        self._is_closed = True
         self._store.close()
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from replicante.errors import CorruptData, FatalError, UnsupportedFormat
+from replicante.errors import CorruptData, FatalError, PeerStopping, UnsupportedFormat
 from replicante.ids import make_index, make_stamp
 from replicante.limits import DIGEST_INTERVAL_ENTRIES, DIGESTS_KEPT, EVENTS_KEPT_COUNT_DEFAULT
 from replicante.raft.state_machine import DurableStateMachine, EntryHeader
@@ -131,6 +131,14 @@ def test_indexes_may_leap_to_another_generation():
     second = CheckedState(state.store, generation=1).do(kv_put("a", 2))
     assert second.revision > first.revision
     assert second.revision == make_stamp(make_index(1, 1), 0)
+
+
+def test_whoever_asks_a_state_that_was_closed_is_told_that_the_peer_stops():
+    state = ReplicatedState(MemoryStore(row_hash=row_hash))
+    state.close()
+    for ask in (state.view, state.digest_at_applied):
+        with pytest.raises(PeerStopping):
+            ask()
 
 
 def test_calls_out_of_turn_stop_the_peer():
