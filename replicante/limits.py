@@ -358,6 +358,13 @@ EVENT_SCAN_ITEMS_MAX = 500
 """Events looked at in one view, filtered ones too: a slice of the loop."""
 EVENT_TAIL_BYTES_MAX = 16 * MIB
 """Newest events kept decoded for streams, with their encodings; older ones are read again."""
+EVENT_PORTIONS_MAX = 64
+"""Writes that are kept for other readers of the same place and filter; beyond it each reader joins
+its own from lines that are still encoded once."""
+EVENT_WAKES_AT_ONCE_MAX = 64
+"""Readers that are woken together; a slice of the loop."""
+EVENT_REST_MS_MAX = 200
+"""Longest rest between two rounds of waking: what many readers add to the age of an event."""
 EVENT_HEARTBEAT_MS = 5_000
 """Silence on a stream: short enough for proxies that close idle connections."""
 STALE_STREAM_MS = 15_000

@@ -1,23 +1,27 @@
 """Tells streams and long polls of new events, and keeps the newest ones decoded and encoded.
 
-One task a server looks at what this peer applied; each reader then takes from the tail that is
-kept here, or, when it is further behind, from the tables. So an event is decoded once, encoded
-once in each format, and a thousand readers cost a thousand writes, not a thousand queries.
-The task rests while nobody reads.
+One task a server looks at what this peer applied; each reader then takes a portion made of the
+tail that is kept here, or, when it is further behind, of the tables. So an event is decoded once,
+encoded once in each format and held against each filter once, and a thousand readers cost a
+thousand writes, not a thousand queries. The task rests while nobody reads.
 """
 
 from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from replicante import errors, limits
 from replicante.api.backend import PeerDoor, StateDoor
 from replicante.api.event_lines import EncodedEvent
+from replicante.api.event_portions import Portion, Portions, join, passing
+from replicante.api.event_wakes import Wakes
+from replicante.api.negotiate import Media
 from replicante.state import queries
+from replicante.state.eventlog import EventFilter
 from replicante.storage.kv import View
 from replicante.telemetry.diagnostics import Diagnostic
 
@@ -47,7 +51,8 @@ class EventFeed:
         """The tail holds every event with an id above this, up to `head`."""
         self.head = 0
         self._task: asyncio.Task[None] | None = None
-        self._changed: asyncio.Future[None] | None = None
+        self._portions = Portions()
+        self._wakes = Wakes()
         self.is_stopping = False
 
     @contextmanager
@@ -69,29 +74,52 @@ class EventFeed:
             if self._readers_count == 0:
                 self._rest()
 
-    def tail_after(self, after: int) -> list[EncodedEvent] | None:
-        """Events with an id above `after`, oldest first; None when the tail does not reach back so
-        far. A bounded slice: ask again with the last id."""
-        if after < self._tail_start:
-            return None
-        start = bisect_right(self._ids, after)
-        return self._events[start : start + limits.EVENT_SCAN_ITEMS_MAX]
+    def portion(
+        self, after: int, *, where: EventFilter, media: Media, count_max: int | None = None
+    ) -> Portion:
+        """What a reader that has everything up to `after` is sent next; empty when there is nothing
+        yet, or when nothing of what was looked at passes. Ask again with its place.
+
+        count_max: at most so many events; such a portion is of use to one reader alone. Raises
+        HistoryGone.
+        """
+        key = (after, where, media)
+        made = self._portions.get(key)
+        if made is not None and (count_max is None or made.count <= count_max):
+            return made
+        events, place = self._passing(after, where)
+        portion = join(events, looked_up_to=place, media=media, count_max=count_max)
+        if count_max is None:
+            self._portions.keep(key, portion)
+        return portion
+
+    def _passing(self, after: int, where: EventFilter) -> tuple[Iterable[EncodedEvent], int]:
+        """Events that pass, and the place up to which all were looked at; a bounded slice."""
+        if after >= self._tail_start:
+            start = bisect_right(self._ids, after)
+            tail = self._events[start : start + limits.EVENT_SCAN_ITEMS_MAX]
+            return passing(tail, where), tail[-1].id if tail else after
+        with self._state.view() as view:
+            page = queries.events_after(
+                view,
+                after,
+                limit=limits.EVENT_SCAN_ITEMS_MAX,
+                where=where,
+                bytes_max=limits.EVENT_CHUNK_BYTES_MAX,
+            )
+        return [EncodedEvent(event) for event in page.items], page.next
 
     async def wait_beyond(self, after: int, *, timeout_ms: int) -> None:
         """Returns when there is an event with an id above `after`, when the feed stops, or when
         the time is over. May return early."""
-        if self.head > after or self.is_stopping:
-            return
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        changed = self._changed
-        await asyncio.wait((changed,), timeout=timeout_ms / 1_000)
+        if self.head <= after and not self.is_stopping:
+            await self._wakes.wait(timeout_ms=timeout_ms)
 
     def stop(self) -> None:
         """Streams end with a word; new ones are refused."""
         self.is_stopping = True
         self._rest()
-        self._wake()
+        self._wakes.all_at_once()
 
     def _begin(self) -> None:
         """The tail starts empty at the present head: older events come from the tables."""
@@ -110,6 +138,7 @@ class EventFeed:
         self._events.clear()
         self._ids.clear()
         self._bytes = 0
+        self._portions.forget()
 
     async def _run(self) -> None:
         """Supervised: a defect here must not end the server; readers wait until it goes on."""
@@ -130,7 +159,8 @@ class EventFeed:
             if page is not None and page.items:
                 self._append([EncodedEvent(event) for event in page.items])
                 self.head = page.next
-                self._wake()
+                # While there is more to take in, a rest would only make the tail fall behind.
+                await self._wakes.round(may_rest=not page.is_more)
             if page is None or page.is_more:
                 seen_index = 0
                 # Others get the loop between two pages.
@@ -154,10 +184,11 @@ class EventFeed:
         except errors.HistoryGone:
             self._clear()
             self.head = self._tail_start = queries.events_edge(view).head
-            self._wake()
+            self._wakes.all_at_once()
             return None
 
     def _append(self, events: list[EncodedEvent]) -> None:
+        self._portions.forget()
         self._events.extend(events)
         self._ids.extend(event.id for event in events)
         self._bytes += sum(event.bytes_estimate for event in events)
@@ -171,9 +202,3 @@ class EventFeed:
         self._tail_start = self._ids[dropped - 1]
         del self._events[:dropped]
         del self._ids[:dropped]
-
-    def _wake(self) -> None:
-        if self._changed is not None:
-            if not self._changed.done():
-                self._changed.set_result(None)
-            self._changed = None

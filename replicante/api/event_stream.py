@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from replicante import errors, limits
+from replicante import errors
 from replicante.api import answers
 from replicante.api.call import Call, Reply
-from replicante.api.event_lines import EncodedEvent, end_line, heartbeat_line
+from replicante.api.event_lines import end_line, heartbeat_line
+from replicante.api.event_portions import Portion
 from replicante.api.negotiate import Media
 from replicante.ids import format_stamp
 from replicante.state import queries
@@ -130,56 +131,35 @@ class _Stream:
                 return stale
             begun = self._after
             try:
-                events, place = self._next_events()
+                portion = self._next_portion()
             except errors.HistoryGone as exc:
                 return _gone(exc)
-            if not await self._send(events):
+            if portion.data and not await self._send(portion):
                 return _SLOW
+            self._after = max(self._after, portion.place)
             if self._is_enough():
                 return _ENOUGH
-            self._after = max(self._after, place)
             if self._silent_ms() >= self._ctx.settings.heartbeat_ms and not await self._beat():
                 return _SLOW
-            if self._after == begun:
+            if self._after in (begun, self._ctx.feed.head):
                 await self._ctx.feed.wait_beyond(self._after, timeout_ms=self._patience_ms())
+            else:
+                # A write that fits the socket's buffer does not wait: give the loop to others here.
+                await asyncio.sleep(0)
 
-    def _next_events(self) -> tuple[list[EncodedEvent], int]:
-        """Events to send now, and the place in the log up to which all were looked at."""
-        where = self._order.where
-        tail = self._ctx.feed.tail_after(self._after)
-        if tail is None:
-            with self._ctx.state.view() as view:
-                page = queries.events_after(
-                    view,
-                    self._after,
-                    limit=limits.EVENT_SCAN_ITEMS_MAX,
-                    where=where,
-                    bytes_max=limits.EVENT_CHUNK_BYTES_MAX,
-                )
-            return [EncodedEvent(event) for event in page.items], page.next
-        place = tail[-1].id if tail else self._after
-        return [one for one in tail if where.passes(one.event)], place
+    def _next_portion(self) -> Portion:
+        order = self._order
+        left = None if order.items_max is None else order.items_max - self._sent_count
+        return self._ctx.feed.portion(
+            self._after, where=order.where, media=self._call.media, count_max=left
+        )
 
-    async def _send(self, events: list[EncodedEvent]) -> bool:
+    async def _send(self, portion: Portion) -> bool:
         """False when the reader takes nothing."""
-        media = self._call.media
-        if self._order.items_max is not None:
-            events = events[: self._order.items_max - self._sent_count]
-        chunk = bytearray()
-        for event in events:
-            chunk += event.line(media)
-            if len(chunk) >= limits.EVENT_CHUNK_BYTES_MAX:
-                if not await self._write(bytes(chunk)):
-                    return False
-                chunk.clear()
-            self._after = event.id
-            self._sent_count += 1
-        if chunk and not await self._write(bytes(chunk)):
+        if not await self._write(portion.data):
             return False
-        if events:
-            self._ctx.metrics.events_sent.labels(self._format).inc(len(events))
-        # A write that fits the socket's buffer does not wait: give the loop to others here.
-        await asyncio.sleep(0)
+        self._sent_count += portion.count
+        self._ctx.metrics.events_sent.labels(self._format).inc(portion.count)
         return True
 
     def _silent_ms(self) -> int:
