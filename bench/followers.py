@@ -28,7 +28,7 @@ from raft_load import new_event_loop, set_switch_interval
 
 from replicante.client import Client
 from replicante.clock import SystemClock
-from replicante.demo_work import find_leader
+from replicante.demo.lookups import find_leader
 from replicante.dev import LocalCluster, Voices
 from replicante.dev_plan import plan_peers
 from replicante.wire import headers, paths
