@@ -25,7 +25,7 @@ _READ: tuple[Kind, ...] = (*_CONFIRMED, errors.StaleRead, errors.TooManyRequests
 _BY_ACCESS: dict[Access, tuple[Kind, ...]] = {
     Access.LOCAL: (),
     Access.READ: _READ,
-    Access.STREAM: (*_READ, errors.HistoryGone, errors.TooManyStreams),
+    Access.STREAM: (*_READ, errors.HistoryForked, errors.HistoryGone, errors.TooManyStreams),
     Access.OPERATE: (
         *_CONFIRMED,
         errors.TooManyRequests,

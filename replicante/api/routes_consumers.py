@@ -123,6 +123,7 @@ ROUTES = (
         statuses=(200, 201),
         refuses=(
             errors.ConsumerExpired,
+            errors.HistoryForked,
             errors.HistoryGone,
             errors.NotFound,
             errors.TooManyConsumers,
