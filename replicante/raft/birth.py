@@ -195,7 +195,7 @@ class Birth:
                 f" data directory: it does not know incarnation {self._own.incarnation} of"
                 f" {self._own.peer_id}",
                 hints=(
-                    "if this peer lost its disk, remove it and join it again as a new learner",
+                    "if this peer lost its disk, remove it and join it as a new learner",
                     "if the old data directory still exists, start the peer on it",
                 ),
             )

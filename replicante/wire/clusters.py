@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from replicante.wire.shapes import NodeIds, RecordReason
 from replicante.wire.values import Answer, Json, Request
 
 
@@ -21,8 +22,8 @@ class ApproveDiscovery(Request, frozen=True, kw_only=True):
     """gone: ids of all nodes that the held answer leaves out; others than these are a conflict.
     reason: for the event."""
 
-    gone: list[str]
-    reason: str = ""
+    gone: NodeIds
+    reason: RecordReason = ""
 
 
 class DiscoveryApproved(Answer, frozen=True, kw_only=True):

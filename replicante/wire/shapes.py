@@ -123,6 +123,12 @@ Priority = Annotated[int, documented(whole(-limits.JOB_PRIORITY_MAX, limits.JOB_
 Attempts = Annotated[int, documented(whole(1, limits.JOB_ATTEMPTS_MAX))]
 ClaimCount = Annotated[int, documented(whole(1, limits.CLAIM_JOBS_MAX))]
 StepCount = Annotated[int, documented(whole(1, limits.QUEUE_STEP_JOBS_MAX))]
+NodeIds = Annotated[
+    list[Name], documented({"minItems": 1, "maxItems": limits.DISCOVERED_NODES_MAX})
+]
+RecordReason = Annotated[
+    str, documented(text(bytes_max=limits.REASON_BYTES_MAX, bytes_min=0, format="reason"))
+]
 JobIds = Annotated[
     tuple[TokenText, ...],
     documented({"maxItems": limits.QUEUE_STEP_JOBS_MAX, "uniqueItems": True}),
