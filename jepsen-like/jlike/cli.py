@@ -265,7 +265,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     for probe in doctor.probes():
-        print(f"{'yes' if probe.is_there else 'no':4} {probe.what:22} {probe.hint}")
+        print(f"{'yes' if probe.is_there else 'no':4} {probe.what:40} {probe.hint}")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Looks what this machine allows, and says what is skipped without it. Changes nothing.
+"""Looks what this machine allows, and says which faults are skipped without it. Leaves nothing.
 
-Called by `jlike doctor`. What no nemesis uses yet is said as such.
+Called by `jlike doctor`. What can be tried is tried, not guessed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from jlike import environments, equipment
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
+    """hint: what needs it; where it is not there also why, and what would help."""
+
     what: str
     is_there: bool
     hint: str
@@ -30,12 +34,12 @@ def probes() -> list[Probe]:
         Probe(
             what="/proc",
             is_there=Path("/proc/net/tcp").exists(),
-            hint="partition and slow need it, to find out which peer dialled; Linux has it",
+            hint="partition and slow need it without network namespaces; Linux has it",
         ),
         Probe(
             what="SIGSTOP",
             is_there=hasattr(os, "kill") and Path("/proc/self/stat").exists(),
-            hint="pause needs it",
+            hint="pause and starve need it",
         ),
         Probe(
             what="two processors",
@@ -47,7 +51,23 @@ def probes() -> list[Probe]:
             is_there=shutil.disk_usage(".").free > 2**30,
             hint="data of failed runs is kept",
         ),
-        Probe(what="power cut", is_there=False, hint="not in this suite: durability NOT tested"),
-        Probe(what="damaged disks", is_there=False, hint="not in this suite: no fault of files"),
-        Probe(what="changed clocks", is_there=False, hint="not in this suite: no clock is bent"),
+        _spaces(),
+        *(_need(need) for need in equipment.Need),
     ]
+
+
+def _spaces() -> Probe:
+    reason = environments.why_no_spaces()
+    hint = "peers behind a switch of their own; relays on loopback stand in without"
+    if reason:
+        hint += f": {reason}; it needs root, or user namespaces and /dev/net/tun"
+    return Probe(what="network namespaces", is_there=not reason, hint=hint)
+
+
+def _need(need: equipment.Need) -> Probe:
+    kinds = ", ".join(kind for kind, needed in equipment.NEEDS.items() if needed is need)
+    reason = equipment.why_not(need)
+    hint = f"for {kinds}"
+    if reason:
+        hint += f": NOT tested here: {reason}; it needs {equipment.HOW_TO_GET[need]}"
+    return Probe(what=need.value, is_there=not reason, hint=hint)
