@@ -267,13 +267,13 @@ async def _refused(peer: PeerProcess, *, has_lock: bool = False) -> str:
     """Starts it, and returns what it said when it refused. has_lock: somebody else holds its data
     directory, or there is none."""
     peer.spawn()
-    assert await _ends(peer), f"{peer.id} is to refuse; it said: {peer.text()}"
+    assert await _ends(peer, seconds=60), f"{peer.id} is to refuse; it said: {peer.text()}"
     return _check_refusal(peer, has_lock=has_lock)
 
 
-async def _ends(peer: PeerProcess) -> bool:
+async def _ends(peer: PeerProcess, *, seconds: float = 10) -> bool:
     try:
-        code = await peer.ended(seconds=10)
+        code = await peer.ended(seconds=seconds)
     except AssertionError:
         return False
     assert code > 0, f"a refusal is an exit code, not {code}"
