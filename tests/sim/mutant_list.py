@@ -7,10 +7,12 @@ the code moved, and the mutant has to move with it.
 
 from __future__ import annotations
 
+from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
+from mutant_list_workers import WORKER_MUTANTS
 from mutant_parts import (
     DRIVER,
     ELECTIONS,
@@ -284,4 +286,6 @@ MUTANTS = (
     *SNAPSHOT_MUTANTS,
     *MEMBER_MUTANTS,
     *QUARANTINE_MUTANTS,
+    *WORKER_MUTANTS,
+    *DECISION_MUTANTS,
 )

@@ -49,3 +49,8 @@ def early(kinds: str) -> Edit:
         "is_early = may_hurry and isinstance(message, m.Append)\n",
         f"is_early = isinstance(message, m.Append | {kinds})\n",
     )
+
+
+def unit_test(file: str, claim: str) -> str:
+    """The id of a test in `tests/unit/test_{file}.py`."""
+    return f"tests/unit/test_{file}.py::test_{claim}"

@@ -3,9 +3,9 @@
     .venv/bin/python tests/sim/mutants.py [NAME…] [--jobs N] [--page]
 
 Each mutant is made in a copy of the package in a temporary folder and meets the seeds 0, 1, 2, …
-until a promise is broken. Prints the table of killers; --page puts it into the documentation when
-all of them were made. Exit code 1: a mutant survived, or an
-edit no longer fits the code, or the true code was found guilty.
+until a promise is broken, or a named test that has to fail. The true code meets the same first.
+Prints the table of killers; --page puts it into the documentation when all of them were made. Exit
+code 1: a mutant survived, or an edit no longer fits the code, or the true code was found guilty.
 """
 
 from __future__ import annotations
@@ -62,10 +62,9 @@ def main() -> int:
         parser.error("the page holds all mutants: name none")
     chosen = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        _copy(Path(folder) / "true", ())
-        true = _simulate(Path(folder) / "true", _BASELINE_SEEDS, options.jobs)
-        if true is not None:
-            print(f"the true code breaks {true[0]!r} at seed {true[1]}: mend that first")
+        guilt = _guilt(Path(folder) / "true", chosen, options.jobs)
+        if guilt is not None:
+            print(f"the true code breaks {guilt}: mend that first")
             return 1
         fates = []
         for mutant in chosen:
@@ -85,6 +84,17 @@ def _page(fates: Sequence[Fate], mutants: Sequence[Mutant]) -> str:
     rows = [_row(fate, mutant) for fate, mutant in zip(fates, mutants, strict=True)]
     head = _PAGE_HEAD.format(count=len(rows), day=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}")
     return "\n".join([head, *rows, ""])
+
+
+def _guilt(folder: Path, mutants: Sequence[Mutant], jobs: int) -> str | None:
+    """What the code without any defect breaks of all that the mutants are to meet."""
+    _copy(folder, ())
+    if any(not mutant.test for mutant in mutants):
+        found = _simulate(folder, _BASELINE_SEEDS, jobs)
+        if found is not None:
+            return f"{found[0]!r} at seed {found[1]}"
+    tests = list(dict.fromkeys(mutant.test for mutant in mutants if mutant.test))
+    return f"one of {', '.join(tests)}" if tests and _fails(folder, *tests) else None
 
 
 def _kill(mutant: Mutant, folder: Path, jobs: int) -> Fate:
@@ -120,11 +130,11 @@ def _simulate(folder: Path, seeds: int, jobs: int) -> tuple[str, int, int] | Non
     return None
 
 
-def _fails(folder: Path, test: str) -> bool:
+def _fails(folder: Path, *tests: str) -> bool:
     # -P: the working directory, with the true package in it, stays off the path.
-    done = _python(folder, ["-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test])
+    done = _python(folder, ["-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests])
     if done.returncode not in (0, 1):
-        raise SystemExit(f"{test} cannot be run: {done.stdout[-2_000:]}")
+        raise SystemExit(f"{', '.join(tests)} cannot be run: {done.stdout[-2_000:]}")
     return done.returncode == 1
 
 

@@ -78,6 +78,16 @@ def test_one_copy_that_hears_the_primary_outweighs_all_that_do_not():
         assert world.cycle(after_ms=10_000).submissions == ()
 
 
+def test_the_time_for_which_a_copy_heard_the_primary_does_not_count():
+    world = replicated(5)
+    hang_store(world)
+    world.nodes["n4"].sight = Sight.UP
+    for _ in range(5):
+        world.cycle(after_ms=10_000)
+    world.nodes["n4"].sight = Sight.DOWN
+    assert world.cycle(after_ms=2_000).submissions == ()
+
+
 def test_refusal_towards_us_alone_proves_nothing():
     world = replicated()
     world.nodes["n1"].answer = AgentAnswer.REFUSED

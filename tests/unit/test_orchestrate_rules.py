@@ -383,3 +383,15 @@ def test_every_rule_judges_every_proposal_also_when_nothing_is_done():
     for record in result.decision.proposals:
         assert [it.rule for it in record.verdicts] == [rule.name for rule in rules.RULES]
         assert all(it.reason for it in record.verdicts)
+
+
+def test_two_disruptions_are_never_begun_in_one_cycle():
+    restart = promotion(action_kind=SERVICE_RESTART, node_id="n3")
+    situation = situation_of(dead_primary())
+    case = Case(proposal=promotion(), situation=situation, earlier=(), doing=(restart,))
+    assert "one_disruption" in {it.rule for it in rules.judge(case) if it.ruling is Ruling.DENY}
+
+
+def test_a_loss_that_cannot_be_said_is_denied():
+    unsaid = promotion(loss=Loss(is_none=False, text="cannot be said"))
+    assert "loss_bounded" in judged(unsaid, situation_of(dead_primary()))

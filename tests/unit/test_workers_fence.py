@@ -95,6 +95,23 @@ async def test_nothing_is_sent_when_the_fence_may_be_over():
     assert (bench.action(ID).phase, agent.effects) == ("DONE", [ID])
 
 
+async def test_a_fence_counts_from_before_its_renewal_was_asked_for():
+    bench = WorkBench(FakeAgent("n1"))
+    await bench.turns(2)
+    hold = bench.workers._holdings._held[TARGET]
+    recorded = bench.peer.propose
+
+    async def propose(command, *, timeout_ms):
+        proposed = await recorded(command, timeout_ms=timeout_ms)
+        # The answer takes long; the lease has run since before.
+        bench.clock.advance(WORK_LEASE_SURE_MS)
+        return proposed
+
+    bench.peer.propose = propose
+    assert await hold.confirm()
+    assert not hold.is_sure
+
+
 async def test_a_platform_is_asked_under_a_fence_that_was_confirmed():
     bench = await with_platform_call()
     await bench.turn()

@@ -1,0 +1,87 @@
+"""What an agent may have got without saying so is looked up, and neither given up nor repeated."""
+
+from __future__ import annotations
+
+import pytest
+from work_bench import WorkBench
+
+from replicante.agents.protocol import SendAnswer, Sent
+from replicante.limits import ACTION_SEND_MS_MAX
+from replicante.testing.fake_agents import FakeAgent, Manner
+
+ID = "00000000-0000-8000-8000-000000000001"
+
+
+def lose_answers(bench: WorkBench, *, arrive: bool) -> None:
+    """From now on nobody hears what came of a submission."""
+    inner = bench.agents.submit
+
+    async def submit(action, node, *, epoch, ca_bundle):
+        if arrive:
+            await inner(action, node, epoch=epoch, ca_bundle=ca_bundle)
+        return Sent(answer=SendAnswer.UNKNOWN, message="the answer was lost")
+
+    bench.agents.submit = submit
+
+
+def hide_actions(bench: WorkBench) -> None:
+    """From now on the agents answer looks, and their actions cannot be read."""
+    inner = bench.agents.look
+
+    async def look(ask, *, ca_bundle):
+        seen = await inner(ask, ca_bundle=ca_bundle)
+        fields = {"actions": (), "unknown_actions": (), "queue": None, "finished": None}
+        return type(seen).from_value({**seen.to_value(), **fields})
+
+    bench.agents.look = look
+
+
+async def test_what_an_agent_may_have_is_never_given_up():
+    agent = FakeAgent("n1")
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    look, submit = bench.agents.look, bench.agents.submit
+    lose_answers(bench, arrive=True)
+    hide_actions(bench)
+    for _ in range(2 * ACTION_SEND_MS_MAX // 10_000):
+        await bench.turn()
+    assert bench.action(ID).phase == "PENDING_SCHEDULE"
+    agent.run_actions()
+    bench.agents.look, bench.agents.submit = look, submit
+    await bench.turn()
+    assert (bench.action(ID).phase, agent.effects) == ("DONE", [ID])
+
+
+async def test_what_its_agent_denies_is_given_up_when_its_time_is_over():
+    agent = FakeAgent("n1")
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    lose_answers(bench, arrive=False)
+    for _ in range(2 + ACTION_SEND_MS_MAX // 10_000):
+        await bench.turn()
+    assert (bench.action(ID).phase, agent.actions) == ("CANCELLED", {})
+
+
+async def test_silence_is_never_counted_as_a_refusal():
+    agent = FakeAgent("n1")
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    hide_actions(bench)
+    lose_answers(bench, arrive=True)
+    await bench.turns(12)
+    assert bench.action(ID).phase == "PENDING_SCHEDULE"
+    assert bench.action(ID).attempts_count > 6
+
+
+@pytest.mark.parametrize("manner", [Manner.DEAF, Manner.MUTE])
+async def test_a_silent_node_is_sent_nothing(manner):
+    agent = FakeAgent("n1")
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    agent.manner = manner
+    await bench.turns(3)
+    assert (bench.action(ID).sent_epoch, agent.actions) == (None, {})
