@@ -12,6 +12,7 @@ from jlike.workload.events import Events
 from jlike.workload.levels import Levels
 from jlike.workload.lock import Lock
 from jlike.workload.members import Members
+from jlike.workload.orchestration import Orchestration
 from jlike.workload.queue import Queue
 from jlike.workload.register import Register
 from jlike.workload.requests import Requests
@@ -35,4 +36,5 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "rolling": Rolling,
     "snapshots": Snapshots,
     "members": Members,
+    "orchestration": Orchestration,
 }
