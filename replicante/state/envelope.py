@@ -241,6 +241,8 @@ def _check_operation(operation: Operation, where: str) -> None:
     """where: beginning of the path of a fault, as `operations[3].`"""
     if isinstance(operation, QueueEnqueue):
         check_queue_command(operation, where)
+        if len(operation.jobs) != 1:
+            raise Invalid("an operation enqueues one job", path=f"{where}jobs")
         return
     if operation.expect is not None:
         _check_expect(operation.expect, f"{where}expect")

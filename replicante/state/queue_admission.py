@@ -22,6 +22,7 @@ from replicante.limits import (
     ROW_KEY_BYTES_MAX,
 )
 from replicante.model.codec import is_canonical
+from replicante.state.admission import check_positive
 from replicante.state.queue_commands import (
     NewJob,
     QueueAck,
@@ -56,13 +57,16 @@ def check_queue_command(command: QueueCommand, where: str = "") -> None:
             _check_text(worker, "worker", bytes_max=NAME_BYTES_MAX)
             if lease is not None:
                 _check_between(lease, 1, INTEGER_MAX, "lease", "the token of a lease")
-        case QueueAck(_, _, _, operations):
+        case QueueAck(_, job, token, operations):
+            _check_claim(job=job, token=token)
             count = len(operations)
             _check_between(count, 0, REQUEST_OPERATIONS_MAX - 1, "operations", "operations")
-        case QueueNack(_, _, _, delay_ms, reason):
+        case QueueNack(_, job, token, delay_ms, reason):
+            _check_claim(job=job, token=token)
             _check_between(delay_ms, 0, JOB_DELAY_MS_MAX, "delay", "ms")
             _check_text(reason, "reason", bytes_max=JOB_REASON_BYTES_MAX)
-        case QueueExtend(_, _, _, visibility_ms):
+        case QueueExtend(_, job, token, visibility_ms):
+            _check_claim(job=job, token=token)
             if visibility_ms is not None:
                 _check_visibility(visibility_ms)
         case QueuePause(_, reason):
@@ -72,11 +76,18 @@ def check_queue_command(command: QueueCommand, where: str = "") -> None:
             _check_between(wanted, 1, QUEUE_STEP_JOBS_MAX, "count", "dead letters")
             if len(set(jobs)) != len(jobs):
                 raise Invalid("each id is named once", path="ids")
+            for i, named in enumerate(jobs):
+                check_positive(named, f"ids[{i}]", what="the id of a job")
         case QueuePurge(_, count, _, reason):
             _check_between(count, 1, QUEUE_STEP_JOBS_MAX, "count", "jobs")
             _check_reason(reason)
         case _:
             pass
+
+
+def _check_claim(*, job: int, token: int) -> None:
+    check_positive(job, "id", what="the id of a job")
+    check_positive(token, "token", what="a token")
 
 
 def _check_job(queue: str, job: NewJob, where: str) -> None:
