@@ -29,6 +29,10 @@ STORE_PROMOTE: Final = "replicante.io/store.promote"
 """This node becomes the primary of a shard although the old one cannot agree: writes may be lost.
 args: shard_id, replaces (node id of the old primary), offset (the commit offset that the decision
 saw; the agent refuses when the node is behind it now)."""
+STORE_FENCE: Final = "replicante.io/store.fence"
+"""The store process of this node ends, because it answers nobody and another node takes over or
+did: a process that was stopped and goes on would take writes as the primary that it was. The agent
+asks it once more and refuses when it answers. args: shard_id, replaces (this node's id)."""
 STORE_SWITCHOVER: Final = "replicante.io/store.switchover"
 """Asked of the healthy primary: hand the shard over, losing nothing, or stay primary and fail.
 args: shard_id, node (member address of the successor), node_id (its id), timeout_ms."""
@@ -39,7 +43,7 @@ SERVICE_START: Final = "replicante.io/service.start"
 SERVICE_STOP: Final = "replicante.io/service.stop"
 SERVICE_RESTART: Final = "replicante.io/service.restart"
 
-ROLE_KINDS: Final = frozenset({STORE_PROMOTE, STORE_SWITCHOVER, STORE_REJOIN})
+ROLE_KINDS: Final = frozenset({STORE_PROMOTE, STORE_FENCE, STORE_SWITCHOVER, STORE_REJOIN})
 """Change who is primary or follows whom: never sent to a store that another controller rules."""
 DISRUPTIVE_KINDS: Final = ROLE_KINDS | {
     CLUSTER_INIT,

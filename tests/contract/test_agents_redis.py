@@ -194,6 +194,66 @@ async def test_a_primary_that_was_killed_comes_back_as_a_replica_and_takes_no_wr
         assert (await n1.shard())["history_id"] == (await n2.shard())["history_id"]
 
 
+async def test_a_stopped_primary_is_not_heard_though_its_links_stay_open(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, n3):
+        for node in (n2, n3):
+            await node.command("CONFIG", "SET", "repl-timeout", 3_600)
+        n1.signal(signal.SIGSTOP)
+        for node in (n2, n3):
+            await until(lambda node=node: _is_seen_as(node, "down"))
+            info = await node.command("INFO", "replication")
+            assert info["master_link_status"] == "up"
+        n1.signal(signal.SIGCONT)
+        for node in (n2, n3):
+            await until(lambda node=node: _is_seen_as(node, "up"))
+
+
+async def test_a_busy_primary_that_says_so_is_heard(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        await n1.command("CONFIG", "SET", "lua-time-limit", 1)
+        endless = asyncio.create_task(n1.command("EVAL", "while true do end", 0))
+        await until(lambda: _is_heard_long_ago(n2))
+        assert (await n2.shard())["upstream"]["sight"] == "up"
+        await n1.command("SCRIPT", "KILL")
+        with contextlib.suppress(exceptions.ResponseError):
+            await endless
+
+
+async def test_a_stopped_primary_that_was_fenced_never_goes_on(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, n3):
+        await n1.command("SET", "count", "0")
+        await n1.command("WAIT", 2, 0)
+        assert "it answers" in await n1.fails(kinds.STORE_FENCE)
+        n1.signal(signal.SIGSTOP)
+        # Redis would carry out what waits in its connection the moment it goes on.
+        reader, writer = await asyncio.open_connection("127.0.0.1", n1.port)
+        writer.write(b"INCR count\r\n")
+        await n1.succeeds(kinds.STORE_FENCE, shard_id="all", replaces="n1")
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b"", "it took a write"
+        writer.close()
+        with contextlib.suppress(ProcessLookupError):
+            n1.signal(signal.SIGCONT)
+        await n1.succeeds(kinds.STORE_FENCE)
+
+        await n2.succeeds(kinds.STORE_PROMOTE, shard_id="all", replaces="n1")
+        await n3.succeeds(kinds.STORE_REJOIN, node=n2.member)
+        await n1.succeeds(kinds.STORE_REJOIN, node=n2.member)
+        assert not await accepts_writes(n1)
+        assert await n1.command("GET", "count") == "0"
+
+
+async def test_no_process_is_ended_that_only_has_the_number_of_the_server(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        n1.signal(signal.SIGSTOP)
+        right = n1.pid_file.read_text()
+        n1.pid_file.write_text(n2.pid_file.read_text())
+        assert "not this server" in await n1.fails(kinds.STORE_FENCE)
+        assert await _answers(n2)
+        n1.pid_file.write_text(right)
+        await n1.succeeds(kinds.STORE_FENCE)
+
+
 async def test_an_agent_that_finds_its_server_dead_starts_it_without_writes(tmp_path):
     async with cluster(tmp_path) as (n1, _, _):
         n1.signal(signal.SIGKILL)
@@ -255,6 +315,17 @@ async def test_under_sentinel_no_role_is_changed_by_us(tmp_path):
 
 async def _is(claim) -> bool:
     return claim()
+
+
+async def _is_seen_as(node: Node, sight: str) -> bool:
+    return (await node.shard())["upstream"]["sight"] == sight
+
+
+async def _is_heard_long_ago(node: Node) -> bool:
+    """Nothing came on its link for two seconds, though it is open."""
+    info = await node.command("INFO", "replication")
+    assert info["master_link_status"] == "up"
+    return info["master_last_io_seconds_ago"] >= 2
 
 
 async def _answers(node: Node) -> bool:

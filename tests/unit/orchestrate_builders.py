@@ -295,6 +295,8 @@ class World:
                     Sight.UP,
                 )
                 node.history, node.offset = primary.history, primary.offset
+            case action_kinds.STORE_FENCE:
+                kill_store(self, node.node_id)
             case action_kinds.STORE_SWITCHOVER:
                 successor = self.nodes[args["node_id"]]
                 successor.role, successor.follows = ShardRole.PRIMARY, None

@@ -15,7 +15,7 @@ from orchestrate_builders import (
     sent_kinds,
 )
 
-from replicante.model.action_kinds import STORE_PROMOTE, STORE_REJOIN
+from replicante.model.action_kinds import STORE_FENCE, STORE_PROMOTE, STORE_REJOIN
 from replicante.model.actions import NAction, NActionPhase
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer
@@ -50,7 +50,9 @@ def test_a_silent_primary_is_replaced_after_looks_and_time_not_before():
         result = world.cycle(after_ms=2_000)
         assert outcomes(result, "failover") == ["denied"]
         assert against(result, "failover") == {"failure_confirmed"}
-    assert sent_kinds(world.cycle(after_ms=2_000)) == [(STORE_PROMOTE, "n2")]
+    assert sent_kinds(world.cycle(after_ms=2_000)) == [(STORE_FENCE, "n1")]
+    world.work()
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
 
 
 def test_fast_looks_do_not_shorten_the_time():
@@ -123,6 +125,8 @@ def test_an_approved_failover_is_sent():
     for _ in range(3):
         world.cycle(after_ms=2_000)
     approve(world)
+    assert sent_kinds(world.cycle()) == [(STORE_FENCE, "n1")]
+    world.work()
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
 
 

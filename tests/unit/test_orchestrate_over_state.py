@@ -15,7 +15,12 @@ from orchestrate_builders import (
     make_spec,
 )
 
-from replicante.model.action_kinds import CORE_SWITCHOVER, STORE_PROMOTE, STORE_REJOIN
+from replicante.model.action_kinds import (
+    CORE_SWITCHOVER,
+    STORE_FENCE,
+    STORE_PROMOTE,
+    STORE_REJOIN,
+)
 from replicante.model.action_requests import ActionOn
 from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.change import Change, ChangeCode, RecordKind
@@ -203,5 +208,5 @@ def test_suspicions_survive_in_the_records():
     hang_store(world)
     for _ in range(3):
         result = world.cycle(after_ms=2_000)
-    assert [it.kind for it in result.submissions] == [STORE_PROMOTE]
+    assert [it.kind for it in result.submissions] == [STORE_FENCE]
     assert world.nodes["n2"].sight is Sight.DOWN

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrate_builders import FakeNode, World, kill_store, make_spec, member
 
 from replicante.model.action_kinds import (
+    STORE_FENCE,
     STORE_PROMOTE,
     STORE_REJOIN,
 )
@@ -94,6 +95,8 @@ class Reader:
             match action.kind:
                 case "replicante.io/store.promote":
                     found += self._promotion(action, target)
+                case "replicante.io/store.fence":
+                    found += self._fence(target)
                 case "replicante.io/store.rejoin":
                     found += self._rejoin(action)
                 case "agent.replicante.io/cluster.init":
@@ -108,7 +111,7 @@ class Reader:
             yield f"{action.kind} to an agent that is not right"
         if not target.is_fenced:
             yield "an unfenced agent is asked"
-        is_role = action.kind in (STORE_PROMOTE, STORE_REJOIN)
+        is_role = action.kind in (STORE_PROMOTE, STORE_FENCE, STORE_REJOIN)
         if is_role and any(it.controllers for it in self.answering()):
             yield "roles are changed beside another controller"
 
@@ -127,6 +130,16 @@ class Reader:
             yield "more is lost than declared"
         if old.node_id in self.known and self.known[old.node_id][1] != target.history:
             yield "another history is promoted"
+        yield from self._death(old)
+
+    def _fence(self, target):
+        if target.contact is not StoreContact.SILENT:
+            yield "a process that answers, or none, is ended"
+        if not any(it.role is ShardRole.PRIMARY for it in self.seen()):
+            yield from self._death(target)
+
+    def _death(self, old):
+        """What speaks against going past a primary."""
         followers = [it for it in self.seen() if it.follows == old.node_id and it is not old]
         if any(it.sight is Sight.UP and it.role is not ShardRole.PRIMARY for it in followers):
             yield "a copy still hears the primary"

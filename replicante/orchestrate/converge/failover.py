@@ -1,16 +1,18 @@
 """Step: a shard whose primary is gone gets another one. Pure.
 
 Called by `converge.steps`, and for a failover that a person asks for by `oaction_handlers`. It says
-who should be promoted and what that may cost; whether the primary is really gone is judged by the
-rules `failure_confirmed` and `witnesses_agree`, on the same assessment.
+who should be promoted and what that may cost. A primary that hangs under an agent that answers is
+ended first, so that it cannot go on as the primary that it was. Whether the primary is really gone
+is judged by the rules `failure_confirmed` and `witnesses_agree`, on the same assessment.
 """
 
 from __future__ import annotations
 
-from replicante.model.action_kinds import CORE_FAILOVER, STORE_PROMOTE
+from replicante.model.action_kinds import CORE_FAILOVER, STORE_FENCE, STORE_PROMOTE
 from replicante.model.actions import Requester
 from replicante.model.cluster_declaration import Step
-from replicante.model.decision import ForcedOption
+from replicante.model.decision import ForcedOption, Loss
+from replicante.model.node import NodeStatus, StoreContact
 from replicante.orchestrate.candidates import Candidate, best, candidates
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict
 from replicante.orchestrate.proposal import (
@@ -37,7 +39,8 @@ def propose_failover(situation: Situation) -> StepResult:
         if chosen is None:
             stuck[shard_id] = _nobody(primary, found)
         else:
-            proposals.append(promotion(situation, primary, chosen))
+            ending = _fence_first(situation, primary, chosen)
+            proposals.append(ending or promotion(situation, primary, chosen))
             options += _options(situation, primary, found)
     if proposals:
         return StepResult(
@@ -49,6 +52,33 @@ def propose_failover(situation: Situation) -> StepResult:
     if stuck:
         return StepResult(idle="; ".join(stuck.values()), candidates=tuple(records), stuck=stuck)
     return idle(_calm(situation))
+
+
+def hangs(situation: Situation, node_id: str) -> bool:
+    """Its agent answers and keeps the epoch, its store is silent: neither gone nor there."""
+    node = situation.view.nodes.get(node_id)
+    return (
+        node is not None
+        and node.node_status is NodeStatus.UNAVAILABLE
+        and node.contact is StoreContact.SILENT
+        and node.is_fenced
+    )
+
+
+def fence(*, step: Step, shard_id: str, node_id: str, why: str, loss: Loss) -> Proposal:
+    return Proposal(
+        step=step,
+        action_kind=STORE_FENCE,
+        node_id=node_id,
+        args={"shard_id": shard_id, "replaces": node_id},
+        spared=(node_id,),
+        shard_id=shard_id,
+        effect=f"end the silent store process of {node_id}, {why}",
+        loss=loss,
+        purpose=Purpose.RECOVERY,
+        # Of its own: what follows it need not wait to see its effect, which is a refusal.
+        grace_subject=f"fence/{node_id}/{shard_id}",
+    )
 
 
 def promotion(
@@ -82,6 +112,27 @@ def promotion(
         cause=cause,
         grace_subject=primary.shard_id,
     )
+
+
+def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> Proposal | None:
+    """Once a suspicion: an agent that cannot do it must not stand in the way of a failover."""
+    node_id = primary.node_id or ""
+    if primary.suspicion is None or not hangs(situation, node_id):
+        return None
+    proposal = fence(
+        step=Step.FAILOVER,
+        shard_id=primary.shard_id,
+        node_id=node_id,
+        why=f"before {chosen.node_id} becomes the primary of shard {primary.shard_id}",
+        loss=chosen.loss,
+    )
+    is_wanted = any(it.kind == STORE_FENCE for it in situation.view.nactions_of(node_id))
+    began_ms, state = primary.suspicion.since_ms, situation.state
+    failed = state.attempts.get(str(Step.FAILOVER))
+    was_tried = state.graces.get(proposal.grace_key, -1) >= began_ms or (
+        failed is not None and failed.last_ms >= began_ms
+    )
+    return proposal if is_wanted or not was_tried else None
 
 
 def _candidates(situation: Situation, primary: Primary) -> tuple[Candidate, ...]:

@@ -2,7 +2,8 @@
 
 Called by `converge.steps`. Three cases, all ending in the same action: a former primary that came
 back and still calls itself primary; a copy that follows somebody else; a store process that is down
-under an agent that answers. What the node has beyond the primary is given up: that is why the
+under an agent that answers. A former primary that hangs is ended before, or it would take writes
+when it goes on. What the node has beyond the primary is given up: that is why the
 appointed primary must be seen, alone decides, and is never itself told to follow.
 """
 
@@ -13,6 +14,7 @@ from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.orchestrate.converge.failover import fence, hangs
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, is_follower
 from replicante.orchestrate.proposal import (
     Proposal,
@@ -32,6 +34,9 @@ def propose_rejoin(situation: Situation) -> StepResult:
             continue
         for copy in situation.view.copies(primary.shard_id):
             if copy.node_id == leader or copy.node_id not in situation.view.node_ids:
+                continue
+            if copy.role is ShardRole.PRIMARY and hangs(situation, copy.node_id):
+                proposals.append(_fence(copy, leader))
                 continue
             why = _why(situation, copy, leader, primary.claimants)
             if why:
@@ -75,6 +80,16 @@ def _why(situation: Situation, copy: Shard, leader: str, claimants: tuple[str, .
         # A chain of copies, or a source outside: somebody built it so, and it works.
         return ""
     return f"it follows {upstream.address}"
+
+
+def _fence(copy: Shard, leader: str) -> Proposal:
+    return fence(
+        step=Step.REJOIN,
+        shard_id=copy.shard_id,
+        node_id=copy.node_id,
+        why=f"which does not know yet that {leader} replaced it",
+        loss=_price(copy),
+    )
 
 
 def _rejoin(situation: Situation, copy: Shard, leader: str, why: str) -> Proposal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from replicante.model.action_kinds import STORE_FENCE, STORE_PROMOTE
 from replicante.model.codec import Value
 from replicante.model.decision import Ruling, Verdict
 from replicante.orchestrate.proposal import Proposal, Situation
@@ -21,6 +22,15 @@ class Case:
     """What this cycle settled with an action, begun or waiting: a step does one thing a cycle."""
     doing: tuple[Proposal, ...]
     """Those of them that go ahead: two must not disturb on one observation."""
+
+    @property
+    def takes_for_dead(self) -> bool:
+        """It goes past the primary of its shard. Not so when another node replaced that one."""
+        proposal = self.proposal
+        if proposal.action_kind != STORE_FENCE:
+            return proposal.action_kind == STORE_PROMOTE
+        primary = self.situation.primaries.get(proposal.shard_id or "")
+        return primary is None or primary.node_id in (None, proposal.args["replaces"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

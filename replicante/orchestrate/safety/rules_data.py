@@ -47,7 +47,7 @@ def _candidate_fit(case: Case) -> Finding:
 
 def _loss_bounded(case: Case) -> Finding:
     proposal = case.proposal
-    if proposal.action_kind != STORE_PROMOTE:
+    if not case.takes_for_dead:
         return allow("nothing acknowledged can be lost by it")
     bound = case.situation.view.spec.declaration.policies.data_loss_offset_max
     if proposal.accepted_loss is not None:
@@ -111,7 +111,7 @@ def _majority_kept(case: Case) -> Finding:
     known = [node_id for node_id in view.node_ids if view.copies_on(node_id)]
     healthy = [node_id for node_id in known if view.is_healthy(node_id)]
     evidence = {"healthy": list(healthy), "known": list(known)}
-    if proposal.action_kind == STORE_PROMOTE:
+    if case.takes_for_dead:
         gone = str(proposal.args.get("replaces") or "")
         others = [node_id for node_id in known if node_id != gone]
         seen = [node_id for node_id in healthy if node_id != gone]

@@ -14,6 +14,7 @@ from replicante.model.action_kinds import (
     DISRUPTIVE_KINDS,
     PLATFORM_DEPROVISION,
     PLATFORM_PROVISION,
+    STORE_FENCE,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
@@ -102,7 +103,9 @@ def _one_disruption(case: Case) -> Finding:
                 f"{action.kind} {action.action_id} on {action.node_id} is unfinished",
                 action_id=action.action_id,
             )
-        maybe.append(action)
+        if action.kind != STORE_FENCE:
+            # A late fence ends a process that answers nobody, and nothing else.
+            maybe.append(action)
     if maybe:
         return ask(
             f"{maybe[0].kind} {maybe[0].action_id} may still run on {maybe[0].node_id}, which"

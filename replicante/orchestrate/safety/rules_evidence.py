@@ -7,7 +7,7 @@ act on less, and only where these rules ask instead of deny.
 
 from __future__ import annotations
 
-from replicante.model.action_kinds import CLUSTER_INIT, STORE_PROMOTE
+from replicante.model.action_kinds import CLUSTER_INIT
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.orchestrate.primaries import PrimaryVerdict, Proof
@@ -64,7 +64,7 @@ def _information_complete(case: Case) -> Finding:
 
 def _failure_confirmed(case: Case) -> Finding:
     proposal = case.proposal
-    if proposal.action_kind != STORE_PROMOTE or proposal.shard_id is None:
+    if not case.takes_for_dead or proposal.shard_id is None:
         return allow("nobody is declared dead")
     primary = case.situation.primaries.get(proposal.shard_id)
     if primary is None or primary.verdict is not PrimaryVerdict.GONE:
@@ -78,7 +78,7 @@ def _failure_confirmed(case: Case) -> Finding:
 
 def _witnesses_agree(case: Case) -> Finding:
     proposal = case.proposal
-    if proposal.action_kind != STORE_PROMOTE or proposal.shard_id is None:
+    if not case.takes_for_dead or proposal.shard_id is None:
         return allow("nobody is declared dead")
     primary = case.situation.primaries.get(proposal.shard_id)
     if primary is None:

@@ -1,7 +1,8 @@
 """The actions of the Redis agent. Each finds out first whether its wish is fulfilled already.
 
 Rules: membership is on the disk before the server is told; no role is changed while a foreign
-controller rules them; a server that is silent is not started over, for it may still be there.
+controller rules them; a server that is silent is not started over, for it may still be there. It is
+ended only by `store.fence`.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class RedisActions:
              self._remove, RemoveArgs),
             (action_kinds.STORE_PROMOTE, "Become the primary; writes may be lost.",
              self._promote, PromoteArgs),
+            (action_kinds.STORE_FENCE, "End a server that answers nobody.",
+             self._fence, NoArgs),
             (action_kinds.STORE_SWITCHOVER, "Hand over to a replica, losing nothing.",
              self._switchover, SwitchoverArgs),
             (action_kinds.STORE_REJOIN, "Follow the primary, giving up what it does not have.",
@@ -105,6 +108,20 @@ class RedisActions:
             self._membership.save(follows=NOWHERE)
             await self._server.call("REPLICAOF", "NO", "ONE")
         return done()
+
+    async def _fence(self, _args: NoArgs, before: Value) -> Step:
+        """The last look and the end are as close together as they can be: what answers lives. One
+        that goes on in between dies as by a crash, which costs what its replicas had not read."""
+        try:
+            await self._server.facts()
+        except NoContact as exc:
+            if exc.contact is StoreContact.REFUSED:
+                return done()
+            if exc.contact is StoreContact.SILENT:
+                if before is None:
+                    await self._server.kill()
+                return _again(before, "it was ended and is not gone yet")
+        return failed("it answers, so it is not fenced", before)
 
     async def _follow(self, args: FollowArgs, before: Value) -> Step:
         target = address(args.node)

@@ -45,6 +45,11 @@ class Facts:
     is_last_write_ok: bool
     """The last rewrite of a file on the disk succeeded."""
 
+    def is_heard_within(self, limit_ms: int) -> bool:
+        """Whether something came from its primary on an open link less than so long ago."""
+        is_recent = self.silent_ms is not None and self.silent_ms < limit_ms
+        return self.is_link_up and is_recent
+
     @property
     def status(self) -> tuple[NodeStatus, str | None]:
         """Of a member. A copy whose link is down is healthy: its primary may be what is not."""

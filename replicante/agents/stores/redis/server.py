@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,14 @@ from redis.backoff import NoBackoff
 
 from replicante.agents.sdk import Sight, StoreContact, StoreUnavailable
 from replicante.agents.stores.redis.facts import Address, Facts, read_facts
-from replicante.limits import REDIS_CALL_MS_MAX
+from replicante.limits import (
+    AGENT_SILENCES_FULL_EVERY,
+    REDIS_BRIEF_MS_MAX,
+    REDIS_CALL_MS_MAX,
+    REDIS_HEARD_MS_MAX,
+)
 
+_PID_FILE = "redis.pid"
 _SENTINEL_CLIENT = "sentinel-"
 """Sentinel names its connections so."""
 
@@ -51,6 +58,8 @@ class ServerSettings:
 class RedisServer:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
+        self._silences = 0
+        """Calls in a row that ended without an answer."""
 
     @property
     def address(self) -> Address:
@@ -72,43 +81,48 @@ class RedisServer:
         return ("sentinel",) if is_ruled else ()
 
     async def sight(self, facts: Facts) -> Sight:
-        """What this replica sees of its primary. Whether nobody listens there any more is tried by
-        a connection: the server itself tells only that the link is down."""
+        """What this replica sees of its primary. The server itself tells only whether its link is
+        open, and a stopped primary keeps it open. So a link that was silent counts for nothing, and
+        the primary is asked; and whether anybody listens there at all is tried by a connection."""
         if facts.follows is None:
             return Sight.UNKNOWN
-        if facts.is_link_up:
+        if facts.is_heard_within(REDIS_HEARD_MS_MAX):
             return Sight.UP
         try:
-            async with asyncio.timeout(REDIS_CALL_MS_MAX / 1_000):
-                _, writer = await asyncio.open_connection(*facts.follows)
+            is_answering = await _answers(facts.follows)
         except ConnectionRefusedError:
-            return Sight.REFUSED
-        except (OSError, TimeoutError):
-            return Sight.DOWN
-        writer.close()
-        return Sight.DOWN
+            # Beside an open link somebody in between refuses: no process is known to be gone.
+            return Sight.DOWN if facts.is_link_up else Sight.REFUSED
+        # An answer beside a closed link may be that of a former primary, started as nobody's copy.
+        return Sight.UP if facts.is_link_up and is_answering else Sight.DOWN
 
     async def call(self, *command: str | int) -> Any:
         """Raises NoContact, or Refused with what the server says."""
         host, port = self.address
+        limit_ms = self._limit_ms()
         client = redis_asyncio.Redis(
             host=host,
             port=port,
             password=self._settings.password,
-            socket_timeout=REDIS_CALL_MS_MAX / 1_000,
-            socket_connect_timeout=REDIS_CALL_MS_MAX / 1_000,
+            socket_timeout=limit_ms / 1_000,
+            socket_connect_timeout=limit_ms / 1_000,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),
         )
         try:
-            return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+            answer = await client.execute_command(*command)  # type: ignore[no-untyped-call]
+            self._silences = 0
+            return answer
         except exceptions.BusyLoadingError as exc:
+            self._silences = 0
             raise NoContact(StoreContact.ANSWERS, "it is loading its data") from exc
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as exc:
             is_refused = any(isinstance(it, ConnectionRefusedError) for it in _causes(exc))
             contact = StoreContact.REFUSED if is_refused else StoreContact.SILENT
+            self._silences = 0 if is_refused else self._silences + 1
             raise NoContact(contact, f"{host}:{port}: {exc}"[:300]) from exc
         except exceptions.RedisError as exc:
+            self._silences = 0
             raise Refused(str(exc)[:300]) from exc
         finally:
             await client.aclose()
@@ -140,6 +154,17 @@ class RedisServer:
             if exc.contact is StoreContact.REFUSED:
                 return
 
+    async def kill(self) -> None:
+        """Ends the process at once, also one that was stopped. It may still be there for a moment.
+
+        Raises Refused when it is not certain which process it is.
+        """
+        await asyncio.to_thread(_kill, self._settings)
+
+    def _limit_ms(self) -> int:
+        is_brief = self._silences % AGENT_SILENCES_FULL_EVERY != 0
+        return REDIS_BRIEF_MS_MAX if is_brief else REDIS_CALL_MS_MAX
+
     def _write_configuration(self) -> None:
         settings = self._settings
         settings.folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +176,7 @@ class RedisServer:
             "daemonize yes",
             "dir ./",
             "logfile redis.log",
-            "pidfile redis.pid",
+            f"pidfile {_PID_FILE}",
             "appendonly yes",
             "appendfsync everysec",
             # A primary that died is noticed by its closed connection; one that hangs, after this.
@@ -167,6 +192,48 @@ class RedisServer:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write("\n".join(lines) + "\n")
+
+
+async def _answers(server: Address) -> bool:
+    """Whether a Redis server says anything at all, be it that it is busy or wants a password.
+
+    Raises ConnectionRefusedError.
+    """
+    try:
+        async with asyncio.timeout(REDIS_BRIEF_MS_MAX / 1_000):
+            reader, writer = await asyncio.open_connection(*server)
+            try:
+                writer.write(b"PING\r\n")
+                return bool(await reader.read(1))
+            finally:
+                writer.close()
+    except ConnectionRefusedError:
+        raise
+    except (OSError, TimeoutError):
+        return False
+
+
+def _kill(settings: ServerSettings) -> None:
+    """By the number in its file, if the process of that number works in our folder and names our
+    port: a number may belong to somebody else by now. What is held is the process, so that it
+    cannot change in between."""
+    try:
+        pid = int((settings.folder / _PID_FILE).read_text())
+        held = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except (OSError, ValueError, AttributeError) as exc:
+        raise Refused(f"its process cannot be found: {exc!r}"[:300]) from exc
+    try:
+        folder = Path(f"/proc/{pid}/cwd").readlink()
+        title = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        if folder != settings.folder.resolve() or f":{settings.port}" not in title:
+            raise Refused(f"process {pid} is not this server any more")
+        signal.pidfd_send_signal(held, signal.SIGKILL)
+    except OSError as exc:
+        raise Refused(f"process {pid} cannot be ended: {exc}") from exc
+    finally:
+        os.close(held)
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
