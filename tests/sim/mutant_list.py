@@ -10,6 +10,7 @@ from __future__ import annotations
 from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
+from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_list_workers import WORKER_MUTANTS
@@ -288,4 +289,5 @@ MUTANTS = (
     *QUARANTINE_MUTANTS,
     *WORKER_MUTANTS,
     *DECISION_MUTANTS,
+    *RECOVERY_MUTANTS,
 )

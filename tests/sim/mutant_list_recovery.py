@@ -1,0 +1,143 @@
+"""Defects of backups, recoveries and generations, as edits of the product's code (ADR 0038 to 0040,
+0060)."""
+
+from __future__ import annotations
+
+from mutant_parts import Edit, Mutant
+
+_BACKUP = "tests/unit/test_raft_backup_and_jump.py"
+_FORCE = "tests/unit/test_recover_force.py"
+_GENERATIONS = "tests/unit/test_state_generations.py"
+_HISTORY = "tests/unit/test_api_history.py"
+_RESTORE = "tests/integration/test_peers_backup.py"
+_SKIP = "tests/unit/test_recover_skip.py"
+_WELCOME = "tests/unit/test_raft_welcome.py"
+_SKIPPING = "raft/skipping.py"
+
+RECOVERY_MUTANTS = (
+    Mutant(
+        "state_jumps_under_a_backup",
+        "a backup is of one index, whatever arrives meanwhile (ADR 0060)",
+        (
+            Edit(
+                "raft/peer_snapshots.py",
+                "            async with self._copying:\n                machine.install(",
+                "            if True:\n                machine.install(",
+            ),
+        ),
+        test=_BACKUP,
+    ),
+    Mutant(
+        "backup_is_installed_without_a_copy",
+        "a crash in the first start leaves the backup whole (ADR 0060)",
+        (
+            Edit(
+                "raft/restoring.py",
+                "        shutil.copyfile(check_state(folder, manifest), taken)\n",
+                "        check_state(folder, manifest).rename(taken)\n",
+            ),
+        ),
+        test=_RESTORE,
+    ),
+    Mutant(
+        "old_generation_is_let_in",
+        "nobody who is left of the old generation is let in (ADR 0060)",
+        (
+            Edit(
+                "raft/welcome.py",
+                "if has_history and hello.generation != header.generation:",
+                "if False:",
+            ),
+        ),
+        test=_WELCOME,
+    ),
+    Mutant(
+        "two_recoveries_are_one",
+        "two recoveries to one generation never meet (ADR 0038)",
+        (
+            Edit(
+                "raft/welcome.py",
+                "if has_history and hello.lineage != header.lineage:",
+                "if False:",
+            ),
+        ),
+        test=_WELCOME,
+    ),
+    Mutant(
+        "survivor_is_not_replayed",
+        "the new generation has all that the survivor's log did (ADR 0038)",
+        (
+            Edit(
+                "raft/forcing.py",
+                "        if record.index > machine.applied_index:\n",
+                "        if False:\n",
+            ),
+            Edit(
+                "raft/forcing.py",
+                "    if machine.durable_index != loaded.last.index:\n",
+                "    if False:\n",
+            ),
+        ),
+        test=_FORCE,
+    ),
+    Mutant(
+        "leases_outlive_their_generation",
+        "a lease of before is over when the generation begins (ADR 0040)",
+        (Edit("state/generations.py", "    for name in held:\n", "    for name in held[:0]:\n"),),
+        test=_GENERATIONS,
+    ),
+    Mutant(
+        "claims_outlive_their_generation",
+        "a claim of before is over when the generation begins (ADR 0040)",
+        (
+            Edit(
+                "state/generations.py",
+                "        if row.state is JobState.CLAIMED:\n",
+                "        if False:\n",
+            ),
+        ),
+        test=_GENERATIONS,
+    ),
+    Mutant(
+        "fork_is_not_told",
+        "who has read what is lost is told so (ADR 0040)",
+        (
+            Edit(
+                "state/forks.py",
+                "if it.last_index < index < it.first_index",
+                "if it.last_index < index < it.last_index",
+            ),
+        ),
+        test=_HISTORY,
+    ),
+    Mutant(
+        "skips_what_somebody_applied",
+        "an entry that a peer has applied is skipped nowhere (ADR 0039)",
+        (
+            Edit(
+                _SKIPPING,
+                "    if max(state_index(folder) or 0, loaded.first_index) >= index:\n",
+                "    if loaded.first_index >= index:\n",
+            ),
+        ),
+        test=_SKIP,
+    ),
+    Mutant(
+        "skips_what_can_be_applied",
+        "only an entry that breaks is skipped (ADR 0039)",
+        (Edit(_SKIPPING, "    if broken == index:\n", "    if True:\n"),),
+        test=_SKIP,
+    ),
+    Mutant(
+        "skipped_without_a_trace",
+        "the chain of what follows tells that an entry was skipped, and why (ADR 0039)",
+        (
+            Edit(
+                _SKIPPING,
+                '{"chain": record.chain.hex(), "reason": reason}',
+                '{"chain": record.chain.hex(), "reason": ""}',
+            ),
+        ),
+        test=_SKIP,
+    ),
+)

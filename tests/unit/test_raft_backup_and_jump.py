@@ -1,0 +1,104 @@
+"""A backup and an installation at once: the state does not jump under the thread that copies it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+from replicante.clock import SystemClock
+from replicante.raft.inputs import Effects
+from replicante.raft.log import Base
+from replicante.raft.log_store import LogHeader
+from replicante.raft.peer_snapshots import PeerSnapshots
+from replicante.raft.settings import PeerOptions
+
+PATIENCE_S = 20
+AHEAD = Base(index=9, term=2, clock_ms=0, chain=b"c" * 16, configuration_index=1, configuration=b"")
+HEADER = LogHeader(
+    cluster_name="test",
+    cluster_id="c" * 32,
+    peer_id="p1",
+    incarnation="a" * 32,
+    generation=0,
+    created_wall_ms=0,
+    birth_lock=b"",
+)
+
+
+class Machine:
+    """Tells in which order its state was copied and replaced."""
+
+    durable_index = 5
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.is_copying, self.may_end = threading.Event(), threading.Event()
+
+    def export(self, path: Path) -> int:
+        self.is_copying.set()
+        assert self.may_end.wait(PATIENCE_S)
+        path.write_bytes(b"state")
+        self.told.append("copied")
+        return 5
+
+    def install(self, path: Path, *, index: int) -> None:
+        self.told.append("installed")
+
+
+class Store:
+    def write_marker(self, base: Base) -> None:
+        pass
+
+    def reset_to(self, base: Base) -> bool:
+        return True
+
+
+class Committer:
+    """While the marker of the installation is written, somebody asks for a backup."""
+
+    def __init__(self, meanwhile) -> None:
+        self._meanwhile = meanwhile
+
+    async def run(self, work):
+        if self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            await meanwhile()
+        return work()
+
+
+async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_made(tmp_path):
+    machine = Machine()
+    driver = SimpleNamespace(
+        host=SimpleNamespace(machine=machine),
+        applied_index=5,
+        log=SimpleNamespace(first_index=1, base_at=lambda index: AHEAD),
+        engine=None,
+        installed=lambda base, keeps_tail: Effects(),
+    )
+    backups = []
+
+    async def begin_backup() -> None:
+        backups.append(asyncio.create_task(snapshots.backup(driver, HEADER, Path("first"))))
+        await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
+
+    snapshots = PeerSnapshots(
+        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
+        Store(),
+        Committer(begin_backup),
+        clock=SystemClock(),
+        send=lambda messages: None,
+        report=lambda observation: None,
+        wake=lambda: None,
+    )
+    snapshots._desk = SimpleNamespace(installed=lambda engine, base: [])
+    installing = asyncio.create_task(snapshots._install(driver, AHEAD, tmp_path / "incoming"))
+    await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    machine.may_end.set()
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(installing, *backups)
+    assert machine.told == ["copied", "installed"]
+    assert backups[0].result().state_bytes == len(b"state")
