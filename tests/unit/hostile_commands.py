@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from command_drawer import ACTION_IDS, NS
 
 from replicante.ids import Stamp
+from replicante.limits import (
+    CLAIM_JOBS_MAX,
+    FINALISERS_MAX,
+    JOB_REASON_BYTES_MAX,
+    LABELS_MAX,
+    RECORD_CHANGES_MAX,
+    REQUEST_BYTES_MAX,
+    VALUE_BYTES_MAX,
+)
 from replicante.model.action_requests import ActionOn
+from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.codec import encode_value
 from replicante.model.objects import ObjectKind
 from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
@@ -20,6 +32,7 @@ from replicante.state.commands import (
 )
 from replicante.state.comparisons import Compare, CompareKind
 from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
+from replicante.state.envelope import Envelope
 from replicante.state.expect import Expect
 from replicante.state.fences import Fence, FenceOn
 from replicante.state.lease_commands import (
@@ -44,12 +57,13 @@ from replicante.state.queue_commands import (
 from replicante.state.record_commands import (
     ConfirmDiscovery,
     DropRecords,
+    RecordChange,
     RecordCycle,
     RequestWork,
 )
 
 
-def hostile_commands(*, queue: str, job: int, token: int) -> list[Command]:
+def hostile_commands(*, queue: str = "q", job: int = 5, token: int = 7) -> list[Command]:
     """Each breaks one rule of admission; of every kind of command that has fields to break."""
     one, beyond, lone, long = encode_value(1), 1 << 63, "\ud800", "n" * 129
     names = (NS, "r", ACTION_IDS[0])
@@ -110,4 +124,60 @@ def hostile_commands(*, queue: str, job: int, token: int) -> list[Command]:
         QueueRedrive(queue, 0, (job, job)),
         QueueRedrive(queue, 0, (-1,)),
         QueuePurge(queue, 1, True, lone),
+        *_of_records(fence),
+        *_of_sizes(queue),
+    ]
+
+
+def _of_records(fence: Fence) -> list[Command]:
+    code, empty = ChangeCode.NODE_SYNC_NEW, encode_value({})
+    outside = RecordChange(RecordKind.NODE, (NS, "s", "n1"), None, empty, code)
+    inside = RecordChange(RecordKind.NODE, (NS, "r", "n1"), None, empty, code)
+    return [
+        RecordCycle(fence, (outside,)),
+        RecordCycle(fence, (inside,) * (RECORD_CHANGES_MAX + 1)),
+        # The names fit as the key of an object, and not with the stamp of an index.
+        DropRecords("\x00" * 128, "\x00" * 128),
+        CreateAction(ActionOn.NODE, ("\x00" * 128,) * 3, empty, True),
+    ]
+
+
+def _of_sizes(queue: str) -> list[Command]:
+    one, empty = encode_value(1), encode_value({})
+    large = encode_value("x" * VALUE_BYTES_MAX)
+    many = tuple(f"{number:03}" for number in range(FINALISERS_MAX + LABELS_MAX + 1))
+    labels = tuple((name, "v") for name in many)
+
+    def declared(**fields: Any) -> PutObject:
+        return PutObject(ObjectKind.NAMESPACE, (NS,), empty, **fields)
+
+    return [
+        KvPut(b"k", large),
+        KvTxn((Compare(b"k", CompareKind.REVISION_LESS),), ()),
+        KvTxn((Compare(b"k", CompareKind.ABSENT, 1),), ()),
+        declared(finalisers=many),
+        declared(finalisers=("b", "a")),
+        declared(finalisers=("",)),
+        declared(labels=labels),
+        declared(labels=(("b", "v"), ("a", "v"))),
+        declared(labels=(("\x00", "v"),)),
+        QueueEnqueue(queue, (NewJob(body=large, attempts_max=1),)),
+        QueueNack(queue, 1, 1, 0, "x" * (JOB_REASON_BYTES_MAX + 1)),
+        PutConsumer("c", 1, Expect(1 << 63)),
+        QueueClaim(queue, CLAIM_JOBS_MAX + 1, 3_000, "w"),
+        LeaseAcquire("l", 5_000, one),
+    ]
+
+
+def hostile_envelopes() -> list[Envelope]:
+    """What is around the command breaks a rule, or its size does."""
+    fine = KvDelete(b"k")
+    large = KvPut(b"k", encode_value("x" * (REQUEST_BYTES_MAX - 20)))
+    return [
+        Envelope(request_id="", command=Batch((large, large))),
+        Envelope(request_id="r" * 1_000, command=fine),
+        Envelope(request_id="", command=fine, actor="\ud800"),
+        Envelope(request_id="", command=fine, idempotency_key=""),
+        Envelope(request_id="", command=fine, first_attempt_ms=1),
+        Envelope(request_id="", command=fine, idempotency_key="k", first_attempt_ms=-1),
     ]

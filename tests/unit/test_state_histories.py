@@ -197,7 +197,7 @@ def test_the_hash_seed_of_a_process_does_not_show():
     assert [one["outcomes"] for one in first] == here
 
 
-HOSTILE = hostile_commands(queue="q", job=5, token=7)
+HOSTILE = hostile_commands()
 
 
 @pytest.mark.parametrize("command", HOSTILE, ids=lambda it: type(it).__name__)
