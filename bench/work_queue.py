@@ -1,10 +1,11 @@
 """Measures the work queue: what a claim costs at different depths, and whole round trips.
 
-    python bench/work_queue.py [claims] [peers] [http] [--depths 1000 1000000] [--cases ready …]
-                               [--seconds S] [--callers N] [--folder DIR]
+    python bench/work_queue.py [claims] [apply] [peers] [http] [--depths 1000 1000000]
+                               [--cases ready …] [--seconds S] [--callers N] [--folder DIR]
 
 claims: microseconds of CPU of one claim in apply over LMDB, while so many other jobs are ready,
-delayed, behind one claimed job of their group, or in a paused queue. peers and http: enqueue,
+delayed, behind one claimed job of their group, or in a paused queue. apply: microseconds of CPU of
+a whole round trip there, many callers side by side. peers and http: enqueue,
 claim, acknowledge, one after the other in each caller; in the leader's process of three durable
 peers, and through the SDK and HTTP. Figures are for comparing the rows of one run on one machine.
 """
@@ -30,21 +31,25 @@ from replicante.dev import LocalCluster, Voices
 from replicante.dev_plan import plan_peers
 from replicante.errors import ReplicanteError
 from replicante.limits import JOB_DELAY_MS_MAX, QUEUE_STEP_JOBS_MAX
+from replicante.state.commands import Command
 from replicante.state.digest import row_hash
-from replicante.state.outcome import JobsClaimed
-from replicante.state.queue_commands import QueueClaim, QueuePause
+from replicante.state.outcome import JobsClaimed, Outcome, decode_outcome
+from replicante.state.queue_commands import QueueAck, QueueClaim, QueuePause
 from replicante.storage.lmdb_store import LmdbStore
-from replicante.testing.builders import LoneState
+from replicante.testing.builders import LoneState, envelope_bytes
 
 CASES = ("ready", "delayed", "group", "paused")
 CLAIMS = 1_000
 FLUSH_EVERY_JOBS = 20_000
+ROUNDS, FLUSH_EVERY_ROUNDS = 400, 20
+"""Flushed as often as a peer does at a good thousand round trips/s."""
+STEP_MS = 5
 HTTP_PORT, RAFT_PORT = 22_016, 22_116
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["claims", "peers", "http"])
+    parser.add_argument("parts", nargs="*", default=["claims", "apply", "peers", "http"])
     parser.add_argument("--depths", type=int, nargs="+", default=[1_000, 1_000_000])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -54,6 +59,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         if "claims" in options.parts:
             _claims(options, Path(folder))
+        if "apply" in options.parts:
+            _round_trips(Path(folder) / "apply", callers=options.callers)
         load = Load(
             callers=options.callers, command_bytes=100, seconds=options.seconds, warmup_seconds=1.0
         )
@@ -132,6 +139,37 @@ def _claim(state: LoneState) -> float:
     assert isinstance(outcome, JobsClaimed), outcome
     assert len(outcome.jobs) == 1, outcome
     return took_us
+
+
+def _round_trips(folder: Path, *, callers: int) -> None:
+    state = LoneState(LmdbStore.open(folder, identity=b"bench", row_hash=row_hash))
+    took_s = 0.0
+    for round_number in range(ROUNDS):
+        took_s += _step(state, [enqueue()] * callers)[0]
+        claims = [QueueClaim(QUEUE, 1, VISIBILITY_MS, "bench")] * callers
+        step_s, claimed = _step(state, claims)
+        jobs = [one.jobs[0] for one in claimed if isinstance(one, JobsClaimed)]
+        took_s += (
+            step_s + _step(state, [QueueAck(QUEUE, job.job, job.token, ()) for job in jobs])[0]
+        )
+        if round_number % FLUSH_EVERY_ROUNDS == 0:
+            state.machine.request_flush()
+    state.machine.close()
+    print(
+        f"apply                    {callers} callers: {took_s / ROUNDS / callers * 1e6:.1f} µs"
+        " of CPU a round trip",
+        flush=True,
+    )
+
+
+def _step(state: LoneState, commands: list[Command]) -> tuple[float, list[Outcome]]:
+    """One entry of all callers; seconds of CPU in apply, and what came of it."""
+    encoded = [envelope_bytes(command) for command in commands]
+    state.advance(STEP_MS)
+    began = time.thread_time()
+    outcomes = state.propose_together(encoded)
+    took_s = time.thread_time() - began
+    return took_s, [decode_outcome(outcome) for outcome in outcomes]
 
 
 # --- round trips ---------------------------------------------------------------------------------

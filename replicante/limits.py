@@ -283,6 +283,8 @@ CLAIM_WAIT_MS_MAX = BLOCKING_WAIT_MS_MAX
 """Longest wait of a claim; a worker that wants more asks again."""
 CLAIM_WAITERS_MAX = 2_000
 """Waiting claims of one peer; more are answered 503 and go to another peer."""
+READY_STARTS_MAX = 1_024
+"""Queues of which apply remembers where a claim begins to look; in others it searches."""
 QUEUE_STEP_JOBS_MAX = 1_000
 """Jobs that one purge or one redrive moves; the answer says how many are left."""
 TXN_ANSWER_BYTES_MAX = 1 * MIB

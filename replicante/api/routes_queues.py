@@ -127,14 +127,15 @@ async def _claim(ctx: Context, prepared: Prepared[int], name: str) -> Written[in
 def _claimed(ctx: Context, name: str, outcome: outcomes.JobsClaimed) -> tuple[Claimed, ...]:
     """With what is to be done; a claim that is over already is left out."""
     items = []
-    now_ms = clock_of(ctx)
+    # Only a repeated answer may find that time has passed since its claim began.
+    now_ms = clock_of(ctx) if outcome.is_replayed else None
     with ctx.state.view() as view:
         for one in outcome.jobs:
             row = queue_queries.job_get(view, name, one.job)
             if row is None or row.token != one.token:
                 continue
             left_ms = row.visibility_ms
-            if outcome.is_replayed:
+            if now_ms is not None:
                 left_ms = min(left_ms, max(0, row.deadline_ms - now_ms))
             items.append(
                 Claimed(

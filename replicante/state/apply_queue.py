@@ -15,10 +15,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from replicante.ids import Stamp, format_stamp
-from replicante.model.codec import encode_value
 from replicante.state import leases, queue_moves
 from replicante.state import queue_tables as t
-from replicante.state.eventlog import EventCode
+from replicante.state.eventlog import EventCode, pack_payload
 from replicante.state.outcome import (
     AddedJob,
     Applied,
@@ -67,10 +66,8 @@ def claim(writer: Writer, command: QueueClaim) -> JobsClaimed | Rejected:
         return Rejected(RejectCode.STALE_TOKEN, {"held": None})
     if queue_moves.read_queue(writer, queue).paused_ms is not None:
         return JobsClaimed(())
-    ready = islice(writer.scan(*prefix_range(t.ready_prefix(queue))), command.count)
-    jobs = [decode_key(key, str, int, int)[2] for key, _ in ready]
     claimed = []
-    for job in jobs:
+    for job in _take_ready(writer, queue, count=command.count):
         row = queue_moves.read_job(writer, queue, job)
         assert row is not None, "what is ready is a job"
         row = queue_moves.claim(
@@ -89,7 +86,7 @@ def claim(writer: Writer, command: QueueClaim) -> JobsClaimed | Rejected:
             "visibility_ms": row.visibility_ms,
             "worker": row.worker,
         }
-        writer.emit(EventCode.JOB_CLAIMED, encode_value(payload), key=queue)
+        writer.emit(EventCode.JOB_CLAIMED, pack_payload(payload), key=queue)
         claimed.append(ClaimedJob(Stamp(job), Stamp(row.token), row.attempts))
     return JobsClaimed(tuple(claimed))
 
@@ -109,7 +106,7 @@ def ack(writer: Writer, command: QueueAck, carry_out: CarryOut) -> BatchApplied 
         "token": format_stamp(row.token),
         "worker": row.worker,
     }
-    writer.emit(EventCode.JOB_ACKED, encode_value(payload), key=queue)
+    writer.emit(EventCode.JOB_ACKED, pack_payload(payload), key=queue)
     done = Applied(Stamp(revision), is_removed=True)
     return BatchApplied((done, *(carry_out(writer, one) for one in command.operations)))
 
@@ -149,7 +146,7 @@ def pause(writer: Writer, command: QueuePause) -> Applied:
         paused_reason=command.reason,
     )
     queue_moves.write_queue(writer, command.queue, paused)
-    payload = encode_value({"reason": command.reason})
+    payload = pack_payload({"reason": command.reason})
     writer.emit(EventCode.QUEUE_PAUSED, payload, key=command.queue)
     return Applied(Stamp(revision))
 
@@ -161,7 +158,7 @@ def resume(writer: Writer, command: QueueResume) -> Applied:
         return Applied(Stamp(revision), is_changed=False)
     resumed = replace(row, paused_ms=None, paused_by="", paused_reason="")
     queue_moves.write_queue(writer, command.queue, resumed)
-    payload = encode_value({"paused_ms": writer.counters.clock_ms - row.paused_ms})
+    payload = pack_payload({"paused_ms": writer.counters.clock_ms - row.paused_ms})
     writer.emit(EventCode.QUEUE_RESUMED, payload, key=command.queue)
     return Applied(Stamp(revision))
 
@@ -180,7 +177,7 @@ def redrive(writer: Writer, command: QueueRedrive) -> JobsMoved | Rejected:
         row = queue_moves.read_job(writer, queue, job)
         assert row is not None, "looked at above"
         queue_moves.redrive(writer, queue, job, row)
-        payload = encode_value({"id": format_stamp(job)})
+        payload = pack_payload({"id": format_stamp(job)})
         writer.emit(EventCode.JOB_REDRIVEN, payload, key=queue)
     return JobsMoved(len(jobs), queue_moves.read_queue(writer, queue).dead_count)
 
@@ -198,11 +195,20 @@ def purge(writer: Writer, command: QueuePurge) -> JobsMoved:
             "last": format_stamp(removed[-1]),
             "reason": command.reason,
         }
-        writer.emit(EventCode.QUEUE_PURGED, encode_value(payload), key=queue)
+        writer.emit(EventCode.QUEUE_PURGED, pack_payload(payload), key=queue)
     return JobsMoved(len(removed), left)
 
 
 # --- below ---------------------------------------------------------------------------------------
+
+
+def _take_ready(writer: Writer, queue: str, *, count: int) -> list[int]:
+    """The jobs that a claim gets, all of which the caller claims."""
+    start, end = writer.ready_starts.range(queue)
+    keys = [key for key, _ in islice(writer.scan(start, end), count)]
+    until = end if len(keys) < count else keys[-1] + b"\x00"
+    writer.ready_starts.note_gone(queue, until=until)
+    return [decode_key(key, str, int, int)[2] for key in keys]
 
 
 def _add(writer: Writer, queue: str, new: NewJob) -> AddedJob:
@@ -238,7 +244,7 @@ def _add(writer: Writer, queue: str, new: NewJob) -> AddedJob:
         "id": format_stamp(job),
         "priority": new.priority,
     }
-    writer.emit(EventCode.JOB_ENQUEUED, encode_value(payload), key=queue)
+    writer.emit(EventCode.JOB_ENQUEUED, pack_payload(payload), key=queue)
     return AddedJob(Stamp(job), is_new=True)
 
 

@@ -11,6 +11,7 @@ chain value says that two logs agree on everything up to it.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgpack
@@ -24,6 +25,7 @@ from replicante.state.tables import CHAIN_BYTES
 
 LAYOUT: Final = 1
 BODY_FIELDS: Final = 12
+_pack = msgpack.Packer(use_bin_type=True).pack
 
 
 class EventCode(enum.StrEnum):
@@ -172,6 +174,14 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         prefix = self.key_prefix
         return prefix is None or (event.key is not None and event.key.startswith(prefix))
+
+
+def pack_payload(fields: Mapping[str, object]) -> bytes:
+    """The canonical bytes of a payload that is canonical as it stands: names in order, values of
+    our own making or admitted before."""
+    assert list(fields) == sorted(fields), "canonical maps are sorted"
+    packed: bytes = _pack(fields)
+    return packed
 
 
 def read_event(row: bytes) -> Event:

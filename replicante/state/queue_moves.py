@@ -13,25 +13,19 @@ from msgspec.structs import replace
 
 from replicante.ids import format_stamp
 from replicante.limits import JOB_HISTORY_ATTEMPTS_MAX
-from replicante.model.codec import encode_value
 from replicante.state import queue_tables as t
-from replicante.state.eventlog import EventCode
+from replicante.state.eventlog import EventCode, pack_payload
 from replicante.state.queue_tables import Attempt, JobRow, JobState, QueueRow
 from replicante.state.writer import Writer
 from replicante.storage.keys import decode_key, prefix_range
 
 
 def read_queue(writer: Writer, queue: str) -> QueueRow:
-    raw = writer.get(t.queue_key(queue))
-    return QueueRow() if raw is None else t.read_queue_row(raw)
+    return writer.queue_rows.read(writer, queue)
 
 
 def write_queue(writer: Writer, queue: str, row: QueueRow) -> None:
-    """A queue that holds nothing and is not paused is not there."""
-    if row.is_empty and row.paused_ms is None:
-        writer.delete(t.queue_key(queue))
-    else:
-        writer.put(t.queue_key(queue), t.queue_row(row))
+    writer.queue_rows.write(queue, row)
 
 
 def read_job(writer: Writer, queue: str, job: int) -> JobRow | None:
@@ -161,7 +155,7 @@ def give_back(
 def tell_end(
     writer: Writer, queue: str, job: int, row: JobRow, *, how: str, reason: str, is_dead: bool
 ) -> None:
-    payload = encode_value(
+    payload = pack_payload(
         {
             "attempt": row.attempts,
             "how": how,
@@ -260,7 +254,9 @@ def _place(writer: Writer, queue: str, job: int, row: JobRow) -> None:
 
 
 def _make_ready(writer: Writer, queue: str, job: int, row: JobRow) -> None:
-    writer.put(t.ready_key(queue, row.priority, job), b"")
+    key = t.ready_key(queue, row.priority, job)
+    writer.put(key, b"")
+    writer.ready_starts.note_ready(queue, key)
     _count(writer, queue, ready=1)
 
 

@@ -11,14 +11,16 @@ of READY and nothing else.
 from __future__ import annotations
 
 import enum
+import struct
+from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
 import msgspec
 
 from replicante.errors import FatalError
-from replicante.limits import JOB_PRIORITY_MAX
-from replicante.storage.keys import encode_key, encode_prefix
+from replicante.limits import JOB_PRIORITY_MAX, READY_STARTS_MAX
+from replicante.storage.keys import INTEGER_BYTES, encode_key, encode_prefix
 
 QUEUES: Final = b"\x20"
 """str name → QueueRow, while the queue holds anything or is paused."""
@@ -42,6 +44,8 @@ GROUPS_BUSY: Final = b"\x28"
 QUEUE_TABLES: Final = (QUEUES, JOBS, READY, DUE, GROUPS, DEDUP, DEAD, LEASE_CLAIMS, GROUPS_BUSY)
 
 _LAYOUT: Final = 1
+_READY_PLACE: Final = struct.Struct(">QQ")
+"""Rank and id, as the last two parts of a key of READY."""
 _pack = msgpack.Packer(use_bin_type=True).pack
 
 
@@ -51,6 +55,9 @@ class JobState(enum.IntEnum):
     WAITING = 1
     CLAIMED = 2
     DEAD = 3
+
+
+_STATES: Final = {int(state): state for state in JobState}
 
 
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,20 +119,26 @@ def queue_key(queue: str) -> bytes:
 
 
 def job_key(queue: str, job: int) -> bytes:
-    return encode_key(JOBS, queue, job)
+    return JOBS + _closed(queue) + job.to_bytes(INTEGER_BYTES, "big")
 
 
 def ready_key(queue: str, priority: int, job: int) -> bytes:
     """The highest priority first, then the oldest."""
-    return encode_key(READY, queue, JOB_PRIORITY_MAX - priority, job)
+    rank = JOB_PRIORITY_MAX - priority
+    return READY + _closed(queue) + _READY_PLACE.pack(rank, job)
 
 
 def ready_prefix(queue: str) -> bytes:
-    return encode_prefix(READY, queue)
+    return READY + _closed(queue)
 
 
 def due_key(due_ms: int, queue: str, job: int) -> bytes:
-    return encode_key(DUE, due_ms, queue, job)
+    return (
+        DUE
+        + due_ms.to_bytes(INTEGER_BYTES, "big")
+        + _closed(queue)
+        + job.to_bytes(INTEGER_BYTES, "big")
+    )
 
 
 def group_key(queue: str, group: str, job: int) -> bytes:
@@ -224,7 +237,7 @@ def job_row(row: JobRow) -> bytes:
 def read_job_row(raw: bytes) -> JobRow:
     fields = _fields(raw, count=16)
     return JobRow(
-        state=JobState(fields[0]),
+        state=_STATES[fields[0]],
         priority=fields[1],
         group=fields[2],
         dedup=fields[3],
@@ -241,6 +254,12 @@ def read_job_row(raw: bytes) -> JobRow:
         history=tuple(Attempt(*one) for one in fields[14]),
         body=fields[15],
     )
+
+
+@lru_cache(maxsize=READY_STARTS_MAX)
+def _closed(queue: str) -> bytes:
+    """The name as every key of a job holds it before another part: made once for all of them."""
+    return encode_prefix(QUEUES, queue)[1:]
 
 
 def _fields(raw: bytes, *, count: int) -> list[Any]:

@@ -74,6 +74,7 @@ class Sweeps:
             self._drop_records()
             times.settle(self._writer)
         self._writer.queue_times.settle(self._writer)
+        self._writer.queue_rows.settle(put=self._writer.put, delete=self._writer.delete)
         if dedupe.forget_beyond_bound(self._writer):
             self._oldest_request_ms = dedupe.oldest_recorded_ms(self._writer)
         if self._oldest_event_ms is None and self._writer.entry_events_count:

@@ -21,6 +21,7 @@ from replicante.model.change import ChangeCode
 from replicante.state.consumers import ConsumerPlaces
 from replicante.state.eventlog import LAYOUT, EventCode
 from replicante.state.leases import LeaseTimes
+from replicante.state.queue_rows import QueueRows, ReadyStarts
 from replicante.state.queue_times import QueueTimes
 from replicante.state.tables import CHAIN_BYTES, EVENTS, Counters, Retention
 from replicante.storage.kv import Store
@@ -43,7 +44,9 @@ class Writer:
         "get",
         "leases",
         "put",
+        "queue_rows",
         "queue_times",
+        "ready_starts",
         "request_id",
         "retention",
         "scan",
@@ -60,6 +63,8 @@ class Writer:
         self.consumers = ConsumerPlaces(store)
         self.leases = LeaseTimes(store)
         self.queue_times = QueueTimes(store)
+        self.queue_rows = QueueRows()
+        self.ready_starts = ReadyStarts()
         self.request_id = ""
         self.actor = ""
         self.wall_ms = 0

@@ -3,8 +3,8 @@ lmdb_store on the loop and, once frozen, by lmdb_flusher on its thread.
 
 A memtable is a dictionary beside sorted runs of its keys, one list of runs per table byte. New
 keys are sorted by MEMTABLE_RUN_KEYS_MAX (0.3 ms); runs of like length are merged up to
-MEMTABLE_MERGED_KEYS_MAX (1.5 ms), so there are few, and no step takes long. Scans take the part
-of each run that is in range and merge lazily. Measured on 300,000 random keys: a sorted
+MEMTABLE_MERGED_KEYS_MAX (1.5 ms), so there are few, and no step takes long. Scans take what is in
+range of each run in portions and merge lazily. Measured on 300,000 random keys: a sorted
 dictionary costs 1.7 µs a new key, this 0.15 µs to put and 0.4 µs to sort.
 
 Rule: a frozen memtable never changes again, so two threads may read it.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from replicante.limits import (
     MEMTABLE_MERGED_KEYS_MAX,
@@ -28,6 +29,16 @@ TOMBSTONE = bytes(bytearray(b"deleted"))
 
 INSORT_KEYS_MAX = 16
 """So few new keys are inserted one by one; more are sorted into the run together."""
+
+
+SORTED_KEYS_MAX = 128
+"""So few keys of several runs are sorted at once; more are merged as they are asked for."""
+
+PORTION_KEYS = 64
+"""Keys that a scan takes of a run at a time."""
+
+Span: TypeAlias = tuple[list[bytes], int, int]
+"""A sorted run, and the places from which and before which its keys are meant."""
 
 
 class Memtable:
@@ -70,11 +81,11 @@ class Memtable:
         for table, keys in by_table.items():
             _add(self._runs.setdefault(table, []), keys)
 
-    def slices(self, start: bytes, end: bytes) -> list[list[bytes]]:
-        """Sorted, disjoint lists of the keys with start ≤ key < end."""
+    def spans(self, start: bytes, end: bytes) -> list[Span]:
+        """Where the keys with start ≤ key < end are; no key is in two of the spans."""
         if self._fresh:
             self.sort()
-        found: list[list[bytes]] = []
+        found: list[Span] = []
         first, last = start[:1], end[:1]
         for table, runs in self._runs.items():
             if not first <= bytes((table,)) <= last:
@@ -83,7 +94,7 @@ class Memtable:
                 low = bisect_left(run, start)
                 high = bisect_left(run, end, low)
                 if low < high:
-                    found.append(run[low:high])
+                    found.append((run, low, high))
         return found
 
     def sorted_keys(self) -> Iterator[bytes]:
@@ -136,11 +147,11 @@ def scan_layers(
 
     disk: the rows on disk within the same bounds and in the same direction.
     """
-    slices = [keys for layer in layers for keys in layer.slices(start, end)]
-    if not slices:
+    spans = [span for layer in layers for span in layer.spans(start, end)]
+    if not spans:
         yield from disk
         return
-    keys = _distinct(_merged(slices, is_reversed=is_reversed))
+    keys = _distinct(_merged(spans, start=start, end=end, is_reversed=is_reversed))
     key = next(keys, None)
     for row in disk:
         while key is not None and (key > row[0] if is_reversed else key < row[0]):
@@ -162,13 +173,31 @@ def scan_layers(
         key = next(keys, None)
 
 
-def _merged(slices: list[list[bytes]], *, is_reversed: bool) -> Iterator[bytes]:
-    if sum(map(len, slices)) <= MEMTABLE_RUN_KEYS_MAX:
-        flat = slices[0] if len(slices) == 1 else sorted(key for keys in slices for key in keys)
+def _merged(spans: list[Span], *, start: bytes, end: bytes, is_reversed: bool) -> Iterator[bytes]:
+    if len(spans) > 1 and sum(high - low for _, low, high in spans) <= SORTED_KEYS_MAX:
+        flat = sorted(key for run, low, high in spans for key in run[low:high])
         return reversed(flat) if is_reversed else iter(flat)
-    if is_reversed:
-        return iter(heapq.merge(*map(reversed, slices), reverse=True))
-    return iter(heapq.merge(*slices))
+    lazy = [_keys(run, start, end, is_reversed=is_reversed) for run, _, _ in spans]
+    return lazy[0] if len(lazy) == 1 else iter(heapq.merge(*lazy, reverse=is_reversed))
+
+
+def _keys(run: list[bytes], start: bytes, end: bytes, *, is_reversed: bool) -> Iterator[bytes]:
+    """Keys of a run with start ≤ key < end, a few at a time: who stops early has not paid for the
+    rest. A run may grow between two portions, so each begins at a key and not at a place."""
+    while True:
+        low, high = bisect_left(run, start), bisect_left(run, end)
+        if is_reversed:
+            portion = run[max(low, high - PORTION_KEYS) : high]
+            yield from reversed(portion)
+        else:
+            portion = run[low : min(high, low + PORTION_KEYS)]
+            yield from portion
+        if len(portion) < PORTION_KEYS:
+            return
+        if is_reversed:
+            end = portion[0]
+        else:
+            start = portion[-1] + b"\x00"
 
 
 def _distinct(keys: Iterable[bytes]) -> Iterator[bytes]:

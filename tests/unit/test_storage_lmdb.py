@@ -11,6 +11,7 @@ from storage_builders import ALL, Gate, open_store
 from replicante.limits import FLUSH_SLICE_ROWS_MAX, MEMTABLE_RUN_KEYS_MAX, MIB
 from replicante.storage import lmdb_flusher
 from replicante.storage.lmdb_store import LmdbStore
+from replicante.storage.memtable import PORTION_KEYS, Memtable, scan_layers
 
 
 @pytest.fixture
@@ -94,6 +95,43 @@ def test_many_keys_are_sorted_in_runs_and_come_out_in_order(store):
     store.flush()
     assert [key for key, _ in store.scan(*ALL)] == expected
     assert [key for key, _ in store.scan(b"b", b"c")] == [k for k in expected if k[:1] == b"b"]
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_scan_goes_on_in_order_while_rows_come_and_go(store, is_reversed):
+    """Portions of a run begin at keys: a run that grows meanwhile neither repeats nor loses one."""
+    kept = [b"k%06d" % (10 * number) for number in range(10 * PORTION_KEYS)]
+    for key in kept:
+        store.put(key, b"")
+    store.end_entry(1)
+    found = []
+    for number, (key, _) in enumerate(store.scan(*ALL, is_reversed=is_reversed)):
+        found.append(key)
+        store.put(b"k%06d" % (10 * (number * 7 % len(kept)) + 5), b"")
+        next(store.scan(*ALL))  # sorts what is new into the runs
+    assert [key for key in found if key[-1:] == b"0"] == (kept[::-1] if is_reversed else kept)
+    assert found == sorted(set(found), reverse=is_reversed)
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_who_stops_early_does_not_pay_for_the_rest(is_reversed):
+    class Run(list):
+        taken = 0
+
+        def __getitem__(self, place):
+            found = super().__getitem__(place)
+            self.taken += len(found) if isinstance(place, slice) else 0
+            return found
+
+    odd, even = (Run(b"k%06d" % n for n in range(rest, 20_000, 2)) for rest in (1, 0))
+    layers = [Memtable(index=1), Memtable(index=0)]
+    for layer, run in zip(layers, (odd, even), strict=True):
+        layer.rows = dict.fromkeys(run, b"")
+        layer._runs = {ord("k"): [run]}
+    rows = scan_layers(layers, iter(()), start=b"k", end=b"l", is_reversed=is_reversed)
+    first = [next(rows)[0] for _ in range(3)]
+    assert first == sorted(odd + even, reverse=is_reversed)[:3]
+    assert odd.taken + even.taken <= 2 * PORTION_KEYS
 
 
 def test_a_writer_that_never_waits_cannot_starve_the_flush(store):
