@@ -15,8 +15,19 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from jlike import campaign, canary, doctor, environments, judge, replay, report, runner
+from jlike import (
+    campaign,
+    canary,
+    doctor,
+    environments,
+    judge,
+    mutants,
+    replay,
+    report,
+    runner,
+)
 from jlike import store as stores
+from jlike.defects import DEFECTS
 from jlike.history import BrokenHistory
 from jlike.nemesis import KINDS
 from jlike.runner import HarnessBroken, Options, verdict_of
@@ -67,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--shrink", action="store_true", help="search for a smaller invalid run")
     again.add_argument("--trials", type=_count, default=12, help="smaller ones to try at most")
     again.set_defaults(act=_replay)
+    _add_mutants(commands.add_parser("mutants", help="defects that real processes must show"))
     for name, act, text in (
         ("check", _check, "judge the histories of a run anew"),
         ("report", _report, "make the page of a run anew"),
@@ -91,6 +103,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--rate", type=float, default=150.0, help="questions a second, all clients")
     run.add_argument("--seed", type=int, default=None)
     run.add_argument("--environment", choices=environments.NAMES, default=environments.BEST)
+    run.add_argument("--package", default="", help="folder with a copy that peers start from")
     run.add_argument("--url", default="", help="peers of a cluster that runs already")
     run.add_argument("--fault-command", default="", help="with --url: what makes faults there")
     run.set_defaults(act=_run)
@@ -105,6 +118,14 @@ def _add_all(all_: argparse.ArgumentParser) -> None:
     all_.add_argument("--seed", type=int, default=None)
     all_.add_argument("--keep", type=int, default=20, help="folders of valid runs that stay")
     all_.set_defaults(act=_all)
+
+
+def _add_mutants(command: argparse.ArgumentParser) -> None:
+    names = [it.name for it in DEFECTS]
+    command.add_argument("names", nargs="?", type=_names(names), default=names, help="a,b; or all")
+    command.add_argument("--page", type=Path, help="writes the table of the newest results of all")
+    command.add_argument("--no-run", action="store_true", help="only the page")
+    command.set_defaults(act=_mutants)
 
 
 def _names(known: Collection[str]) -> Callable[[str], list[str]]:
@@ -166,6 +187,7 @@ def _options(options: argparse.Namespace) -> Options:
         urls=urls,
         fault_command=options.fault_command,
         environment=options.environment,
+        package=options.package,
     )
 
 
@@ -231,6 +253,19 @@ def _replay(options: argparse.Namespace) -> int:
         smallest = replay.shrunk(first, guilty, trial=trial, trials_max=options.trials)
         print(f"smallest that is still invalid: {stores.command_of(smallest)}")
     return Verdict.INVALID.exit_code
+
+
+def _mutants(options: argparse.Namespace) -> int:
+    canary.must_sing()
+    are_found = options.no_run or mutants.hunt(
+        [it for it in DEFECTS if it.name in options.names],
+        options.store,
+        conduct=stores.conduct,
+        tell=lambda line: print(line, flush=True),
+    )
+    if options.page:
+        options.page.write_text(mutants.page(options.store), encoding="utf-8")
+    return 0 if are_found else Verdict.INVALID.exit_code
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -27,7 +27,8 @@ from jlike.http import Answer, Http
 from jlike.links import Links
 from jlike.shim import Page
 
-PROGRAM = (sys.executable, "-m", "replicante")
+PROGRAM = (sys.executable, "-P", "-m", "replicante")
+"""-P: what is tested is what is installed, or the copy that was named, wherever we are started."""
 CLUSTER = "jlike"
 COMMAND_S = 60
 ASK_S = 5.0
@@ -194,9 +195,10 @@ class Peers:
         kinds: Sequence[str],
         settings: Mapping[str, str],
         spares: int = 0,
+        package: str = "",
     ) -> None:
         """Plans p1, p2, …, equipped for faults of these kinds; starts nothing. settings: options of
-        all, besides their places."""
+        all, besides their places. package: as `Options` has it."""
         self.environment = environment
         ids = [f"p{number}" for number in range(1, count + spares + 1)]
         places = await environment.place(ids)
@@ -207,6 +209,7 @@ class Peers:
         if make_disk is not None:
             environments.enter_own_mounts()
         library = shim.build(folder) if equipment.needs_shim(kinds) else None
+        copy = {"PYTHONPATH": package} if package else {}
         for peer_id, place in places.items():
             home = folder / "peers" / peer_id
             home.mkdir(parents=True)
@@ -240,7 +243,7 @@ class Peers:
                 data=data,
                 disk=disk,
                 page=page,
-                variables=page.environment(library) if page and library else {},
+                variables=copy | (page.environment(library) if page and library else {}),
                 enter=partial(environment.enter, peer_id),
             )
 

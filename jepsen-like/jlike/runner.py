@@ -35,7 +35,8 @@ HARNESS = "harness"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """urls: of a cluster that others started. fault_command: makes faults there; without it such a
-    cluster gets none. environment: of environments.NAMES."""
+    cluster gets none. environment: of environments.NAMES. package: folder that holds the package
+    peers are started from; empty: the one that is installed."""
 
     workloads: Sequence[str]
     nemeses: Sequence[str]
@@ -47,6 +48,7 @@ class Options:
     urls: Sequence[str] = ()
     fault_command: str = ""
     environment: str = environments.BEST
+    package: str = ""
 
 
 class HarnessBroken(Exception):
@@ -123,6 +125,7 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
                 kinds=options.nemeses,
                 settings=settings,
                 spares=max(it.spares for it in workloads),
+                package=options.package,
             )
             http = Http(timeout_s=REQUEST_S, door=peers.door)
         cast = Cast(

@@ -109,6 +109,8 @@ def command_of(options: Options) -> str:
     words += ["--rate", f"{options.rate:g}", "--seed", str(options.seed)]
     if options.environment != environments.BEST:
         words += ["--environment", options.environment]
+    if options.package:
+        words += ["--package", options.package]
     if options.urls:
         words += ["--url", ",".join(options.urls)]
     if options.fault_command:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from histories import INFO, History
 
-from jlike import canary, cli, report
+from jlike import canary, cli, report, report_charts
 from jlike.check import register
+from jlike.nemesis import KINDS
 from jlike.runner import HarnessBroken
 from jlike.verdict import valid
 
@@ -89,3 +90,58 @@ def test_a_checker_that_calls_everything_invalid_makes_no_run(monkeypatch):
     monkeypatch.setattr(canary, "CANARIES", [(name, make, lambda _: bad)])
     with pytest.raises(HarnessBroken, match="sound register"):
         canary.must_sing()
+
+
+def test_a_page_tells_who_led_which_faults_there_were_and_where_it_broke(tmp_path):
+    history = _good()
+    history.did("read", ["a", None], ["a", 1], peer="p3")
+    history.answer(history.call("write", ["a", 9], peer="p<2>"), kind=INFO)
+    _store(tmp_path, history)
+    statuses = [
+        {"time": at * 1_000_000, "peer": "p1", "role": role, "term": term}
+        for at, role, term in ((1, "leader", 4), (3, "leader", 4), (5, "follower", 5))
+    ]
+    faults = [
+        {
+            "fault": it,
+            "target": "one: p1",
+            "began": 2_000_000,
+            "time": 4_000_000,
+            "took_effect": has,
+        }
+        for it, has in (("kill", True), ("clock", False))
+    ]
+    for name, rows in (("status", statuses), ("nemesis", faults)):
+        text = "".join(json.dumps(it) + "\n" for it in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    cli.main(["check", str(tmp_path)])
+    page = report.write(tmp_path).read_text("utf-8")
+    for words in (
+        "<title>p1: leader, term 4</title>",
+        "<title>p1: follower, term 5</title>",
+        "<title>clock: one: p1, without effect</title>",
+        "<title>contradicts a promise</title>",
+        "read [&quot;a&quot;, null] → [&quot;a&quot;, 1]",
+        "of 1 nobody knows whether they happened",
+        "Faults that took effect: 1 × kill",
+        "jlike replay",
+    ):
+        assert words in page, words
+    assert "p<2>" not in page
+
+
+def test_a_picture_of_a_moment_begins_and_ends_around_it():
+    op = {"process": 1, "f": "write", "value": 1, "result": 1, "peer": "p1", "kind": "ok"}
+    answered = {**op, "called_ns": 50_000_000_000, "returned_ns": 50_100_000_000}
+    silent = {**op, "called_ns": 50_050_000_000, "returned_ns": None, "kind": "info"}
+    fault = {"fault": "kill", "target": "p1", "began": 0, "time": 9, "took_effect": True}
+    picture = report_charts.moment([silent, answered], [fault])
+    assert "kill" not in picture, "it was over long before"
+    assert picture.index(">write 1<") < picture.index(">write 1 → no answer<")
+    assert "stroke-dasharray" in picture
+    assert ">50.05 s<" in picture
+    assert ">0 s<" not in picture
+
+
+def test_every_kind_of_fault_has_a_colour_of_its_family():
+    assert set(report_charts.COLOURS) == set(KINDS)
