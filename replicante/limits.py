@@ -540,11 +540,9 @@ AGENT_REQUEST_BYTES_MAX = 256 * KIB
 REDIS_CALL_MS_MAX = 800
 """One question to a Redis server beside its agent; several fit into AGENT_STORE_CALL_MS_MAX."""
 REDIS_BRIEF_MS_MAX = 300
-"""The same for a server that was silent when it was asked last, and for a primary that its replica
-asks whether it is there. Now and then the server is waited for as long as before."""
+"""The same for one that was silent when it was asked last, and for a replica's primary."""
 REDIS_HEARD_MS_MAX = 1_000
-"""A link on which nothing came for so long is no evidence that the primary lives: it is asked. The
-primary speaks each second, and Redis counts in whole ones."""
+"""After so much silence on its link a primary, which speaks each second, is asked."""
 REDIS_SILENT_STEPS_MAX = 50
 """Steps in which a replica waits for a primary that it does not hear: ten seconds at five a second.
 Longer, and the action would stand in the way of replacing that primary."""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_CASE = "orchestrate/safety/case.py"
 _CYCLE = "orchestrate/cycle.py"
+_FAILOVER = "orchestrate/converge/failover.py"
 _GUARD = "orchestrate/discovery_guard.py"
 _PRIMARIES = "orchestrate/primaries.py"
 _DATA = "orchestrate/safety/rules_data.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_REJOIN = "orchestrate/converge/rejoin.py"
 _SCOPE = "orchestrate/safety/rules_scope.py"
 _DISCOVER = "workers/discover_job.py"
 
@@ -300,5 +303,65 @@ DECISION_MUTANTS = (
             Edit(_GUARD, "    if not doubtful or is_confirmed:\n", "    if before.nodes:\n"),
         ),
         test=unit_test("workers", "a_platform_that_fails_or_forgets_takes_nothing_away"),
+    ),
+    Mutant(
+        "replaced_before_it_is_ended",
+        "a primary that hangs is ended before another takes over",
+        (
+            Edit(
+                _FAILOVER,
+                "            ending = _fence_first(situation, primary, chosen)\n",
+                "            ending = None\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_fence",
+            "a_primary_that_hangs_is_ended_before_another_takes_over",
+        ),
+    ),
+    Mutant(
+        "ended_without_judgement",
+        "nothing is ended that nobody may replace",
+        (
+            Edit(
+                _CASE,
+                ' or primary.node_id in (None, proposal.args["replaces"])\n',
+                "\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_fence",
+            "nothing_is_ended_that_nobody_may_replace",
+        ),
+    ),
+    Mutant(
+        "waits_for_a_silent_fence",
+        "an agent that falls silent does not stand in the way of a failover",
+        (
+            Edit(
+                _DISTURBANCE,
+                "        if action.kind != STORE_FENCE:\n",
+                "        if action.kind:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_fence",
+            "an_agent_that_falls_silent_meanwhile_does_not_stand_in_the_way",
+        ),
+    ),
+    Mutant(
+        "chain_is_left",
+        "a switchover ends with every copy behind the new primary",
+        (
+            Edit(
+                _REJOIN,
+                "    if upstream.sight is Sight.UP and view.node_at(upstream.address) is None:\n",
+                "    if upstream.sight is Sight.UP:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_role_changes",
+            "a_switchover_ends_with_every_copy_behind_the_new_primary",
+        ),
     ),
 )

@@ -305,9 +305,7 @@ class World:
                     successor.node_id,
                     Sight.UP,
                 )
-                for other in self.nodes.values():
-                    if other.follows == node.node_id:
-                        other.follows = successor.node_id
+                # Who followed the old primary goes on following it, as Redis has it.
             case _:
                 pass
 

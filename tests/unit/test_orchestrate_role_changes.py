@@ -161,3 +161,21 @@ def test_convergence_does_not_act_beside_a_role_change_of_people():
             [STORE_PROMOTE],
         )
     assert len(world.nactions) == 1
+
+
+def test_a_switchover_ends_with_every_copy_behind_the_new_primary():
+    world = replicated(4)
+    world.put(asked(CORE_SWITCHOVER, to="n3"))
+    for _ in range(8):
+        sent = sent_kinds(world.cycle(after_ms=12_000))
+        assert len(sent) <= 1, "one at a time, so that a majority stays"
+        world.work()
+    follows = {it.node_id: it.follows for it in world.nodes.values()}
+    assert follows == {"n1": "n3", "n2": "n3", "n3": None, "n4": "n3"}
+
+
+def test_a_copy_of_a_source_outside_is_left_alone():
+    world = replicated()
+    world.nodes["n3"].follows = "outside"
+    for _ in range(4):
+        assert world.cycle(after_ms=12_000).submissions == ()

@@ -1,7 +1,8 @@
 """Step: whoever should follow the primary of a shard and does not is told to. Pure.
 
 Called by `converge.steps`. Three cases, all ending in the same action: a former primary that came
-back and still calls itself primary; a copy that follows somebody else; a store process that is down
+back and still calls itself primary; a copy that follows another one, as a switchover leaves the
+third behind the former primary; a store process that is down
 under an agent that answers. A former primary that hangs is ended before, or it would take writes
 when it goes on. What the node has beyond the primary is given up: that is why the
 appointed primary must be seen, alone decides, and is never itself told to follow.
@@ -38,7 +39,7 @@ def propose_rejoin(situation: Situation) -> StepResult:
             if copy.role is ShardRole.PRIMARY and hangs(situation, copy.node_id):
                 proposals.append(_fence(copy, leader))
                 continue
-            why = _why(situation, copy, leader, primary.claimants)
+            why = _why(situation, copy, leader)
             if why:
                 proposals.append(_rejoin(situation, copy, leader, why))
     if not proposals:
@@ -58,7 +59,7 @@ def _leader(situation: Situation, primary: Primary) -> str | None:
     return None
 
 
-def _why(situation: Situation, copy: Shard, leader: str, claimants: tuple[str, ...]) -> str:
+def _why(situation: Situation, copy: Shard, leader: str) -> str:
     view = situation.view
     node = view.nodes.get(copy.node_id)
     if node is None:
@@ -75,9 +76,8 @@ def _why(situation: Situation, copy: Shard, leader: str, claimants: tuple[str, .
         return ""
     if upstream.address == address:
         return ""
-    followed = view.node_at(upstream.address)
-    if upstream.sight is Sight.UP and followed not in claimants:
-        # A chain of copies, or a source outside: somebody built it so, and it works.
+    if upstream.sight is Sight.UP and view.node_at(upstream.address) is None:
+        # A source outside: somebody built it so, and it works.
         return ""
     return f"it follows {upstream.address}"
 
