@@ -50,6 +50,7 @@ from replicante.state.admission import (
     check_text,
 )
 from replicante.state.admission_records import check_action, check_record
+from replicante.state.command_bytes import pack_command, unpack_command
 from replicante.state.commands import (
     Batch,
     Command,
@@ -61,9 +62,7 @@ from replicante.state.commands import (
     SetEventRetention,
     SetFeatureLevel,
     TxnOperation,
-    pack_command,
     stamps_max,
-    unpack_command,
 )
 from replicante.state.comparisons import Compare, CompareKind, takes_revision
 from replicante.state.consumer_commands import ConsumerCommand, DeleteConsumer, PutConsumer

@@ -9,6 +9,7 @@ from replicante.model.action_requests import ActionOn
 from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.objects import ObjectKind
 from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
+from replicante.state.command_bytes import Tag, pack_command, unpack_command
 from replicante.state.commands import (
     Batch,
     DeleteObject,
@@ -19,10 +20,7 @@ from replicante.state.commands import (
     PutObject,
     SetEventRetention,
     SetFeatureLevel,
-    Tag,
-    pack_command,
     stamps_max,
-    unpack_command,
 )
 from replicante.state.comparisons import Compare, CompareKind
 from replicante.state.consumer_commands import DeleteConsumer, PutConsumer

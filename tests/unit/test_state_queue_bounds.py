@@ -7,7 +7,8 @@ import pytest
 from replicante.errors import BodyTooLarge, FatalError, Invalid
 from replicante.limits import JOB_BODY_BYTES_MAX
 from replicante.model.codec import encode_value
-from replicante.state.commands import Batch, KvPut, unpack_command
+from replicante.state.command_bytes import unpack_command
+from replicante.state.commands import Batch, KvPut
 from replicante.state.expect import Expect
 from replicante.state.queue_commands import (
     NewJob,
