@@ -288,6 +288,12 @@ class FeatureLevelNotAbove(Conflict):
     code = "feature_level_not_above"
 
 
+class FeatureLevelUnsupported(Conflict):
+    """A member does not support this feature level, or has not said so. Upgrade it first."""
+
+    code = "feature_level_unsupported"
+
+
 class LeaseHeld(Conflict):
     """Somebody holds this lease. Wait until it is released or runs out."""
 

@@ -6,7 +6,7 @@ import click
 
 from replicante import limits
 from replicante.cli import render
-from replicante.cli.common import Duration, Target, client_options, example
+from replicante.cli.common import Duration, Target, client_options, example, read_options
 from replicante.client import Read
 from replicante.wire.durations import format_duration_ms
 from replicante.wire.members import ChangeAnswer, MembersAnswer
@@ -100,7 +100,30 @@ def backup(name: str, *, target: Target) -> None:
     target.show(made, text=lambda: render.pairs([*rows, ("bytes", made.state_bytes)]))
 
 
-COMMANDS = (peers, token, add, promote, remove, transfer, backup)
+@click.command(epilog=example("replicante raft level"))
+@client_options
+@read_options
+def level(*, target: Target, read: Read) -> None:
+    """Print by which feature level all peers apply, and which one each of them supports."""
+    found = target.run(lambda client: client.members.level(read=read))
+    rows = [("level", found.level), ("supported by all", found.supported)]
+    said = [(it.peer, "not heard" if it.level_max is None else it.level_max) for it in found.peers]
+    target.show(found, text=lambda: render.pairs([*rows, *said]))
+
+
+@click.command("raise-level", epilog=example("replicante raft raise-level 2"))
+@click.argument("wanted", metavar="LEVEL", type=click.IntRange(min=1))
+@client_options
+def raise_level(wanted: int, *, target: Target) -> None:
+    """Raise the feature level of all peers, once every one of them supports it.
+
+    It never falls again: a peer of an older version then refuses to start.
+    """
+    done = target.run(lambda client: client.members.raise_level(wanted, write=target.write))
+    target.show(done, text=lambda: render.pairs([("level", done.level)]))
+
+
+COMMANDS = (peers, token, add, promote, remove, transfer, backup, level, raise_level)
 
 
 def _changed(what: str, done: ChangeAnswer) -> str:

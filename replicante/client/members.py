@@ -5,11 +5,12 @@ from __future__ import annotations
 from replicante import limits
 from replicante.client.call import Call
 from replicante.client.calls import Calls
-from replicante.client.encoding import encode_body, path_text, write_call
+from replicante.client.encoding import encode_body, path_text, read_call, write_call
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.wire import paths
 from replicante.wire.backups import BackupAnswer, BackupBody
 from replicante.wire.durations import format_duration_ms
+from replicante.wire.levels import LevelAnswer, LevelBody, LevelRaised
 from replicante.wire.members import (
     ChangeAnswer,
     LearnerBody,
@@ -80,6 +81,21 @@ class Members:
         """Another peer leads. Raises as `promote`."""
         call = _post(paths.RAFT_TRANSFER, TransferBody(to=to), write)
         return await self._calls.run_as(TransferAnswer, call)
+
+    async def level(self, *, read: Read = LINEARIZABLE) -> LevelAnswer:
+        """By which feature level all peers apply, and which one each member supports, as the peer
+        that answers heard it. Raises as `kv.get`."""
+        return await self._calls.run_as(LevelAnswer, read_call(paths.RAFT_LEVEL, read))
+
+    async def raise_level(self, level: int, *, write: Write = DEFAULT_WRITE) -> LevelRaised:
+        """All peers apply by this feature level from now on, for ever.
+
+        Raises `FeatureLevelUnsupported` while a member does not support it or is not heard,
+        `FeatureLevelNotAbove`, and as `kv.put`.
+        """
+        body = encode_body(LevelBody(level=level), path="level")
+        call = write_call("PUT", paths.RAFT_LEVEL, body, headers={}, write=write)
+        return await self._calls.write_as(LevelRaised, call)
 
     async def backup(self, name: str, *, write: Write = DEFAULT_WRITE) -> BackupAnswer:
         """The peer that answers copies its whole state into a new folder of its own disk. Raises

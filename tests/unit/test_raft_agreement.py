@@ -295,6 +295,17 @@ def test_digests_are_told_again_on_a_new_link_and_not_at_every_step():
     assert told.digests == [(1024, "x"), (2048, "y")]
 
 
+def test_each_peer_is_told_which_level_the_others_support():
+    cluster = apart(a="x", b="x", c="x")
+    newer = cluster.stations["b"]
+    newer.driver.host.machine.level_max = 2
+    give_digests(newer, (1024, "x"), (2048, "y"))
+    cluster.run(200)
+    for name, other in (("a", "c"), ("c", "a")):
+        standings = cluster.stations[name].driver.agreement.standings
+        assert (standings[key("b")].level_max, standings[key(other)].level_max) == (2, 1)
+
+
 # --- callers and the note ---------------------------------------------------------------------
 
 
