@@ -222,8 +222,7 @@ FLUSH_GIVE_WAY_MS = 10
 MEMTABLE_BYTES_MAX = 64 * MIB
 """Unflushed rows in memory; above it the driver waits for the disk."""
 MEMTABLE_ROW_OVERHEAD_BYTES = 160
-"""What an unflushed row costs beside its key and value: two object headers, a dictionary slot,
-a place in a sorted run."""
+"""What an unflushed row costs beside key and value: two objects, a slot, a place in a run."""
 MEMTABLE_RUN_KEYS_MAX = 2_048
 """Keys sorted in one go (0.3 ms)."""
 MEMTABLE_MERGED_KEYS_MAX = 32_768
@@ -305,8 +304,7 @@ STAMPS_PER_CONSUMER = 2
 CONSUMER_SILENCE_MS_MAX = 7 * 24 * 3_600 * 1_000
 """A consumer that says nothing for this long, by the cluster clock, expires."""
 CONSUMER_HELD_BYTES_MAX = GIB
-"""A consumer that keeps more than this from being trimmed expires: nobody's disk is filled by a
-program that was forgotten."""
+"""A consumer that keeps more from being trimmed expires: a forgotten one fills nobody's disk."""
 STAMPS_RESERVED = 16
 """Ordinals for events of the entry itself, as a new term."""
 STAMPS_PER_ENTRY_MAX = (
