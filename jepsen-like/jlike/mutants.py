@@ -138,11 +138,11 @@ def _options(defect: Defect, *, seed: int, package: Path) -> Options:
 
 
 def _said(run: stores.Run, defect: Defect) -> str:
-    """Why the checkers of its workload call the run invalid; empty when they do not."""
+    """Why the checkers whose word counts call the run invalid; empty when they do not."""
     reasons = [
         it.reason
         for name, it in run.findings
-        if name == defect.workload and it.verdict is Verdict.INVALID
+        if name == (defect.judge or defect.workload) and it.verdict is Verdict.INVALID
     ]
     return next(iter(reasons), "")
 
@@ -154,19 +154,24 @@ def _must_be_innocent(options: Options, defect: Defect, store: Path, conduct: Co
 
 
 def page(store: Path) -> str:
-    """From the newest line of each defect. Raises HarnessBroken when one lacks or survived."""
+    """From the newest line of each defect. One that was not tried yet says so; raises HarnessBroken
+    when one survived, or none was tried."""
     path = store / LINES
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     fates = {it["name"]: Fate(**it) for it in map(json.loads, lines)}
     rows = []
     for defect in DEFECTS:
         fate = fates.get(defect.name)
-        if fate is None or not fate.reason:
-            raise HarnessBroken(f"{defect.name} {'survived' if fate else 'was not tried'}")
+        if fate is not None and not fate.reason:
+            raise HarnessBroken(f"{defect.name} survived")
         faults = ", ".join(f"`{it}`" for it in defect.nemeses)
+        end = "– | not tried yet | –"
+        if fate is not None:
+            end = f"{fate.seed} | {fate.reason} | {fate.seconds:.0f} s"
         rows.append(
-            f"| {fate.name} | {defect.promise} | `{defect.workload}` under {faults} | {fate.seed}"
-            f" | {fate.reason} | {fate.seconds:.0f} s |"
+            f"| {defect.name} | {defect.promise} | `{defect.workload}` under {faults} | {end} |"
         )
-    day = max(fates[it.name].day for it in DEFECTS)
+    if not fates:
+        raise HarnessBroken(f"no defect was tried: {path} has no line")
+    day = max(it.day for it in fates.values())
     return HEAD.format(day=day) + "\n".join(rows) + "\n"

@@ -192,7 +192,7 @@ def sentence(op: Value, *, length_max: int = 300) -> str:
     elif op["kind"] == Kind.FAIL:
         answered = " → refused"
     else:
-        is_echo = op["result"] == op["value"] or op["result"] is None
+        is_echo = op["result"] is None or (op["f"] != "read" and op["result"] == op["value"])
         answered = "" if is_echo else f" → {json.dumps(op['result'], ensure_ascii=False)}"
     text = f"{op['f']} {'' if op['value'] is None else asked}{answered}"
     return text if len(text) <= length_max else text[: length_max - 1] + "…"

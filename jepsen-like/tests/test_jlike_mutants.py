@@ -99,7 +99,7 @@ def test_a_product_that_is_found_guilty_proves_nothing(tmp_path):
 
 def test_the_page_has_the_newest_result_of_every_defect(tmp_path, monkeypatch):
     monkeypatch.setattr(cli.canary, "must_sing", list)
-    with pytest.raises(HarnessBroken, match="was not tried"):
+    with pytest.raises(HarnessBroken, match="no defect was tried"):
         mutants.page(tmp_path)
     fate = {"day": "2026-01-02", "reason": "it broke", "seconds": 7.4}
     lines = [{"name": it.name, "seed": 3, **fate} for it in DEFECTS]
@@ -111,3 +111,6 @@ def test_the_page_has_the_newest_result_of_every_defect(tmp_path, monkeypatch):
     rows = page.read_text().splitlines()[-len(DEFECTS) :]
     assert [it.split(" | ")[3] for it in rows] == ["4", *["3"] * (len(DEFECTS) - 1)]
     assert all("it broke | 7 s |" in it for it in rows)
+    (tmp_path / mutants.LINES).write_text(json.dumps(lines[0]) + "\n")
+    rows = mutants.page(tmp_path).splitlines()[-len(DEFECTS) :]
+    assert [it.split(" | ")[4] for it in rows] == ["it broke", *["not tried yet"] * 6]

@@ -143,5 +143,14 @@ def test_a_picture_of_a_moment_begins_and_ends_around_it():
     assert ">0 s<" not in picture
 
 
+def test_what_was_answered_is_told_where_it_says_more_than_what_was_asked():
+    op = {"returned_ns": 1, "kind": "ok", "f": "write", "value": ["a", 1], "result": ["a", 1]}
+    assert report_charts.sentence(op) == 'write ["a", 1]'
+    empty = {**op, "f": "read", "value": ["a", None], "result": ["a", None]}
+    assert report_charts.sentence(empty) == 'read ["a", null] → ["a", null]'
+    assert report_charts.sentence({**op, "kind": "fail"}) == 'write ["a", 1] → refused'
+    assert len(report_charts.sentence(op, length_max=5)) == 5
+
+
 def test_every_kind_of_fault_has_a_colour_of_its_family():
     assert set(report_charts.COLOURS) == set(KINDS)
