@@ -284,6 +284,8 @@ CLAIM_WAITERS_MAX = 2_000
 """Waiting claims of one peer; more are answered 503 and go to another peer."""
 READY_STARTS_MAX = 1_024
 """Queues of which apply remembers where a claim begins to look; in others it searches."""
+QUEUES_MEASURED_MAX = 100
+"""Queues that have metrics of their own at one peer: labels must not grow for ever."""
 QUEUE_STEP_JOBS_MAX = 1_000
 """Jobs that one purge or one redrive moves; the answer says how many are left."""
 TXN_ANSWER_BYTES_MAX = 1 * MIB

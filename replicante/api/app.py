@@ -22,9 +22,10 @@ from replicante.api.routes import ROUTES
 from replicante.api.routing import Router
 from replicante.clock import Clock
 from replicante.entropy import Entropy
-from replicante.state import queries
+from replicante.limits import QUEUES_MEASURED_MAX
+from replicante.state import queries, queue_queries
 from replicante.state.consumers import consumer_list
-from replicante.telemetry.metrics import Metrics
+from replicante.telemetry.metrics import Metrics, QueueFigures
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -67,6 +68,7 @@ def create_app(
     chosen = settings or ApiSettings()
     metrics.sample_status(peer.status)
     metrics.sample_sizes(lambda: _sizes(state, room))
+    metrics.sample_queues(lambda: _queue_figures(state, peer))
     ctx = Context(
         peer=peer,
         state=state,
@@ -110,3 +112,28 @@ def _sizes(state: StateDoor, room: RoomDoor) -> dict[str, float]:
         "consumers_lag_count": max((it.lag_count for it in consumers), default=0),
         "used_fraction": room.used_fraction,
     }
+
+
+def _queue_figures(state: StateDoor, peer: PeerDoor) -> QueueFigures:
+    """For metrics: rows of the first queues, and of the job at the head of each."""
+    with state.view() as view:
+        found = queue_queries.queue_list(view, limit=QUEUES_MEASURED_MAX).items
+    now_ms = peer.status().clock_ms
+    return QueueFigures(
+        moves=state.job_moves(),
+        jobs={
+            (queue.name, name): count
+            for queue in found
+            for name, count in (
+                ("waiting", queue.row.waiting_count),
+                ("ready", queue.row.ready_count),
+                ("claimed", queue.row.claimed_count),
+                ("dead", queue.row.dead_count),
+            )
+        },
+        oldest_age_ms={
+            queue.name: max(0, now_ms - queue.oldest_ready_ms)
+            for queue in found
+            if queue.oldest_ready_ms is not None
+        },
+    )

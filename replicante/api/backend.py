@@ -5,7 +5,7 @@ Everything is called on the event loop's thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -108,6 +108,10 @@ class StateDoor(Protocol):
 
     def digests(self) -> Sequence[tuple[int, str]]:
         """(index, digest of all rows at it), oldest first."""
+        ...
+
+    def job_moves(self) -> Mapping[tuple[str, str], int]:
+        """(queue, what became of a job) → how often, since this process began."""
         ...
 
     def digest_at_applied(self) -> tuple[int, str]:

@@ -97,11 +97,12 @@ class Client:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
+        """URLs of the peers that are asked, as given. Asks nobody and never raises."""
         return self._calls.endpoints.urls
 
     @property
     def seen_index(self) -> int:
-        """Newest index that any answer showed."""
+        """Newest index that any answer showed. Asks nobody and never raises."""
         return self._calls.seen_index
 
     async def status(self, *, read: Read = LINEARIZABLE) -> StatusAnswer:
@@ -148,7 +149,9 @@ class Client:
         """`async with client.lock("name") as lock:` holds a lease while the block runs, renewed in
         the background; `lock.token` fences. The block is cancelled and `LeaseLost` raised when the
         lease must be counted lost: duration_ms − 5 % after the last renewal that succeeded was
-        sent. wait_ms: None waits for ever, 0 not at all; then `LeaseHeld` is raised."""
+        sent. wait_ms: None waits for ever, 0 not at all; then `LeaseHeld` is raised.
+
+        Consistency and errors of entering as `Leases.acquire`."""
         return Lock(
             self.leases,
             self._calls.clock,
@@ -168,7 +171,8 @@ class Client:
     ) -> Worker:
         """Works on the jobs of queues: `@worker.handler("queue")`, then `await worker.run(stop)`.
         concurrency: jobs of one queue at a time. grace_ms: what running jobs get at the end.
-        observe: told what became of each job."""
+        observe: told what became of each job. Asks nobody yet and never raises:
+        see `Worker.run`."""
         return Worker(
             self,
             self._calls.clock,
@@ -180,12 +184,13 @@ class Client:
         )
 
     def election(self, name: str) -> Election:
-        """A lease that one campaigner holds and everybody may watch."""
+        """A lease that one campaigner holds and everybody may watch. Asks nobody yet and never
+        raises."""
         return Election(self._calls, self.leases, self.events, name)
 
     async def outcome(self, idempotency_key: str, *, read: Read = LINEARIZABLE) -> RequestOutcome:
         """What became of a write whose answer was lost. Raises `NotFound` when nothing is known
-        under this key: it did not happen, did not happen yet, or long ago."""
+        under this key: it did not happen, did not happen yet, or long ago; and as `kv.get`."""
         path = path_text(paths.request_path, idempotency_key)
         return await self._calls.run_as(RequestOutcome, read_call(path, read))
 

@@ -49,7 +49,8 @@ class Election:
         wait_ms: int | None = None,
     ) -> Lock:
         """`async with election.campaign(owner={"host": …}) as leadership:` waits until this
-        campaigner leads, and leads while the block runs; see `Lock`. owner: what observers see."""
+        campaigner leads, and leads while the block runs; see `Lock`. owner: what observers see.
+        Raises, and is as consistent, as `Client.lock`."""
         return Lock(
             self._leases,
             self._calls.clock,
@@ -62,7 +63,8 @@ class Election:
     async def observe(self) -> AsyncGenerator[Leader | None, None]:
         """Who leads now (None: nobody), and every change from then on, in order and without a gap,
         for ever. A leader of the past may be seen late, never out of order: who acts on it
-        compares tokens. Raises as `kv.get`. Close it (`contextlib.aclosing`) when you stop."""
+        compares tokens. Who leads now is a linearizable read. Raises as `kv.get`. Close it
+        (`contextlib.aclosing`) when you stop."""
         while True:
             leader, index = await self._present()
             yield leader

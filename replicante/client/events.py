@@ -124,7 +124,7 @@ class Events:
         is_followed: bool = False,
         read: Read = STALE,
     ) -> Exported:
-        """`export` into anything that keeps events."""
+        """As `export`, into anything that keeps events."""
 
         def ask(place: str | None) -> Awaitable[EventsPage]:
             return self.page(after=place, limit=limits.PAGE_ITEMS_MAX, wanted=wanted, read=read)
@@ -143,8 +143,8 @@ class Events:
         event, and every event of each peer against its chain, back from there.
 
         count_max: how many events of each peer are read for that, None for all that are kept.
-        timeout_ms: of each question. A peer that does not answer is part of the report; raises
-        `Unreachable` when none does.
+        timeout_ms: of each question. Each answer is a peer's own log, as itself sees it. A peer
+        that does not answer is part of the report; raises `Unreachable` when none does.
         """
         return await verify_logs(self._calls, count_max=count_max, timeout_ms=timeout_ms)
 
@@ -178,7 +178,8 @@ class Events:
         lost, is out of touch with the others, or is silent for silence_ms, the stream goes on at
         another one. give_up_ms: raise `Unreachable` when none delivered anything for so long; None
         tries for ever. Raises `HistoryGone` when the next events are no longer kept, `Invalid` for
-        an id that is none. Close it (`contextlib.aclosing`) when you stop before its end.
+        an id that is none. Consistency as `page`. Close it (`contextlib.aclosing`) when you stop
+        before its end.
         """
         follow = Follow(
             self._calls,

@@ -68,13 +68,14 @@ class Lock:
 
     @property
     def token(self) -> str:
-        """Fencing token of this grant. RuntimeError when the lock is not held."""
+        """Fencing token of this grant. Asks nobody. RuntimeError when the lock is not held."""
         if self._token is None:
             raise RuntimeError(f"The lock {self.name!r} is not held.")
         return self._token
 
     @property
     def is_lost(self) -> bool:
+        """Whether it must be counted lost by this machine's clock. Asks nobody and never raises."""
         return self._reason is not None
 
     async def __aenter__(self) -> Self:

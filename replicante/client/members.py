@@ -30,8 +30,8 @@ class Members:
         self._calls = calls
 
     async def list(self, *, read: Read = LINEARIZABLE) -> MembersAnswer:
-        """Voters and learners, as one peer sees them now; of `read` only the deadline and the
-        endpoint count. Raises `Unreachable`."""
+        """Voters and learners, as itself sees them now: one peer's own copy; of `read` only the
+        deadline and the endpoint count. Raises `Unreachable`."""
         call = Call(
             method="GET",
             path=paths.RAFT_PEERS,
@@ -63,7 +63,8 @@ class Members:
     async def promote(self, peer_id: str, *, write: Write = DEFAULT_WRITE) -> ChangeAnswer:
         """A learner votes from now on.
 
-        Raises `MembershipRefused` with the reason, `NotFound` when there is no such member,
+        Durable on a majority, of the members before and after, when it returns. Raises
+        `MembershipRefused` with the reason, `NotFound` when there is no such member,
         `OutcomeUnknown`, and the definite ones of `kv.put`.
         """
         path = path_text(paths.raft_peer_path, peer_id, "promote")
@@ -98,7 +99,8 @@ class Members:
         return await self._calls.write_as(LevelRaised, call)
 
     async def backup(self, name: str, *, write: Write = DEFAULT_WRITE) -> BackupAnswer:
-        """The peer that answers copies its whole state into a new folder of its own disk. Raises
+        """The peer that answers copies its whole state, of an instant after this
+        call began (a linearizable read), into a new folder of its own disk. Raises
         `Invalid` for a name that was used, `DiskFull`, `NoLeader`, `ReadTimeout`."""
         call = _post(paths.RAFT_BACKUP, BackupBody(name=name), write)
         return await self._calls.run_as(BackupAnswer, call)

@@ -174,7 +174,7 @@ class Queues:
         return await self._calls.write_as(QueueChanged, call)
 
     async def resume(self, queue: str, *, write: Write = DEFAULT_WRITE) -> QueueChanged:
-        """Raises as `kv.put`."""
+        """Jobs are claimed again; nothing happens when it is not paused. Raises as `kv.put`."""
         path = path_text(paths.queue_path, queue, "resume")
         call = write_call("POST", path, None, headers={}, write=write)
         return await self._calls.write_as(QueueChanged, call)

@@ -97,7 +97,8 @@ class Worker:
         self, queue: str, *, visibility_ms: int = limits.JOB_VISIBILITY_MS_DEFAULT
     ) -> Callable[[Handler], Handler]:
         """Registers a coroutine function for the jobs of a queue. It returns operations for the
-        acknowledgement, or None; whatever it raises gives the job back with a growing delay."""
+        acknowledgement, or None; whatever it raises gives the job back with a growing delay.
+        Asks nobody yet and never raises."""
 
         def register(handle: Handler) -> Handler:
             self._duties.append(_Duty(queue=queue, handle=handle, visibility_ms=visibility_ms))
@@ -109,7 +110,8 @@ class Worker:
         """Works until `stop` is set, then claims nothing more and gives what runs grace_ms to end;
         what does not is cancelled and given back. Each queue has `concurrency` jobs at most.
 
-        Fails over and tries again by itself; raises only for a defect of this class.
+        What a handler returns is durable on a majority with the acknowledgement, or not there at
+        all. Fails over and tries again by itself; raises only for a defect of this class.
         """
         while not stop.is_set():
             try:

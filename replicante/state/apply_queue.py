@@ -42,6 +42,7 @@ from replicante.state.queue_commands import (
     QueueResume,
 )
 from replicante.state.queue_tables import JobRow, JobState
+from replicante.state.queue_tally import JobMove
 from replicante.state.writer import Writer
 from replicante.storage.keys import decode_key, prefix_range
 
@@ -244,6 +245,7 @@ def _add(writer: Writer, queue: str, new: NewJob) -> AddedJob:
         "id": format_stamp(job),
         "priority": new.priority,
     }
+    writer.queue_tally.note(queue, JobMove.ENQUEUED)
     writer.emit(EventCode.JOB_ENQUEUED, pack_payload(payload), key=queue)
     return AddedJob(Stamp(job), is_new=True)
 

@@ -9,7 +9,7 @@ Rejected value. Any exception is our bug or a broken disk: the entry is not ende
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +68,7 @@ from replicante.state.queue_commands import (
     QueueRedrive,
     QueueResume,
 )
+from replicante.state.queue_tally import QueueTally
 from replicante.state.record_commands import (
     ConfirmDiscovery,
     DropRecords,
@@ -103,6 +104,7 @@ class ReplicatedState:
         self._digests_seen: tuple[tuple[int, int], ...] = ()
         self._digests: Sequence[tuple[int, str]] = ()
         self._is_closed = False
+        self._queue_tally = QueueTally()
         self._begin()
 
     def _begin(self) -> None:
@@ -121,7 +123,8 @@ class ReplicatedState:
                 f" {store.applied_index}."
             )
         self._counters = counters
-        self._writer = Writer(store, counters, Retention.from_row(store.get(RETENTION_KEY)))
+        retention = Retention.from_row(store.get(RETENTION_KEY))
+        self._writer = Writer(store, counters, retention, self._queue_tally)
         self._sweeps = Sweeps(self._writer)
 
     @property
@@ -240,6 +243,10 @@ class ReplicatedState:
         PeerStopping as `view` does."""
         with self.view() as view:
             return view.applied_index, format_digest(digest_rows(view))
+
+    def job_moves(self) -> Mapping[tuple[str, str], int]:
+        """(queue, what became of a job) → how often, since this process began; `queue_tally`."""
+        return self._queue_tally.counts
 
     def request_flush(self) -> None:
         self._store.request_flush()

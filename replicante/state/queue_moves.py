@@ -16,6 +16,7 @@ from replicante.limits import JOB_HISTORY_ATTEMPTS_MAX
 from replicante.state import queue_tables as t
 from replicante.state.eventlog import EventCode, pack_payload
 from replicante.state.queue_tables import Attempt, JobRow, JobState, QueueRow
+from replicante.state.queue_tally import JobMove
 from replicante.state.writer import Writer
 from replicante.storage.keys import decode_key, prefix_range
 
@@ -88,6 +89,7 @@ def claim(
     if row.group is not None:
         writer.put(t.busy_key(queue, row.group), b"")
     _count(writer, queue, waiting=-1, ready=-1, claimed=1)
+    writer.queue_tally.note(queue, JobMove.CLAIMED)
     return claimed
 
 
@@ -112,6 +114,7 @@ def remove_claimed(writer: Writer, queue: str, job: int, row: JobRow) -> None:
     """It is done."""
     _end_claim(writer, queue, job, row)
     _count(writer, queue, claimed=-1)
+    writer.queue_tally.note(queue, JobMove.ACKED)
     writer.delete(t.job_key(queue, job))
     _forget_dedup(writer, queue, row)
     _leave_group(writer, queue, job, row)
@@ -136,7 +139,9 @@ def give_back(
         history=history,
     )
     _count(writer, queue, claimed=-1)
+    writer.queue_tally.note(queue, JobMove.NACKED if how == "nack" else JobMove.RETURNED)
     if is_dead:
+        writer.queue_tally.note(queue, JobMove.DEAD_LETTERED)
         write_job(writer, queue, job, back)
         writer.put(t.dead_key(queue, job), b"")
         _count(writer, queue, dead=1)

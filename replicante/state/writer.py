@@ -22,6 +22,7 @@ from replicante.state.consumers import ConsumerPlaces
 from replicante.state.eventlog import LAYOUT, EventCode
 from replicante.state.leases import LeaseTimes
 from replicante.state.queue_rows import QueueRows, ReadyStarts
+from replicante.state.queue_tally import QueueTally
 from replicante.state.queue_times import QueueTimes
 from replicante.state.tables import CHAIN_BYTES, EVENTS, Counters, Retention
 from replicante.storage.kv import Store
@@ -45,6 +46,7 @@ class Writer:
         "leases",
         "put",
         "queue_rows",
+        "queue_tally",
         "queue_times",
         "ready_starts",
         "request_id",
@@ -53,7 +55,10 @@ class Writer:
         "wall_ms",
     )
 
-    def __init__(self, store: Store, counters: Counters, retention: Retention) -> None:
+    def __init__(
+        self, store: Store, counters: Counters, retention: Retention, tally: QueueTally
+    ) -> None:
+        """tally: outlives the writer, which is made anew for a state that is installed."""
         self.get = store.get
         self.put = store.put
         self.delete = store.delete
@@ -64,6 +69,7 @@ class Writer:
         self.leases = LeaseTimes(store)
         self.queue_times = QueueTimes(store)
         self.queue_rows = QueueRows()
+        self.queue_tally = tally
         self.ready_starts = ReadyStarts()
         self.request_id = ""
         self.actor = ""

@@ -22,7 +22,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from replicante.raft.status import Role, Status
 
@@ -116,6 +116,26 @@ CERTIFICATE_END = _gauge(
 )
 STORE_SIZE = _gauge("replicante_store_size", "Sizes of the stores, by name and unit.", "name")
 
+QUEUE_MOVES = _counter(
+    "replicante_queue_moves_total",
+    "What became of jobs in what this peer applied since it started: enqueued, claimed, acked,"
+    " nacked, returned (ran out), dead_lettered. Queues beyond the first 100 count under no name.",
+    "queue",
+    "move",
+)
+QUEUE_JOBS = _gauge(
+    "replicante_queue_jobs",
+    "Jobs by state: waiting, ready (of these, what a claim gets), claimed, dead. The first 100"
+    " queues by name.",
+    "queue",
+    "state",
+)
+QUEUE_AGE = _gauge(
+    "replicante_queue_oldest_age_seconds",
+    "Age of the job that is claimed next; not there when none is ready. The same queues.",
+    "queue",
+)
+
 RAFT_ROLE = _gauge("replicante_raft_role", "1 for the present role, 0 for the others.", "role")
 RAFT_HAS_LEADER = _gauge("replicante_raft_has_leader", "1 when this peer knows a leader.")
 RAFT_READY = _gauge("replicante_raft_ready", "1 when this peer is ready to serve.")
@@ -154,13 +174,24 @@ RAFT_PEER_DIFFERS = _gauge(
 METRICS: tuple[MetricSpec, ...] = (
     INFO, HTTP_REQUESTS, HTTP_SECONDS, HTTP_INFLIGHT, HTTP_PROBLEMS, HTTP_UNEXPECTED,
     HTTP_MALFORMED, WRITES, WRITE_SECONDS, WORK, WORK_SECONDS, READS, STREAMS, STREAMS_ENDED,
-    EVENTS_SENT, LOOP_LAG, RAFT_OBSERVATIONS, LOG_DROPPED, CERTIFICATE_END, STORE_SIZE, RAFT_ROLE,
+    EVENTS_SENT, LOOP_LAG, RAFT_OBSERVATIONS, LOG_DROPPED, CERTIFICATE_END, STORE_SIZE, QUEUE_MOVES,
+    QUEUE_JOBS, QUEUE_AGE, RAFT_ROLE,
     RAFT_HAS_LEADER, RAFT_READY, RAFT_DISK_FULL, RAFT_TERM, RAFT_GENERATION, RAFT_COMMIT_INDEX,
     RAFT_APPLIED_INDEX, RAFT_DURABLE_INDEX, RAFT_FIRST_INDEX, RAFT_LAST_INDEX, RAFT_CLOCK,
     RAFT_STALENESS, RAFT_QUARANTINED, RAFT_DISPUTED, RAFT_PENDING, RAFT_PEER_CONNECTED,
     RAFT_PEER_MATCH, RAFT_PEER_DIFFERS,
 )  # fmt: skip
 """All of ours, in the order of the reference page; `process_*` and `python_*` come on top."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFigures:
+    moves: Mapping[tuple[str, str], int]
+    """(queue, move) → how often."""
+    jobs: Mapping[tuple[str, str], int]
+    """(queue, state) → how many."""
+    oldest_age_ms: Mapping[str, int]
+    """Queue → age of the job that is claimed next."""
 
 
 class Metrics:
@@ -201,6 +232,10 @@ class Metrics:
         """sizes: name with its unit (`state_bytes`) → value; read at each scrape. Called once."""
         self.registry.register(_Sampled(lambda: [_size_family(sizes())]))
 
+    def sample_queues(self, figures: Callable[[], QueueFigures]) -> None:
+        """From now on each scrape shows what `figures()` says. Called once."""
+        self.registry.register(_Sampled(lambda: _queue_families(figures())))
+
     def observed(self, observation: object) -> None:
         """Counts an observation of the Raft room under the name of its type."""
         self._observations.labels(kind=snake_case(type(observation).__name__)).inc()
@@ -238,6 +273,19 @@ class _Sampled:
 
     def collect(self) -> Iterable[Metric]:
         return self._families()
+
+
+def _queue_families(figures: QueueFigures) -> list[Metric]:
+    moves = CounterMetricFamily(QUEUE_MOVES.name, QUEUE_MOVES.help, labels=QUEUE_MOVES.labels)
+    for labels, count in figures.moves.items():
+        moves.add_metric(labels, count)
+    jobs: dict[tuple[str, ...], float] = {
+        (queue, state): count for (queue, state), count in figures.jobs.items()
+    }
+    ages: dict[tuple[str, ...], float] = {
+        (queue,): age_ms / 1_000 for queue, age_ms in figures.oldest_age_ms.items()
+    }
+    return [moves, _family(QUEUE_JOBS, jobs), _family(QUEUE_AGE, ages)]
 
 
 def _family(spec: MetricSpec, values: Mapping[tuple[str, ...], float]) -> Metric:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import aiohttp
 import pytest
 from api_harness import LIMIT_S, running, until
 
@@ -164,6 +166,57 @@ async def test_one_job_wakes_one_of_many_claims_and_three_wake_three():
         async with asyncio.timeout(LIMIT_S):
             answers = await asyncio.gather(*waiting)
         assert all(len(answer.json["items"]) == 1 for answer in answers)
+
+
+async def test_a_thousand_waiting_claims_and_one_new_job_make_one_claim():
+    connector = aiohttp.TCPConnector(limit=0)
+    async with running() as served, aiohttp.ClientSession(connector=connector) as session:
+        api = replace(served, session=session)
+        waiting = [asyncio.create_task(claim(api, wait="60s")) for _ in range(1_000)]
+        await until(lambda: api.api.ctx.claim_waits.count == 1_000)
+        before = api.peer.proposals_count
+        api.peer.do(sent())
+        done, still = await asyncio.wait(
+            waiting, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert [len(one.result().json["items"]) for one in done] == [1]
+        assert api.peer.proposals_count == before + 1
+        assert api.api.ctx.claim_waits.count == 999
+        for one in still:
+            one.cancel()
+        await asyncio.gather(*still, return_exceptions=True)
+
+
+async def test_metrics_tell_what_becomes_of_jobs():
+    async with running() as api:
+        api.peer.do(sent(4))
+        first, second, _ = (await claim(api, max=3)).json["items"]
+        path = "/queues/q/jobs/{}/{}"
+        await api.post(path.format(first["id"], "ack"), {"token": first["token"]})
+        for _ in range(3):
+            await api.post(path.format(second["id"], "nack"), {"token": second["token"]})
+            again = (await claim(api)).json["items"]
+            second = again[0] if again else second
+        text = (await api.ask("GET", "/metrics")).body.decode()
+
+        def told(name: str, **labels: str) -> float:
+            wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+            (line,) = (one for one in text.splitlines() if one.startswith(f"{name}{{{wanted}}} "))
+            return float(line.rpartition(" ")[2])
+
+        moves = {
+            move: told("replicante_queue_moves_total", queue="q", move=move)
+            for move in ("enqueued", "claimed", "acked", "nacked", "dead_lettered")
+        }
+        assert moves["enqueued"] == 4 and moves["acked"] == 1
+        assert moves["nacked"] == 3 and moves["dead_lettered"] == 1
+        jobs = {
+            state: told("replicante_queue_jobs", queue="q", state=state)
+            for state in ("waiting", "ready", "claimed", "dead")
+        }
+        record = (await api.get("/queues/q")).json
+        assert jobs == {name: record[name] for name in jobs}
+        assert jobs["dead"] == 1
 
 
 async def test_a_waiting_claim_gets_a_job_whose_delay_is_over():

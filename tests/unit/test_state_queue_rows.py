@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from replicante.limits import READY_STARTS_MAX
+from replicante.limits import QUEUES_MEASURED_MAX, READY_STARTS_MAX
 from replicante.model.codec import encode_value
 from replicante.state import queue_tables as t
 from replicante.state.queue_commands import NewJob, QueueAck, QueueClaim, QueueEnqueue, QueueNack
 from replicante.state.queue_rows import ReadyStarts
+from replicante.state.queue_tally import OTHER_QUEUES, JobMove, QueueTally
 from replicante.storage.memory import MemoryStore
 from replicante.testing.builders import CheckedState, LoneState, envelope_bytes
 
@@ -111,3 +112,24 @@ def test_a_queue_that_fills_and_empties_within_an_entry_leaves_no_row(count):
     assert left.job not in ids
     state.do(QueueAck("q", left.job, left.token, ()))
     assert state.store.get(t.queue_key("q")) is None
+
+
+def test_what_became_of_jobs_is_counted_for_a_bounded_number_of_queues():
+    tally = QueueTally()
+    for number in range(QUEUES_MEASURED_MAX + 2):
+        tally.note(f"q{number}", JobMove.ACKED)
+    tally.note("q0", JobMove.ACKED)
+    counts = tally.counts
+    assert len(counts) == QUEUES_MEASURED_MAX + 1
+    assert counts["q0", "acked"] == 2
+    assert counts[OTHER_QUEUES, "acked"] == 2
+
+
+def test_a_claim_that_runs_out_counts_as_returned_and_the_last_as_a_dead_letter():
+    state = CheckedState()
+    state.do(QueueEnqueue("q", (NewJob(body=encode_value(1), attempts_max=1),)))
+    claim(state)
+    state.advance(30_000)
+    state.tick()
+    moves = {move: count for (_, move), count in state.machine.job_moves().items()}
+    assert moves == {"enqueued": 1, "claimed": 1, "returned": 1, "dead_lettered": 1}

@@ -11,7 +11,7 @@ import replicante.telemetry.metrics as declared
 from replicante.raft.status import Role
 from replicante.telemetry.logs import silent_logger
 from replicante.telemetry.loop_lag import watch_loop_lag
-from replicante.telemetry.metrics import METRICS, Metrics, MetricType, snake_case
+from replicante.telemetry.metrics import METRICS, Metrics, MetricType, QueueFigures, snake_case
 from replicante.testing.fake_peer import FakePeer
 
 
@@ -33,6 +33,8 @@ def test_what_is_scraped_is_what_is_declared():
     metrics = Metrics(peer_id="p1", version="1")
     metrics.sample_status(FakePeer().status)
     metrics.sample_sizes(lambda: {"state_bytes": 5.0})
+    figures = QueueFigures(moves={("q", "acked"): 3}, jobs={}, oldest_age_ms={"q": 1_500})
+    metrics.sample_queues(lambda: figures)
     found = {name for name in scraped(metrics) if name.startswith("replicante_")}
     expected = {spec.name.removesuffix("_total") for spec in METRICS}
     assert found == expected
