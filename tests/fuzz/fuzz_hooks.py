@@ -2,7 +2,7 @@
 
 Rules: a request that the description allows is changed only where the description says in words
 what JSON Schema cannot say, and each such place is listed in WORDS. Requests that break the
-description are sent as they are, but for long waits.
+description are sent as they are, but for long waits and short deadlines.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ keep these."""
 
 WAIT = "50ms"
 """Instead of the minutes that a wait may last."""
+TIMEOUT = "10s"
+"""Instead of a shorter one: a deadline of 1 ms ends before the answer, and that is a 504."""
+TIMEOUT_MS = 10_000
 LOW_INDEX = 2
 BRANCHES = ("compares", "then", "otherwise")
 NAMESPACE = {
@@ -104,7 +107,7 @@ def write_msgpack(context: Any, value: Any) -> bytes:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    _shorten_waits(case)
+    _fit_times(case)
     if case.meta is not None and case.meta.generation.mode.is_negative:
         return
     _fit_query(case)
@@ -114,12 +117,15 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _fit_body(case, case.body)
 
 
-def _shorten_waits(case: Any) -> None:
-    """Of all requests: an index that no entry has would be waited for until the time is over."""
+def _fit_times(case: Any) -> None:
+    """Of all requests: an index that no entry has would be waited for until the time is over.
+    And a time that is too short for any answer is made longer."""
     for holder in (case.query, case.body):
         if isinstance(holder, dict) and parse_duration_ms(_word(holder.get("wait"))):
             holder["wait"] = WAIT
     query = case.query or {}
+    if 0 < (parse_duration_ms(_word(query.get("timeout"))) or 0) < TIMEOUT_MS:
+        query["timeout"] = TIMEOUT
     if re.fullmatch("[0-9]+", str(query.get("after_index"))):
         query["after_index"] = int(query["after_index"]) % LOW_INDEX
     if re.fullmatch("index:[0-9]+", str(query.get("after"))):
@@ -139,7 +145,7 @@ def _fit_query(case: Any) -> None:
             query.pop(other, None)
         (case.headers or {}).pop("Last-Event-ID", None)
     if "timeout" in query:
-        query["timeout"] = "10s"
+        query["timeout"] = TIMEOUT
 
 
 def _fit_headers(case: Any) -> None:
