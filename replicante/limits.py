@@ -77,8 +77,7 @@ APPLY_COMMANDS_MAX = 1_024
 """Commands applied in one step before the loop gets a turn."""
 """Equals the proposals of one peer; bounds the time that one apply takes."""
 APPEND_BYTES_MAX = 512 * KIB
-"""Soft size of one append message: it ends after the entry that crosses this, so one entry
-always fits."""
+"""Soft size of one append message: it ends after the entry that crosses this; one always fits."""
 FRAME_BYTES_MAX = APPEND_BYTES_MAX + ENTRY_BYTES_MAX + 64 * KIB
 """An append message that an entry of full size made cross its soft size, and the fields around."""
 APPEND_ENTRIES_MAX = 256
@@ -86,8 +85,7 @@ APPEND_ENTRIES_MAX = 256
 APPEND_INFLIGHT_MAX = 8
 """Append messages to one follower that no answer has come for: hides the round trip."""
 PROPOSALS_PENDING_MAX = 4_096
-"""In-flight proposals of one peer; equals the outcomes a session remembers above its floor (ADR
-0014)."""
+"""In-flight proposals of one peer, and outcomes a session remembers above its floor (ADR 0014)."""
 PROPOSALS_PENDING_BYTES_MAX = 64 * MIB
 """Commands waiting on one peer; above it proposals are refused with 429."""
 READS_PENDING_MAX = 16_384
@@ -471,8 +469,7 @@ OBSERVED_ACTION_BYTES_MAX = 32 * KIB
 OBSERVATION_BYTES_MAX = 128 * KIB
 """What an agent says of its node, store and shards; more is garbage."""
 WATCHFUL_INTERVAL_MS = 500
-"""Between two looks while something is suspected or under way: the declared interval is for quiet
-times."""
+"""Between two looks while something is suspected or under way; quiet times have their own."""
 AGENT_CALL_MS_MAX = 3_000
 """One look at one agent, all its calls together: a silent one holds up its own cycle only."""
 AGENT_SUSPECT_MS_MAX = 500
