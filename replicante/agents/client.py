@@ -34,7 +34,14 @@ from replicante.limits import (
 from replicante.model.actions import NAction
 from replicante.model.codec import Value
 from replicante.model.discovery import DiscoveredNode
-from replicante.model.observation import AgentAnswer, Observation, SeenAction, SeenShard
+from replicante.model.node import NodeStatus, StoreContact
+from replicante.model.observation import (
+    AgentAnswer,
+    Observation,
+    SeenAction,
+    SeenNode,
+    SeenShard,
+)
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NOBODY = AgentIdentity()
@@ -218,15 +225,7 @@ async def _look(agent: _Agent, ask: Look) -> Observation:
     if node_id != ask.node.node_id:
         message = f"it says that it is node {node_id[:200]}"
         raise _Failed(AgentAnswer.WRONG_IDS, message)
-    # Both are waited for, also when one of them ends the look: no call is left behind.
-    store, shards_told = await asyncio.gather(
-        _store(agent, ask), _shards(agent), return_exceptions=True
-    )
-    if isinstance(store, BaseException):
-        raise store
-    if isinstance(shards_told, BaseException):
-        raise shards_told
-    (attributes, store_error), (shards, shards_error) = store, shards_told
+    (attributes, store_error), (shards, shards_error) = await _inside(agent, ask, node)
     queue = await _ids(agent, protocol.ACTIONS_QUEUE)
     finished = await _ids(agent, protocol.ACTIONS_FINISHED)
     history = finished or () if ask.is_history_wanted else ()
@@ -247,6 +246,24 @@ async def _look(agent: _Agent, ask: Look) -> Observation:
         actions=actions,
         unknown_actions=unknown,
     )
+
+
+async def _inside(
+    agent: _Agent, ask: Look, node: SeenNode
+) -> tuple[
+    tuple[dict[str, Any] | None, str | None], tuple[tuple[SeenShard, ...] | None, str | None]
+]:
+    """What the store itself tells. One that hangs is not waited for again in the same look."""
+    if node.status is NodeStatus.UNAVAILABLE and node.contact is StoreContact.SILENT:
+        told = "not asked: the store does not answer its agent"
+        return (None, told), (None, told)
+    # Both are waited for, also when one of them ends the look: no call is left behind.
+    store, shards = await asyncio.gather(_store(agent, ask), _shards(agent), return_exceptions=True)
+    if isinstance(store, BaseException):
+        raise store
+    if isinstance(shards, BaseException):
+        raise shards
+    return store, shards
 
 
 async def _store(agent: _Agent, ask: Look) -> tuple[dict[str, Any] | None, str | None]:

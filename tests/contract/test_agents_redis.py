@@ -140,7 +140,7 @@ async def test_an_action_does_not_wait_for_a_primary_that_is_gone(tmp_path):
 
 
 async def test_a_switchover_loses_no_acknowledged_write(tmp_path):
-    async with cluster(tmp_path) as (n1, n2, _):
+    async with cluster(tmp_path) as (n1, n2, n3):
         acknowledged = 0
 
         async def write() -> None:
@@ -157,6 +157,10 @@ async def test_a_switchover_loses_no_acknowledged_write(tmp_path):
         assert (await n2.shard())["role"] == "primary"
         assert (await n1.shard())["upstream"]["address"] == n2.member
         assert int(await n2.command("GET", "count")) >= acknowledged >= 20
+        # Redis tells nobody else: the third one follows the former primary until it is told.
+        assert (await n3.shard())["upstream"]["address"] == n1.member
+        await n3.succeeds(kinds.STORE_REJOIN, node=n2.member)
+        assert (await n3.shard())["history_id"] == (await n2.shard())["history_id"]
         await n1.succeeds(kinds.STORE_SWITCHOVER, node=n2.member)
 
 
@@ -303,9 +307,17 @@ async def test_under_sentinel_no_role_is_changed_by_us(tmp_path):
         try:
 
             async def is_seen() -> bool:
-                return (await n2.says())["controllers"] == ["sentinel"]
+                found = [(await node.says())["controllers"] for node in (n1, n2)]
+                return found == [["sentinel"], ["sentinel"]]
 
             await until(is_seen)
+            # A FAILOVER by hand, then the death of the old primary, and Sentinel demotes the new
+            # one: what was acknowledged meanwhile is gone.
+            assert "sentinel" in await n1.fails(kinds.STORE_SWITCHOVER, node=n2.member)
+            assert (await n1.shard())["role"] == "primary"
+            n1.signal(signal.SIGSTOP)
+            assert "sentinel" in await n1.fails(kinds.STORE_FENCE)
+            n1.signal(signal.SIGCONT)
             assert "sentinel" in await n2.fails(kinds.STORE_PROMOTE, offset=0)
             assert (await n2.shard())["role"] == "secondary"
         finally:

@@ -192,6 +192,19 @@ async def test_a_store_that_is_down_is_a_part_of_the_answer(path, field, answer)
     assert getattr(found, field) is None
 
 
+async def test_a_store_that_hangs_is_not_waited_for_again_in_the_same_look():
+    agent = Agent()
+    hung = {**NODE, "node_status": "UNAVAILABLE", "contact": "silent"}
+    agent.answers[protocol.INFO_NODE] = (200, hung)
+    async with served(agent) as (agents, node):
+        found = await look(agents, node)
+    assert found.answer is AgentAnswer.ANSWERED
+    assert (found.store_attributes, found.shards) == (None, None)
+    assert "does not answer" in found.store_error
+    asked = {path.rpartition("/")[2] for path in agent.paths}
+    assert not {"store", "shards"} & asked and "node" in asked
+
+
 async def test_a_list_that_cannot_be_read_is_not_known_and_proves_nothing():
     agent = Agent()
     agent.answers[protocol.ACTIONS_QUEUE] = (500, None)

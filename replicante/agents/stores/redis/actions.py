@@ -113,15 +113,14 @@ class RedisActions:
         """The last look and the end are as close together as they can be: what answers lives. One
         that goes on in between dies as by a crash, which costs what its replicas had not read."""
         try:
-            await self._server.facts()
-        except NoContact as exc:
-            if exc.contact is StoreContact.REFUSED:
-                return done()
-            if exc.contact is StoreContact.SILENT:
-                if before is None:
-                    await self._server.kill()
-                return _again(before, "it was ended and is not gone yet")
-        return failed("it answers, so it is not fenced", before)
+            if await self._server.is_answering():
+                return failed("it answers, so it is not fenced", before)
+            if before is None:
+                _expect_none(self._server.controllers_last)
+                await self._server.kill()
+        except ConnectionRefusedError:
+            return done()
+        return _again(before, "it was ended and is not gone yet", pause_ms=10)
 
     async def _follow(self, args: FollowArgs, before: Value) -> Step:
         target = address(args.node)
@@ -218,16 +217,21 @@ class RedisActions:
         await self._server.call("CONFIG SET", "min-replicas-to-write", int(is_wanted))
 
     async def _expect_free(self) -> None:
-        controllers = await self._server.controllers()
-        if controllers:
-            raise Refused(f"its roles are ruled by {', '.join(controllers)}")
+        _expect_none(await self._server.controllers())
 
 
-def _again(before: Value, message: str, *, bound: int = REDIS_STEPS_MAX) -> Step:
+def _expect_none(controllers: tuple[str, ...]) -> None:
+    if controllers:
+        raise Refused(f"its roles are ruled by {', '.join(controllers)}")
+
+
+def _again(
+    before: Value, message: str, *, bound: int = REDIS_STEPS_MAX, pause_ms: int = 200
+) -> Step:
     """Another step, until there were too many."""
     count = before["steps"] + 1 if isinstance(before, dict) and "steps" in before else 1
     payload: Value = {"steps": count, "message": message}
-    return failed(message, payload) if count > bound else again(payload)
+    return failed(message, payload) if count > bound else again(payload, pause_ms=pause_ms)
 
 
 def _translated(

@@ -60,6 +60,8 @@ class RedisServer:
         self._settings = settings
         self._silences = 0
         """Calls in a row that ended without an answer."""
+        self.controllers_last: tuple[str, ...] = ()
+        """Those of the last answer, for a server that cannot be asked."""
 
     @property
     def address(self) -> Address:
@@ -78,7 +80,12 @@ class RedisServer:
         """Others that change the roles of this server.  Raises NoContact."""
         clients = await self.call("CLIENT LIST")
         is_ruled = any(str(it.get("name", "")).startswith(_SENTINEL_CLIENT) for it in clients)
-        return ("sentinel",) if is_ruled else ()
+        self.controllers_last = ("sentinel",) if is_ruled else ()
+        return self.controllers_last
+
+    async def is_answering(self) -> bool:
+        """Whether it says anything at all, asked briefly.  Raises ConnectionRefusedError."""
+        return await _answers(self.address)
 
     async def sight(self, facts: Facts) -> Sight:
         """What this replica sees of its primary. The server itself tells only whether its link is
