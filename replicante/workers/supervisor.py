@@ -92,6 +92,8 @@ class Workers:
         if not self._rooms.peer.is_leading:
             self._wanted.clear()
             self._waiting.clear()
+            # What failed may have failed because others lead: who leads again begins afresh.
+            self._pauses.clear()
             # What still runs sends nothing more: whoever leads now takes every fence anew.
             self._holdings.drop_all()
             return

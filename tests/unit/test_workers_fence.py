@@ -294,6 +294,19 @@ async def test_a_defect_in_one_look_leaves_no_call_behind():
     assert ended == ["n2"]
 
 
+async def test_who_leads_again_waits_for_nothing_that_failed_when_it_led_before():
+    bench = WorkBench(FakeAgent("n1"))
+    await bench.turns(2)
+    bench.peer.trouble = Trouble.NO_LEADER
+    await bench.turns(6)
+    bench.peer.trouble = Trouble.NONE
+    bench.view.is_leading = False
+    assert await bench.turn(ms=0) == 0
+    bench.view.is_leading = True
+    assert await bench.turn(ms=0) > 0
+    assert bench.records().report.start_ms == bench.lone.clock_ms
+
+
 async def test_a_worker_that_stops_gives_its_fences_back():
     bench = WorkBench(FakeAgent("n1"))
     await bench.turns(2)

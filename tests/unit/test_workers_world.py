@@ -1,0 +1,113 @@
+"""One world of workers at its worst: dead, deposed and cut off peers, agents that are slow, deaf,
+lying and reached twice, a platform that is wrong.
+
+`make sim-workers SEEDS=2000` meets more seeds than `make test` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from work_bench import CLUSTER
+from work_world import NODES, World
+
+from replicante.model.codec import load_value
+from replicante.state import invariants, queries
+from replicante.state.fences import FenceOn, lease_name
+
+FIRST = int(os.environ.get("WORK_FIRST", "0"))
+SEEDS = int(os.environ.get("WORK_SEEDS", "20"))
+
+
+def events_of(world: World):
+    events, after = [], 0
+    while items := queries.events_after(world.log.store, after, limit=1_000).items:
+        events += items
+        after = items[-1].id
+    return [(event, load_value(event.payload)) for event in events]
+
+
+def grants(events) -> dict[int, str]:
+    """Token of the cluster's lease → the peer that it was granted to."""
+    name = lease_name(FenceOn.CLUSTER, *CLUSTER)
+    return {
+        int(payload["token"]): payload["owner"]["peer"]
+        for event, payload in events
+        if event.code == "LEASE_ACQUIRED" and event.key == name
+    }
+
+
+def expect_nothing_twice_and_nothing_forgotten(world: World) -> None:
+    effects = Counter(it for agent in world.agents.agents.values() for it in agent.effects)
+    late = {it.action_id for it in world.arrivals if it.was_taken and it.was_ended}
+    for action_id in world.asked:
+        action = world.action(action_id)
+        assert action.phase.is_final, f"{action_id} is {action.phase}"
+        assert effects[action_id] <= 1, f"{action_id} was carried out {effects[action_id]} times"
+        if action.phase == "DONE":
+            assert effects[action_id] == 1
+        else:
+            # A message that was on its way when its action was given up.
+            assert effects[action_id] == 0 or action_id in late, f"{action_id} {action.phase}"
+
+
+def expect_agents_obey_the_newest(world: World, owners: dict[int, str]) -> None:
+    for arrival in world.arrivals:
+        assert arrival.was_recorded, f"sent before it was recorded: {arrival}"
+        assert owners[arrival.epoch] == arrival.peer, f"under the fence of another: {arrival}"
+        assert not arrival.was_taken or arrival.epoch >= arrival.newest_epoch, f"{arrival}"
+
+
+def expect_one_worker_at_a_time(events) -> None:
+    """Between two grants of the cluster's lease only the first one's holder decides."""
+    name = lease_name(FenceOn.CLUSTER, *CLUSTER)
+    token = None
+    for event, payload in events:
+        if event.code == "LEASE_ACQUIRED" and event.key == name:
+            token = int(payload["token"])
+        elif event.code == "DECISION":
+            assert payload["after"]["epoch"] == token
+        elif event.code == "NACTION_DISPATCH":
+            assert payload["after"]["sent_epoch"] == token
+
+
+def expect_every_event_has_its_change(world: World, events) -> None:
+    told = {}
+    for event, payload in events:
+        if event.code.startswith("NACTION_"):
+            assert payload["before"] == told.get(event.key), f"{event.code} {event.key}"
+            told[event.key] = payload["after"]
+    assert told == {it: world.action(it).to_value() for it in world.asked}
+    with world.log.machine.view() as view:
+        invariants.assert_holds(view)
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
+async def test_the_worst_world_breaks_no_promise(seed):
+    world = await World.run(seed)
+    events = events_of(world)
+    expect_nothing_twice_and_nothing_forgotten(world)
+    expect_agents_obey_the_newest(world, grants(events))
+    expect_one_worker_at_a_time(events)
+    expect_every_event_has_its_change(world, events)
+    assert (world.known_nodes, world.forgotten_nodes) == (set(NODES), set())
+
+
+async def test_a_seed_repeats_itself():
+    first, second = await World.run(3), await World.run(3)
+    assert first.arrivals == second.arrivals
+    assert first.log.entries == second.log.entries
+
+
+async def test_the_worst_world_is_bad_enough():
+    """What is promised was in danger: older epochs arrived, peers took over, agents said no."""
+    met = Counter()
+    for seed in range(8):
+        world = await World.run(seed)
+        met["asked"] += len(world.asked)
+        met["refused"] += sum(it.epoch < it.newest_epoch for it in world.arrivals)
+        met["again"] += len(world.arrivals) - len({it.action_id for it in world.arrivals})
+        met["takeovers"] += len(grants(events_of(world))) - 1
+    assert min(met.values()) > 0, met
