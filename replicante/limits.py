@@ -427,7 +427,8 @@ ROLE_CHANGE_TIMEOUT_MS = 10 * 60 * 1_000
 PLATFORM_ATTEMPTS_MAX = 5
 """Calls to a platform that fail in a row before their action does."""
 ACTION_SEND_MS_MAX = 60_000
-"""A node action that did not reach its agent by then is not sent any more: the world moved on."""
+"""A node action that did not reach its agent by then is not sent any more, and one that its agent
+did not begin by then does not begin: the world moved on."""
 DISCOVERY_CONFIRMATIONS_MIN = 3
 """Answers in a row that leave out a known node before it is believed to be gone."""
 DISCOVERED_CLUSTERS_MAX = 10_000
@@ -528,6 +529,8 @@ AGENT_ACTIONS_LISTED_MAX = 50
 """Items of one list of actions, as the original's."""
 AGENT_ACTIONS_KEPT_MS = 14 * 24 * 3_600 * 1_000
 """Ended actions can be asked for during two weeks, as the original's."""
+AGENT_BEGIN_WITHIN_MS_MAX = 365 * 24 * 3_600 * 1_000
+"""The longest time in which a submission may ask to be begun: longer is a mistake."""
 AGENT_STEP_MS_MAX = 60_000
 """One step of an action; what takes longer is several steps."""
 AGENT_STORE_CALL_MS_MAX = 2_000

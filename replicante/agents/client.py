@@ -96,13 +96,20 @@ class HttpAgents:
         )
 
     async def submit(
-        self, action: NAction, node: DiscoveredNode, *, epoch: int, ca_bundle: str | None
+        self,
+        action: NAction,
+        node: DiscoveredNode,
+        *,
+        epoch: int,
+        begin_within_ms: int | None,
+        ca_bundle: str | None,
     ) -> Sent:
         """Hands an action over; a repeat under the same id does nothing."""
+        body = protocol.order_body(action, begin_within_ms=begin_within_ms)
         try:
             async with self._inflight, asyncio.timeout(AGENT_CALL_MS_MAX / 1_000):
                 agent = _Agent(self, node, epoch, ca_bundle)
-                reply = await agent.call("POST", protocol.ACTION, protocol.order_body(action))
+                reply = await agent.call("POST", protocol.ACTION, body)
         except TimeoutError:
             return Sent(answer=SendAnswer.UNKNOWN, message="no answer in time")
         except _Failed as exc:

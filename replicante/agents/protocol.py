@@ -2,8 +2,9 @@
 
 Paths and fields are those of the original's newer generation (`/api/unstable/…`). Ours beside
 them: the header Replicante-Epoch on every call, which an agent that keeps epochs repeats in its
-answer and refuses with 412 when it knows a greater one; `contact`, `controllers`, `status_reason`
-of a node; `history_id` and `upstream` of a shard. Unknown fields are ignored.
+answer and refuses with 412 when it knows a greater one; `begin_within_ms` of a submission;
+`contact`, `controllers`, `status_reason` of a node; `history_id` and `upstream` of a shard.
+Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ ACTIONS_QUEUE = f"{PREFIX}/actions/queue"
 ACTIONS_FINISHED = f"{PREFIX}/actions/finished"
 EPOCH_HEADER = "Replicante-Epoch"
 STALE_EPOCH_STATUS = 412
+BEGIN_WITHIN = "begin_within_ms"
+"""Field of a submission: a duration, because the clocks of two machines differ (ADR 0051)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +80,19 @@ class Sent:
     message: str = ""
 
 
-def order_body(action: NAction) -> dict[str, Value]:
-    """The body of a submission; the same for each repeat."""
+def order_body(action: NAction, *, begin_within_ms: int | None) -> dict[str, Value]:
+    """The body of a submission; the same for each repeat, but for the time that is left.
+
+    begin_within_ms: from the moment at which the agent takes it; None: it may always begin.
+    """
+    limit: dict[str, Value] = {} if begin_within_ms is None else {BEGIN_WITHIN: begin_within_ms}
     return {
         "id": action.action_id,
         "kind": action.kind,
         "args": action.args,
         "metadata": action.metadata,
         "created_time": format_rfc3339(action.created_wall_ms),
+        **limit,
     }
 
 

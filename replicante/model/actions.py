@@ -128,7 +128,7 @@ class NAction(Record, frozen=True, kw_only=True):
     """The epoch of the first submission, written before it left: from then on the agent may have
     the action whatever was heard of it."""
     deadline_ms: int | None = None
-    """Cluster clock after which it is not sent any more."""
+    """Cluster clock after which it is not sent any more, and does not begin."""
 
     @property
     def may_be_at_agent(self) -> bool:

@@ -58,6 +58,8 @@ class FakeAgent:
     actions: dict[str, SeenAction] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     """Ids of the actions that it carried out, as often as it did."""
+    told_within_ms: list[int | None] = field(default_factory=list)
+    """In what time each submission was to begin, whatever became of it."""
     calls_count: int = 0
 
     def run_actions(self) -> None:
@@ -84,9 +86,16 @@ class FakeAgents:
         return found
 
     async def submit(
-        self, action: NAction, node: DiscoveredNode, *, epoch: int, ca_bundle: str | None
+        self,
+        action: NAction,
+        node: DiscoveredNode,
+        *,
+        epoch: int,
+        begin_within_ms: int | None,
+        ca_bundle: str | None,
     ) -> Sent:
         self.step("before submit")
+        self.agents[node.node_id].told_within_ms.append(begin_within_ms)
         await asyncio.sleep(0)
         sent = self._submit(action, node, epoch)
         self.step("after submit")

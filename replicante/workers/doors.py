@@ -70,8 +70,17 @@ class AgentDoor(Protocol):
     async def look(self, ask: Look, *, ca_bundle: str | None) -> Observation: ...
 
     async def submit(
-        self, action: NAction, node: DiscoveredNode, *, epoch: int, ca_bundle: str | None
-    ) -> Sent: ...
+        self,
+        action: NAction,
+        node: DiscoveredNode,
+        *,
+        epoch: int,
+        begin_within_ms: int | None,
+        ca_bundle: str | None,
+    ) -> Sent:
+        """begin_within_ms: the agent begins it in this time after it took it, or never; None: it
+        may always begin."""
+        ...
 
     async def cancel(
         self, action: NAction, node: DiscoveredNode, *, epoch: int, ca_bundle: str | None

@@ -177,8 +177,15 @@ class _Outside:
             action,
             node,
             epoch=self.hold.fence.token,
+            begin_within_ms=self._time_left_ms(action),
             ca_bundle=self.read.namespace.ca_bundle,
         )
+
+    def _time_left_ms(self, action: NAction) -> int | None:
+        """What is sent again after its time tells the agent so: it does not begin, and says it."""
+        if action.deadline_ms is None:
+            return None
+        return max(0, action.deadline_ms - self.rooms.peer.clock_ms)
 
     async def cancel(self, action: NAction) -> None:
         node = _nodes_of(self.read).get(action.node_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _CLIENT = "agents/client.py"
+_SERVER = "agents/sdk/server.py"
 _STORE = "agents/sdk/action_store.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _SYNC_ACTIONS = "orchestrate/sync_actions.py"
@@ -282,6 +283,24 @@ _ORDER_MUTANTS = (
             ),
         ),
         test=unit_test("agents_client", "a_submission_is_taken_refused_overtaken_or_unknown"),
+    ),
+    Mutant(
+        "time_to_begin_not_told",
+        "an action that did not begin in its time does not begin (ADR 0051)",
+        (
+            Edit(
+                _JOB,
+                "        return max(0, action.deadline_ms - self.rooms.peer.clock_ms)\n",
+                "        return None\n",
+            ),
+        ),
+        test=unit_test("workers_doubt", "an_action_is_to_begin_in_the_time_that_is_left_of_it"),
+    ),
+    Mutant(
+        "time_to_begin_forgotten",
+        "an action that did not begin in its time does not begin (ADR 0051)",
+        (Edit(_SERVER, "        ends.append(now_ms + within_ms)\n", "        pass\n"),),
+        test=unit_test("agents_sdk", "a_time_to_begin_counts_from_when_the_agent_took_it"),
     ),
     Mutant(
         "another_node_believed",

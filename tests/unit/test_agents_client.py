@@ -242,7 +242,7 @@ async def test_a_submission_is_taken_refused_overtaken_or_unknown(status, expect
     agent = Agent()
     agent.answers[protocol.ACTION] = (status, {"error_msg": "why"})
     async with served(agent) as (agents, node):
-        sent = await agents.submit(naction(), node, epoch=9, ca_bundle=None)
+        sent = await agents.submit(naction(), node, epoch=9, begin_within_ms=45_000, ca_bundle=None)
     assert sent.answer is expected
     assert agent.bodies == [
         {
@@ -251,6 +251,7 @@ async def test_a_submission_is_taken_refused_overtaken_or_unknown(status, expect
             "args": None,
             "metadata": {},
             "created_time": "2026-01-01T00:00:00Z",
+            "begin_within_ms": 45_000,
         }
     ]
 
@@ -260,7 +261,7 @@ async def test_what_never_left_was_not_taken():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nobody = node_at(f"http://127.0.0.1:{unused.getsockname()[1]}")
-        sent = await agents.submit(naction(), nobody, epoch=9, ca_bundle=None)
+        sent = await agents.submit(naction(), nobody, epoch=9, begin_within_ms=None, ca_bundle=None)
     await agents.close()
     assert sent.answer is SendAnswer.REFUSED
 

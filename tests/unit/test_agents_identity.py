@@ -92,7 +92,9 @@ async def test_a_peer_is_known_to_the_agent_and_the_agent_to_the_peer(tmp_path, 
             created_ms=1,
             created_wall_ms=1,
         )
-        sent = await agents.submit(action, node(running.url), epoch=8, ca_bundle=None)
+        sent = await agents.submit(
+            action, node(running.url), epoch=8, begin_within_ms=None, ca_bundle=None
+        )
         assert sent.answer is SendAnswer.TAKEN
         await agents.close()
 

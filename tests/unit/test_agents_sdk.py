@@ -209,6 +209,27 @@ async def test_an_action_whose_deadline_passed_does_not_begin(tmp_path):
     assert gate.calls == []
 
 
+async def test_a_time_to_begin_counts_from_when_the_agent_took_it(tmp_path):
+    gate = Gate()
+    async with calling(tmp_path, FixedStore(), [action(gate)]) as agent:
+        await agent.post("action", {"id": "a", "kind": KIND, "begin_within_ms": 0})
+        late = await agent.until_phase("a", "FAILED", "DONE", "RUNNING")
+        assert gate.calls == []
+        body = {"id": "b", "kind": KIND, "begin_within_ms": 3_600_000}
+        await agent.post("action", {**body, "created_time": "2020-01-01T00:00:00Z"})
+        found = await agent.until_phase("b", "RUNNING")
+        gate.is_open = True
+    assert "deadline" in late["state"]["error"]["error_msg"]
+    assert found["deadline_time"] > found["scheduled_time"]
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, True, "60s", 10**12])
+async def test_a_time_to_begin_that_is_none_is_refused(tmp_path, wrong):
+    async with calling(tmp_path, FixedStore(), []) as agent:
+        body = {"id": "a", "kind": TEST_SUCCESS, "begin_within_ms": wrong}
+        assert (await agent.post("action", body))[0] == 400
+
+
 async def test_a_handler_that_breaks_fails_its_action_and_not_the_agent(tmp_path):
     async def broken(_args, _before):
         raise RuntimeError("no such luck")

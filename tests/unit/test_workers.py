@@ -86,9 +86,9 @@ async def test_the_intent_is_recorded_before_the_agent_hears_of_it():
     bench.ask(ID)
     seen = []
 
-    async def submit(action, node, *, epoch, ca_bundle):
-        seen.append((bench.action(ID).sent_epoch, epoch))
-        return await inner(action, node, epoch=epoch, ca_bundle=ca_bundle)
+    async def submit(action, node, **ways):
+        seen.append((bench.action(ID).sent_epoch, ways["epoch"]))
+        return await inner(action, node, **ways)
 
     inner, bench.agents.submit = bench.agents.submit, submit
     await bench.turn()
@@ -158,8 +158,8 @@ async def test_a_lost_answer_to_a_submission_is_found_by_the_next_look():
     await bench.turns(2)
     bench.ask(ID)
 
-    async def submit(action, node, *, epoch, ca_bundle):
-        sent = await inner(action, node, epoch=epoch, ca_bundle=ca_bundle)
+    async def submit(action, node, **ways):
+        sent = await inner(action, node, **ways)
         assert sent.answer is SendAnswer.TAKEN
         return type(sent)(answer=SendAnswer.UNKNOWN, message="the answer was lost")
 
@@ -216,8 +216,8 @@ async def test_what_a_person_cancels_while_it_is_sent_stays_cancelled_and_is_cal
     await bench.turns(2)
     bench.ask(ID)
 
-    async def submit(action, node, *, epoch, ca_bundle):
-        sent = await inner(action, node, epoch=epoch, ca_bundle=ca_bundle)
+    async def submit(action, node, **ways):
+        sent = await inner(action, node, **ways)
         bench.lone.do(MoveAction(ActionOn.NODE, (*CLUSTER, "n1", ID), ActionVerb.CANCEL))
         return sent
 

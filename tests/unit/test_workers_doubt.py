@@ -16,9 +16,9 @@ def lose_answers(bench: WorkBench, *, arrive: bool) -> None:
     """From now on nobody hears what came of a submission."""
     inner = bench.agents.submit
 
-    async def submit(action, node, *, epoch, ca_bundle):
+    async def submit(action, node, **ways):
         if arrive:
-            await inner(action, node, epoch=epoch, ca_bundle=ca_bundle)
+            await inner(action, node, **ways)
         return Sent(answer=SendAnswer.UNKNOWN, message="the answer was lost")
 
     bench.agents.submit = submit
@@ -85,3 +85,15 @@ async def test_a_silent_node_is_sent_nothing(manner):
     agent.manner = manner
     await bench.turns(3)
     assert (bench.action(ID).sent_epoch, agent.actions) == (None, {})
+
+
+async def test_an_action_is_to_begin_in_the_time_that_is_left_of_it():
+    agent = FakeAgent("n1")
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    agent.manner = Manner.REFUSING
+    await bench.turns(2)
+    bench.agents.agents["n1"].manner = Manner.HONEST
+    await bench.turn()
+    assert agent.told_within_ms == [ACTION_SEND_MS_MAX - it * 10_000 for it in range(3)]

@@ -174,7 +174,13 @@ class Wire:
         return found
 
     async def submit(
-        self, action: NAction, node: DiscoveredNode, *, epoch: int, ca_bundle: str | None
+        self,
+        action: NAction,
+        node: DiscoveredNode,
+        *,
+        epoch: int,
+        begin_within_ms: int | None,
+        ca_bundle: str | None,
     ) -> Sent:
         async def arrive() -> Sent:
             await self.world.delay()

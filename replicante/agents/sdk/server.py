@@ -2,7 +2,7 @@
 
 Paths and fields are those of the original's newer generation. Ours beside them: the epoch of every
 call, which is on the disk before the call is answered and is repeated in the answer; the catalogue,
-`deadline_time`, history and cancel of actions; the check `can-stop`.
+`deadline_time`, `begin_within_ms`, history and cancel of actions; the check `can-stop`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from replicante.agents.sdk.values import KeptAction, Order, Refusal
 from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.limits import (
+    AGENT_BEGIN_WITHIN_MS_MAX,
     AGENT_REQUEST_BYTES_MAX,
     AGENT_STORE_CALL_MS_MAX,
     INTEGER_MAX,
@@ -36,6 +37,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PREFIX = "/api/unstable"
 EPOCH_HEADER = "Replicante-Epoch"
+BEGIN_WITHIN = "begin_within_ms"
 
 
 class AgentServer:
@@ -196,14 +198,27 @@ def _order(body: dict[str, Value], *, entropy: Entropy, clock: Clock) -> Order:
     if not isinstance(metadata, dict) or not all(isinstance(it, str) for it in metadata.values()):
         raise Refusal(400, "metadata must be a map of texts")
     created_ms = _time(body, "created_time")
+    now_ms = clock.wall_ms()
     return Order(
         action_id=action_id,
         kind=kind,
         args=body.get("args"),
         metadata=metadata,
-        created_wall_ms=clock.wall_ms() if created_ms is None else created_ms,
-        deadline_wall_ms=_time(body, "deadline_time"),
+        created_wall_ms=now_ms if created_ms is None else created_ms,
+        deadline_wall_ms=_deadline_ms(body, now_ms=now_ms),
     )
+
+
+def _deadline_ms(body: Mapping[str, Value], *, now_ms: int) -> int | None:
+    """The earlier of a time of day and a duration that counts from now."""
+    within_ms = body.get(BEGIN_WITHIN)
+    ends = [_time(body, "deadline_time")]
+    if within_ms is not None:
+        if type(within_ms) is not int or not 0 <= within_ms <= AGENT_BEGIN_WITHIN_MS_MAX:
+            bound = f"a whole number of milliseconds up to {AGENT_BEGIN_WITHIN_MS_MAX}"
+            raise Refusal(400, f"{BEGIN_WITHIN} must be {bound}")
+        ends.append(now_ms + within_ms)
+    return min((it for it in ends if it is not None), default=None)
 
 
 def _time(body: Mapping[str, Value], name: str) -> int | None:
