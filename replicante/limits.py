@@ -427,8 +427,7 @@ ROLE_CHANGE_TIMEOUT_MS = 10 * 60 * 1_000
 PLATFORM_ATTEMPTS_MAX = 5
 """Calls to a platform that fail in a row before their action does."""
 ACTION_SEND_MS_MAX = 60_000
-"""A node action that did not reach its agent by then is not sent any more, and one that its agent
-did not begin by then does not begin: the world moved on."""
+"""A node action is sent until then, and begun by its agent until then: the world moves on."""
 DISCOVERY_CONFIRMATIONS_MIN = 3
 """Answers in a row that leave out a known node before it is believed to be gone."""
 DISCOVERED_CLUSTERS_MAX = 10_000
@@ -479,8 +478,7 @@ every cycle, because its return is what matters, but it costs little."""
 AGENT_SILENCES_MAX = 3
 """Looks in a row that ended without an answer before an agent is waited for more briefly."""
 AGENT_SILENCES_FULL_EVERY = 4
-"""Of the looks at a silent agent each of this many waits as long as the first did: one that became
-slow is found again."""
+"""Each of this many looks at a silent agent waits in full: one that became slow is found again."""
 AGENT_CALLS_INFLIGHT_MAX = 96
 """Agents that one peer speaks to at once, over all clusters."""
 AGENT_SUSPECTS_INFLIGHT_MAX = 32
@@ -529,8 +527,6 @@ AGENT_ACTIONS_LISTED_MAX = 50
 """Items of one list of actions, as the original's."""
 AGENT_ACTIONS_KEPT_MS = 14 * 24 * 3_600 * 1_000
 """Ended actions can be asked for during two weeks, as the original's."""
-AGENT_BEGIN_WITHIN_MS_MAX = 365 * 24 * 3_600 * 1_000
-"""The longest time in which a submission may ask to be begun: longer is a mistake."""
 AGENT_STEP_MS_MAX = 60_000
 """One step of an action; what takes longer is several steps."""
 AGENT_STORE_CALL_MS_MAX = 2_000

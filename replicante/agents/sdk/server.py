@@ -23,7 +23,7 @@ from replicante.agents.sdk.values import KeptAction, Order, Refusal
 from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.limits import (
-    AGENT_BEGIN_WITHIN_MS_MAX,
+    AGENT_ACTIONS_KEPT_MS,
     AGENT_REQUEST_BYTES_MAX,
     AGENT_STORE_CALL_MS_MAX,
     INTEGER_MAX,
@@ -214,8 +214,8 @@ def _deadline_ms(body: Mapping[str, Value], *, now_ms: int) -> int | None:
     within_ms = body.get(BEGIN_WITHIN)
     ends = [_time(body, "deadline_time")]
     if within_ms is not None:
-        if type(within_ms) is not int or not 0 <= within_ms <= AGENT_BEGIN_WITHIN_MS_MAX:
-            bound = f"a whole number of milliseconds up to {AGENT_BEGIN_WITHIN_MS_MAX}"
+        if type(within_ms) is not int or not 0 <= within_ms <= AGENT_ACTIONS_KEPT_MS:
+            bound = f"a whole number of milliseconds up to {AGENT_ACTIONS_KEPT_MS}"
             raise Refusal(400, f"{BEGIN_WITHIN} must be {bound}")
         ends.append(now_ms + within_ms)
     return min((it for it in ends if it is not None), default=None)
