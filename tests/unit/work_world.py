@@ -47,14 +47,16 @@ from replicante.workers.supervisor import Workers
 
 NODES = ("n1", "n2", "n3")
 PEERS = ("p1", "p2", "p3")
-ACTIONS_MAX = 8
+ACTIONS_MAX = 12
 STEPS = 60
-CALM_STEPS = 30
-_MANNERS = (Manner.HONEST, Manner.DEAF, Manner.MUTE, Manner.LYING, Manner.REFUSING)
+CALM_STEPS = 40
+_MANNERS = (*[Manner.HONEST] * 4, Manner.DEAF, Manner.MUTE, Manner.LYING, Manner.REFUSING)
 _PAUSES_MS = (0, 250, 1_000, 2_500, 10_000, 30_000)
 _DELAYS = (0, 0, 0, 0, 0, 1, 3, 40)
+_HOLD_UPS = (0, 0, 50, 200, 500)
 _TURNS = (0, 5, 20, 60)
-"""Of the loop: how long a message takes, and how much happens between two steps."""
+"""Of the loop: what a call takes, how long the network may hold a submission up, and how much
+happens between two steps."""
 
 
 class Log(LoneState):
@@ -183,10 +185,10 @@ class Wire:
         ca_bundle: str | None,
     ) -> Sent:
         async def arrive() -> Sent:
-            await self.world.delay()
+            await self.world.delay(_HOLD_UPS)
             return await self.world.arrive(self.peer, action, node, epoch)
 
-        if self.world.happens(0.2):
+        if self.world.happens(0.4):
             self.world.send(arrive)
         # Once on its way it arrives, whatever becomes of its sender.
         sent = await asyncio.shield(self.world.send(arrive))
@@ -249,8 +251,8 @@ class World:
     def happens(self, chance: float) -> bool:
         return not self.is_calm and self.random.random() < chance
 
-    async def delay(self) -> None:
-        for _ in range(0 if self.is_calm else self.random.choice(_DELAYS)):
+    async def delay(self, turns: tuple[int, ...] = _DELAYS) -> None:
+        for _ in range(0 if self.is_calm else self.random.choice(turns)):
             await asyncio.sleep(0)
 
     async def step(self, pause_ms: int) -> None:
@@ -267,6 +269,10 @@ class World:
         self.known_nodes |= now_known
 
     async def fault(self) -> None:
+        if self.happens(0.3):
+            self.ask(self.random.choice(NODES))
+        if self.happens(0.4):
+            return
         peer = self.random.choice(list(self.peers.values()))
         agent = self.random.choice(list(self.agents.agents.values()))
         match self.random.randrange(10):
