@@ -27,7 +27,12 @@ from replicante.raft.changes import (
 from replicante.raft.engine import Engine
 from replicante.raft.hand_over import HandOver
 from replicante.raft.inputs import Effects
-from replicante.raft.membership import Configuration, configuration_payload, majority
+from replicante.raft.membership import (
+    Configuration,
+    configuration_payload,
+    majority,
+    read_configuration,
+)
 from replicante.raft.observations import ConfigurationChanged
 from replicante.raft.state_machine import EntryKind
 
@@ -177,12 +182,24 @@ class Changing:
         if is_own_end and len(engine.configuration.voters) > 1:
             self._hand_over.begin(until_ms=now_ms + self._patience_ms)
             return  # the next leader is asked again
+        if change.kind is ChangeKind.ADD_LEARNER:
+            self._check_never_removed(change)
         if change.kind is ChangeKind.PROMOTE:
             self._check_caught_up(change)
         configuration = changed(engine.configuration, change, clock_ms=engine.entry_clock_ms)
         self._check_quorum(configuration, now_ms)
         engine.propose(EntryKind.CONFIGURATION, configuration_payload(configuration))
         self._has_proposed = True
+
+    def _check_never_removed(self, change: Change) -> None:
+        """Who lags and is let in again meets its removal in the log and ends itself, perhaps when
+        a majority needs it. A removal that is trimmed is met by nobody: it gets the state."""
+        known = map(read_configuration, self._engine.log.configurations_from(0))
+        if any(configuration.find(change.key) is not None for configuration in known):
+            raise MembershipRefused(
+                f"{change.peer_id} was a member with this data directory and was removed",
+                hints=("give it an empty data directory, and join it again with a token",),
+            )
 
     def _check_caught_up(self, change: Change) -> None:
         progress = self._engine.progress.get(change.key)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 from raft_harness import member
-from raft_members import MemberCluster, elected
+from raft_members import MemberCluster, elected, names
 
-from replicante.errors import OutcomeUnknown
+from replicante.errors import MembershipRefused, OutcomeUnknown
 from replicante.raft.changes import Change, ChangeKind, changed
 
 ADD, PROMOTE, REMOVE, TRANSFER = (
@@ -60,6 +60,18 @@ def test_4_2_2_nobody_says_done_and_nobody_says_no_when_the_leader_is_gone():
 
 
 # --- §4.3: availability ----------------------------------------------------------------------
+
+
+def test_4_2_2_who_was_removed_is_not_let_in_again_with_the_same_directory():
+    cluster = elected("abc")
+    gone = next(name for name in "abc" if name != cluster.leader.name)
+    cluster.made(REMOVE, gone)
+    ticket = cluster.change(cluster.leader.name, ADD, gone)
+    cluster.run(2_000)
+    error = error_of(cluster, ticket)
+    assert isinstance(error, MembershipRefused), "it may meet its removal when it is a voter again"
+    assert "empty" in error.hints[0]
+    assert gone not in "".join(names(cluster.leader.engine.configuration))
 
 
 def test_4_3_a_change_that_would_leave_no_majority_is_refused():

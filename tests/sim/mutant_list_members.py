@@ -182,4 +182,10 @@ MEMBER_MUTANTS = (
         ),
         test=_CALLERS,
     ),
+    Mutant(
+        "removed_peer_let_in_again",
+        "who was removed comes back with an empty directory (ADR 0021, design R15)",
+        (Edit(CHANGING, "            self._check_never_removed(change)\n", "            pass\n"),),
+        test=_CALLERS,
+    ),
 )
