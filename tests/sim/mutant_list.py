@@ -13,6 +13,7 @@ from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
+from mutant_list_state import STATE_MUTANTS
 from mutant_list_workers import WORKER_MUTANTS
 from mutant_parts import (
     DRIVER,
@@ -287,6 +288,7 @@ MUTANTS = (
     *SNAPSHOT_MUTANTS,
     *MEMBER_MUTANTS,
     *QUARANTINE_MUTANTS,
+    *STATE_MUTANTS,
     *WORKER_MUTANTS,
     *DECISION_MUTANTS,
     *RECOVERY_MUTANTS,
