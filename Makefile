@@ -51,12 +51,13 @@ mutants: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python bench/raft.py $(ARGS)
 
-# The whole ritual before a commit: format, lint, types, room contracts.
+# The whole ritual before a commit: format, lint, types, room contracts, and that every test can be imported.
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --collect-only -qqq
 
 format: $(STAMP)
 	$(BIN)/ruff format .

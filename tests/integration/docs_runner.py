@@ -23,6 +23,7 @@ HTTP_PORT, RAFT_PORT = 16016, 16116
 PEERS = 3
 STEP_SECONDS_MAX = 90
 STOP_SECONDS_MAX = 30
+STORY_LINES = 40
 ENDPOINTS_VARIABLE = "REPLICANTE_ENDPOINTS"
 """How a reader tells the command line of peers at other ports than the default ones."""
 
@@ -73,13 +74,20 @@ class Page:
             process = self._spawn(with_ports(step.command, self.ports), output=both)
             code = process.wait(timeout=STEP_SECONDS_MAX)
         printed = output.read_text(encoding="utf-8")
-        servers = "".join(server.story() for server in self.servers)
-        story = f"{where}\nexit code {code}\n{printed}\nservers:\n{servers}"
+        story = f"{where}\nexit code {code}\n{printed}\nservers:\n{self._servers_said()}"
         assert code == 0, story
         if step.shown is not None:
             shown = tuple(with_ports(line, self.ports) for line in step.shown)
             expected = "\n".join(shown)
             assert output_matches(shown, printed), f"{story}\nthe page shows:\n{expected}"
+
+    def _servers_said(self) -> str:
+        """What servers printed last: those that we read, and those that the page sent to files."""
+        files = sorted(self.folder.glob("*.log"))
+        return "".join(
+            [server.story() for server in self.servers]
+            + [f"{file.name}:\n{last_lines(file)}\n" for file in files]
+        )
 
     def _spawn(self, command: str, *, output) -> subprocess.Popen:
         process = subprocess.Popen(
@@ -131,7 +139,7 @@ class Server:
         assert code in (0, 130), f"{self.where} ended with {code}\n{self.story()}"
 
     def story(self) -> str:
-        return "".join(self.lines[-40:])
+        return "".join(self.lines[-STORY_LINES:])
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -145,6 +153,10 @@ class Server:
         self.is_ready.set()
 
 
+def last_lines(file: Path) -> str:
+    return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-STORY_LINES:])
+
+
 @contextlib.contextmanager
 def page(folder: Path) -> Iterator[Page]:
     opened = Page(folder=folder, ports=free_ports())
@@ -156,16 +168,18 @@ def page(folder: Path) -> Iterator[Page]:
 
 def free_ports() -> dict[int, int]:
     """Default port → a free one. Below the range that the system gives to outgoing connections;
-    each worker of a parallel run begins elsewhere."""
+    each worker of a parallel run begins elsewhere. A page may also count from the port before the
+    first one: `$((16115 + n))` for n from 1."""
     worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or "0")
     first = 20_000 + worker * 1_000 + os.getpid() % 50 * 20
     for base in (first + offset for offset in range(0, 8_000, 20)):
         wanted = [base + offset for offset in range(2 * PEERS)]
         if all(_is_free(port) for port in wanted):
-            defaults = [
-                start + offset for start in (HTTP_PORT, RAFT_PORT) for offset in range(PEERS)
-            ]
-            return dict(zip(defaults, wanted, strict=True))
+            return {
+                default + offset: used + offset
+                for default, used in ((HTTP_PORT, base), (RAFT_PORT, base + PEERS))
+                for offset in range(-1, PEERS)
+            }
     raise AssertionError("no free ports on this machine")
 
 

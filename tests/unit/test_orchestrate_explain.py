@@ -12,8 +12,8 @@ from replicante.model.change import Change, ChangeCode, RecordKind
 from replicante.model.codec import encode_value
 from replicante.model.shard import ShardRole
 from replicante.orchestrate.explain import explain, plan
-from replicante.state.commands import LeaseAcquire
 from replicante.state.fences import Fence, FenceOn, lease_name
+from replicante.state.lease_commands import LeaseAcquire
 from replicante.state.record_commands import RecordCycle, record_change
 from replicante.testing.builders import cluster_document, put_namespace, put_object
 from replicante.testing.fake_peer import FakePeer
