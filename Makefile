@@ -57,7 +57,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest --collect-only -qqq
+	@said=$$($(BIN)/python -m pytest --collect-only -q) || { echo "$$said" | tail -60; exit 1; }
 
 format: $(STAMP)
 	$(BIN)/ruff format .
