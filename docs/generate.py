@@ -21,6 +21,7 @@ from generate_decisions import decisions_page
 from generate_interfaces import cli_page, events_page, http_page
 
 from replicante import config, errors, limits
+from replicante.limits import agents, client, orchestration, raft, requests, serving, state
 from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.metrics import METRICS
 from replicante.wire.problems import problem_kinds
@@ -43,10 +44,7 @@ These end the process with a message that says what to do, before the peer answe
 LIMITS_INTRO = """# Limits
 
 Everything is bounded, and hitting a bound has an answer: 413 for a thing that is too large, 429
-for too many at once, 503 or 507 with a hint for a peer that cannot take more.
-
-| name | value | reason |
-|---|---|---|"""
+for too many at once, 503 or 507 with a hint for a peer that cannot take more."""
 SETTINGS_INTRO = """# Settings
 
 Of `replicante server`: a TOML file (`--config FILE`), then the environment
@@ -106,12 +104,16 @@ def errors_page() -> str:
 
 
 def limits_page() -> str:
-    rows = [
-        f"| `{name}` | {_amount(name, value)} | {text} |"
-        for name, value, text in _documented_constants(limits)
-        if name not in {"KIB", "MIB", "GIB"}
-    ]
-    return "\n".join([LIMITS_INTRO, *rows, ""])
+    parts = [LIMITS_INTRO]
+    for module in (requests, serving, client, state, raft, orchestration, agents):
+        title = module.__name__.rpartition(".")[2].capitalize()
+        about = _flat(module.__doc__).removesuffix(" Pure.")
+        parts += [f"\n## {title}\n", f"{about}\n", "| name | value | reason |\n|---|---|---|"]
+        parts += [
+            f"| `{name}` | {_amount(name, value)} | {text} |"
+            for name, value, text in _documented_constants(module)
+        ]
+    return "\n".join([*parts, ""])
 
 
 def settings_page() -> str:

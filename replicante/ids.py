@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NewType
 
 PeerId = NewType("PeerId", str)
-"""The operator's name of a peer, as `p1`; PEER_ID_PATTERN in limits.py."""
+"""The operator's name of a peer, as `p1`; PEER_ID_PATTERN in limits/requests.py."""
 Incarnation = NewType("Incarnation", str)
 """32 hex digits, minted once by a data directory; a voter is (peer id, incarnation) (ADR
 0012)."""

@@ -21,7 +21,7 @@ _pack = msgpack.Packer(use_bin_type=True).pack
 
 
 class RejectCode(enum.StrEnum):
-    """Why a command changed nothing; each is the `code` of an error in errors.py."""
+    """Why a command changed nothing; each is the `code` of an error in errors/."""
 
     NOT_FOUND = "not_found"
     REVISION_MISMATCH = "revision_mismatch"

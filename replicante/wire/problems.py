@@ -59,7 +59,7 @@ class ProblemKind:
 
 
 def problem_kinds() -> dict[str, ProblemKind]:
-    """code → kind, for every code of errors.py; the class that declares the code speaks for it,
+    """code → kind, for every code of errors/; the class that declares the code speaks for it,
     the most special one when several do."""
     return {
         error.code: _kind_of(error)
@@ -112,7 +112,7 @@ def _details(problem: Problem) -> dict[str, Json]:
 def _error_classes(base: type[errors.ReplicanteError]) -> list[type[errors.ReplicanteError]]:
     found = [base]
     for child in base.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__.startswith(errors.__name__ + "."):
             found.extend(_error_classes(child))
     return found
 

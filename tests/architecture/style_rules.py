@@ -50,13 +50,15 @@ TOLD = {"replicante.clock", "replicante.entropy"}
 """Pure rooms may name the protocols of these, never what fulfils them."""
 UNTOLD = {"replicante.clock.SystemClock", "replicante.entropy.SystemEntropy"}
 PURE_FOLDERS = (
+    "replicante/errors/",
+    "replicante/limits/",
     "replicante/model/",
     "replicante/state/",
     "replicante/orchestrate/",
     "replicante/wire/",
 )
 PURE_FILES = {
-    *(f"replicante/{name}.py" for name in ("errors", "ids", "limits", "config")),
+    *(f"replicante/{name}.py" for name in ("ids", "config")),
     *(f"replicante/storage/{name}.py" for name in ("kv", "keys", "memory")),
     *(
         f"replicante/raft/{name}.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import pairwise
 
 from source_tree import ROOT, allowed, is_text, project, python_files
 
@@ -12,6 +13,7 @@ from replicante import errors
 UNITS = {"BYTES", "MS", "PATTERN", "INTEGER", "DEPTH", "FRACTION"}
 SINGULAR = {"ADDRESS", "ACCESS", "PROCESS", "STATUS"}
 BASES = {"KIB", "MIB", "GIB"}
+LIMITS = "replicante/limits/"
 
 
 def test_every_limit_names_its_unit():
@@ -23,17 +25,17 @@ def test_every_limit_names_its_unit():
 def test_every_limit_is_used():
     used: set[str] = set()
     for source in python_files("replicante"):
-        if source.path != "replicante/limits.py":
+        if not source.path.startswith(LIMITS):
             used |= {name.rpartition(".")[2] for _, name in source.references()}
     unused = {name for name in _limits() if name not in used and not _feeds_another(name)}
     assert unused == set(allowed()["limits_unused"]), "a bound that nothing enforces is a wish"
 
 
 def test_every_limit_says_why():
-    tree = _limits_tree()
     reasons = {
         statement.targets[0].id
-        for statement, after in zip(tree.body, tree.body[1:], strict=False)
+        for tree in _limits_trees()
+        for statement, after in pairwise(tree.body)
         if isinstance(statement, ast.Assign) and is_text(after)
     }
     silent = [name for name in _limits() if name not in reasons]
@@ -84,7 +86,7 @@ def test_every_room_is_named_by_a_contract():
 def _error_classes(base: type[errors.ReplicanteError] = errors.ReplicanteError):
     found = [base]
     for child in base.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__.startswith(errors.__name__ + "."):
             found += _error_classes(child)
     return found
 
@@ -92,7 +94,8 @@ def _error_classes(base: type[errors.ReplicanteError] = errors.ReplicanteError):
 def _limits() -> list[str]:
     return [
         statement.targets[0].id
-        for statement in _limits_tree().body
+        for tree in _limits_trees()
+        for statement in tree.body
         if isinstance(statement, ast.Assign) and statement.targets[0].id not in BASES
     ]
 
@@ -107,9 +110,10 @@ def _feeds_another(name: str) -> bool:
     return any(
         isinstance(statement, ast.Assign)
         and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(statement.value))
-        for statement in _limits_tree().body
+        for tree in _limits_trees()
+        for statement in tree.body
     )
 
 
-def _limits_tree() -> ast.Module:
-    return next(source.tree for source in python_files() if source.path == "replicante/limits.py")
+def _limits_trees() -> list[ast.Module]:
+    return [source.tree for source in python_files("replicante") if source.path.startswith(LIMITS)]

@@ -1,0 +1,29 @@
+"""Bounds of an agent and of what it asks its store. Pure."""
+
+from __future__ import annotations
+
+from replicante.limits.units import KIB
+
+AGENT_ACTIONS_WAITING_MAX = 50
+"""Actions of one agent that did not end; more are refused: one is carried out at a time."""
+AGENT_ACTIONS_LISTED_MAX = 50
+"""Items of one list of actions, as the original's."""
+AGENT_ACTIONS_KEPT_MS = 14 * 24 * 3_600 * 1_000
+"""Ended actions can be asked for during two weeks, as the original's."""
+AGENT_STEP_MS_MAX = 60_000
+"""One step of an action; what takes longer is several steps."""
+AGENT_STORE_CALL_MS_MAX = 2_000
+"""A store that does not answer its own agent by then is unavailable: less than a caller waits."""
+AGENT_REQUEST_BYTES_MAX = 256 * KIB
+"""Arguments and metadata of one action."""
+REDIS_CALL_MS_MAX = 800
+"""One question to a Redis server beside its agent; several fit into AGENT_STORE_CALL_MS_MAX."""
+REDIS_BRIEF_MS_MAX = 300
+"""The same for one that was silent when it was asked last, and for a replica's primary."""
+REDIS_HEARD_MS_MAX = 1_000
+"""After so much silence on its link a primary, which speaks each second, is asked."""
+REDIS_SILENT_STEPS_MAX = 50
+"""Steps in which a replica waits for a primary that it does not hear: ten seconds at five a second.
+Longer, and the action would stand in the way of replacing that primary."""
+REDIS_STEPS_MAX = 1_500
+"""Steps in which an action waits for its Redis server to copy: five minutes at five a second."""
