@@ -145,6 +145,8 @@ class EventFeed:
         while True:
             try:
                 await self._follow()
+            except (errors.FatalError, errors.PeerStopping):
+                return  # The peer ends, and says why itself.
             except Exception:  # noqa: BLE001 - see above
                 self._log.error(Diagnostic.EVENT_FEED_FAILED, exc_info=True)
                 await asyncio.sleep(1)

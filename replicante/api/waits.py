@@ -123,6 +123,8 @@ class Waits:
         while True:
             try:
                 await self._follow()
+            except (errors.FatalError, errors.PeerStopping):
+                return  # The peer ends, and says why itself.
             except Exception:  # noqa: BLE001 - see above
                 self._log.error(Diagnostic.WAITS_FAILED, exc_info=True)
                 await asyncio.sleep(1)

@@ -384,5 +384,8 @@ class LmdbStore:
         self._failure = failure
 
     def _refuse(self) -> NoReturn:
-        assert self._failure is not None, "the store is closed"
-        raise self._failure
+        """Each caller gets an error with a traceback of its own."""
+        failure = self._failure
+        assert failure is not None, "the store is closed"
+        cause = failure.__cause__
+        raise FatalError(failure.message, hints=failure.hints, **failure.details) from cause

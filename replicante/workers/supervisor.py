@@ -69,6 +69,8 @@ class Workers:
                 try:
                     for _ in self._steps():
                         await asyncio.sleep(0)
+                except (errors.FatalError, errors.PeerStopping):
+                    return  # The peer ends, and says why itself.
                 except Exception:
                     self._rooms.log.error(
                         Diagnostic.WORK_UNEXPECTED, work="loop", target="", exc_info=True
@@ -134,6 +136,8 @@ class Workers:
                 continue
             try:
                 work = due.due_work(view, stored, wanted=self._wanted.get(target), now_ms=now_ms)
+            except (errors.FatalError, errors.PeerStopping):
+                raise
             except Exception:
                 self._pause(target)
                 self._rooms.log.error(
