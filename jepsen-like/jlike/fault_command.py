@@ -25,6 +25,8 @@ GAP_S = 3.0
 HELD_S = (1.0, 6.0)
 COMMAND_S = 60.0
 LEADER_SHARE = 0.35
+TRIES_MAX = 5
+"""A command that fails so often will not do better."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class FaultCommand:
     leader: Callable[[], str | None]
     terms: Callable[[], int]
     effects: Counter[str] = field(default_factory=Counter)
+    tries: Counter[str] = field(default_factory=Counter)
     breaches: tuple[str, ...] = ()
     _open: set[tuple[str, str]] = field(default_factory=set)
 
@@ -57,9 +60,22 @@ class FaultCommand:
             return leader
         return self.chance.choice(self.peers.ids)
 
+    async def make_up(self, *, until_s: float) -> None:
+        """What never took effect, on the leader. until_s: of the loop's clock."""
+        loop = asyncio.get_running_loop()
+        while loop.time() < until_s:
+            missing = [it for it in self.kinds if not self.effects[it]]
+            if not missing:
+                return
+            kind = min(missing, key=self.tries.__getitem__)
+            await self.once(kind, self.leader() or self.chance.choice(self.peers.ids))
+            if not self.effects[kind] and self.tries[kind] >= TRIES_MAX:
+                return
+
     async def once(self, kind: str, peer_id: str) -> None:
         began_ns = self.recorder.now_ns()
         self._open.add((kind, peer_id))
+        self.tries[kind] += 1
         has_effect = await self._call("begin", kind, peer_id)
         await asyncio.sleep(self.chance.uniform(*HELD_S))
         await self._end(kind, peer_id)

@@ -3,7 +3,7 @@
 Used by `jlike.runner`. Faults come by time and by what the system has just promised or decided: an
 acknowledgement, a change of leader. What has taken effect least comes first, so that a short run
 tries every kind. A fault is probed; one that was asked for and never took effect leaves the run
-unknown.
+unknown, so when the time of the run is over what is missing is made up for, while the load goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from jlike import nemesis_damage, nemesis_disk, nemesis_network, nemesis_plan, nemesis_process
 from jlike.nemesis_disk import Breach
@@ -26,6 +26,8 @@ TRIGGER_S = 2.0
 """An occasion that does not come in this time is not waited for."""
 POLL_S = 0.02
 OCCASIONS = ("time", "acknowledgement", "leader")
+OVERTIME = "overtime"
+"""The occasion of what is made up for."""
 AT_ONCE = (1, 1, 2, 3)
 KINDS = nemesis_plan.KINDS
 Deed = Callable[[Plan, Peers], Awaitable[bool]]
@@ -72,6 +74,7 @@ class Nemesis:
     leader: Callable[[], str | None]
     terms: Callable[[], int]
     effects: Counter[str] = field(default_factory=Counter)
+    tries: Counter[str] = field(default_factory=Counter)
     breaches: list[str] = field(default_factory=list)
     """What peers did after a fault and must not, whatever clients saw."""
     _held: set[str] = field(default_factory=set)
@@ -91,6 +94,24 @@ class Nemesis:
                         holds = set(found.victims) if kind in HOLDING else set()
                         self._held |= holds
                         group.create_task(self._carry_out(found, occasion, holds))
+
+    async def make_up(self, *, until_s: float) -> None:
+        """What never took effect, one by one and aimed at the leader, whose links and disk are the
+        busiest. until_s: of the loop's clock; what began by then is brought to its end."""
+        loop = asyncio.get_running_loop()
+        while (kinds := self._missing()) and loop.time() < until_s:
+            scene = replace(self.scene(), is_first_term=True)
+            found = nemesis_plan.plan(kinds[0], scene, self.chance)
+            if found is not None:
+                await self._carry_out(found, OVERTIME, set())
+            await asyncio.sleep(POLL_S)
+
+    def _missing(self) -> list[str]:
+        """Those that were tried least often first: one that cannot work here hides no other."""
+        missing = [it for it in self.kinds if not self.effects[it]]
+        if not missing and self.kinds and self.terms() < 2:
+            return ["transfer"]
+        return sorted(missing, key=self.tries.__getitem__)
 
     def _company(self) -> list[str]:
         needs_it = self.terms() < 2 and GENTLE.issuperset(self.kinds)
@@ -119,6 +140,7 @@ class Nemesis:
 
     async def _carry_out(self, plan: Plan, occasion: str, holds: set[str]) -> None:
         began_ns = self.recorder.now_ns()
+        self.tries[plan.kind] += 1
         has_effect = True
         try:
             has_effect = await DEEDS[plan.kind](plan, self.peers)

@@ -33,6 +33,7 @@ CLUSTER = "jlike"
 COMMAND_S = 60
 ASK_S = 5.0
 POLL_S = 0.05
+WORDS_BYTES = 4_096
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +98,15 @@ class Peer:
     @property
     def exit_code(self) -> int | None:
         return None if self.process is None else self.process.poll()
+
+    @property
+    def last_words(self) -> str:
+        """How it ended by itself, for people; empty while it runs, or when it was killed."""
+        if self.log_path is None or self.exit_code is None or self.exit_code < 0:
+            return ""
+        lines = self.said_since(max(0, self.log_bytes - WORDS_BYTES)).splitlines()
+        errors = [it for it in lines if it.startswith("error")] or lines or ["it said nothing"]
+        return f"{self.id} ended with {self.exit_code}, {errors[-1]}"
 
     async def ends(self, *, seconds: float) -> bool:
         """By itself, in this time."""

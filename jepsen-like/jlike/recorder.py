@@ -23,6 +23,8 @@ class Recorder:
         self._processes = 0
         self.acknowledged = asyncio.Event()
         """Set by each operation that is answered ok; faults wait for it."""
+        self.succeeded: set[tuple[str, str]] = set()
+        """(workload, f) of every kind of operation that was answered ok."""
 
     def now_ns(self) -> int:
         return time.monotonic_ns() - self._started_ns
@@ -54,6 +56,7 @@ class Recorder:
         self._file(f"history-{workload}.jsonl").write(op.line() + "\n")
         if kind is Kind.OK:
             self.acknowledged.set()
+            self.succeeded.add((workload, f))
 
     def note(self, name: str, **fields: Value) -> None:
         """A line of another file: faults, what peers said of themselves."""

@@ -1,7 +1,8 @@
 """One page that tells a run: verdict, what broke and when, who led, faults. No network, no scripts.
 
 Written from the files of a run only, so that it can be made again at any time. The pictures are
-drawn by `report_charts`.
+drawn by `report_charts`, the frame is `report_page`. Whatever a run's files hold is text: a value
+that a client wrote, or a server answered, never becomes markup.
 """
 
 from __future__ import annotations
@@ -11,30 +12,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from jlike import judge
 from jlike import report_charts as charts
+from jlike import report_page as pages
 from jlike.history import Kind, Operation, Value
 from jlike.report_charts import Span
 
-STYLE = """
-body{font:15px/1.55 system-ui,sans-serif;margin:2rem auto;max-width:1120px;padding:0 1rem}
-body{color:#1c2833;background:#fff}
-.banner{padding:1.1rem 1.5rem;border-radius:10px;color:#fff;font-size:1.25rem}
-.valid{background:#1f7a4d}.invalid{background:#b3261e}.unknown{background:#8a6d00}
-.banner b{letter-spacing:.04em}.banner small{display:block;font-size:.95rem;opacity:.94}
-.banner small+small{opacity:.85}
-table{border-collapse:collapse;width:100%;margin:.6rem 0 1.2rem}
-th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e5e8e8;vertical-align:top}
-th{font-weight:600;color:#566573;font-size:.88rem}
-.tag{padding:.1rem .5rem;border-radius:4px;color:#fff;font-size:.85rem}
-svg{width:100%;height:auto;background:#fbfcfc;border:1px solid #e5e8e8;border-radius:6px}
-h2{margin:2rem 0 .5rem;font-size:1.15rem}h3{margin:1.2rem 0 .3rem;font-size:1rem}
-p.note{margin:.3rem 0 .6rem;color:#566573;font-size:.9rem}code{font-size:.88rem}
-summary{cursor:pointer;color:#2874a6;margin:.4rem 0}figure{margin:0 0 .9rem}
-figcaption{font-weight:600;font-size:.95rem;margin:.7rem 0 .25rem}
-figcaption span{font-weight:400;color:#566573}
-"""
+VERDICTS = ("invalid", "unknown", "valid")
+"""The worst first."""
+WORDS_BYTES = 2_000
 KIND_WORDS = (("answered", Kind.OK), ("refused", Kind.FAIL), ("unknown", Kind.INFO))
 
 
@@ -56,36 +44,63 @@ def write(folder: Path) -> Path:
         _checkers(results),
         "<h2>What happened when</h2>",
         _legend(faults),
-        *_pictures(operations, results, faults, _lines(folder / "status.jsonl"), span),
+        *_pictures(
+            operations,
+            results,
+            faults,
+            statuses=_lines(folder / "status.jsonl"),
+            stages=_lines(folder / "stages.jsonl"),
+            span=span,
+        ),
         "<h2>Faults</h2>",
         _faults(faults),
+        *_ends(folder),
     ]
     page = folder / "index.html"
-    page.write_text(_page(folder.name, "".join(parts)), encoding="utf-8")
+    page.write_text(pages.page(folder.name, "".join(parts)), encoding="utf-8")
     return page
 
 
 def write_index(store: Path) -> Path:
     """All runs of a store, newest first."""
     rows = []
+    counts: Counter[str] = Counter()
     for folder in sorted(store.iterdir(), reverse=True):
         if (folder / "results.json").exists() and not folder.is_symlink():
             results = json.loads((folder / "results.json").read_text("utf-8"))
-            name = html.escape(folder.name)
-            rows.append(
-                f'<tr><td>{_tag(_worst(results))}</td><td><a href="{name}/index.html">{name}</a>'
-                f"</td><td>{html.escape(_reason(results))}</td></tr>"
-            )
+            options = json.loads((folder / "test.json").read_text("utf-8"))
+            counts[_worst(results)] += 1
+            rows.append(_run_row(folder.name, results, options))
+    said = ", ".join(f"{counts[it]} {it}" for it in VERDICTS if counts[it]) or "none yet"
+    heads = ("verdict", "run", "workloads", "faults", "peers", "seconds", "seed", "asked", "why")
+    body = (
+        f"<h1>Runs of jlike</h1><p>{len(rows)} runs: {said}.</p>"
+        '<p class="note">Newest first. Each name leads to the page of its run; runs that were valid'
+        " may have been tidied up, summary.csv has them all.</p>"
+        f"{pages.table(heads, rows)}"
+    )
     page = store / "index.html"
-    table = f"<h1>Runs</h1><table>{''.join(rows)}</table>"
-    page.write_text(_page("Runs", table), encoding="utf-8")
+    page.write_text(pages.page("Runs of jlike", body), encoding="utf-8")
     return page
 
 
-def _page(title: str, body: str) -> str:
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style><body>{body}</body></html>"
+def _run_row(name: str, results: Sequence[Value], options: Value) -> str:
+    asked = sum(
+        sum(it["figures"].values()) for it in results if it["checker"] == "stats" and it["figures"]
+    )
+    place = html.escape(quote(name))
+    return "".join(
+        (
+            f"<td>{pages.tag(_worst(results))}</td>",
+            f'<td class="short"><a href="{place}/index.html">{html.escape(name[:15])}</a></td>',
+            pages.cell(", ".join(options["workloads"])),
+            pages.cell(", ".join(options["nemeses"]) or "none"),
+            pages.cell(options["peers"], look="number"),
+            pages.cell(f"{options['time_s']:g}", look="number"),
+            pages.cell(options["seed"], look="number"),
+            pages.cell(f"{asked:,}", look="number"),
+            pages.cell(_reason(results), look="wide"),
+        )
     )
 
 
@@ -97,18 +112,17 @@ def _lines(path: Path) -> list[Value]:
 
 def _worst(results: Iterable[Value]) -> str:
     found = {it["verdict"] for it in results}
-    return next((it for it in ("invalid", "unknown", "valid") if it in found), "unknown")
+    return next((it for it in VERDICTS if it in found), "unknown")
 
 
 def _reason(results: Sequence[Value]) -> str:
     """Of the verdict; empty when all is well."""
     verdict = _worst(results)
     reasons = [f"{it['workload']}: {it['reason']}" for it in results if it["verdict"] == verdict]
-    return "" if verdict == "valid" or not reasons else reasons[0]
-
-
-def _tag(verdict: str) -> str:
-    return f'<span class="tag {verdict}">{verdict}</span>'
+    if verdict == "valid" or not reasons:
+        return ""
+    more = f" (and {len(reasons) - 1} more below)" if len(reasons) > 1 else ""
+    return reasons[0] + more
 
 
 def _banner(folder: Path, results: Sequence[Value], options: Value) -> str:
@@ -118,15 +132,16 @@ def _banner(folder: Path, results: Sequence[Value], options: Value) -> str:
         f"{', '.join(options['workloads'])} under {', '.join(options['nemeses']) or 'no faults'},"
         f" {options['peers']} peers, {options['time_s']:.0f} s, seed {options['seed']}"
     )
-    again = f"Make it again: jlike replay {folder.parent.name}/{folder.name}"
+    again = f"jlike replay {folder.parent.name}/{folder.name}"
     return (
         f'<div class="banner {verdict}"><b>{verdict.upper()}</b> – {html.escape(reason)}'
-        f"<small>{html.escape(what)}</small><small>{html.escape(again)}</small></div>"
+        f"<small>{html.escape(what)}</small>"
+        f"<small>Make it again: <code>{html.escape(again)}</code></small></div>"
     )
 
 
 def _told(operations: Sequence[Operation], faults: Sequence[Value], span: Span) -> str:
-    """The run in two sentences."""
+    """The run in three sentences."""
     counts = Counter(op.kind for op in operations)
     effects = Counter(it["fault"] for it in faults if it["took_effect"])
     seconds = (span.end_ns - span.start_ns) / 1e9
@@ -136,20 +151,31 @@ def _told(operations: Sequence[Operation], faults: Sequence[Value], span: Span) 
         is_open = f"of {counts[Kind.INFO]:,} nobody knows whether they happened"
     return (
         f"<p>{len(operations):,} operations in {seconds:.0f} s: {counts[Kind.OK]:,} were answered,"
-        f" {counts[Kind.FAIL]:,} refused; {is_open}. Faults that took effect:"
+        f" {counts[Kind.FAIL]:,} refused; {is_open}. {_times(operations)}Faults that took effect:"
         f" {html.escape(made)}.</p>"
     )
 
 
+def _times(operations: Iterable[Operation]) -> str:
+    took = sorted(
+        op.returned_ns - op.called_ns
+        for op in operations
+        if op.is_ok and op.returned_ns is not None and op.returned_ns > op.called_ns
+    )
+    if not took:
+        return ""
+    half, most = (took[len(took) * share // 100] / 1e6 for share in (50, 99))
+    return f"Half of the answers came within {half:,.0f} ms, 99 % within {most:,.0f} ms. "
+
+
 def _checkers(results: Iterable[Value]) -> str:
-    rows = "".join(
-        f"<tr><td>{_tag(it['verdict'])}</td><td>{it['workload']}</td><td>{it['checker']}</td>"
-        f"<td>{html.escape(it['reason'])}</td></tr>"
-        for it in results
+    """The worst first, so that nobody has to look for it."""
+    rows = (
+        f"<td>{pages.tag(it['verdict'])}</td>{pages.cell(it['workload'])}"
+        f"{pages.cell(it['checker'])}{pages.cell(it['reason'], look='wide')}"
+        for it in sorted(results, key=lambda it: VERDICTS.index(it["verdict"]))
     )
-    return (
-        f"<table><tr><th></th><th>workload</th><th>checker</th><th>reason</th></tr>{rows}</table>"
-    )
+    return pages.table(("", "workload", "checker", "reason"), rows)
 
 
 def _counterexamples(results: Iterable[Value], faults: Sequence[Value]) -> list[str]:
@@ -164,21 +190,27 @@ def _counterexamples(results: Iterable[Value], faults: Sequence[Value]) -> list[
         )
         if count > charts.OPERATIONS_MAX:
             note += f"; the first {charts.OPERATIONS_MAX} are drawn"
-        rows = "".join(
-            f"<tr><td>{op['called_ns'] / 1e9:.4f}</td><td>{_seconds(op['returned_ns'])}</td>"
-            f"<td>{op['peer']}</td><td>{op['process']}</td>"
-            f"<td><code>{html.escape(charts.sentence(op))}</code></td></tr>"
+        rows = [
+            "".join(
+                (
+                    pages.cell(f"{op['called_ns'] / 1e9:.4f}", look="number"),
+                    pages.cell(_seconds(op["returned_ns"]), look="number"),
+                    pages.cell(op["peer"], look="short"),
+                    pages.cell(op["process"], look="number"),
+                    f"<td><code>{html.escape(charts.sentence(op))}</code></td>",
+                )
+            )
             for op in it["operations"][: 2 * charts.OPERATIONS_MAX]
-        )
+        ]
+        heads = ("asked, s", "answered, s", "peer", "process", "what")
         parts.append(
             f"<h2>Counterexample: {html.escape(it['workload'])}</h2>"
-            f"<p>{html.escape(it['reason'])}.</p>"
+            f"<p><b>{html.escape(it['reason'])}.</b></p>"
             f'<p class="note">{note}, each from question to answer; dashed: no answer came. On the'
-            " left the peer that was asked, and the process that asked.</p>"
-            f"{charts.moment(it['operations'], faults)}"
-            "<details><summary>The same as a table</summary><table><tr><th>asked, s</th>"
-            "<th>answered, s</th><th>peer</th><th>process</th><th>what</th></tr>"
-            f"{rows}</table></details>"
+            " left the peer that was asked, and the process that asked. Shaded: faults.</p>"
+            f'<div class="scroll">{charts.moment(it["operations"], faults)}</div>'
+            "<details><summary>The same as a table</summary>"
+            f"{pages.table(heads, rows)}</details>"
         )
     return parts
 
@@ -191,7 +223,9 @@ def _pictures(
     operations: Mapping[str, Sequence[Operation]],
     results: Sequence[Value],
     faults: Sequence[Value],
+    *,
     statuses: Sequence[Value],
+    stages: Sequence[Value],
     span: Span,
 ) -> list[str]:
     every = [op for found in operations.values() for op in found]
@@ -199,24 +233,21 @@ def _pictures(
     for it in results:
         if it["verdict"] == "invalid":
             guilty.setdefault(it["workload"], []).extend(op["called_ns"] for op in it["operations"])
+    stage = "seconds since the run began; overtime: for what had not happened yet"
     return [
-        _figure("Faults", "hollow: took no effect", charts.windows(faults, span)),
-        _figure(
+        *([pages.figure("Stages", stage, charts.stages(stages, faults, span))] if stages else []),
+        pages.figure("Faults", "hollow: took no effect", charts.windows(faults, span)),
+        pages.figure(
             "Who led",
-            "as the peers said; the number is the term",
+            "as the peers said; the number is the term; a gap: no word from it",
             charts.leaders(statuses, faults, span),
         ),
-        _figure(
+        pages.figure(
             "What became of it", "by workload", charts.strips(operations, guilty, faults, span)
         ),
-        _figure("Rate", "questions a second", charts.rate(every, faults, span)),
-        _figure("Latency", "top edge: never answered", charts.latency(every, faults, span)),
+        pages.figure("Rate", "questions a second", charts.rate(every, faults, span)),
+        pages.figure("Latency", "top edge: never answered", charts.latency(every, faults, span)),
     ]
-
-
-def _figure(title: str, note: str, picture: str) -> str:
-    caption = f"<figcaption>{title} <span>– {note}</span></figcaption>"
-    return f"<figure>{caption}{picture}</figure>"
 
 
 def _legend(faults: Sequence[Value]) -> str:
@@ -226,19 +257,39 @@ def _legend(faults: Sequence[Value]) -> str:
     kinds = dict.fromkeys(it["fault"] for it in faults)
     marks += [(charts.COLOURS.get(it, charts.OTHER_FAULT), "▮", it) for it in kinds]
     texts = [
-        f'<span style="color:{colour}">{mark}</span> {html.escape(word)}'
+        f'<span><i style="color:{colour};font-style:normal">{mark}</i> {html.escape(word)}</span>'
         for colour, mark, word in marks
     ]
-    return f'<p class="note">{" &nbsp; ".join(texts)}</p>'
+    return f'<p class="note">{" ".join(texts)}</p>'
 
 
 def _faults(faults: Sequence[Value]) -> str:
-    rows = "".join(
-        f'<tr><td style="color:{charts.COLOURS.get(it["fault"], charts.OTHER_FAULT)}">'
-        f"{html.escape(it['fault'])}</td>"
-        f"<td>{it['began'] / 1e9:.2f} s</td><td>{it['time'] / 1e9:.2f} s</td>"
-        f"<td>{html.escape(it['target'])}</td><td>{'yes' if it['took_effect'] else 'no'}</td></tr>"
-        for it in faults
-    )
-    head = "<tr><th>fault</th><th>from</th><th>to</th><th>whom</th><th>took effect</th></tr>"
-    return f"<table>{head}{rows}</table>"
+    if not faults:
+        return "<p>None were made.</p>"
+    rows = []
+    for it in faults:
+        colour = charts.COLOURS.get(it["fault"], charts.OTHER_FAULT)
+        rows.append(
+            f'<td class="short"><i style="color:{colour};font-style:normal">▮</i>'
+            f" {html.escape(it['fault'])}</td>"
+            + pages.cell(f"{it['began'] / 1e9:.2f} s", look="number")
+            + pages.cell(f"{it['time'] / 1e9:.2f} s", look="number")
+            + pages.cell(it["target"], look="wide")
+            + pages.cell(it.get("occasion", ""))
+            + pages.cell("yes" if it["took_effect"] else "no")
+        )
+    return pages.table(("fault", "from", "to", "whom", "occasion", "took effect"), rows)
+
+
+def _ends(folder: Path) -> list[str]:
+    """The last words of peers that said something is wrong with them."""
+    parts = []
+    for log in sorted(folder.glob("peers/*/log")):
+        text = log.read_bytes()[-WORDS_BYTES:].decode("utf-8", "replace")
+        at = max(text.rfind("\nerror:"), text.rfind("\nTraceback"))
+        if at >= 0:
+            parts.append(
+                f"<p>{html.escape(log.parent.name)} ended with:</p>"
+                f'<div class="scroll"><pre>{html.escape(text[at + 1 :])}</pre></div>'
+            )
+    return ["<h2>Last words of peers</h2>", *parts] if parts else []

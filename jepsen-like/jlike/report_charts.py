@@ -23,7 +23,8 @@ OPERATIONS_MAX = 40
 LABEL_MAX = 46
 KIND_COLOURS = {Kind.OK: "#2e8b57", Kind.FAIL: "#9aa3a8", Kind.INFO: "#e08a00"}
 GUILTY = "#b3261e"
-ROLES = {"leader": "#2e8b57", "candidate": "#e0a100", "follower": "#d5dde0"}
+ROLES = {"leader": "#2e8b57", "candidate": "#e0a100", "follower": "var(--lane)"}
+STAGES = {"load": "#2e8b57", "overtime": "#7b4fb5", "healing": "#2874a6", "last reads": "#6b705c"}
 SEEN_NS = 600_000_000
 """A peer that said nothing for longer was not there: it is asked every 250 ms."""
 FAMILIES = {
@@ -133,10 +134,21 @@ def leaders(statuses: Sequence[Value], faults: Sequence[Value], span: Span) -> s
             title = f"{peer}: {role}, term {term}"
             parts.append(_box(x, y, width, LANE - 6, ROLES[role], title=title))
             if role == "leader" and width > 14:
-                parts.append(
-                    f'<text x="{x + 3}" y="{y + 12}" font-size="11" fill="#fff">{term}</text>'
-                )
+                parts.append(f'<text x="{x + 3}" y="{y + 12}" class="on">{term}</text>')
     return _picture(parts, faults, span, height=max(1, len(peers)) * LANE + 6)
+
+
+def stages(told: Sequence[Value], faults: Sequence[Value], span: Span) -> str:
+    """What the suite itself was at. told: when each stage began, in order."""
+    parts = [_label("stage", 3)]
+    ends = [*(it["time"] for it in told[1:]), span.end_ns]
+    for it, end_ns in zip(told, ends, strict=True):
+        x, name = span.x(it["time"]), it["stage"]
+        width = max(1.5, span.x(end_ns) - x)
+        parts.append(_box(x, 3, width, LANE - 6, STAGES.get(name, OTHER_FAULT), title=name))
+        if width > 8 * len(name):
+            parts.append(f'<text x="{x + 4}" y="15" class="on">{html.escape(name)}</text>')
+    return _picture(parts, faults, span, height=LANE + 6)
 
 
 def windows(faults: Sequence[Value], span: Span) -> str:
@@ -180,7 +192,7 @@ def moment(operations: Sequence[Value], faults: Sequence[Value]) -> str:
         is_left = x + width < GUTTER + WIDTH * 0.6
         place = f'x="{x + width + 6:.1f}"' if is_left else f'x="{x - 6:.1f}" text-anchor="end"'
         text = html.escape(sentence(op, length_max=LABEL_MAX))
-        parts.append(f'<text {place} y="{y + 12}" font-size="12" fill="#1c2833">{text}</text>')
+        parts.append(f'<text {place} y="{y + 12}" class="name">{text}</text>')
     return _picture(parts, faults, span, height=max(1, len(shown)) * LANE + 6)
 
 
@@ -255,7 +267,7 @@ def _picture(parts: Iterable[str], faults: Sequence[Value], span: Span, *, heigh
             max(2.0, span.x(it["time"]) - span.x(it["began"])),
             height,
             COLOURS.get(it["fault"], OTHER_FAULT),
-            opacity=0.13,
+            opacity=0.15,
             title=f"{it['fault']}: {it['target']}",
         )
         for it in faults
@@ -269,17 +281,14 @@ def _picture(parts: Iterable[str], faults: Sequence[Value], span: Span, *, heigh
 
 def _axis(span: Span, *, y: float) -> str:
     parts = [
-        f'<line x1="{GUTTER}" x2="{GUTTER + WIDTH}" y1="{y}" y2="{y}" stroke="#aab7b8"/>',
+        f'<line x1="{GUTTER}" x2="{GUTTER + WIDTH}" y1="{y}" y2="{y}" class="axis"/>',
     ]
     step_ns = _step_ns(span.end_ns - span.start_ns)
     for number in range(-(-span.start_ns // step_ns), span.end_ns // step_ns + 1):
         x = span.x(number * step_ns)
         label = f"{number * step_ns / 1e9:g} s"
-        parts.append(f'<line x1="{x}" x2="{x}" y1="{y}" y2="{y + 4}" stroke="#aab7b8"/>')
-        parts.append(
-            f'<text x="{x}" y="{y + 16}" font-size="11" fill="#566573" text-anchor="middle">'
-            f"{label}</text>"
-        )
+        parts.append(f'<line x1="{x}" x2="{x}" y1="{y}" y2="{y + 4}" class="axis"/>')
+        parts.append(f'<text x="{x}" y="{y + 16}" class="mark" text-anchor="middle">{label}</text>')
     return "".join(parts)
 
 
@@ -295,16 +304,15 @@ def _step_ns(length_ns: int) -> int:
 
 def _ruled(lines: Iterable[tuple[float, str]]) -> list[str]:
     return [
-        f'<line x1="{GUTTER}" x2="{GUTTER + WIDTH}" y1="{y}" y2="{y}" stroke="#e1e6e8"/>'
-        f'<text x="{GUTTER - 8}" y="{y + 4}" font-size="11" fill="#566573" text-anchor="end">'
-        f"{label}</text>"
+        f'<line x1="{GUTTER}" x2="{GUTTER + WIDTH}" y1="{y}" y2="{y}" class="rule"/>'
+        f'<text x="{GUTTER - 8}" y="{y + 4}" class="mark" text-anchor="end">{label}</text>'
         for y, label in lines
     ]
 
 
 def _label(text: str, y: float) -> str:
     return (
-        f'<text x="{GUTTER - 8}" y="{y + 12}" font-size="12" fill="#1c2833" text-anchor="end">'
+        f'<text x="{GUTTER - 8}" y="{y + 12}" class="name" text-anchor="end">'
         f"{html.escape(text)}</text>"
     )
 

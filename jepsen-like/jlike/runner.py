@@ -6,10 +6,11 @@ Called by `jlike.cli`. Whatever happens, peers and relays are gone at the end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,8 @@ from jlike.workload.catalogue import WORKLOADS
 REQUEST_S = 5.0
 START_S = 60.0
 HEAL_S = 60.0
+OVERTIME_S = 60.0
+"""Beyond the time of the run, for faults that took no effect yet; and again for deeds."""
 HARNESS = "harness"
 
 
@@ -66,6 +69,10 @@ class Faults(Protocol):
     def breaches(self) -> Sequence[str]: ...
 
     async def run(self, *, stop: asyncio.Event) -> None: ...
+
+    async def make_up(self, *, until_s: float) -> None:
+        """For what never took effect yet, after `run`; begins nothing after this moment of the
+        loop's clock."""
 
     async def heal(self) -> None: ...
 
@@ -173,14 +180,16 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
         await workload.open(cast.stage(workload, stop=stop))
         if not await workload.setup(cast.http, peers[peers.ids[0]].url):
             raise HarnessBroken(f"{workload.name} could not be set up")
-    faults = _faults(cast)
     await watch.look()
     first_leaders = dict(watch.leaders)
+    faults = _faults(cast, terms=lambda: 1 + len(watch.leaders) - len(first_leaders))
     try:
         await _load(cast, faults, stop=stop)
     finally:
         await faults.heal()
+    cast.recorder.note("stages", stage="healing")
     converged = await watch.converge(seconds=HEAL_S)
+    cast.recorder.note("stages", stage="last reads")
     for workload in cast.workloads:
         last = cast.client(workload, seed="last")
         everyone = [peers[it] for it in peers.ids]
@@ -193,7 +202,8 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
     return [(HARNESS, converged), (HARNESS, _effects(cast, faults, first_leaders))]
 
 
-def _faults(cast: Cast) -> Faults:
+def _faults(cast: Cast, *, terms: Callable[[], int]) -> Faults:
+    """terms: how many there were since the load began."""
     chance = random.Random(f"{cast.options.seed} nemesis")
     watch = cast.watch
     if cast.options.fault_command:
@@ -204,7 +214,7 @@ def _faults(cast: Cast) -> Faults:
             recorder=cast.recorder,
             chance=chance,
             leader=watch.leader,
-            terms=lambda: len(watch.leaders),
+            terms=terms,
         )
     return Nemesis(
         kinds=cast.options.nemeses,
@@ -212,14 +222,16 @@ def _faults(cast: Cast) -> Faults:
         recorder=cast.recorder,
         chance=chance,
         leader=watch.leader,
-        terms=lambda: len(watch.leaders),
+        terms=terms,
     )
 
 
 async def _load(cast: Cast, faults: Faults, *, stop: asyncio.Event) -> None:
-    """Clients, deeds and faults until the time is over."""
+    """Clients, deeds and faults until the time is over; then, while clients and deeds go on, what
+    the run needs to prove anything: faults that took no effect, deeds that never succeeded."""
     options, workloads = cast.options, cast.workloads
-    faults_stop = asyncio.Event()
+    cast.recorder.note("stages", stage="load")
+    time_over = asyncio.Event()
     clients = [
         cast.client(workloads[number % len(workloads)], seed=f"{options.seed} client {number}")
         for number in range(max(options.clients, len(workloads)))
@@ -230,11 +242,35 @@ async def _load(cast: Cast, faults: Faults, *, stop: asyncio.Event) -> None:
         for workload in workloads:
             group.create_task(workload.act(cast.stage(workload, stop=stop)))
         group.create_task(cast.watch.run(stop=stop))
-        if options.nemeses:
-            group.create_task(faults.run(stop=faults_stop))
+        nemesis = group.create_task(faults.run(stop=time_over)) if options.nemeses else None
         await asyncio.sleep(options.time_s)
-        faults_stop.set()
+        time_over.set()
+        cast.recorder.note("stages", stage="overtime")
+        if nemesis is not None:
+            await asyncio.wait([nemesis])
+            await faults.make_up(until_s=asyncio.get_running_loop().time() + OVERTIME_S)
+        await _until_done(workloads, cast.recorder)
         stop.set()
+
+
+async def _until_done(workloads: Sequence[Workload], recorder: Recorder) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(OVERTIME_S):
+            while undone(workloads, recorder.succeeded):
+                recorder.acknowledged.clear()
+                await recorder.acknowledged.wait()
+
+
+def undone(
+    workloads: Sequence[Workload], succeeded: Collection[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """(workload, f) that never succeeded, of those that are not asked at the end anyhow."""
+    return [
+        (workload.name, f)
+        for workload in workloads
+        for f in workload.kinds
+        if (workload.name, f) not in succeeded and f not in dict(workload.final())
+    ]
 
 
 def _effects(cast: Cast, faults: Faults, first_leaders: dict[int, str]) -> Finding:

@@ -72,9 +72,14 @@ class Watch:
         return all(it is not None for it in await asyncio.gather(*checks))
 
     async def converge(self, *, seconds: float) -> Finding:
-        """Ready, one leader, every peer takes a write, equal states, no defect in any log."""
+        """Ready, one leader, every peer takes a write, equal states, no defect in any log.
+
+        A peer that refuses to start, because its disk does not hold what it promised, is not ready:
+        however clear its words, what it had acknowledged is gone."""
         if not await self.ready(seconds=seconds):
-            return invalid(NAME, f"not every peer is ready {seconds:.0f} s after all was healed")
+            said = "; ".join(it.last_words for it in self._peers.by_id.values() if it.last_words)
+            reason = f"not every peer is ready {seconds:.0f} s after all was healed"
+            return invalid(NAME, f"{reason}: {said}" if said else reason)
         for it in self._peers.ids:
             if not await self._within(seconds, partial(self._takes, it)):
                 return invalid(NAME, f"{it} takes no write after all was healed")

@@ -16,6 +16,7 @@ from jlike.workload.sets import Sets
 
 VOTERS_MIN = 3
 LEADER_SHARE = 0.4
+GROWTH_SHARE = 0.6
 STEP_S = 60.0
 """For a new member to be ready, to vote, for a removed one to end; then its change is given up."""
 POLL_S = 0.2
@@ -37,7 +38,7 @@ class Members(Sets):
                 return
             may_shrink = len(stage.peers.ids) > VOTERS_MIN
             may_grow = bool(stage.peers.spares)
-            if may_grow and (not may_shrink or stage.chance.random() < 0.6):
+            if may_grow and (not may_shrink or self._wants_growth(stage)):
                 peer_id = stage.chance.choice(sorted(stage.peers.spares))
                 await stage.deed("grow", peer_id, self._grow(stage, peer_id), peer=peer_id)
             elif may_shrink:
@@ -46,6 +47,14 @@ class Members(Sets):
                 if leader in stage.peers.ids and stage.chance.random() < LEADER_SHARE:
                     peer_id = leader or peer_id
                 await stage.deed("shrink", peer_id, self._shrink(stage, peer_id), peer=peer_id)
+
+    def _wants_growth(self, stage: Stage) -> bool:
+        """What never succeeded yet comes first, so that a short run has both."""
+        done = stage.recorder.succeeded
+        has_grown, has_shrunk = ((self.name, it) in done for it in ("grow", "shrink"))
+        if has_grown != has_shrunk:
+            return has_shrunk
+        return stage.chance.random() < GROWTH_SHARE
 
     async def _grow(self, stage: Stage, peer_id: str) -> Outcome:
         peer = stage.peers[peer_id]

@@ -32,11 +32,16 @@ class Rolling(Register):
 
     @staticmethod
     async def _roll(stage: Stage, peer_id: str) -> Outcome:
+        """A peer that a fault ended, before or meanwhile, was not restarted gently."""
         peer = stage.peers[peer_id]
+        was_alive = peer.is_alive
         is_gentle = await stage.peers.end_gently(peer, seconds=STOP_S)
+        was_told = was_alive and (peer.exit_code == 0 or not is_gentle)
         peer.start()
         for _ in range(int(READY_S / POLL_S)):
             answer = await stage.http.ask(peer.url, "GET", "/introspect/ready")
+            if answer.kind is Kind.OK and not was_told:
+                return Outcome(kind=Kind.INFO, error="a fault had ended it")
             if answer.kind is Kind.OK:
                 kind = Kind.OK if is_gentle else Kind.FAIL
                 return Outcome(kind=kind, value=peer_id, error="" if is_gentle else "killed")

@@ -62,13 +62,15 @@ class Snapshots(Sets):
         had += UNSEEN_ENTRIES
         peer.kill()
         starts = peer.starts
-        kept = await self._until_trimmed(stage, peer_id, had)
+        kept = await self._until_trimmed(stage, peer, had)
         if peer.starts != starts:
             return Outcome(kind=Kind.INFO, error="a fault had started it again")
         peer.start()
+        if kept is None:
+            return Outcome(kind=Kind.INFO, error="the others trimmed nothing meanwhile")
         for _ in range(int(READY_S / POLL_S)):
             now = await _status(stage, peer, "applied_index")
-            if now is not None and kept is not None and now >= kept:
+            if now is not None and now >= kept:
                 return Outcome(kind=Kind.OK, value=[peer_id, had, kept])
             if stage.stop.is_set():
                 break
@@ -76,15 +78,17 @@ class Snapshots(Sets):
         return Outcome(kind=Kind.INFO, error="load ended")
 
     @staticmethod
-    async def _until_trimmed(stage: Stage, peer_id: str, had: int) -> int | None:
-        """The first index that all others keep, once none has the entry that the peer needs."""
-        others = [stage.peers[it] for it in stage.peers.ids if it != peer_id]
+    async def _until_trimmed(stage: Stage, peer: Peer, had: int) -> int | None:
+        """The first index that all others keep, once none has the entry that the peer needs; none
+        when that does not come, or the peer was started meanwhile."""
+        others = [stage.peers[it] for it in stage.peers.ids if it != peer.id]
+        starts = peer.starts
         for _ in range(int(AWAY_S / POLL_S)):
             firsts = [await _status(stage, it, "first_index") for it in others]
             known = [it for it in firsts if it is not None]
             if len(known) == len(others) and min(known) > had + 1:
                 return min(known)
-            if stage.stop.is_set():
+            if stage.stop.is_set() or peer.starts != starts:
                 return None
             await stage.pause(POLL_S)
         return None
