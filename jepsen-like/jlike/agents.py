@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from jlike import serve
 from jlike.history import Value
 
 HOST = "127.0.0.1"
@@ -68,14 +68,14 @@ class Agent:
             with contextlib.suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
                 port = writer.get_extra_info("peername")[1]
                 caller = self.caller(port)
-                method, path, headers, body = await _request(reader)
+                method, path, headers, body = await serve.request(reader)
                 is_order = method == "POST"
                 if is_order and self.chance.random() < LATE_SHARE:
                     await asyncio.sleep(self.chance.uniform(0, LATE_S))
                 status, answer = self.answer(method, path, headers, body, caller=caller)
                 if is_order and self.chance.random() < LOST_SHARE:
                     return
-                writer.write(_response(status, answer, headers.get(EPOCH, "")))
+                writer.write(serve.response(status, answer, {EPOCH: headers.get(EPOCH, "")}))
                 await writer.drain()
         finally:
             writer.close()
@@ -140,24 +140,3 @@ class Agent:
             case _:
                 found = self.actions.get(place.removeprefix("/action/"))
                 return (404, {"error": "not known"}) if found is None else (200, found)
-
-
-async def _request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], Value]:
-    """Raises EOFError, ValueError for what is none."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *lines = head.split("\r\n")
-    method, path, _ = first.split(" ")
-    headers = {
-        name.lower(): text.strip()
-        for name, text in (line.split(":", 1) for line in lines if ":" in line)
-    }
-    length = int(headers.get("content-length", "0"))
-    text = await reader.readexactly(length)
-    return method, path, headers, json.loads(text) if text else None
-
-
-def _response(status: int, body: Value, epoch: str) -> bytes:
-    text = json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} X", "Content-Type: application/json", "Connection: close"]
-    lines += [f"Content-Length: {len(text)}", f"Replicante-Epoch: {epoch}", "", ""]
-    return "\r\n".join(lines).encode() + text

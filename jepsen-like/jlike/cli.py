@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import secrets
+import shlex
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import NoReturn
 from jlike import (
     campaign,
     canary,
+    canary_stock,
     doctor,
     environments,
     judge,
@@ -104,6 +106,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--seed", type=int, default=None)
     run.add_argument("--environment", choices=environments.NAMES, default=environments.BEST)
     run.add_argument("--package", default="", help="folder with a copy that peers start from")
+    run.add_argument("--program", default="", help="what starts a peer in place of the product")
     run.add_argument("--url", default="", help="peers of a cluster that runs already")
     run.add_argument("--fault-command", default="", help="with --url: what makes faults there")
     run.set_defaults(act=_run)
@@ -188,6 +191,7 @@ def _options(options: argparse.Namespace) -> Options:
         fault_command=options.fault_command,
         environment=options.environment,
         package=options.package,
+        program=tuple(shlex.split(options.program)),
     )
 
 
@@ -306,7 +310,14 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _canary(options: argparse.Namespace) -> int:
     for name in canary.must_sing():
-        print(f"found out: {name}")
+        print(f"found out: {name}", flush=True)
+    if reason := canary_stock.why_not():
+        print(f"not tried: stock PySyncObj under power cuts: {reason}")
+        return Verdict.UNKNOWN.exit_code
+    said = canary_stock.sings(options.store, conduct=stores.conduct)
+    if not said:
+        raise HarnessBroken("stock PySyncObj under power cuts is not found out")
+    print(f"found out: stock PySyncObj under power cuts: {said}")
     return 0
 
 

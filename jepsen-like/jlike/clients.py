@@ -29,6 +29,8 @@ class Client:
         self._recorder = recorder
         self._chance = random.Random(seed)
         self._process = recorder.new_process()
+        self.dies_after_s: float | None = None
+        self.deaths = 0
 
     async def run(self, *, stop: asyncio.Event, gap_s: float) -> None:
         """gap_s: mean of the exponential time between two questions."""
@@ -45,7 +47,7 @@ class Client:
         name = self._workload.name
         process = self._process
         self._recorder.add(name, Kind.INVOKE, process=process, f=f, value=value, peer=peer.id)
-        found = await self._workload.perform(self._http, peer.url, f, value)
+        found = await self._perform(peer, f, value)
         self._recorder.add(
             name,
             found.kind,
@@ -58,6 +60,20 @@ class Client:
         if found.kind is Kind.INFO:
             self._process = self._recorder.new_process()
         return found
+
+    async def _perform(self, peer: Peer, f: str, value: Value) -> Outcome:
+        """When it dies before its answer, nobody knows what came of it, not even whether a read was
+        carried out: whatever it changed may have happened."""
+        patience_s, self.dies_after_s = self.dies_after_s, None
+        try:
+            async with asyncio.timeout(patience_s) as limit:
+                return await self._workload.perform(self._http, peer.url, f, value)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self.deaths += 1
+            self._workload.forget()
+            return Outcome(kind=Kind.INFO, error="client_died")
 
 
 async def ask_everywhere(

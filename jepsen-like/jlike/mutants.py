@@ -115,7 +115,7 @@ def _hunted(
     seed = defect.seed
     while True:
         options = _options(defect, seed=seed, package=place)
-        reason = _said(conduct(options, store), defect)
+        reason = conduct(options, store).said_by(defect.judge or defect.workload)
         seconds = round(time.monotonic() - started_s, 1)
         fate = Fate(name=defect.name, day=day, seed=seed, reason=reason, seconds=seconds)
         if reason:
@@ -135,16 +135,6 @@ def _options(defect: Defect, *, seed: int, package: Path) -> Options:
         seed=seed,
         package=str(package),
     )
-
-
-def _said(run: stores.Run, defect: Defect) -> str:
-    """Why the checkers whose word counts call the run invalid; empty when they do not."""
-    reasons = [
-        it.reason
-        for name, it in run.findings
-        if name == (defect.judge or defect.workload) and it.verdict is Verdict.INVALID
-    ]
-    return next(iter(reasons), "")
 
 
 def _must_be_innocent(options: Options, defect: Defect, store: Path, conduct: Conduct) -> None:

@@ -15,7 +15,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from jlike import nemesis_damage, nemesis_disk, nemesis_network, nemesis_plan, nemesis_process
+from jlike import (
+    nemesis_clients,
+    nemesis_damage,
+    nemesis_disk,
+    nemesis_network,
+    nemesis_plan,
+    nemesis_process,
+)
 from jlike.nemesis_disk import Breach
 from jlike.nemesis_plan import Plan, Scene
 from jlike.peers import Peers
@@ -50,12 +57,13 @@ DEEDS: Mapping[str, Deed] = {
     "corrupt": nemesis_damage.corrupt,
     "clock": nemesis_disk.clock,
     "transfer": nemesis_process.transfer,
+    "clients": nemesis_clients.die,
 }
 HOLDING = frozenset(
     {"kill", "crashloop", "pause", "starve", "restart", "power", "failsync", "corrupt", "diskfull"}
 )
 """Kinds that decide whether a process runs, or can: no two of them hold one peer at a time."""
-GENTLE = frozenset({"clock", "slowsync", "slow", "lossy", "starve", "diskfull"})
+GENTLE = frozenset({"clock", "slowsync", "slow", "lossy", "starve", "diskfull", "clients"})
 """Kinds that a leader may survive, however often they hit it. Alone they get company: a transfer,
 until the leader has changed."""
 ALIKE = (frozenset({"partition", "flapping"}), frozenset({"slow", "lossy"}))

@@ -30,6 +30,8 @@ SYNC_MS = (5, 50, 200, 500)
 CLOCK_S = (3_600, -3_600, 600, -600, 5, -5)
 ONCE_S = 0.15
 """So short that one fsync or a few meet it."""
+DIES_AFTER_S = 0.02
+"""Of a question, at most: most answers take longer under load."""
 DAMAGES = (
     *("log bits flipped", "log garbled", "log shortened", "log emptied"),
     *("state garbled", "state shortened"),
@@ -69,7 +71,8 @@ class Plan:
         extras += [f"{name} {value:g}" for name, value in self.figures.items()]
         if self.flaw is not None:
             extras += [f"delay {self.flaw.delay_s * 1000:g} ms", f"loss {self.flaw.loss:g}"]
-        return ", ".join([f"{self.shape}: {' '.join(self.victims)}", *extras])
+        whom = f"{self.shape}: {' '.join(self.victims)}" if self.victims else self.shape
+        return ", ".join([whom, *extras])
 
 
 def plan(kind: str, scene: Scene, chance: random.Random) -> Plan | None:
@@ -238,6 +241,12 @@ def _transfer(kind: str, scene: Scene, chance: random.Random) -> Plan:
     return Plan(kind=kind, shape="asked of", seconds=0.0, victims=tuple(ids))
 
 
+def _clients(kind: str, scene: Scene, chance: random.Random) -> Plan:
+    """Nobody of the peers is hit."""
+    shape, share = chance.choice((("few clients", 0.2), ("half of them", 0.5), ("all", 1.0)))
+    return Plan(kind=kind, shape=shape, seconds=chance.uniform(*HELD_S), figures={"share": share})
+
+
 _PLANNERS: Mapping[str, Callable[[str, Scene, random.Random], Plan | None]] = {
     "partition": _partition,
     "flapping": _partition,
@@ -255,5 +264,6 @@ _PLANNERS: Mapping[str, Callable[[str, Scene, random.Random], Plan | None]] = {
     "corrupt": _corrupt,
     "clock": _disks,
     "transfer": _transfer,
+    "clients": _clients,
 }
 KINDS = tuple(_PLANNERS)

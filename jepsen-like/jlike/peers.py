@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from jlike import environments, equipment, kernel, shim
 from jlike.disks import Disk
@@ -149,14 +150,23 @@ class Peer:
             self.process.stdin.close()
 
 
+class Mortal(Protocol):
+    """A client. dies_after_s: of its next question, if that is not answered by then. deaths: how
+    often it died."""
+
+    dies_after_s: float | None
+    deaths: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Peers:
     """All peers of a run: the members, and spares that have a place and wait to be taken in.
-    environment: none when others started the peers."""
+    environment: none when others started the peers. crowd: whoever asks them."""
 
     by_id: dict[str, Peer] = field(default_factory=dict)
     spares: dict[str, Peer] = field(default_factory=dict)
     environment: Environment | None = None
+    crowd: Sequence[Mortal] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -206,9 +216,10 @@ class Peers:
         settings: Mapping[str, str],
         spares: int = 0,
         package: str = "",
+        program: Sequence[str] = (),
     ) -> None:
         """Plans p1, p2, …, equipped for faults of these kinds; starts nothing. settings: options of
-        all, besides their places. package: as `Options` has it."""
+        all, besides their places. package, program: as `Options` has them."""
         self.environment = environment
         ids = [f"p{number}" for number in range(1, count + spares + 1)]
         places = await environment.place(ids)
@@ -247,7 +258,7 @@ class Peers:
             (self.by_id if peer_id in ids[:count] else self.spares)[peer_id] = Peer(
                 id=peer_id,
                 url=f"http://{place.http}",
-                command=(*PROGRAM, "server", *pairs),
+                command=(*(program or (*PROGRAM, "server")), *pairs),
                 log_path=home / "log",
                 advertised=place.advertised,
                 data=data,

@@ -35,6 +35,7 @@ FAMILIES = {
     "#2874a6": ("restart", "transfer"),
     "#6b705c": ("diskfull", "slowsync", "failsync", "corrupt"),
     "#00838f": ("clock",),
+    "#a8437a": ("clients",),
 }
 COLOURS = {kind: colour for colour, kinds in FAMILIES.items() for kind in kinds}
 OTHER_FAULT = "#555555"

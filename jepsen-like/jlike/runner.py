@@ -39,7 +39,9 @@ HARNESS = "harness"
 class Options:
     """urls: of a cluster that others started. fault_command: makes faults there; without it such a
     cluster gets none. environment: of environments.NAMES. package: folder that holds the package
-    peers are started from; empty: the one that is installed."""
+    peers are started from; empty: the one that is installed. program: words that start a peer, in
+    place of the product's; it is told its place as that is, and speaks as much of the API as the
+    workloads ask for."""
 
     workloads: Sequence[str]
     nemeses: Sequence[str]
@@ -52,6 +54,7 @@ class Options:
     fault_command: str = ""
     environment: str = environments.BEST
     package: str = ""
+    program: Sequence[str] = ()
 
 
 class HarnessBroken(Exception):
@@ -133,6 +136,7 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
                 settings=settings,
                 spares=max(it.spares for it in workloads),
                 package=options.package,
+                program=options.program,
             )
             http = Http(timeout_s=REQUEST_S, door=peers.door)
         cast = Cast(
@@ -183,8 +187,10 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
     await watch.look()
     first_leaders = dict(watch.leaders)
     faults = _faults(cast, terms=lambda: 1 + len(watch.leaders) - len(first_leaders))
+    clients = _clients(cast)
+    peers.crowd = clients
     try:
-        await _load(cast, faults, stop=stop)
+        await _load(cast, clients, faults, stop=stop)
     finally:
         await faults.heal()
     cast.recorder.note("stages", stage="healing")
@@ -226,16 +232,23 @@ def _faults(cast: Cast, *, terms: Callable[[], int]) -> Faults:
     )
 
 
-async def _load(cast: Cast, faults: Faults, *, stop: asyncio.Event) -> None:
+def _clients(cast: Cast) -> list[Client]:
+    """One a workload at least."""
+    options, workloads = cast.options, cast.workloads
+    return [
+        cast.client(workloads[number % len(workloads)], seed=f"{options.seed} client {number}")
+        for number in range(max(options.clients, len(workloads)))
+    ]
+
+
+async def _load(
+    cast: Cast, clients: Sequence[Client], faults: Faults, *, stop: asyncio.Event
+) -> None:
     """Clients, deeds and faults until the time is over; then, while clients and deeds go on, what
     the run needs to prove anything: faults that took no effect, deeds that never succeeded."""
     options, workloads = cast.options, cast.workloads
     cast.recorder.note("stages", stage="load")
     time_over = asyncio.Event()
-    clients = [
-        cast.client(workloads[number % len(workloads)], seed=f"{options.seed} client {number}")
-        for number in range(max(options.clients, len(workloads)))
-    ]
     async with asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.run(stop=stop, gap_s=len(clients) / options.rate))

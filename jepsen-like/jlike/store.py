@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,6 +47,14 @@ class Run:
         """Workloads that were found invalid."""
         found = {name for name, it in self.findings if it.verdict is Verdict.INVALID}
         return [name for name in self.options.workloads if name in found]
+
+    def said_by(self, name: str) -> str:
+        """Why the checkers of this workload, or of the harness, call the run invalid; empty when
+        they do not."""
+        reasons = (
+            it.reason for by, it in self.findings if by == name and it.verdict is Verdict.INVALID
+        )
+        return next(reasons, "")
 
 
 def conduct(options: Options, store: Path) -> Run:
@@ -111,6 +120,8 @@ def command_of(options: Options) -> str:
         words += ["--environment", options.environment]
     if options.package:
         words += ["--package", options.package]
+    if options.program:
+        words += ["--program", shlex.quote(shlex.join(options.program))]
     if options.urls:
         words += ["--url", ",".join(options.urls)]
     if options.fault_command:

@@ -107,6 +107,10 @@ class Workload(Protocol):
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         """Asks one peer, once."""
 
+    def forget(self) -> None:
+        """A client died: what those of this workload held for later questions is gone with it."""
+        return
+
     async def act(self, stage: Stage) -> None:
         """Deeds during the load; returns soon after `stage.stop`, with all that it held let go."""
         return

@@ -42,6 +42,10 @@ class Consumers(Workload):
         made = [await http.ask(url, "PUT", _path(it), {"position": START}) for it in NAMES]
         return all(it.kind is Kind.OK for it in made)
 
+    def forget(self) -> None:
+        """Its readers are gone, after they handled events and before they moved their consumers."""
+        self._fetched.clear()
+
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         match f:
             case "write":

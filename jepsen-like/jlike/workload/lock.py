@@ -32,6 +32,10 @@ class Lock(Workload):
             return "renew", [name, token, DURATION_MS * 1_000_000]
         return "release", [name, token]
 
+    def forget(self) -> None:
+        """Its holders are gone: nobody renews or releases what they hold."""
+        self._held.clear()
+
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         body: dict[str, Value] = {"duration": f"{DURATION_MS}ms"}
         if f != "acquire":

@@ -34,6 +34,9 @@ QUIET_S = 100.0
 """Longer than an order is sent again."""
 POLL_S = 0.5
 PAGE = 1_000
+AT_ONCE = {"orchestrate": {"max_naction_schedule_attempts": 0}}
+"""An agent's refusal ends an action at once. No agent here refuses what is in order: it may only
+be silent, and whoever takes silence for a refusal ends what is under way."""
 VERSION = "replicante.io/v0"
 PLACE = f"{VERSION}/naction/{NAMESPACE}/{CLUSTER}"
 
@@ -81,7 +84,7 @@ class Orchestration(Workload):
         ]
         known = [{"cluster_id": CLUSTER, "nodes": nodes}]
         for kind, name, spec in (
-            ("Namespace", NAMESPACE, {"id": NAMESPACE}),
+            ("Namespace", NAMESPACE, {"id": NAMESPACE, "settings": AT_ONCE}),
             (
                 "Platform",
                 PLATFORM,
@@ -98,6 +101,10 @@ class Orchestration(Workload):
             if (await http.ask(url, "POST", f"{API}/apply", document)).kind is not Kind.OK:
                 return False
         return True
+
+    def forget(self) -> None:
+        """Orders that nobody may have heard are waited for by nobody."""
+        self._open.clear()
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "phases":

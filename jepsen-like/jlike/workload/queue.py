@@ -43,6 +43,11 @@ class Queue(Workload):
             return "enqueue", f"j{self._count}"
         return "claim", None
 
+    def forget(self) -> None:
+        """Its workers are gone, whatever they had claimed: nobody acknowledges that."""
+        self._claimed.clear()
+        self._asleep.clear()
+
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "enqueue":
             return outcome(await http.ask(url, "POST", PATH, {"body": value, "max_attempts": 100}))
