@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, act, text in (
         ("check", _check, "judge the histories of a run anew"),
         ("report", _report, "make the page of a run anew"),
+        ("edn", _edn, "write its histories in the notation of Jepsen"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("folder", type=Path)
@@ -299,6 +300,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     print(report.write(options.folder))
+    return 0
+
+
+def _edn(options: argparse.Namespace) -> int:
+    for path in judge.as_edn(options.folder):
+        print(path)
     return 0
 
 

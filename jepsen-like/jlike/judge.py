@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from jlike import history_edn
 from jlike.check import stats
-from jlike.history import Operation, pair, parse
+from jlike.history import BrokenHistory, Operation, pair, parse
 from jlike.verdict import Finding
 from jlike.workload.catalogue import WORKLOADS
 
@@ -14,6 +15,21 @@ from jlike.workload.catalogue import WORKLOADS
 def operations_of(folder: Path, workload: str) -> list[Operation]:
     with (folder / f"history-{workload}.jsonl").open(encoding="utf-8") as lines:
         return pair(parse(lines))
+
+
+def as_edn(folder: Path) -> list[Path]:
+    """The files that were written, one beside each history. Raises BrokenHistory when none is
+    there."""
+    written = []
+    for name in histories(folder):
+        path = folder / f"history-{name}.edn"
+        with (folder / f"history-{name}.jsonl").open(encoding="utf-8") as source:
+            text = "".join(f"{it}\n" for it in history_edn.lines(name, parse(source)))
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    if not written:
+        raise BrokenHistory(f"no history in {folder}")
+    return written
 
 
 def histories(folder: Path) -> list[str]:

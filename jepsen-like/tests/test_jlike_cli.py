@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from jlike import cli, store
@@ -10,12 +12,17 @@ from jlike.verdict import Finding, Verdict
 
 
 @pytest.fixture
-def made(monkeypatch, tmp_path):
+def verdict():
+    return Verdict.VALID
+
+
+@pytest.fixture
+def made(monkeypatch, tmp_path, verdict):
     found: list[Options] = []
 
     def conduct(options: Options, at):
         found.append(options)
-        finding = Finding(checker="c", verdict=Verdict.VALID, reason="r")
+        finding = Finding(checker="c", verdict=verdict, reason="r")
         folder = tmp_path / str(len(found))
         folder.mkdir()
         return store.Run(folder=folder, options=options, findings=[("register", finding)])
@@ -41,9 +48,20 @@ def test_a_run_is_made_as_it_was_told(made):
     ]
 
 
-def test_what_is_told_makes_the_same_run_again(made):
-    cli.main(["run", "-w", "lock", "-n", "kill,slow", "--time", "2.5", "--seed", "4"])
-    cli.main(store.command_of(made[0]).split()[1:])
+@pytest.mark.parametrize(
+    ("verdict", "code"), [(Verdict.VALID, 0), (Verdict.INVALID, 1), (Verdict.UNKNOWN, 2)]
+)
+@pytest.mark.parametrize("words", ["run", "all --time 0.01 -w lock -n kill"])
+def test_a_verdict_is_an_exit_code(made, verdict, code, words, capsys):
+    assert cli.main(words.split()) == code
+    assert made
+    assert verdict.upper() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [[], ["--program", "sh -c 'exec a b' --x"]])
+def test_what_is_told_makes_the_same_run_again(made, more):
+    cli.main(["run", "-w", "lock", "-n", "kill,slow", "--time", "2.5", "--seed", "4", *more])
+    cli.main(shlex.split(store.command_of(made[0]))[1:])
     assert made[0] == made[1]
 
 

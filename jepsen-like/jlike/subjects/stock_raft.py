@@ -138,7 +138,7 @@ def _options(words: list[str]) -> dict[str, str]:
     return vars(parser.parse_known_args(words)[0])
 
 
-def _opened(options: dict[str, str]) -> Registers:
+def opened(options: dict[str, str]) -> Registers:
     data = Path(options["peer_data_dir"])
     data.mkdir(parents=True, exist_ok=True)
     places = dict(it.split("=", 1) for it in options["raft_peers"].split(","))
@@ -146,6 +146,7 @@ def _opened(options: dict[str, str]) -> Registers:
         bindAddress=options["raft_listen"],
         journalFile=str(data / "journal"),
         fullDumpFile=str(data / "dump"),
+        commandsWaitLeader=False,  # refused at once, for certain, while nobody leads
     )
     others = [place for name, place in sorted(places.items()) if name != options["peer_id"]]
     return Registers(options["raft_advertise"], others, conf)
@@ -154,7 +155,7 @@ def _opened(options: dict[str, str]) -> Registers:
 async def main(words: list[str]) -> None:
     """Until its stdin closes."""
     options = _options(words)
-    registers = _opened(options)
+    registers = opened(options)
     host, _, port = options["http_listen"].rpartition(":")
     await asyncio.start_server(Server(registers).serve, host, int(port))
     loop = asyncio.get_running_loop()
