@@ -17,7 +17,8 @@ from jlike.runner import Options
 
 PROGRAM = (sys.executable, "-P", "-m", "jlike.subjects.stock_raft")
 WORKLOAD, FAULT = "register", "power"
-RUN_S = 20.0
+RUN_S = 40.0
+"""So long that some of its power cuts hit a majority."""
 LIMIT_S = 300.0
 """A run that began goes on to its end."""
 

@@ -64,6 +64,7 @@ async def test_it_keeps_its_promises_while_nothing_fails(tmp_path):
         assert told[4].value == ["k", 2]
         status = (await http.ask(url, "GET", "/api/v0/raft/status")).body
         assert (status["role"], status["digests"]) == ("leader", [])
+        assert status["digest"]["value"] == registers.digest()
     finally:
         server.close()
         registers.destroy()
