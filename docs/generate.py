@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import inspect
 import re
 import sys
 import tomllib
@@ -21,6 +22,7 @@ from generate_decisions import decisions_page
 from generate_interfaces import cli_page, events_page, http_page
 
 from replicante import config, errors, limits
+from replicante.agents import sdk
 from replicante.limits import agents, client, orchestration, raft, requests, serving, state
 from replicante.telemetry.diagnostics import Diagnostic
 from replicante.telemetry.metrics import METRICS
@@ -50,6 +52,11 @@ SETTINGS_INTRO = """# Settings
 Of `replicante server`: a TOML file (`--config FILE`), then the environment
 (`REPLICANTE_SECTION__KEY`), then flags; the later one wins. A name that is not in this list is an
 error that proposes the nearest one."""
+AGENT_SETTINGS_INTRO = """# Settings of agents
+
+What a program that is written with `replicante.agents.sdk` may set up. `AgentSettings` and
+`AgentTls` are given in Python; the other two also as a map, as a configuration file has it:
+`read_supervisor({"systemd": {"unit": "redis"}})`."""
 LOGS_INTRO = """# Log lines
 
 A line is an event name and keys, never a sentence; `peer`, `level` and `time` are on every line.
@@ -70,6 +77,7 @@ def pages() -> dict[Path, str]:
     """Every file that holds generated text → what it must contain now."""
     reference = ROOT / "docs" / "reference"
     whole = {
+        reference / "agent-settings.md": agent_settings_page(),
         reference / "cli.md": cli_page(),
         reference / "decisions.md": decisions_page(),
         reference / "errors.md": errors_page(),
@@ -127,6 +135,19 @@ def settings_page() -> str:
         for field in fields(kind):
             value = _setting(getattr(values, field.name))
             parts.append(f"| `{field.name}` | {value} | {texts.get(field.name, '')} |")
+    return "\n".join([*parts, ""])
+
+
+def agent_settings_page() -> str:
+    parts = [AGENT_SETTINGS_INTRO]
+    for kind in (sdk.AgentSettings, sdk.AgentTls, sdk.SystemdSettings, sdk.CommandSettings):
+        parts += [f"\n## {kind.__name__}\n", f"{_flat(kind.__doc__)}\n"]
+        parts.append("| name | default | meaning |\n|---|---|---|")
+        defaults = {name: it.default for name, it in inspect.signature(kind).parameters.items()}
+        for name, text in _field_texts(kind):
+            is_needed = defaults[name] is inspect.Parameter.empty
+            value = "required" if is_needed else _setting(defaults[name])
+            parts.append(f"| `{name}` | {value} | {text} |")
     return "\n".join([*parts, ""])
 
 
@@ -203,7 +224,7 @@ def _documented_constants(module: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def _field_texts(kind: type) -> Iterator[tuple[str, str]]:
-    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8"))
     body = next(
         node.body
         for node in tree.body

@@ -16,6 +16,20 @@ AGENT_STORE_CALL_MS_MAX = 2_000
 """A store that does not answer its own agent by then is unavailable: less than a caller waits."""
 AGENT_REQUEST_BYTES_MAX = 256 * KIB
 """Arguments and metadata of one action."""
+SERVICE_STATUS_MS_MAX = 5_000
+"""A supervisor that does not say by then whether a service runs fails the action."""
+SERVICE_GLANCE_MS_MAX = 500
+"""The same for a look at a node whose store cannot be asked: the look goes on without."""
+SERVICE_SYSTEMD_MS_MAX = 10_000
+"""systemctl that only puts a job on the list of systemd."""
+SERVICE_COMMAND_MS_MAX = 45_000
+"""One run of a command that starts or stops a store; it and two looks fit into one step."""
+SERVICE_STEP_PAUSE_MS = 500
+"""Between two looks at a service that is on its way."""
+SERVICE_STEPS_MAX = 360
+"""Looks at a service that is on its way: three minutes, twice what systemd gives a unit."""
+SERVICE_OUTPUT_BYTES_MAX = 2_000
+"""Of what a supervisor or a command said, as it is told in a message."""
 REDIS_CALL_MS_MAX = 800
 """One question to a Redis server beside its agent; several fit into AGENT_STORE_CALL_MS_MAX."""
 REDIS_BRIEF_MS_MAX = 300
@@ -27,3 +41,5 @@ REDIS_SILENT_STEPS_MAX = 50
 Longer, and the action would stand in the way of replacing that primary."""
 REDIS_STEPS_MAX = 1_500
 """Steps in which an action waits for its Redis server to copy: five minutes at five a second."""
+
+assert SERVICE_COMMAND_MS_MAX + 2 * SERVICE_STATUS_MS_MAX < AGENT_STEP_MS_MAX

@@ -32,6 +32,7 @@ from replicante.errors import Conflict, Invalid, NotFound
 from replicante.limits import DEFINITION_NODES_MAX, NAME_PATTERN
 from replicante.model.codec import Value
 from replicante.orchestrate.oaction_kinds import PlatformCall
+from replicante.process_birth import process_birth
 
 HOST = "127.0.0.1"
 _RECORD, _COUNTER, _PID, _LOG = "node.json", "counter", "agent.pid", "agent.log"
@@ -238,7 +239,7 @@ class LocalPlatform:
             start_new_session=True,
         )
         pid = int(started.stdout)
-        _write(folder / _PID, json.dumps([pid, _birth(pid)]).encode())
+        _write(folder / _PID, json.dumps([pid, process_birth(pid)]).encode())
 
     def _stop(self, node: LocalNode) -> None:
         """The agent first, so that it neither tells of a store that is being ended nor starts it
@@ -324,29 +325,17 @@ def _read_pid(path: Path) -> int | None:
     except (FileNotFoundError, ValueError):
         return None
     pid, birth = (found[0], found[1]) if isinstance(found, list) else (found, None)
-    now = _birth(pid)
+    now = process_birth(pid)
     return None if now is None or (birth is not None and now != birth) else int(pid)
 
 
 def _kill(pid: int) -> None:
     """Returns when it is dead."""
-    birth = _birth(pid)
+    birth = process_birth(pid)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    while birth is not None and _birth(pid) == birth:
+    while birth is not None and process_birth(pid) == birth:
         time.sleep(_DEATH_POLL_SECONDS)
-
-
-def _birth(pid: int) -> str | None:
-    """When the process began, in ticks since the machine did; None: it is gone, or dead and not
-    yet buried."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name of the program, in brackets, may hold anything: what follows it does not.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def _write(path: Path, content: bytes) -> None:

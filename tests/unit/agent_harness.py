@@ -57,10 +57,13 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(folder: Path, store: sdk.Store, actions=(), *, node_id: str = "n1", **settings):
+async def calling(
+    folder: Path, store: sdk.Store, actions=(), *, node_id: str = "n1", supervisor=None, **settings
+):
     """An agent and who calls it; leaving it ends the agent as a crash between two steps would."""
     chosen = sdk.AgentSettings(node_id=node_id, data_dir=folder, **settings)
-    async with sdk.Agent(chosen, store, actions) as agent, aiohttp.ClientSession() as session:
+    running = sdk.Agent(chosen, store, actions, supervisor=supervisor)
+    async with running as agent, aiohttp.ClientSession() as session:
         yield Caller(session, agent.url)
 
 

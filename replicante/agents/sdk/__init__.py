@@ -16,6 +16,15 @@ from replicante.agents.sdk.store import ShardSays as ShardSays
 from replicante.agents.sdk.store import Store as Store
 from replicante.agents.sdk.store import StoreSays as StoreSays
 from replicante.agents.sdk.store import StoreUnavailable as StoreUnavailable
+from replicante.agents.sdk.supervision.choice import read_supervisor as read_supervisor
+from replicante.agents.sdk.supervision.commands import Commands as Commands
+from replicante.agents.sdk.supervision.settings import CommandSettings as CommandSettings
+from replicante.agents.sdk.supervision.settings import SystemdSettings as SystemdSettings
+from replicante.agents.sdk.supervision.systemd import Systemd as Systemd
+from replicante.agents.sdk.supervision.values import Service as Service
+from replicante.agents.sdk.supervision.values import ServiceState as ServiceState
+from replicante.agents.sdk.supervision.values import SupervisionFailed as SupervisionFailed
+from replicante.agents.sdk.supervision.values import Supervisor as Supervisor
 from replicante.agents.sdk.values import Step as Step
 from replicante.agents.sdk.values import again as again
 from replicante.agents.sdk.values import done as done

@@ -16,6 +16,8 @@ from replicante.agents.sdk.runner import Runner
 from replicante.agents.sdk.server import AgentServer
 from replicante.agents.sdk.settings import AgentSettings, AgentTls
 from replicante.agents.sdk.store import Store
+from replicante.agents.sdk.supervision.actions import ServiceActions
+from replicante.agents.sdk.supervision.values import Supervisor
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
 from replicante.limits import HTTP_STOP_MS_MAX
@@ -25,12 +27,21 @@ class Agent:
     """`async with Agent(settings, store, actions) as agent: await agent.wait()`."""
 
     def __init__(
-        self, settings: AgentSettings, store: Store, actions: Iterable[ActionKind] = ()
+        self,
+        settings: AgentSettings,
+        store: Store,
+        actions: Iterable[ActionKind] = (),
+        *,
+        supervisor: Supervisor | None = None,
     ) -> None:
-        """Raises InvalidConfig for actions that cannot be offered."""
+        """supervisor: of the store's service; with it come the actions that start and stop it.
+
+        Raises InvalidConfig for actions that cannot be offered."""
         self._settings = settings
         self._store = store
-        self._catalogue = Catalogue(actions)
+        self._supervisor = supervisor
+        services = () if supervisor is None else ServiceActions(supervisor).kinds()
+        self._catalogue = Catalogue((*services, *actions))
         self._kept: ActionStore | None = None
         self._runner: web.AppRunner | None = None
         self._running: asyncio.Task[None] | None = None
@@ -60,6 +71,7 @@ class Agent:
         server = AgentServer(
             settings=self._settings,
             store=self._store,
+            supervisor=self._supervisor,
             actions=kept,
             catalogue=self._catalogue,
             metrics=metrics,

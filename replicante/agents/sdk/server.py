@@ -19,6 +19,7 @@ from replicante.agents.sdk.catalogue import Catalogue
 from replicante.agents.sdk.metrics import AgentMetrics
 from replicante.agents.sdk.settings import AgentSettings
 from replicante.agents.sdk.store import Store, StoreUnavailable
+from replicante.agents.sdk.supervision.values import SupervisionFailed, Supervisor
 from replicante.agents.sdk.values import KeptAction, Order, Refusal
 from replicante.clock import Clock
 from replicante.entropy import Entropy
@@ -28,9 +29,11 @@ from replicante.limits import (
     AGENT_STORE_CALL_MS_MAX,
     INTEGER_MAX,
     NAME_BYTES_MAX,
+    SERVICE_GLANCE_MS_MAX,
 )
 from replicante.model.civil_time import parse_rfc3339_ms
 from replicante.model.codec import Value
+from replicante.model.node import NodeStatus
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,6 +41,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PREFIX = "/api/unstable"
 EPOCH_HEADER = "Replicante-Epoch"
 BEGIN_WITHIN = "begin_within_ms"
+SERVICE_STATE = "replicante.io/service.state"
+SERVICE_DETAIL = "replicante.io/service.detail"
+"""Attributes of a node whose store cannot be asked."""
 
 
 class AgentServer:
@@ -46,6 +52,7 @@ class AgentServer:
         *,
         settings: AgentSettings,
         store: Store,
+        supervisor: Supervisor | None,
         actions: ActionStore,
         catalogue: Catalogue,
         metrics: AgentMetrics,
@@ -56,6 +63,7 @@ class AgentServer:
         """wake: called when there may be something to do."""
         self._settings = settings
         self._store = store
+        self._supervisor = supervisor
         self._actions = actions
         self._catalogue = catalogue
         self._metrics = metrics
@@ -101,7 +109,10 @@ class AgentServer:
         return response
 
     async def _node(self, _request: web.Request) -> web.Response:
-        said = (await self._ask("node", self._store.node)).to_value()
+        asked = await self._ask("node", self._store.node)
+        said = asked.to_value()
+        if asked.node_status is NodeStatus.UNAVAILABLE and self._supervisor is not None:
+            said["attributes"] = {**asked.attributes, **await self._service(self._supervisor)}
         version = {"number": self._settings.version, "checkout": "", "taint": ""}
         return _answer({**said, "agent_version": version, "node_id": self._settings.node_id})
 
@@ -150,6 +161,19 @@ class AgentServer:
 
     async def _scrape(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.render(), content_type="text/plain")
+
+    async def _service(self, supervisor: Supervisor) -> dict[str, Value]:
+        """What a store that cannot be asked is to its supervisor, told beside what its author
+        knows of it."""
+        try:
+            with self._metrics.store_seconds.labels(op="service").time():
+                async with asyncio.timeout(SERVICE_GLANCE_MS_MAX / 1_000):
+                    found = await supervisor.status()
+        except (SupervisionFailed, TimeoutError) as exc:
+            self._metrics.store_errors.labels(op="service").inc()
+            text = str(exc) or f"no answer within {SERVICE_GLANCE_MS_MAX} ms"
+            return {SERVICE_STATE: "unknown", SERVICE_DETAIL: text[:300]}
+        return {SERVICE_STATE: str(found.state), SERVICE_DETAIL: found.detail[:300]}
 
     async def _ask(self, op: str, call: Callable[[], Awaitable[T]]) -> T:
         """Raises Refusal when the store does not answer in time."""
