@@ -372,8 +372,9 @@ class Neighbours:
         return BirthNote((), self.header.birth_lock, is_born=True)
 
     def _tell_note(self) -> None:
+        """To whoever can hear it, though its second link is not up yet: it is told once."""
         self._transport.update_local(self._local_identity())
-        for peer_id in self._connected:
+        for peer_id in self._transport.dialled:
             self._send_note(peer_id)
 
     def _send_note(self, peer_id: str) -> None:

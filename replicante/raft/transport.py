@@ -192,6 +192,10 @@ class Transport:
             return False
         return link.send(body)
 
+    @property
+    def dialled(self) -> tuple[PeerId, ...]:
+        return tuple(self._peers)
+
     def is_connected(self, peer_id: PeerId, channel: Channel = Channel.VITAL) -> bool:
         """Frames can be sent there, as far as this side knows."""
         link = self._board.outbound.get((peer_id, channel))

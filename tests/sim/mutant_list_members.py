@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from mutant_parts import CHANGES, CHANGING, ELECTIONS, ENGINE, ENGINE_CORE, LOG, Edit, Mutant
+from mutant_parts import (
+    CHANGES,
+    CHANGING,
+    ELECTIONS,
+    ENGINE,
+    ENGINE_CORE,
+    LOG,
+    NEIGHBOURS,
+    Edit,
+    Mutant,
+)
 
 _PAPER = "tests/paper/test_thesis_membership.py"
 _CALLERS = "tests/paper/test_thesis_membership_callers.py"
@@ -187,5 +197,11 @@ MEMBER_MUTANTS = (
         "who was removed comes back with an empty directory (ADR 0021, design R15)",
         (Edit(CHANGING, "            self._check_never_removed(change)\n", "            pass\n"),),
         test=_CALLERS,
+    ),
+    Mutant(
+        "agreement_told_to_full_pairs_only",
+        "what a peer agreed to at the birth is heard by all, whichever link came first (ADR 0012)",
+        (Edit(NEIGHBOURS, "in self._transport.dialled:\n", "in self._connected:\n"),),
+        test="tests/integration/test_peers_birth.py",
     ),
 )

@@ -1,0 +1,72 @@
+"""A cluster is born whatever the order in which the links of its peers come up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cluster_peer import PORTS
+from peer_words import NAMES, PATIENCE_S, said, started
+
+from replicante.raft.commit_thread import CommitThread
+from replicante.raft.frames import Channel
+from replicante.raft.link_observations import LinkUp
+from replicante.raft.neighbours import Neighbours
+from replicante.raft.transport import Transport
+
+LINKS = len(NAMES) * (len(NAMES) - 1)
+
+
+class LateBulk:
+    """Every peer has greeted every other one on both links before anything was agreed; then they
+    agree, and only then learn that the second link of each pair stands."""
+
+    def __init__(self, monkeypatch) -> None:
+        self._held: list[tuple[Neighbours, LinkUp]] = []
+        self._has_come = False
+        self._observe, self._is_connected = Neighbours._observe, Transport.is_connected
+        self._run, self._may_write = CommitThread.run, asyncio.Event()
+        late = self
+
+        def observe(neighbours: Neighbours, observation) -> None:
+            match observation:
+                case LinkUp(is_inbound=False, channel=Channel.BULK) if not late._has_come:
+                    late._held.append((neighbours, observation))
+                    if len(late._held) == LINKS:
+                        late._may_write.set()
+                case _:
+                    late._observe(neighbours, observation)
+
+        def is_connected(transport: Transport, peer_id, channel=Channel.VITAL) -> bool:
+            if channel is Channel.BULK and not late._has_come:
+                return False
+            return late._is_connected(transport, peer_id, channel)
+
+        async def run(thread: CommitThread, write) -> None:
+            await late._may_write.wait()
+            await late._run(thread, write)
+
+        monkeypatch.setattr(CommitThread, "run", run)
+        monkeypatch.setattr(Neighbours, "_observe", observe)
+        monkeypatch.setattr(Transport, "is_connected", is_connected)
+
+    def comes(self) -> None:
+        self._has_come = True
+        for neighbours, observation in self._held:
+            self._observe(neighbours, observation)
+
+
+async def test_what_is_agreed_before_the_second_link_of_a_pair_stands_is_heard(
+    tmp_path, monkeypatch
+):
+    late = LateBulk(monkeypatch)
+    addresses = {name: f"127.0.0.1:{PORTS.take()}" for name in NAMES}
+    peers = [(await started(tmp_path, addresses, name))[0] for name in NAMES]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not all(peer._neighbours.header.birth_lock for peer in peers):
+                await asyncio.sleep(0.01)
+        late.comes()
+        await said(peers[0], b"we live")
+    finally:
+        for peer in peers:
+            await peer.stop()
