@@ -7,6 +7,7 @@ import asyncio
 from cluster_peer import PORTS
 from peer_words import NAMES, PATIENCE_S, said, started
 
+from replicante.raft import Peer
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.frames import Channel
 from replicante.raft.link_observations import LinkUp
@@ -55,6 +56,14 @@ class LateBulk:
             self._observe(neighbours, observation)
 
 
+async def agreed(peer: Peer) -> None:
+    """Until its agreement is on its disk."""
+    while True:
+        if peer._neighbours.header.birth_lock:
+            return
+        await asyncio.sleep(0.01)
+
+
 async def test_what_is_agreed_before_the_second_link_of_a_pair_stands_is_heard(
     tmp_path, monkeypatch
 ):
@@ -63,8 +72,8 @@ async def test_what_is_agreed_before_the_second_link_of_a_pair_stands_is_heard(
     peers = [(await started(tmp_path, addresses, name))[0] for name in NAMES]
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not all(peer._neighbours.header.birth_lock for peer in peers):
-                await asyncio.sleep(0.01)
+            for peer in peers:
+                await agreed(peer)
         late.comes()
         await said(peers[0], b"we live")
     finally:
