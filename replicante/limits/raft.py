@@ -122,6 +122,12 @@ SNAPSHOT_CHUNK_BYTES = 256 * KIB
 """One message of a snapshot on its way: far below the outbox of a link, read in one slice."""
 SNAPSHOT_WINDOW_BYTES = 2 * MIB
 """Of a snapshot, sent and not answered: hides the round trip, leaves the link room for entries."""
+SNAPSHOT_PART_BYTES = 4 * MIB
+"""Of a snapshot on its way in, made durable at once: a process that restarts loses so much at most,
+and a commit of the log waits for no more than this."""
+SNAPSHOT_UNSYNCED_BYTES_MAX = 8 * MIB
+"""Of a snapshot on its way in, taken and not durable: the sender gets no answer above it, and above
+twice as much nothing is taken."""
 SNAPSHOT_IDLE_MS_MAX = 30_000
 """A snapshot that nobody takes is kept so long for the next one who needs it."""
 SNAPSHOT_RETRY_MS = 5_000

@@ -94,6 +94,15 @@ class SnapshotFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotResumed:
+    """What an earlier process of this peer received of the leader's copy was found sound: it goes
+    on behind `offset`."""
+
+    index: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotInstalled:
     """The state of this peer was replaced by the leader's, as of `index`."""
 
@@ -137,6 +146,7 @@ Observation = (
     | CommitDone
     | SnapshotMade
     | SnapshotFailed
+    | SnapshotResumed
     | SnapshotInstalled
     | StateQuarantined
     | StateDiffers

@@ -280,7 +280,7 @@ class Peer(MemberDoor):
             await self._neighbours.stop()
             for joiner in list(self._joiners.values()):
                 joiner.cancel()
-            await self._snapshots.stop()
+            await self._snapshots.close()
             self._opened.close()
 
     async def _wait(self) -> None:

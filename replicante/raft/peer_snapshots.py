@@ -27,6 +27,7 @@ from replicante.raft.observations import (
     SnapshotFailed,
     SnapshotInstalled,
     SnapshotMade,
+    SnapshotResumed,
 )
 from replicante.raft.settings import PeerSettings
 from replicante.raft.snapshot_files import FolderFiles
@@ -54,7 +55,8 @@ class PeerSnapshots:
         self._send = send
         self._report = report
         self._wake = wake
-        self._files = FolderFiles(settings.data_dir)
+        self._loop = asyncio.get_running_loop()
+        self._files = FolderFiles(settings.data_dir, wake=self._wake_from_thread)
         self._desk = SnapshotDesk(self._files, patience_ms=settings.election_ms_min)
         self._making: asyncio.Task[None] | None = None
         self._held: list[int] = []
@@ -81,6 +83,9 @@ class PeerSnapshots:
         self._send(out)
         held = [*self._held, *([] if desk.held_index is None else [desk.held_index])]
         driver.held_index = min(held, default=None)
+        if desk.resumed is not None:
+            (index, offset), desk.resumed = desk.resumed, None
+            self._report(SnapshotResumed(index=index, offset=offset))
         if desk.wants_file:
             desk.wants_file, desk.is_making = False, True
             self._making = asyncio.create_task(self._make(driver), name="raft-snapshot")
@@ -126,6 +131,14 @@ class PeerSnapshots:
             await asyncio.shield(self._making)
         async with self._copying:
             pass
+
+    async def close(self) -> None:
+        """As `stop`, and nothing is received any more; what arrived is found at the next start."""
+        await self.stop()
+        await asyncio.to_thread(self._files.close)
+
+    def _wake_from_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self._wake)
 
     async def _make(self, driver: Driver) -> None:
         """Never raises: a leader that cannot make one leads on."""

@@ -1,8 +1,8 @@
 """Files of snapshots in a data directory: one on its way out, one on its way in, and the shelf of a
 machine in memory. IO; used by snapshots and in_memory.
 
-What is half written never counts: the incoming file is named by nobody until its digest is right,
-the shelf's file takes its name when it is durable.
+What is half written never counts: the incoming file is named by nobody until its digest is right
+(its parts: snapshot_parts), the shelf's file takes its name when it is durable.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from replicante.raft.lmdb_file import sync_directories
 from replicante.raft.snapshot_digest import new_digest
+from replicante.raft.snapshot_parts import IncomingCopy
 
 FOLDER = "snapshots"
 _READ_BYTES = 1 << 20
@@ -33,16 +34,17 @@ def measure(path: Path) -> tuple[int, bytes]:
 class FolderFiles:
     """Fits `snapshots.SnapshotFiles`."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """What an earlier process left is of no use: it is removed."""
+    def __init__(self, data_dir: Path, *, wake: Callable[[], None]) -> None:
+        """An outgoing file of an earlier process is removed; of an incoming one it is looked for
+        what can be used. wake: called on a thread when the incoming file got further."""
         self._folder = data_dir / FOLDER
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self.outgoing = self._folder / "outgoing"
-        self.incoming = self._folder / "incoming"
         self._reader: int | None = None
-        self._writer: int | None = None
         self.discard()
-        self.drop()
+        self._incoming = IncomingCopy(self._folder, wake=wake)
+        self.begin, self.append = self._incoming.begin, self._incoming.append
+        self.drop, self.close = self._incoming.drop, self._incoming.close
 
     def measure(self) -> tuple[int, bytes]:
         """(size, digest) of the outgoing file. On a thread: reads all of it."""
@@ -60,31 +62,22 @@ class FolderFiles:
             self._reader = None
         self.outgoing.unlink(missing_ok=True)
 
-    def begin(self) -> None:
-        """A new incoming file, empty."""
-        self.drop()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._writer = os.open(self.incoming, flags, 0o600)
+    @property
+    def is_looking(self) -> bool:
+        return self._incoming.is_looking
 
-    def append(self, data: bytes) -> None:
-        assert self._writer is not None
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._writer, view) :]
+    @property
+    def found_index(self) -> int | None:
+        return self._incoming.found_index
+
+    @property
+    def unsynced_bytes(self) -> int:
+        return self._incoming.unsynced_bytes
 
     def finish(self) -> Path:
-        """The incoming file is complete; where it is. `install` of a machine makes it durable."""
-        assert self._writer is not None
-        os.close(self._writer)
-        self._writer = None
-        return self.incoming
-
-    def drop(self) -> None:
-        """The incoming file is not needed any more."""
-        if self._writer is not None:
-            os.close(self._writer)
-            self._writer = None
-        self.incoming.unlink(missing_ok=True)
+        """The incoming file is complete and durable; where it is."""
+        assert self._incoming.unsynced_bytes == 0
+        return self._incoming.path
 
 
 class ThreadedSaving:

@@ -10,6 +10,7 @@ own state is answered as installed and ignored; nothing here moves a commit inde
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +21,59 @@ from replicante.raft import messages as m
 from replicante.raft.engine import Engine
 from replicante.raft.log import Base
 from replicante.raft.replication import needs_snapshot
-from replicante.raft.snapshot_digest import new_digest
 from replicante.raft.state_machine import DurableStateMachine
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyName:
+    """Two copies of one name are the same bytes, whoever sends them."""
+
+    index: int
+    term: int
+    """Of the entry at `index`, as `chain` is."""
+    chain: bytes
+    size_bytes: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The beginning of a copy that is here already."""
+
+    offset: int
+    digest: hashlib.blake2b
+    """Of everything before the offset."""
+
+
 class SnapshotFiles(Protocol):
-    """One outgoing and one incoming file; every call is on the loop and takes a slice at most."""
+    """One outgoing and one incoming file; every call is on the loop and takes a slice at most.
+
+    What `append` takes becomes durable by itself, behind the loop's back. Those about the incoming
+    file raise OSError when it cannot be kept.
+    """
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether it is still being found out what an earlier process received."""
+        ...
+
+    @property
+    def found_index(self) -> int | None:
+        """Of the copy whose beginning an earlier process received; None when there is none."""
+        ...
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Of the incoming file: taken, and not durable yet."""
+        ...
 
     def read(self, offset: int, count: int) -> bytes: ...
 
     def discard(self) -> None: ...
 
-    def begin(self) -> None: ...
+    def begin(self, name: CopyName) -> Kept:
+        """What an earlier process received of this very copy; of any other, nothing stays."""
+        ...
 
     def append(self, data: bytes) -> None: ...
 
@@ -86,12 +128,17 @@ class SnapshotDesk:
         self._transfers: dict[str, _Transfer] = {}
         self._used_ms = 0
         self._failed_ms: int | None = None
+        self._is_awaited = False
+        """Somebody's link ended while it took the file; it is expected back."""
         self._incoming: _Incoming | None = None
+        self._owes_answer = False
         self.is_making = False
         self.wants_file = False
         """The shell is to make the outgoing file now, then call `made` or `failed`."""
         self.arrived: tuple[Base, Path] | None = None
         """A whole snapshot: the shell is to install it now, then call `installed`."""
+        self.resumed: tuple[int, int] | None = None
+        """(index, offset) of a snapshot that goes on where an earlier process was: told once."""
 
     def step(
         self,
@@ -108,19 +155,21 @@ class SnapshotDesk:
         out: list[tuple[str, m.Message]] = []
         for key, chunk in chunks:
             out += self._take(key, chunk, engine, applied_index=applied_index)
+        out += self._go_on(engine, applied_index=applied_index)
         for key, ack in acks:
             self._hear(key, ack, engine, now_ms=now_ms)
         if engine.is_leader and is_state_trusted:
             self._serve(engine, out, now_ms=now_ms)
         else:
             self._transfers.clear()
+            self._is_awaited = False
         self._forget(engine, now_ms=now_ms)
         return out
 
     @property
     def held_index(self) -> int | None:
         """Entries after it are needed by whoever takes the snapshot."""
-        is_used = self._outgoing is not None and bool(self._transfers)
+        is_used = bool(self._transfers) or self._is_awaited
         return self._outgoing.base.index if is_used and self._outgoing is not None else None
 
     def made(self, snapshot: Snapshot) -> None:
@@ -153,6 +202,8 @@ class SnapshotDesk:
         ]
         for key in [key for key in self._transfers if key not in wanting]:
             del self._transfers[key]
+            # It may be restarting, and goes on where it was: the log keeps what it will need then.
+            self._is_awaited |= key in engine.progress and key not in engine.connected
         outgoing = self._outgoing
         if not wanting or self.is_making or self.wants_file:
             return
@@ -204,6 +255,7 @@ class SnapshotDesk:
         if progress is not None and ack.is_installed and ack.index <= engine.log.last_index:
             progress.installed(ack.index, now_ms=now_ms)
             self._transfers.pop(key, None)
+            self._is_awaited = False
             return
         transfer = self._transfers.get(key)
         if transfer is None or self._outgoing is None or ack.index != self._outgoing.base.index:
@@ -221,7 +273,7 @@ class SnapshotDesk:
             return
         is_old = self._outgoing.base.index < engine.log.first_index
         if is_old or now_ms - self._used_ms > limits.SNAPSHOT_IDLE_MS_MAX:
-            self._outgoing = None
+            self._outgoing, self._is_awaited = None, False
             self._files.discard()
 
     # --- receiving ---------------------------------------------------------------------------
@@ -233,29 +285,48 @@ class SnapshotDesk:
             return []  # a later message of this step was of a later term
         if chunk.index <= applied_index:
             return _answer(engine, chunk.index, offset=0, is_installed=True)
-        if self.arrived is not None:
-            return []
+        if self.arrived is not None or self._files.is_looking:
+            return []  # what is needed of it is sent again
         incoming = self._incoming
         if incoming is None or not incoming.is_same(chunk):
-            incoming = self._incoming = _Incoming(chunk)
-            self._files.begin()
-        if chunk.offset == incoming.offset and not incoming.is_complete:
+            kept = self._files.begin(_name_of(chunk))
+            incoming = self._incoming = _Incoming(chunk, kept)
+            self.resumed = (chunk.index, kept.offset) if kept.offset else None
+        has_room = self._files.unsynced_bytes < 2 * limits.SNAPSHOT_UNSYNCED_BYTES_MAX
+        if chunk.offset == incoming.offset and not incoming.is_complete and has_room:
             self._files.append(chunk.data)
             incoming.add(chunk.data)
-        if incoming.is_complete:
+        self._owes_answer = True
+        return []
+
+    def _go_on(self, engine: Engine, *, applied_index: int) -> list[tuple[str, m.Message]]:
+        """One answer for all parts of a step. A sender gets none before the disk has followed: so
+        its pace is the disk's, and the log's own commits never wait behind a gigabyte."""
+        incoming, files = self._incoming, self._files
+        index = files.found_index if incoming is None else incoming.base.index
+        if self.arrived is not None or index is None:
+            return []
+        if index <= applied_index:  # entries came first
+            self.refused()
+            return []
+        if incoming is None or files.unsynced_bytes > limits.SNAPSHOT_UNSYNCED_BYTES_MAX:
+            return []
+        if incoming.is_complete and not files.unsynced_bytes:
             if incoming.is_sound:
-                self.arrived = (incoming.base, self._files.finish())
+                self.arrived = (incoming.base, files.finish())
                 return []
-            self._incoming = None
-            self._files.drop()
-            return _answer(engine, chunk.index, offset=0)
-        return _answer(engine, chunk.index, offset=incoming.offset)
+            self.refused()
+            return _answer(engine, index, offset=0)
+        if not self._owes_answer:
+            return []
+        self._owes_answer = False
+        return _answer(engine, index, offset=incoming.offset)
 
 
 class _Incoming:
     """A snapshot that is arriving, part by part."""
 
-    def __init__(self, chunk: m.SnapshotChunk) -> None:
+    def __init__(self, chunk: m.SnapshotChunk, kept: Kept) -> None:
         self.base = Base(
             index=chunk.index,
             term=chunk.index_term,
@@ -264,25 +335,35 @@ class _Incoming:
             configuration_index=chunk.configuration_index,
             configuration=chunk.configuration,
         )
-        self.offset = 0
-        self._size_bytes = chunk.size_bytes
-        self._digest = chunk.digest
-        self._hash = new_digest()
+        self.offset = kept.offset
+        self._name = _name_of(chunk)
+        self._digest = kept.digest
 
     def is_same(self, chunk: m.SnapshotChunk) -> bool:
-        return (chunk.index, chunk.digest) == (self.base.index, self._digest)
+        return _name_of(chunk) == self._name
 
     def add(self, data: bytes) -> None:
-        self._hash.update(data)
+        self._digest.update(data)
         self.offset += len(data)
 
     @property
     def is_complete(self) -> bool:
-        return self.offset >= self._size_bytes
+        return self.offset >= self._name.size_bytes
 
     @property
     def is_sound(self) -> bool:
-        return self.offset == self._size_bytes and self._hash.digest() == self._digest
+        is_whole = self.offset == self._name.size_bytes
+        return is_whole and self._digest.digest() == self._name.digest
+
+
+def _name_of(chunk: m.SnapshotChunk) -> CopyName:
+    return CopyName(
+        index=chunk.index,
+        term=chunk.index_term,
+        chain=chunk.chain,
+        size_bytes=chunk.size_bytes,
+        digest=chunk.digest,
+    )
 
 
 def _answer(

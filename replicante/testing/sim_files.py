@@ -1,7 +1,7 @@
 """Files of a simulated peer: snapshots on their way out and in, and what a machine in memory saves.
 
-Called by sim_peer and sim_machine. What takes a name is durable at once; what is arriving is lost
-with the process.
+Called by sim_peer and sim_machine. What takes a name is durable at once; of what is arriving, the
+whole parts are.
 """
 
 from __future__ import annotations
@@ -9,22 +9,35 @@ from __future__ import annotations
 from pathlib import Path
 
 from replicante.raft.snapshot_digest import new_digest
+from replicante.raft.snapshots import CopyName, Kept
 
 OUTGOING = Path("outgoing")
 _INCOMING = Path("incoming")
 _STATE = Path("state")
+_PART_BYTES = 512
+"""Small, so that a process that dies half way has received some."""
 
 
 class SimFiles:
     """Fits `snapshots.SnapshotFiles` and `in_memory.Shelf`."""
 
+    is_looking = False
+    unsynced_bytes = 0
+
     def __init__(self) -> None:
         self.held: dict[Path, bytes] = {}
         self._arriving = b""
+        self._name: CopyName | None = None
+        self._found: CopyName | None = None
 
     def restart(self) -> None:
         self.held.pop(OUTGOING, None)
-        self.drop()
+        self._arriving = self._arriving[: len(self._arriving) // _PART_BYTES * _PART_BYTES]
+        self._found = self._name if self._arriving else None
+
+    @property
+    def found_index(self) -> int | None:
+        return None if self._found is None else self._found.index
 
     def measure(self) -> tuple[int, bytes]:
         data = self.held[OUTGOING]
@@ -40,8 +53,11 @@ class SimFiles:
     def discard(self) -> None:
         self.held.pop(OUTGOING, None)
 
-    def begin(self) -> None:
-        self._arriving = b""
+    def begin(self, name: CopyName) -> Kept:
+        found, self._found, self._name = self._found, None, name
+        if found != name:
+            self._arriving = b""
+        return Kept(offset=len(self._arriving), digest=new_digest(self._arriving))
 
     def append(self, data: bytes) -> None:
         self._arriving += data
@@ -52,6 +68,7 @@ class SimFiles:
 
     def drop(self) -> None:
         self._arriving = b""
+        self._found = self._name = None
         self.held.pop(_INCOMING, None)
 
     # --- Shelf -------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from mutant_parts import DRIVER, ENGINE, LOG, PROPOSALS, Edit, Mutant
 HOST = "raft/host.py"
 SIZES = "raft/log_sizes.py"
 SNAPSHOTS = "raft/snapshots.py"
+PARTS = "raft/snapshot_parts.py"
 IN_MEMORY = "raft/in_memory.py"
 LOG_STORE = "raft/log_store.py"
 
@@ -86,15 +87,55 @@ SNAPSHOT_MUTANTS = (
         (
             Edit(
                 SNAPSHOTS,
-                "self.offset == self._size_bytes and self._hash.digest() == self._digest\n",
+                "is_whole and self._digest.digest() == self._name.digest\n",
                 "True\n",
             ),
             Edit(
                 SNAPSHOTS,
-                "        if chunk.offset == incoming.offset and not incoming.is_complete:\n",
-                "        if not incoming.is_complete:\n",
+                "chunk.offset == incoming.offset and not incoming.is_complete and has_room:\n",
+                "not incoming.is_complete and has_room:\n",
             ),
         ),
+    ),
+    Mutant(
+        "parts_are_trusted_without_checksum",
+        "what an earlier process received counts as far as it is what its list says (ADR 0074)",
+        (
+            Edit(
+                PARTS,
+                "if len(data) != length or new_digest(data).digest() != digest:\n",
+                "if len(data) != length:\n",
+            ),
+        ),
+        test="tests/unit/test_raft_snapshot_parts.py",
+    ),
+    Mutant(
+        "parts_of_another_copy_are_taken",
+        "what an earlier process received goes on under the same name only (ADR 0074)",
+        (
+            Edit(
+                PARTS,
+                "is_same = found is not None and found.name == name\n",
+                "is_same = found is not None\n",
+            ),
+        ),
+        test="tests/unit/test_raft_snapshot_parts.py",
+    ),
+    Mutant(
+        "parts_are_listed_before_they_are_durable",
+        "a part enters the list when it is durable (ADR 0074)",
+        (Edit(PARTS, "        os.fdatasync(self._copy)\n        length", "        length"),),
+        test="tests/unit/test_raft_snapshot_parts.py",
+    ),
+    Mutant(
+        "log_forgets_who_restarts",
+        "a peer that restarts while it takes a copy goes on with that copy (ADR 0074)",
+        (
+            Edit(
+                SNAPSHOTS, "bool(self._transfers) or self._is_awaited\n", "bool(self._transfers)\n"
+            ),
+        ),
+        test="tests/unit/test_raft_snapshots.py",
     ),
     Mutant(
         "jumped_proposals_wait_for_ever",
