@@ -33,7 +33,7 @@ from replicante import pki
 from replicante.errors import QueueFull, ReplicanteError
 from replicante.model.codec import encode_value
 from replicante.raft import Entry, Peer, PeerOptions, Role
-from replicante.raft.observations import CommitDone, SnapshotInstalled, SnapshotMade
+from replicante.raft.observations import CommitDone, RoleChanged, SnapshotInstalled, SnapshotMade
 from replicante.state.commands import KvPut
 from replicante.state.digest import row_hash
 from replicante.state.machine import ReplicatedState
@@ -90,17 +90,30 @@ class Bench:
         self._peer = peer
         self._command = command
         self._meter: Meter | None = None
-        self._made_bytes = 0
-        self._installed_index = 0
+        self._seen: dict[str, Any] = {
+            "made_bytes": 0,
+            "made_at_s": 0.0,
+            "installed_index": 0,
+            "installed_at_s": 0.0,
+            "commit_ms_max": 0.0,
+            "elections": 0,
+        }
+        """Of snapshots and what they disturb; times are of the clock that all processes share."""
         peer.observe(self._observe)
 
     def _observe(self, observation: object) -> None:
-        if self._meter is not None and isinstance(observation, CommitDone):
-            self._meter.commit()
-        if isinstance(observation, SnapshotMade):
-            self._made_bytes = observation.size_bytes
-        if isinstance(observation, SnapshotInstalled):
-            self._installed_index = observation.index
+        seen = self._seen
+        match observation:
+            case CommitDone(duration_ms=duration_ms):
+                seen["commit_ms_max"] = max(seen["commit_ms_max"], duration_ms)
+                if self._meter is not None:
+                    self._meter.commit()
+            case SnapshotMade(size_bytes=size_bytes):
+                seen |= {"made_bytes": size_bytes, "made_at_s": time.monotonic()}
+            case SnapshotInstalled(index=index):
+                seen |= {"installed_index": index, "installed_at_s": time.monotonic()}
+            case RoleChanged(after=Role.LEADER):
+                seen["elections"] += 1
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         match order.pop("do"):
@@ -116,7 +129,9 @@ class Bench:
             case "invite":
                 return {"token": await self._peer.invite(order["peer_id"])}
             case "snapshots":
-                return {"made_bytes": self._made_bytes, "installed_index": self._installed_index}
+                seen = dict(self._seen)
+                self._seen["commit_ms_max"] = 0.0
+                return seen
             case other:
                 raise AssertionError(other)
 

@@ -59,24 +59,33 @@ def measure(group: Group, options: argparse.Namespace) -> dict[str, Any]:
         leader.ask(do="fill", first=first, until=until, value_bytes=options.value_bytes, callers=64)
     leader = group.ready_leader()
     alone = _load(leader, options, seconds=options.seconds)
+    before = {member.peer_id: member.ask(do="snapshots") for member in group.members}
     token = leader.ask(do="invite", peer_id="d")["token"]
     until_installed = _Learner(group, token)
     during = []
     while until_installed.is_under_way:
         during.append(_load(leader, options, seconds=1.0))
-    took_s = until_installed.took_s
-    size_bytes = max(member.ask(do="snapshots")["made_bytes"] for member in group.members)
-    rate_during = sum(load["writes"] for load in during) / len(during)
+    after = {member.peer_id: member.ask(do="snapshots") for member in group.members}
+    made, took_s = max(after.values(), key=lambda it: it["made_at_s"]), until_installed.took_s
+    rate_during = sum(load["writes"] for load in during) / sum(load["seconds"] for load in during)
     return {
-        "state_mib": round(size_bytes / _MIB),
+        "state_mib": round(made["made_bytes"] / _MIB),
         "took_s": round(took_s, 2),
-        "leader_changed": not leader.ask(do="status")["is_leader"],
-        "mb_per_s": round(size_bytes / 1e6 / took_s, 1),
+        "of_it_until_made_s": round(made["made_at_s"] - until_installed.began_s, 2),
+        "mb_per_s": round(made["made_bytes"] / 1e6 / took_s, 1),
+        "leader_changes": sum(
+            after[peer_id]["elections"] - before[peer_id]["elections"] for peer_id in before
+        ),
         "writes_per_s_alone": alone["writes_per_s"],
         "writes_per_s_during": round(rate_during, 1),
+        "writes_per_s_by_second": [load["writes_per_s"] for load in during],
         "share_of_writes_kept": round(rate_during / alone["writes_per_s"], 2),
         "p99_ms_alone": alone["p99_ms"],
         "p99_ms_during": max(load["p99_ms"] or 0 for load in during),
+        "commit_ms_max_alone": before[leader.peer_id]["commit_ms_max"],
+        "commit_ms_max_during": {
+            peer_id: round(seen["commit_ms_max"]) for peer_id, seen in after.items()
+        },
     }
 
 
@@ -85,6 +94,7 @@ class _Learner:
 
     def __init__(self, group: Group, token: str) -> None:
         self._group, self._token = group, token
+        self.began_s = time.monotonic()
         self.took_s = 0.0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -95,13 +105,12 @@ class _Learner:
 
     def _run(self) -> None:
         """From the start of its process until the state is its own."""
-        began_s = time.monotonic()
         learner = self._group.join("d", self._token)
-        while learner.ask(do="snapshots")["installed_index"] == 0:
-            if time.monotonic() - began_s > _PATIENCE_S:
+        while (installed_s := learner.ask(do="snapshots")["installed_at_s"]) == 0:
+            if time.monotonic() - self.began_s > _PATIENCE_S:
                 raise TimeoutError("the learner did not receive the state")
             time.sleep(0.05)
-        self.took_s = time.monotonic() - began_s
+        self.took_s = installed_s - self.began_s
 
 
 def _load(leader: Member, options: argparse.Namespace, *, seconds: float) -> dict[str, Any]:
