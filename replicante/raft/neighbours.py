@@ -1,5 +1,5 @@
-"""The other peers as this one meets them: links, greetings, birth, who is welcome. Touches
-sockets through transport.
+"""The other peers as this one meets them: links, greetings, who is welcome. Touches sockets through
+transport.
 
 Called by peer; hands inputs to its `Sink`. Rule: a message counts only if it comes from a
 member of the present configuration under exactly its incarnation; everything else is dropped
@@ -18,16 +18,16 @@ from replicante.errors import WrongIdentity
 from replicante.ids import Incarnation, PeerId
 from replicante.raft import driver as d
 from replicante.raft import messages as m
-from replicante.raft.birth import Birth, BirthNote, decode_note
+from replicante.raft.beginning import Beginning
+from replicante.raft.birth import BirthNote, decode_note
 from replicante.raft.changes import Change, ChangeKind
 from replicante.raft.claims import Claims
 from replicante.raft.commit_thread import CommitThread
-from replicante.raft.data_dir import write_genesis, write_lock
 from replicante.raft.dialling import is_address
 from replicante.raft.frames import Channel, FrameError, FrameFault, Hello, Refusal, RefusalCode
 from replicante.raft.introduction import introduce, is_member
 from replicante.raft.join_token import digest_of
-from replicante.raft.joining import Joining, token_of
+from replicante.raft.joining import token_of
 from replicante.raft.link_observations import (
     HelloRefused,
     LinkDown,
@@ -47,7 +47,7 @@ from replicante.raft.transport import (
     TransportCallbacks,
     TransportSettings,
 )
-from replicante.raft.welcome import is_invited, judge_member
+from replicante.raft.welcome import is_invited
 
 
 class Sink(Protocol):
@@ -79,12 +79,9 @@ class Neighbours:
         entropy: Entropy,
         sink: Sink,
     ) -> None:
-        self.header = header
-        self._clock = clock
         self._claims = Claims(clock)
         self._patience = Patience(clock)
         self._settings = settings
-        self._store = store
         self._sink = sink
         self._speakers = Speakers(settings.peers)
         self._speakers.born(header)
@@ -92,18 +89,15 @@ class Neighbours:
         self._connected: set[str] = set()
         self._failure: Exception | None = None
         self._is_started = False
-        own = Member(settings.peer_id, header.incarnation, settings.address)
         self._token = token_of(settings)
-        self._birth: Birth | Joining | None = None
-        if not header.cluster_id and self._token is not None:
-            self._birth = Joining(self._token)
-        elif not header.cluster_id:
-            self._birth = Birth(
-                cluster_name=settings.cluster_name,
-                own=own,
-                expected=settings.expected,
-                locked=header.birth_lock,
-            )
+        self._beginning = Beginning(
+            settings,
+            header,
+            store,
+            token=self._token,
+            locked=self._tell_note,
+            born=self._born,
+        )
         self._transport = Transport(
             TransportSettings(
                 listen=settings.listen,
@@ -149,40 +143,10 @@ class Neighbours:
             raise self._failure
 
     async def advance_birth(self, committer: CommitThread) -> None:
-        """Writes what birth asks for: the lock, then the first entry; tells others each time."""
-        birth = self._birth
-        while birth is not None and self._birth is birth:
-            if birth.genesis is not None:
-                await self._write_genesis(committer, birth, birth.genesis)
-            elif birth.lock_wanted is not None:
-                await self._write_lock(committer, birth, birth.lock_wanted)
-            else:
-                return
+        """Writes what birth asks for; tells others each time."""
+        await self._beginning.advance(committer)
 
-    async def _write_lock(
-        self, committer: CommitThread, birth: Birth | Joining, payload: bytes
-    ) -> None:
-        def write() -> None:
-            self.header = write_lock(self._store, self.header, payload)
-
-        await committer.run(write)
-        birth.lock(payload)
-        self._tell_note()
-
-    async def _write_genesis(
-        self, committer: CommitThread, birth: Birth | Joining, genesis: bytes
-    ) -> None:
-        def write() -> None:
-            self.header = write_genesis(
-                self._store,
-                self.header,
-                genesis,
-                generation=birth.generation,
-                lineage=birth.lineage,
-            )
-
-        await committer.run(write)
-        self._birth = None
+    def _born(self) -> None:
         self._speakers.born(self.header)
         self._sink.born()
         self._tell_note()
@@ -190,6 +154,10 @@ class Neighbours:
         self._sink.report(Born(cluster_id=self.header.cluster_id, voters=voters))
 
     # --- use ---------------------------------------------------------------------------------
+
+    @property
+    def header(self) -> LogHeader:
+        return self._beginning.header
 
     def set_roster(self, roster: Roster) -> None:
         """Who may speak: when that changed, links that stand are judged again."""
@@ -237,10 +205,7 @@ class Neighbours:
     # --- callbacks of the transport ----------------------------------------------------------
 
     def _judge(self, hello: Hello, *, is_inbound: bool) -> Refusal | None:
-        if self._birth is None:
-            refusal = judge_member(hello, self.header, self._speakers.roster)
-        else:
-            refusal = self._birth.judge(hello, self.header)
+        refusal = self._beginning.judge(hello, self._speakers.roster)
         if refusal is None and is_inbound:
             key = f"{hello.peer_id}/{hello.incarnation}"
             if not self._claims.may_speak(key, hello.process):
@@ -258,7 +223,7 @@ class Neighbours:
         speaker = Member(hello.peer_id, hello.incarnation, hello.raft_address)
         if self._speakers.greeted(speaker):
             self._dial()
-        if self._birth is None and not self._speakers.roster.knows(speaker.key):
+        if self._beginning.is_over and not self._speakers.roster.knows(speaker.key):
             self._welcome(speaker, hello)
         note = decode_note(hello.birth)
         if note is not None:
@@ -285,14 +250,14 @@ class Neighbours:
             note = decode_note(message.note)
             if note is None:
                 raise FrameError(FrameFault.MALFORMED, "a birth notice without a note")
-            if self._birth is not None:
+            if not self._beginning.is_over:
                 address = self._settings.expected.get(peer_id, "")
                 self._meet(peer_id, incarnation, address, note)
             elif not note.is_born:
                 self._send_note(peer_id)
             return
         key = f"{peer_id}/{incarnation}"
-        if self._birth is not None or not self._speakers.knows(key):
+        if not (self._beginning.is_over and self._speakers.knows(key)):
             return  # an unborn peer takes no part, and a stranger never does
         if not self._sink.receive(d.Received(key, message)):
             self._transport.pause_reading()
@@ -313,7 +278,7 @@ class Neighbours:
                 self._link_changed(observation.peer_id)
             case LinkRefused(follows_loss=True):
                 lost = self._speakers.key_of(observation.peer_id)
-                if self._birth is None and lost is not None:
+                if self._beginning.is_over and lost is not None:
                     self._sink.receive(d.LinkRefused(lost))
             case HelloRefused(is_ours=False):
                 self._refused(observation)
@@ -322,8 +287,9 @@ class Neighbours:
                 is_inbound=False,
                 code=RefusalCode.CLUSTER_ID | RefusalCode.GENERATION,
             ):
-                if self._birth is not None and self._failure is None:
-                    self._failure = self._birth.wrong(observation)
+                failure = self._beginning.wrong(observation)
+                if failure is not None and self._failure is None:
+                    self._failure = failure
                     self._sink.wake()
         self._sink.report(observation)
 
@@ -338,7 +304,9 @@ class Neighbours:
             )
         )
         failure = self._patience.failure(
-            observation, is_unborn=self._birth is not None, is_joining=self._token is not None
+            observation,
+            is_unborn=not self._beginning.is_over,
+            is_joining=self._token is not None,
         )
         if failure is not None:
             self._failure = failure
@@ -353,23 +321,17 @@ class Neighbours:
 
     def _tell_link(self, peer_id: str, *, is_up: bool) -> None:
         key = self._speakers.key_of(peer_id)
-        if self._birth is None and key is not None:
+        if self._beginning.is_over and key is not None:
             self._sink.receive(d.LinkChanged(key, is_up))
 
     def _meet(self, peer_id: str, incarnation: str, address: str, note: BirthNote) -> None:
-        if self._birth is None or self._failure is not None:
+        if self._beginning.is_over or self._failure is not None:
             return
         try:
-            self._birth.meet(Member(peer_id, incarnation, address), note)
+            self._beginning.meet(Member(peer_id, incarnation, address), note)
         except WrongIdentity as error:
             self._failure = error
         self._sink.wake()
-
-    @property
-    def _note(self) -> BirthNote:
-        if self._birth is not None:
-            return self._birth.note
-        return BirthNote((), self.header.birth_lock, is_born=True)
 
     def _tell_note(self) -> None:
         """To whoever can hear it, though its second link is not up yet: it is told once."""
@@ -378,12 +340,12 @@ class Neighbours:
             self._send_note(peer_id)
 
     def _send_note(self, peer_id: str) -> None:
-        body = m.encode_message(m.BirthNotice(note=self._note.encode()))
+        body = m.encode_message(m.BirthNotice(note=self._beginning.note.encode()))
         self._transport.send(PeerId(peer_id), Channel.VITAL, body)
 
     def _local_identity(self) -> LocalIdentity:
         roster = self._speakers.roster
-        return introduce(self.header, self._settings, roster, note=self._note, token=self._token)
+        return introduce(self.header, self._settings, roster, note=self._beginning.note, token=self._token)
 
     def _dial(self) -> None:
         """Guests, members, and who is named in the settings until this peer is a member."""
