@@ -8,6 +8,7 @@ brought it has checked; here it is only asked whose format and index it is.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import lmdb
 
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import CorruptData, DiskFull
-from replicante.limits import MIB
+from replicante.limits import KIB, MIB
 from replicante.storage.lmdb_environment import (
     FORMAT,
     HEADER_KEY,
@@ -28,22 +29,68 @@ from replicante.storage.lmdb_environment import (
 DATA_FILE = "data.mdb"
 _SPARE_BYTES = 16 * MIB
 """Of address space, for the pages that a new header takes."""
+_SLICE_BYTES = 4 * MIB
+_READ_BYTES = 256 * KIB
 
 
 def export_copy(environment: LmdbEnvironment, path: Path) -> int:
     """Writes what is durable into the new file `path`; the index that it is as of. On any thread.
 
+    LMDB writes into a pipe, and what comes out is made durable in slices: a commit of the log on
+    the same disk waits for one slice, where it would wait for the whole copy else.
     Raises DiskFull, CorruptData, OSError.
     """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    copying = _Copying(environment, writing)
     try:
         with path.open("xb") as stream:
-            environment.copy_to(stream.fileno())
-            os.fsync(stream.fileno())
-    except lmdb.Error as error:
-        if is_for_want_of_room(path.parent, error.code):
+            _write_slices(reading, stream.fileno())
+    except OSError as error:
+        if is_for_want_of_room(path.parent, error.errno or 0):
             raise DiskFull(f"no room for a copy of the state in {path.parent}") from error
-        raise CorruptData(f"the state in {environment.path} cannot be copied: {error}") from error
+        raise
+    finally:
+        os.close(reading)  # a copy that is still under way ends by it
+        copying.join()
+    cause = copying.failure
+    if isinstance(cause, lmdb.Error):
+        raise CorruptData(f"the state in {environment.path} cannot be copied: {cause}") from cause
+    if cause is not None:
+        raise cause
     return _header_of(path).applied_index
+
+
+class _Copying(threading.Thread):
+    """LMDB writing a copy into a pipe, whose end it closes."""
+
+    def __init__(self, environment: LmdbEnvironment, descriptor: int) -> None:
+        super().__init__(name="state-copy", daemon=True)
+        self.failure: BaseException | None = None
+        self._environment = environment
+        self._descriptor = descriptor
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._environment.copy_to(self._descriptor)
+        except BaseException as error:  # noqa: BLE001 - told to the one who reads
+            self.failure = error
+        finally:
+            os.close(self._descriptor)
+
+
+def _write_slices(source: int, target: int) -> None:
+    """Until the pipe ends."""
+    unsynced_bytes = 0
+    while data := os.read(source, _READ_BYTES):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(target, view) :]
+        unsynced_bytes += len(data)
+        if unsynced_bytes >= _SLICE_BYTES:
+            os.fdatasync(target)
+            unsynced_bytes = 0
+    os.fsync(target)
 
 
 def prepare_copy(path: Path, *, identity: bytes, index: int) -> None:

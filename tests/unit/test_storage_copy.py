@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
+from itertools import pairwise
 
 import pytest
 from storage_builders import ALL, open_store
 
-from replicante.errors import CorruptData
+from replicante.errors import CorruptData, DiskFull
 from replicante.state.digest import row_hash
 from replicante.state.machine import ReplicatedState
 from replicante.state.tables import COUNTERS_KEY, Counters
+from replicante.storage import lmdb_copy
 from replicante.storage.lmdb_copy import prepare_copy
 from replicante.storage.lmdb_store import LmdbStore
 from replicante.storage.memory import MemoryStore
@@ -88,6 +92,43 @@ def test_writing_goes_on_while_a_copy_is_made(stores, tmp_path):
     rows = dict(two.scan(*ALL))
     assert len(rows) == 20_000
     assert set(rows.values()) <= {b"1", b"%d" % done[0]}, "one index, not a mixture"
+
+
+def test_a_copy_is_durable_in_slices(stores, tmp_path, monkeypatch):
+    """A commit of the log on the same disk waits for one of them, not for all."""
+    one, _ = stores
+    for number in range(100):
+        one.put(b"large-%05d" % number, bytes(100_000))
+    one.end_entry(7)
+    one.flush()
+    sizes = []
+    real = os.fdatasync
+    monkeypatch.setattr(lmdb_copy, "_SLICE_BYTES", 1 << 20)
+    monkeypatch.setattr(
+        lmdb_copy.os,
+        "fdatasync",
+        lambda descriptor: (sizes.append(os.fstat(descriptor).st_size), real(descriptor)),
+    )
+    one.export(tmp_path / "copy")
+    ends = [0, *sizes, (tmp_path / "copy").stat().st_size]
+    assert len(sizes) >= 8
+    assert max(after - before for before, after in pairwise(ends)) < 2 << 20
+
+
+def test_a_copy_without_room_is_refused_and_the_state_stays_usable(stores, tmp_path, monkeypatch):
+    one, _ = stores
+    filled(one, count=20_000, index=7).flush()
+
+    def refuse(descriptor, data):
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lmdb_copy.os, "write", refuse)
+        with pytest.raises(DiskFull):
+            one.export(tmp_path / "copy")
+    (tmp_path / "copy").unlink()
+    assert one.export(tmp_path / "copy") == 7
+    filled(one, count=1, index=8).flush()
 
 
 @pytest.mark.parametrize("content", [b"", b"no state at all" * 1_000])
