@@ -1,4 +1,4 @@
-"""How this peer comes to its cluster: by a birth, by a token, or long ago. Writes the header of the log.
+"""How this peer comes to its cluster: by a birth, by a token, or long ago. Writes the log's header.
 
 Used by neighbours, on the loop. Rule: what birth asks for is durable before anybody is told of it.
 """

@@ -345,7 +345,9 @@ class Neighbours:
 
     def _local_identity(self) -> LocalIdentity:
         roster = self._speakers.roster
-        return introduce(self.header, self._settings, roster, note=self._beginning.note, token=self._token)
+        return introduce(
+            self.header, self._settings, roster, note=self._beginning.note, token=self._token
+        )
 
     def _dial(self) -> None:
         """Guests, members, and who is named in the settings until this peer is a member."""
