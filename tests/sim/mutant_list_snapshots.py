@@ -135,7 +135,7 @@ SNAPSHOT_MUTANTS = (
                 SNAPSHOTS, "bool(self._transfers) or self._is_awaited\n", "bool(self._transfers)\n"
             ),
         ),
-        test="tests/unit/test_raft_snapshots.py",
+        test="tests/unit/test_raft_snapshots_resumed.py",
     ),
     Mutant(
         "jumped_proposals_wait_for_ever",

@@ -7,96 +7,33 @@ from dataclasses import replace
 import pytest
 from raft_builders import history, key
 from raft_harness import Station
+from snapshot_sides import (
+    CHUNK_BYTES,
+    PATIENCE_MS,
+    STATE,
+    Side,
+    follower,
+    leader,
+    made,
+    refuse,
+    replaced,
+    serving,
+    transfer,
+    wait,
+)
 
 from replicante import limits
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.log import Base, HardState
-from replicante.raft.snapshots import Snapshot, SnapshotDesk, finish_installation
-from replicante.testing.sim_files import OUTGOING, SimFiles
-
-STATE = bytes(range(250)) * 8
-PATIENCE_MS = 600
+from replicante.raft.snapshots import finish_installation
+from replicante.testing.sim_files import OUTGOING
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(limits, "SNAPSHOT_CHUNK_BYTES", 300)
-    monkeypatch.setattr(limits, "SNAPSHOT_WINDOW_BYTES", 900)
-
-
-class Side:
-    """A peer with its desk and files."""
-
-    def __init__(self, station: Station) -> None:
-        self.station = station
-        self.files = SimFiles()
-        self.desk = SnapshotDesk(self.files, patience_ms=PATIENCE_MS)
-
-    def step(self, *received: tuple[str, m.Message], now_ms: int | None = None) -> list:
-        """What the desk sends after a step with these messages."""
-        inputs = [d.Received(key(sender), message) for sender, message in received]
-        effects = self.station.step(*inputs, now_ms=now_ms)
-        return self.desk.step(
-            self.station.engine,
-            chunks=effects.chunks,
-            acks=effects.snapshot_acks,
-            applied_index=self.station.driver.applied_index,
-            is_state_trusted=self.station.driver.agreement.is_state_trusted,
-            now_ms=self.station.now_ms,
-        )
-
-
-def leader(*, first_index: int = 8) -> Side:
-    """Leads term 2 with a log that begins at `first_index`, and has a snapshot as of it."""
-    station = Station("a", records=history("abc", [1] * 12), hard=HardState(term=1))
-    station.lead()
-    station.acknowledge("b")
-    station.acknowledge("b")
-    side = Side(station)
-    station.log.trim_to(first_index)
-    station.persist()
-    side.files.write(OUTGOING, STATE)
-    return side
-
-
-def made(side: Side) -> Snapshot:
-    size_bytes, digest = side.files.measure()
-    base = side.station.log.base_at(side.station.log.first_index)
-    return Snapshot(base=base, size_bytes=size_bytes, digest=digest)
-
-
-def refuse(side: Side, name: str = "c") -> list:
-    """The follower says that it has nothing but genesis."""
-    engine = side.station.engine
-    ack = m.AppendAck(term=engine.term, round=engine.round, is_success=False, match_index=0)
-    return side.step((name, replace_hint(ack)))
-
-
-def replace_hint(ack: m.AppendAck) -> m.AppendAck:
-    return m.AppendAck(
-        term=ack.term,
-        round=ack.round,
-        is_success=False,
-        match_index=0,
-        hint_index=1,
-        hint_term=0,
-    )
-
-
-def serving() -> tuple[Side, list]:
-    """A leader that has made its snapshot for c, and the first chunks."""
-    side = leader()
-    side.station.link("c")
-    assert refuse(side) == []
-    assert side.desk.wants_file
-    side.desk.wants_file = False
-    side.desk.made(made(side))
-    return side, side.step()
-
-
-def follower() -> Side:
-    return Side(Station("c", records=history("abc", [1])))
+    monkeypatch.setattr(limits, "SNAPSHOT_CHUNK_BYTES", CHUNK_BYTES)
+    monkeypatch.setattr(limits, "SNAPSHOT_WINDOW_BYTES", 3 * CHUNK_BYTES)
 
 
 def test_a_follower_that_lacks_what_was_trimmed_is_sent_a_window_of_the_snapshot():
@@ -120,16 +57,6 @@ def test_a_follower_that_lacks_nothing_trimmed_gets_entries():
     )
     assert side.step(("c", ack)) == []
     assert not side.desk.wants_file
-
-
-def transfer(side: Side, other: Side, sent: list) -> None:
-    """Until everything has arrived at c."""
-    for _ in range(100):
-        if other.desk.arrived is not None:
-            return
-        answers = other.step(*[("a", chunk) for _, chunk in sent])
-        sent = side.step(*[("c", answer) for _, answer in answers])
-    raise AssertionError("it never arrived")
 
 
 def test_a_snapshot_arrives_whole_and_says_where_the_log_begins():
@@ -161,14 +88,6 @@ def test_a_lost_chunk_is_sent_again_after_a_while():
     transfer(side, other, again)
 
 
-def wait(side: Side, ms: int) -> None:
-    """So long, with a majority that follows."""
-    until_ms = side.station.now_ms + ms
-    while side.station.now_ms < until_ms:
-        side.station.step(now_ms=min(side.station.now_ms + 50, until_ms))
-        side.station.acknowledge("b")
-
-
 def test_a_follower_that_began_anew_is_sent_the_beginning():
     side, sent = serving()
     other = follower()
@@ -190,11 +109,6 @@ def test_a_damaged_snapshot_is_dropped_and_asked_for_again():
     assert other.desk.arrived is None
     transfer(side, other, damaged)
     assert other.files.held[other.desk.arrived[1]] == STATE
-
-
-def replaced(chunk: m.SnapshotChunk, **changes: object) -> m.SnapshotChunk:
-    fields = {name: getattr(chunk, name) for name in chunk.__struct_fields__}
-    return m.SnapshotChunk(**(fields | changes))
 
 
 def test_a_chunk_of_an_old_leader_is_answered_with_the_present_term():
@@ -236,92 +150,6 @@ def test_who_has_installed_it_gets_the_entries_that_follow():
     sent = side.station.receive("b")
     progress = side.station.engine.progress[key("c")]
     assert progress.next_index > 9 or any(to == "c" for to, _ in sent)
-
-
-def restarted(other: Side) -> Side:
-    """The same peer and its files, in another process."""
-    again = follower()
-    again.files = other.files
-    again.files.restart()
-    again.desk = SnapshotDesk(again.files, patience_ms=PATIENCE_MS)
-    return again
-
-
-def test_a_follower_that_restarts_goes_on_behind_what_it_has():
-    side, sent = serving()
-    other = follower()
-    answers = other.step(*[("a", chunk) for _, chunk in sent])
-    sent = side.step(*[("c", answer) for _, answer in answers])
-    again = restarted(other)
-    answers = again.step(*[("a", chunk) for _, chunk in sent[:1]])
-    assert again.desk.resumed == (8, 512)
-    assert [answer.offset for _, answer in answers] == [512]
-    sent = side.step(*[("c", answer) for _, answer in answers])
-    assert sent[0][1].offset == 512, "less than it had said before: no more was durable"
-    transfer(side, again, sent)
-    assert again.files.held[again.desk.arrived[1]] == STATE
-
-
-def test_a_follower_that_restarts_begins_anew_with_another_snapshot():
-    _, sent = serving()
-    other = follower()
-    other.step(*[("a", chunk) for _, chunk in sent])
-    again = restarted(other)
-    later = [replaced(chunk, index=chunk.index + 1) for _, chunk in sent]
-    again.step(*[("a", chunk) for chunk in later[:1]])
-    assert again.desk.resumed is None
-    again.step(*[("a", chunk) for chunk in later])
-    assert again.files._arriving == STATE[:900]
-
-
-def test_what_was_found_is_dropped_when_entries_came_first():
-    _, sent = serving()
-    other = follower()
-    other.step(*[("a", chunk) for _, chunk in sent])
-    again = restarted(other)
-    assert again.files.found_index == 8
-    again.station.driver.host.machine.applied_index = 8
-    again.step()
-    assert again.files.found_index is None
-
-
-def test_nothing_is_answered_before_the_disk_has_followed():
-    _, sent = serving()
-    other = follower()
-    other.files.unsynced_bytes = limits.SNAPSHOT_UNSYNCED_BYTES_MAX + 1
-    assert other.step(*[("a", chunk) for _, chunk in sent]) == []
-    other.files.unsynced_bytes = limits.SNAPSHOT_UNSYNCED_BYTES_MAX
-    assert [answer.offset for _, answer in other.step()] == [900]
-
-
-def test_nothing_more_is_taken_than_the_disk_will_follow_soon():
-    _, sent = serving()
-    other = follower()
-    other.files.unsynced_bytes = 2 * limits.SNAPSHOT_UNSYNCED_BYTES_MAX
-    other.step(*[("a", chunk) for _, chunk in sent])
-    other.files.unsynced_bytes = 0
-    assert [answer.offset for _, answer in other.step()] == [0]
-
-
-def test_a_whole_snapshot_waits_until_it_is_durable():
-    side, sent = serving()
-    other = follower()
-    other.files.unsynced_bytes = 1
-    with pytest.raises(AssertionError, match="never arrived"):
-        transfer(side, other, sent)
-    other.files.unsynced_bytes = 0
-    other.step()
-    assert other.desk.arrived is not None
-
-
-def test_the_log_is_kept_for_a_follower_that_restarts():
-    side, _ = serving()
-    side.station.link("c", is_up=False)
-    side.step()
-    assert side.desk.held_index == 8
-    wait(side, limits.SNAPSHOT_IDLE_MS_MAX + 1)
-    side.step()
-    assert side.desk.held_index is None
 
 
 def test_the_log_is_kept_for_whoever_takes_the_snapshot():
