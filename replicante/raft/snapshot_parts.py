@@ -96,6 +96,7 @@ class IncomingCopy:
         writing = self._writing
         if writing is None:
             return 0
+        assert self._thread.is_alive(), "a bug ended the thread: nothing becomes durable any more"
         if writing.failure is not None:
             raise writing.failure
         return writing.taken_bytes - writing.durable_bytes
@@ -167,7 +168,7 @@ class _Writing:
     def __init__(self, path: Path, parts_path: Path, name: CopyName, *, offset: int) -> None:
         self.taken_bytes = offset
         self.durable_bytes = offset
-        self.failure: BaseException | None = None
+        self.failure: OSError | None = None
         self._path, self._parts_path = path, parts_path
         self._name = name
         self._written_bytes = offset
@@ -198,7 +199,7 @@ class _Writing:
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - raised on the loop by `unsynced_bytes`
+        except OSError as error:  # raised on the loop by `unsynced_bytes`
             self.failure = error
 
     def _begin(self) -> None:

@@ -53,10 +53,8 @@ def export_copy(environment: LmdbEnvironment, path: Path) -> int:
         os.close(reading)  # a copy that is still under way ends by it
         copying.join()
     cause = copying.failure
-    if isinstance(cause, lmdb.Error):
+    if not copying.is_whole:
         raise CorruptData(f"the state in {environment.path} cannot be copied: {cause}") from cause
-    if cause is not None:
-        raise cause
     return _header_of(path).applied_index
 
 
@@ -65,7 +63,8 @@ class _Copying(threading.Thread):
 
     def __init__(self, environment: LmdbEnvironment, descriptor: int) -> None:
         super().__init__(name="state-copy", daemon=True)
-        self.failure: BaseException | None = None
+        self.failure: lmdb.Error | None = None
+        self.is_whole = False
         self._environment = environment
         self._descriptor = descriptor
         self.start()
@@ -73,7 +72,8 @@ class _Copying(threading.Thread):
     def run(self) -> None:
         try:
             self._environment.copy_to(self._descriptor)
-        except BaseException as error:  # noqa: BLE001 - told to the one who reads
+            self.is_whole = True
+        except lmdb.Error as error:  # told to the one who reads
             self.failure = error
         finally:
             os.close(self._descriptor)
