@@ -34,6 +34,10 @@ HANDSHAKE_BYTES_MAX = 16 * KIB
 """Greatest frame that a connection may bring before it has named itself."""
 HELLO_BIRTH_BYTES_MAX = 8 * KIB
 """The part of a greeting that tells of genesis: PEERS_MAX voters and the cluster's name."""
+MEMBERS_FORMER_MAX = 32
+"""Data directories that a configuration remembers as removed: two for each peer there may be."""
+CONFIGURATION_BYTES_MAX = 16 * KIB
+"""Members, invitations and who was removed, at their longest names and addresses."""
 ADDRESS_BYTES_MAX = 260
 """A DNS name (253), a colon, a port."""
 REFUSAL_MESSAGE_BYTES_MAX = 512
@@ -118,6 +122,12 @@ LOG_TAIL_BYTES_MAX = 16 * MIB
 LOG_KEPT_BYTES_DEFAULT = 64 * MIB
 """Entries that are kept although the state has what they did: a peer that was away catches up
 from them, and a start reads and verifies them, which takes about a second."""
+COMMITS_WATCHED = 32
+"""The last writes of the log that say how fast its disk is."""
+COMMIT_ON_LOOP_MS_MAX = 2
+"""When none of them took longer, a small write is made on the loop: far below a slice of 20 ms."""
+COMMIT_ON_LOOP_BYTES_MAX = 1 * KIB
+"""Entries of a lone caller or two; with more of them the loop has better to do meanwhile."""
 SNAPSHOT_CHUNK_BYTES = 256 * KIB
 """One message of a snapshot on its way: far below the outbox of a link, read in one slice."""
 SNAPSHOT_WINDOW_BYTES = 2 * MIB
@@ -132,6 +142,9 @@ SNAPSHOT_IDLE_MS_MAX = 30_000
 """A snapshot that nobody takes is kept so long for the next one who needs it."""
 SNAPSHOT_RETRY_MS = 5_000
 """After a snapshot could not be made, most likely for want of room."""
+BACKUP_STEP_MS_MAX = 10_000
+"""A backup waits so long for the step that tells where it lies in the log: longer means that this
+peer stands still for want of room."""
 SNAPSHOT_EVERY_ENTRIES = 10_000
 """Entries after which the library saves the state of a machine in memory: what a start replays."""
 LOG_HELD_FACTOR = 4

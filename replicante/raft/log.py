@@ -82,8 +82,8 @@ class WriteSet:
 
 
 class LogBackend(Protocol):
-    """Where the log lives. `write` runs on the commit thread, everything else on the loop
-    before or between writes."""
+    """Where the log lives. `write` runs on the commit thread, or on the loop while that is fast;
+    everything else on the loop, before or between writes."""
 
     def write(self, writes: WriteSet) -> None:
         """Durable when it returns. DiskFull, StorageFull: nothing was written, the same call may be
@@ -152,6 +152,11 @@ class Log:
     def is_promise_staged(self) -> bool:
         """A term or vote that is not on disk yet."""
         return self._is_hard_staged
+
+    @property
+    def is_configuration_staged(self) -> bool:
+        """New members that are not on disk yet."""
+        return bool(self._staged) and any(record.is_configuration for record in self._staged)
 
     @property
     def size_bytes(self) -> int:

@@ -147,7 +147,7 @@ class SnapshotChunk(msgspec.Struct, array_like=True, frozen=True, tag=12):
     chain: Chain
     """Term, clock and chain of the entry at `index`: the log of the receiver begins there."""
     configuration_index: Unsigned
-    configuration: Annotated[bytes, Meta(max_length=limits.HELLO_BIRTH_BYTES_MAX)]
+    configuration: Annotated[bytes, Meta(max_length=limits.CONFIGURATION_BYTES_MAX)]
     size_bytes: Unsigned
     digest: Annotated[bytes, Meta(min_length=16, max_length=16)]
     """blake2b-128 of all `size_bytes`."""

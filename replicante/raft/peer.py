@@ -31,13 +31,13 @@ from replicante.raft import driver as d
 from replicante.raft.backup import Backup
 from replicante.raft.callers import Callers, Proposed
 from replicante.raft.commit_thread import CommitThread
+from replicante.raft.committing import Committing
 from replicante.raft.data_dir import open_log
 from replicante.raft.engine_check import check_engine
 from replicante.raft.in_memory import begin_durable
-from replicante.raft.log import WriteSet
 from replicante.raft.member_door import MemberDoor
 from replicante.raft.neighbours import Neighbours
-from replicante.raft.observations import CommitDone, Observation, RoleChanged
+from replicante.raft.observations import Observation, RoleChanged
 from replicante.raft.peer_driver import MachineFactory, check_membership, open_driver, open_machine
 from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.peer_status import is_ready, status_of, unborn_status
@@ -48,7 +48,6 @@ from replicante.raft.state_machine import DurableStateMachine, StateMachine
 from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
 
-_DISK_FULL_RETRY_S = 1.0
 _DURABLE_CHECK_S = 0.02
 _DEFAULT = PeerOptions()
 
@@ -108,6 +107,13 @@ class Peer(MemberDoor):
             opened.callback(self._store.close)
             self._committer = CommitThread(f"raft-log-{self.settings.peer_id}")
             opened.callback(self._committer.stop)
+            self._committing = Committing(
+                self._store,
+                self._committer,
+                self._standing_still,
+                clock=self._clock,
+                report=self.report,
+            )
             given, folder = self._machine_given, self.settings.data_dir
             self._machine = open_machine(given, header.incarnation, data_dir=folder)
             opened.callback(self._machine.close)
@@ -140,7 +146,7 @@ class Peer(MemberDoor):
         if self._task is None:
             return
         await self.hand_over()
-        self._is_stopping = True
+        self._is_stopping = self._committing.is_stopping = True
         self._wake.set()
         with contextlib.suppress(BaseException):  # its failure is told by wait_closed
             await asyncio.shield(self._task)
@@ -305,7 +311,8 @@ class Peer(MemberDoor):
         self._neighbours.send(effects.early)
         self._answer_step(effects)
         if driver.log.has_writes:
-            await self._commit(driver.log.take_writes())
+            writes = driver.log.take_writes()
+            await self._committing.commit(writes, is_awaited=bool(effects.early))
             driver.persisted()
         self._standing_still.quarantine = driver.agreement.quarantine
         await self._quarantine_note.keep(driver.agreement.quarantine, self._committer)
@@ -320,22 +327,6 @@ class Peer(MemberDoor):
         if len(inputs) >= limits.INBOX_MESSAGES_MAX:
             self._neighbours.resume()
         await asyncio.sleep(0)  # callers and HTTP get their turn between two steps
-
-    async def _commit(self, writes: WriteSet) -> None:
-        """Stands still on a full disk: sends nothing, repeats the same write until it succeeds."""
-        started_ms = self._clock.monotonic_ms()
-        while True:
-            try:
-                await self._committer.run(lambda: self._store.write(writes))
-                break
-            except (DiskFull, StorageFull) as error:
-                self._standing_still.begin(error)
-                if self._is_stopping:
-                    raise
-                await asyncio.sleep(_DISK_FULL_RETRY_S)
-        self._standing_still.end()
-        duration_ms = self._clock.monotonic_ms() - started_ms
-        self.report(CommitDone(records_count=len(writes.records), duration_ms=duration_ms))
 
     def _answer_step(self, effects: d.Effects) -> None:
         self._callers.answer(effects)
