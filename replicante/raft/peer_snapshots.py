@@ -13,8 +13,9 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from replicante import limits
 from replicante.clock import Clock
-from replicante.errors import CorruptData, DiskFull, ReadTimeout
+from replicante.errors import CorruptData, DiskFull, PeerStopping, ReadTimeout
 from replicante.raft import messages as m
 from replicante.raft.backup import Backup, begin_backup, describe, drop_backup, end_backup
 from replicante.raft.commit_thread import CommitThread
@@ -59,6 +60,10 @@ class PeerSnapshots:
         self._files = FolderFiles(settings.data_dir, wake=self._wake_from_thread)
         self._desk = SnapshotDesk(self._files, patience_ms=settings.election_ms_min)
         self._making: asyncio.Task[None] | None = None
+        self._copied: tuple[int, int, bytes] | None = None
+        """(index, size, digest) of the outgoing file; its place in the log is still to be read."""
+        self._asked: list[tuple[int, asyncio.Future[Base]]] = []
+        """Places in the log that backups ask for."""
         self._held: list[int] = []
         """Entries that backups on their way need in the log."""
         self._copying = asyncio.Lock()
@@ -67,6 +72,7 @@ class PeerSnapshots:
     async def step(self, driver: Driver, effects: Effects) -> Effects | None:
         """Call after each step. What a jump of the state decided, when there was one."""
         desk, now_ms = self._desk, self._clock.monotonic_ms()
+        self._read_log(driver)
         try:
             out = desk.step(
                 driver.engine,
@@ -103,9 +109,7 @@ class PeerSnapshots:
         try:
             async with self._copying:
                 index = await asyncio.to_thread(driver.host.machine.export, state)
-                if index < driver.log.first_index:
-                    raise ReadTimeout("the log was trimmed beyond the backup while it was made")
-                base = driver.log.base_at(index)
+            base = await self._base_of(index)
             wall_ms = self._clock.wall_ms()
             manifest = await asyncio.to_thread(
                 lambda: describe(header, base, state, wall_ms=wall_ms)
@@ -134,11 +138,47 @@ class PeerSnapshots:
 
     async def close(self) -> None:
         """As `stop`, and nothing is received any more; what arrived is found at the next start."""
+        for _, asked in self._asked:
+            if not asked.done():
+                asked.set_exception(PeerStopping())
         await self.stop()
         await asyncio.to_thread(self._files.close)
 
     def _wake_from_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)
+
+    async def _base_of(self, index: int) -> Base:
+        """Raises ReadTimeout, PeerStopping."""
+        asked: asyncio.Future[Base] = self._loop.create_future()
+        self._asked.append((index, asked))
+        self._wake()
+        try:
+            async with asyncio.timeout(limits.BACKUP_STEP_MS_MAX / 1000):
+                return await asked
+        except TimeoutError:
+            raise ReadTimeout("this peer waits for its disk: the backup is not complete") from None
+
+    def _read_log(self, driver: Driver) -> None:
+        """What copies need to know of the log. Between two steps, as all of its readers: while a
+        write is in flight the log may be closed, to be opened again for want of room."""
+        asked, self._asked = self._asked, []
+        for index, future in asked:
+            if future.done():
+                continue  # it gave up
+            if index < driver.log.first_index:
+                trimmed = "the log was trimmed beyond the backup while it was made"
+                future.set_exception(ReadTimeout(trimmed))
+            else:
+                future.set_result(driver.log.base_at(index))
+        if self._copied is None:
+            return
+        (index, size_bytes, digest), self._copied = self._copied, None
+        if index < driver.log.first_index:
+            self._not_made("the log was trimmed beyond the snapshot while it was made")
+            return
+        base = driver.log.base_at(index)
+        self._desk.made(Snapshot(base=base, size_bytes=size_bytes, digest=digest))
+        self._report(SnapshotMade(index=index, size_bytes=size_bytes))
 
     async def _make(self, driver: Driver) -> None:
         """Never raises: a leader that cannot make one leads on."""
@@ -146,16 +186,15 @@ class PeerSnapshots:
             self._files.discard()
             index = await asyncio.to_thread(driver.host.machine.export, self._files.outgoing)
             size_bytes, digest = await asyncio.to_thread(self._files.measure)
-            if index < driver.log.first_index:
-                raise CorruptData("the log was trimmed beyond the snapshot while it was made")
-            base = driver.log.base_at(index)
         except (OSError, DiskFull, CorruptData) as error:
-            self._desk.failed(self._clock.monotonic_ms())
-            self._report(SnapshotFailed(detail=f"it cannot be made: {error}"))
+            self._not_made(str(error))
         else:
-            self._desk.made(Snapshot(base=base, size_bytes=size_bytes, digest=digest))
-            self._report(SnapshotMade(index=index, size_bytes=size_bytes))
+            self._copied = (index, size_bytes, digest)
         self._wake()
+
+    def _not_made(self, why: str) -> None:
+        self._desk.failed(self._clock.monotonic_ms())
+        self._report(SnapshotFailed(detail=f"it cannot be made: {why}"))
 
     async def _install(self, driver: Driver, base: Base, path: Path) -> Effects | None:
         machine, before_index = driver.host.machine, driver.applied_index
@@ -163,6 +202,7 @@ class PeerSnapshots:
         await self._committer.run(lambda: self._store.write_marker(base))
         try:
             async with self._copying:
+                self._read_log(driver)  # what was copied meanwhile lies in the log that goes
                 machine.install(path, index=base.index)
         except CorruptData as error:
             await self._committer.run(self._store.drop_marker)

@@ -21,8 +21,8 @@ RECOVERY_MUTANTS = (
         (
             Edit(
                 "raft/peer_snapshots.py",
-                "            async with self._copying:\n                machine.install(",
-                "            if True:\n                machine.install(",
+                "            async with self._copying:\n                self._read_log(driver)",
+                "            if True:\n                self._read_log(driver)",
             ),
         ),
         test=_BACKUP,

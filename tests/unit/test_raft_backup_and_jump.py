@@ -7,7 +7,10 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from replicante.clock import SystemClock
+from replicante.errors import PeerStopping
 from replicante.raft.inputs import Effects
 from replicante.raft.log import Base
 from replicante.raft.log_store import LogHeader
@@ -102,3 +105,97 @@ async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_m
         await asyncio.gather(installing, *backups)
     assert machine.told == ["copied", "installed"]
     assert backups[0].result().state_bytes == len(b"state")
+    await snapshots.close()
+
+
+class BusyLog:
+    """It is being opened again, but between two steps."""
+
+    first_index = 1
+
+    def __init__(self) -> None:
+        self.is_still = False
+
+    def base_at(self, index: int) -> Base:
+        assert self.is_still, "the log is closed"
+        return AHEAD
+
+
+def quiet_desk(told: list) -> SimpleNamespace:
+    return SimpleNamespace(
+        step=lambda engine, **given: [],
+        made=told.append,
+        failed=lambda now_ms: told.append("failed"),
+        held_index=None,
+        resumed=None,
+        wants_file=True,
+        is_making=False,
+        arrived=None,
+    )
+
+
+async def test_copies_read_the_log_between_two_steps_only(tmp_path):
+    """In between a write is in flight, and a full disk may have it opened again."""
+    machine, log, made, woken = Machine(), BusyLog(), [], asyncio.Event()
+    machine.may_end.set()
+    driver = SimpleNamespace(
+        host=SimpleNamespace(machine=machine),
+        applied_index=5,
+        agreement=SimpleNamespace(is_state_trusted=True),
+        held_index=None,
+        log=log,
+        engine=None,
+    )
+    snapshots = PeerSnapshots(
+        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
+        Store(),
+        Committer(None),
+        clock=SystemClock(),
+        send=lambda messages: None,
+        report=lambda observation: None,
+        wake=woken.set,
+    )
+    snapshots._desk = quiet_desk(made)
+
+    async def step() -> None:
+        log.is_still = True
+        await snapshots.step(driver, Effects())
+        log.is_still = False
+
+    await step()
+    backup = asyncio.create_task(snapshots.backup(driver, HEADER, Path("first")))
+    backup.add_done_callback(lambda _: woken.set())
+    async with asyncio.timeout(PATIENCE_S):
+        while not (made and backup.done()):
+            await woken.wait()
+            woken.clear()
+            assert snapshots._making.done() or not made
+            await step()
+    assert [it.base for it in made] == [AHEAD]
+    assert backup.result().state_bytes == len(b"state")
+    await snapshots.close()
+
+
+async def test_a_backup_of_a_peer_that_stops_is_refused_and_leaves_nothing(tmp_path):
+    machine = Machine()
+    machine.may_end.set()
+    driver = SimpleNamespace(host=SimpleNamespace(machine=machine), log=BusyLog())
+    asked = asyncio.Event()
+    snapshots = PeerSnapshots(
+        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
+        Store(),
+        Committer(None),
+        clock=SystemClock(),
+        send=lambda messages: None,
+        report=lambda observation: None,
+        wake=asked.set,
+    )
+    backup = asyncio.create_task(snapshots.backup(driver, HEADER, Path("first")))
+    async with asyncio.timeout(PATIENCE_S):
+        while not snapshots._asked:
+            await asked.wait()
+            asked.clear()
+    await snapshots.close()
+    with pytest.raises(PeerStopping):
+        await backup
+    assert list((tmp_path / "backups").iterdir()) == []
