@@ -131,6 +131,7 @@ def _remove(configuration: Configuration, change: Change) -> Configuration:
         configuration,
         voters=tuple(it for it in configuration.voters if it.key != change.key),
         learners=tuple(it for it in configuration.learners if it.key != change.key),
+        former=(*configuration.former, change.incarnation)[-limits.MEMBERS_FORMER_MAX :],
     )
     if not left.voters:
         raise MembershipRefused(

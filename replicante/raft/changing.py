@@ -193,9 +193,10 @@ class Changing:
 
     def _check_never_removed(self, change: Change) -> None:
         """Who lags and is let in again meets its removal in the log and ends itself, perhaps when
-        a majority needs it. A removal that is trimmed is met by nobody: it gets the state."""
+        a majority needs it; a later leader may have it in its log though this one has not."""
         known = map(read_configuration, self._engine.log.configurations_from(0))
-        if any(configuration.find(change.key) is not None for configuration in known):
+        is_former = change.incarnation in self._engine.configuration.former
+        if is_former or any(it.find(change.key) is not None for it in known):
             raise MembershipRefused(
                 f"{change.peer_id} was a member with this data directory and was removed",
                 hints=("give it an empty data directory, and join it again with a token",),

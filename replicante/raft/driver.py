@@ -391,8 +391,8 @@ class Driver:
 
     def _sort_outbox(self, effects: Effects) -> None:
         # Who decides alone leads in the step that began its term: nobody may hear of that term, nor
-        # of its first entry, before the disk has it.
-        may_hurry = not self.log.is_promise_staged
+        # of its first entry, before the disk has it. Nor of new members (ADR 0076).
+        may_hurry = not (self.log.is_promise_staged or self.log.is_configuration_staged)
         for key, message in self.engine.outbox:
             is_early = may_hurry and isinstance(message, m.Append)
             (effects.early if is_early else effects.late).append((key, message))

@@ -13,6 +13,7 @@ import msgspec
 
 from replicante.errors import FatalError, ReplicanteError, SessionEnded
 from replicante.ids import make_stamp
+from replicante.raft.membership import read_configuration
 from replicante.raft.records import CommandItem, OpenItem, Record, decode_items
 from replicante.raft.sessions import SessionTable
 from replicante.raft.state_machine import DurableStateMachine, EntryKind
@@ -86,6 +87,9 @@ class MachineHost:
         self.machine.begin(record.header())
         if record.kind is EntryKind.RECOVERED:
             self.sessions.end_all()
+        if record.kind is EntryKind.CONFIGURATION:
+            members = read_configuration(record.payload).members
+            self.sessions.keep({(member.peer_id, member.incarnation) for member in members})
         for ordinal, item in enumerate(items):
             if isinstance(item, CommandItem):
                 fate = self._apply_command(record.index, item)

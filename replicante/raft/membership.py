@@ -44,6 +44,9 @@ class Configuration:
     learners: tuple[Member, ...] = ()
     """They have the log and do not vote."""
     invited: tuple[Invitation, ...] = ()
+    former: tuple[str, ...] = ()
+    """Incarnations that were removed, oldest first: nobody comes back with one of these data
+    directories, whatever the log still tells. The newest MEMBERS_FORMER_MAX of this generation."""
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -110,6 +113,7 @@ def configuration_of(detail: Mapping[str, Any]) -> Configuration:
         voters=tuple(Member(*row) for row in detail["voters"]),
         learners=tuple(Member(*row) for row in detail.get("learners", ())),
         invited=tuple(Invitation(*row) for row in detail.get("invited", ())),
+        former=tuple(detail.get("former", ())),
     )
 
 
@@ -129,7 +133,7 @@ def recovery_payload(configuration: Configuration, recovery: Mapping[str, Any]) 
 
 
 def _configuration_detail(configuration: Configuration) -> dict[str, Any]:
-    return {
+    detail: dict[str, Any] = {
         "voters": _rows(configuration.voters),
         "learners": _rows(configuration.learners),
         "invited": [
@@ -137,6 +141,9 @@ def _configuration_detail(configuration: Configuration) -> dict[str, Any]:
             for it in sorted(configuration.invited, key=lambda it: it.peer_id)
         ],
     }
+    if configuration.former:
+        detail["former"] = list(configuration.former)
+    return detail
 
 
 def _rows(members: Iterable[Member]) -> list[list[str]]:

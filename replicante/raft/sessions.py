@@ -12,7 +12,7 @@ it is never applied again.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Set
 from dataclasses import dataclass, field
 
 import msgpack
@@ -89,6 +89,15 @@ class SessionTable:
             del self._rows[key]
         self._by_id.clear()
         self._by_peer.clear()
+
+    def keep(self, owners: Set[tuple[str, str]]) -> None:
+        """Ends the session of everybody else. owners: (peer id, incarnation) of the members; who
+        is none any more proposes nothing, and what of it is still on its way is refused."""
+        for session in list(self._by_peer.values()):
+            if (session.peer_id, session.incarnation) not in owners:
+                del self._by_peer[session.peer_id], self._by_id[session.session_id]
+                self._dirty.pop(session.peer_id, None)
+                self._rows.pop(session.peer_id.encode(), None)
 
     def touch(self, session: Session) -> None:
         self._dirty[session.peer_id] = session

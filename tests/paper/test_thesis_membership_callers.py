@@ -8,6 +8,8 @@ from raft_harness import member
 from raft_members import MemberCluster, elected, names
 
 from replicante.errors import MembershipRefused, OutcomeUnknown
+from replicante.raft import driver as d
+from replicante.raft import messages as m
 from replicante.raft.changes import Change, ChangeKind, changed
 
 ADD, PROMOTE, REMOVE, TRANSFER = (
@@ -72,6 +74,41 @@ def test_4_2_2_who_was_removed_is_not_let_in_again_with_the_same_directory():
     assert isinstance(error, MembershipRefused), "it may meet its removal when it is a voter again"
     assert "empty" in error.hints[0]
     assert gone not in "".join(names(cluster.leader.engine.configuration))
+
+
+def test_4_2_2_a_removal_is_on_the_leaders_disk_before_the_other_voter_hears_of_it():
+    """Else it counts itself as removed, and the leader that lost the entry needs its vote."""
+    cluster = elected("ab")
+    leader = cluster.leader
+    other = next(name for name in "ab" if name != leader.name)
+    cluster.run(500)
+    whom = member(other)
+    change = Change(
+        kind=REMOVE,
+        peer_id=whom.peer_id,
+        incarnation=whom.incarnation,
+        address=whom.raft_address,
+    )
+    asked = d.ChangeInput(1, change, cluster.now_ms + 10_000)
+    effects = leader.driver.step([asked], now_ms=cluster.now_ms, wall_ms=0)
+    assert leader.log.is_configuration_staged
+    assert not any(isinstance(it, m.Append) and it.entries for _, it in effects.early)
+    assert any(isinstance(it, m.Append) and it.entries for _, it in effects.late)
+
+
+def test_4_2_2_a_removal_is_remembered_when_the_log_that_told_of_it_is_trimmed():
+    cluster = elected("abc")
+    leader = cluster.leader
+    gone = next(name for name in "abc" if name != leader.name)
+    removed_index = cluster.made(REMOVE, gone)
+    while leader.driver.applied_index <= removed_index:
+        cluster.propose(leader.name, b"more")
+        cluster.run(500)
+    leader.log.trim_to(removed_index + 1)
+    assert len(leader.log.configurations_from(0)) == 1, "no entry tells of the member any more"
+    ticket = cluster.change(leader.name, ADD, gone)
+    cluster.run(2_000)
+    assert isinstance(error_of(cluster, ticket), MembershipRefused)
 
 
 def test_4_3_a_change_that_would_leave_no_majority_is_refused():

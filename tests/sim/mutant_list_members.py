@@ -12,6 +12,7 @@ from mutant_parts import (
     NEIGHBOURS,
     Edit,
     Mutant,
+    unit_test,
 )
 
 _PAPER = "tests/paper/test_thesis_membership.py"
@@ -191,6 +192,45 @@ MEMBER_MUTANTS = (
             ),
         ),
         test=_CALLERS,
+    ),
+    Mutant(
+        "removal_overtakes_the_leaders_disk",
+        "new members are durable before anybody hears of them (ADR 0076)",
+        (
+            Edit(
+                "raft/driver.py",
+                "not (self.log.is_promise_staged or self.log.is_configuration_staged)\n",
+                "not self.log.is_promise_staged\n",
+            ),
+        ),
+        test=_CALLERS,
+    ),
+    Mutant(
+        "removed_peer_is_forgotten_with_the_log",
+        "a removal is remembered when the log that told of it is trimmed (ADR 0021)",
+        (
+            Edit(
+                CHANGING,
+                "        is_former = change.incarnation in self._engine.configuration.former\n",
+                "        is_former = False\n",
+            ),
+        ),
+        test=_CALLERS,
+    ),
+    Mutant(
+        "sessions_of_removed_peers_stay",
+        "a session ends with the membership of its owner (ADR 0014)",
+        (
+            Edit(
+                "raft/host.py",
+                "        if record.kind is EntryKind.CONFIGURATION:\n",
+                "        if record.kind is EntryKind.GENESIS:\n",
+            ),
+        ),
+        test=unit_test(
+            "raft_host",
+            "the_session_of_who_was_removed_ends_with_the_entry_that_removes_it",
+        ),
     ),
     Mutant(
         "removed_peer_let_in_again",

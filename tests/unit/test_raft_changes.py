@@ -55,7 +55,34 @@ def test_who_joins_is_a_learner_first_and_then_a_voter():
 def test_a_voter_and_a_learner_can_be_removed():
     start = after(configuration("abc"), change(ADD, "d"))
     left = after(start, change(REMOVE, "c"), change(REMOVE, "d"))
-    assert left == configuration("ab")
+    disks = (member("c").incarnation, member("d").incarnation)
+    assert left == replace(configuration("ab"), former=disks)
+    assert read_configuration(configuration_payload(left)) == left
+
+
+def test_as_many_removals_are_remembered_as_the_limit_says():
+    left = configuration("ab")
+    for number in range(limits.MEMBERS_FORMER_MAX + 3):
+        disk = f"disk-{number}"
+        left = after(
+            left, change(ADD, "d", incarnation=disk), change(REMOVE, "d", incarnation=disk)
+        )
+    assert len(left.former) == limits.MEMBERS_FORMER_MAX
+    assert left.former[-1] == disk
+    assert "disk-2" not in left.former
+
+
+def test_a_configuration_at_its_longest_travels_with_a_snapshot():
+    names = [
+        f"{number:02}" + "n" * (limits.NAME_BYTES_MAX - 2) for number in range(limits.PEERS_MAX)
+    ]
+    disk, address = "f" * 32, "a" * limits.ADDRESS_BYTES_MAX
+    longest = Configuration(
+        voters=tuple(Member(name, disk, address) for name in names),
+        invited=tuple(Invitation(name, disk, 1 << 63) for name in names),
+        former=(disk,) * limits.MEMBERS_FORMER_MAX,
+    )
+    assert len(configuration_payload(longest)) <= limits.CONFIGURATION_BYTES_MAX
 
 
 def test_any_majority_shares_a_voter_with_any_majority_of_the_next_configuration():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from raft_builders import configuration
+from raft_builders import configuration, member
 from raft_harness import ListMachine, commands_record, genesis_record, record_after
 
 from replicante import limits
@@ -15,7 +15,7 @@ from replicante.raft.host import (
     SessionOpened,
 )
 from replicante.raft.in_memory import InMemoryMachine
-from replicante.raft.membership import recovery_payload
+from replicante.raft.membership import configuration_payload, recovery_payload
 from replicante.raft.records import CommandItem, OpenItem
 from replicante.raft.sessions import SessionTable
 from replicante.raft.state_machine import EntryKind
@@ -41,6 +41,28 @@ class Applying:
 
     def send(self, session, sequence, *, floor=0, data=b"x"):
         return self.apply(CommandItem(session, sequence, floor, data))
+
+
+def test_the_session_of_who_was_removed_ends_with_the_entry_that_removes_it():
+    log = Applying()
+    gone = log.open("a", incarnation=member("a").incarnation)
+    stays = log.open("b", incarnation=member("b").incarnation)
+    payload = configuration_payload(configuration("bc"))
+    log.last = record_after(log.last, term=1, payload=payload, kind=EntryKind.CONFIGURATION)
+    log.host.apply(log.last)
+    assert set(log.host.machine.sessions) == {b"b"}
+    assert log.send(gone, 1) == [CommandRefused(gone, 1, SessionEnded)]
+    assert isinstance(log.send(stays, 1)[0], CommandApplied)
+    assert isinstance(log.send(log.open("a", incarnation="other disk"), 1)[0], CommandApplied)
+
+
+def test_the_session_of_another_data_directory_ends_too():
+    log = Applying()
+    gone = log.open("a", incarnation="the disk before")
+    payload = configuration_payload(configuration("abc"))
+    log.last = record_after(log.last, term=1, payload=payload, kind=EntryKind.CONFIGURATION)
+    log.host.apply(log.last)
+    assert log.send(gone, 1) == [CommandRefused(gone, 1, SessionEnded)]
 
 
 def test_a_command_beyond_the_window_of_its_session_is_left_alone():
