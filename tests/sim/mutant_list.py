@@ -8,6 +8,7 @@ the code moved, and the mutant has to move with it.
 from __future__ import annotations
 
 from mutant_list_decisions import DECISION_MUTANTS
+from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
@@ -46,8 +47,8 @@ MUTANTS = (
         (
             Edit(
                 DRIVER,
-                "        may_hurry = not self.log.is_promise_staged\n",
-                "        may_hurry = True\n",
+                "not (self.log.is_promise_staged or self.log.is_configuration_staged)\n",
+                "not self.log.is_configuration_staged\n",
             ),
         ),
     ),
@@ -284,6 +285,7 @@ MUTANTS = (
             ),
         ),
     ),
+    *GROUND_MUTANTS,
     *MORE_MUTANTS,
     *SNAPSHOT_MUTANTS,
     *MEMBER_MUTANTS,

@@ -17,8 +17,9 @@ from stock_group import StockTime, stock
 
 from replicante.errors import CorruptData
 from replicante.raft import driver as d
+from replicante.raft import log_store
 from replicante.raft import messages as m
-from replicante.raft.log import HardState, WriteSet
+from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_store import LmdbLog
 from replicante.raft.membership import genesis_payload
 from replicante.raft.records import CHAIN_ZERO, encode_record, make_record
@@ -142,6 +143,55 @@ def test_stock_a_kill_while_the_journal_is_cut_leaves_a_part_of_it(tmp_path, mon
     again = FileJournal(str(path))
     assert len(again) == 299, "of 1,500 that were to stay"
     again._destroy()
+
+
+def test_ours_a_kill_while_the_log_is_cut_leaves_all_of_it_or_what_was_to_stay(
+    tmp_path, monkeypatch
+):
+    store = _born_log(tmp_path)
+    (record,) = store.read(1, 2)
+    records = []
+    for index in range(2, 42):
+        record = make_record(
+            index=index,
+            term=1,
+            kind=EntryKind.COMMANDS,
+            clock_ms=0,
+            wall_ms=0,
+            payload=b"command",
+            chain_before=record.chain,
+        )
+        records.append((index, encode_record(record)))
+    store.write(WriteSet(truncate_from=None, records=tuple(records), hard=HardState(term=1)))
+    base = Base(
+        index=20,
+        term=1,
+        clock_ms=0,
+        chain=store.read(20, 21)[0].chain,
+        configuration_index=1,
+        configuration=b"",
+    )
+    trim = WriteSet(truncate_from=None, records=(), hard=None, base=base)
+    real = log_store.delete_below
+
+    def killed(txn, table, key):
+        real(txn, table, min(key, (10).to_bytes(8, "big")))
+        if key < (10).to_bytes(8, "big"):
+            return
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log_store, "delete_below", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.write(trim)
+    store.close()
+    store = LmdbLog(tmp_path, map_bytes=1 << 24)
+    assert [it.index for it in store.read(1, 42)] == list(range(1, 42))
+    store.write(trim)
+    store.close()
+    again = LmdbLog(tmp_path, map_bytes=1 << 24)
+    assert [it.index for it in again.verified()] == list(range(20, 42))
+    again.close()
 
 
 def test_stock_forgets_everything_at_the_first_compaction_of_a_journal_alone(tmp_path):

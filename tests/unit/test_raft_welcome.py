@@ -1,4 +1,4 @@
-"""Which greetings are welcome when a cluster was recovered."""
+"""Which greetings are welcome: of this cluster, and of this recovery of it."""
 
 from __future__ import annotations
 
@@ -52,6 +52,13 @@ def judged(
 
 def test_a_member_of_the_same_recovery_is_welcome():
     assert judged(generation=2, lineage="a" * 32, configuration_index=7) is None
+
+
+@pytest.mark.parametrize("configuration_index", [7, 99])
+def test_a_peer_of_another_cluster_is_refused_by_its_id(configuration_index):
+    """Under the same name, and however new it says that its members are."""
+    of_another = {"cluster_id": "d" * 32, "configuration_index": configuration_index}
+    assert judged(generation=2, lineage="a" * 32, **of_another) is RefusalCode.CLUSTER_ID
 
 
 @pytest.mark.parametrize("configuration_index", [7, 99])

@@ -1,0 +1,136 @@
+"""Defects of what everything stands on: syncs, checksums, greetings, apply, the start; see
+mutant_list."""
+
+from __future__ import annotations
+
+from mutant_parts import PROPOSALS, Edit, Mutant, unit_test
+
+LOG_STORE = "raft/log_store.py"
+RECORDS = "raft/records.py"
+FRAMES = "raft/frames.py"
+WELCOME = "raft/welcome.py"
+HOST = "raft/host.py"
+
+GROUND_MUTANTS = (
+    Mutant(
+        "log_is_not_synced",
+        "what is promised is on the disk, not in the memory of a kernel (ADR 0002)",
+        (
+            Edit(
+                LOG_STORE,
+                "                sync=True,\n                metasync=True,\n",
+                "                sync=False,\n                metasync=False,\n",
+            ),
+        ),
+        test="tests/stock/test_stock_persistence.py::test_ours_syncs_every_write_of_the_log",
+    ),
+    Mutant(
+        "log_is_trimmed_in_pieces",
+        "every change of the log is one transaction (ADR 0015)",
+        (
+            Edit(
+                LOG_STORE,
+                "                if trim_to is not None:\n"
+                "                    delete_below(txn, self._entries, _KEY.pack(trim_to))\n",
+                "            if trim_to is not None:\n"
+                "                for at in range(trim_to):\n"
+                "                    with self._env.begin(write=True) as txn:\n"
+                "                        delete_below(txn, self._entries, _KEY.pack(at + 1))\n",
+            ),
+        ),
+        test="tests/stock/test_stock_persistence.py"
+        "::test_ours_a_kill_while_the_log_is_cut_leaves_all_of_it_or_what_was_to_stay",
+    ),
+    Mutant(
+        "damaged_record_is_replayed",
+        "a record is what its checksum says, or the peer does not start (ADR 0015)",
+        (
+            Edit(
+                RECORDS,
+                "zlib.crc32(_INDEX.pack(index)))) != crc:\n",
+                "zlib.crc32(_INDEX.pack(index)))) != crc and not payload:\n",
+            ),
+        ),
+        test=unit_test("raft_records", "every_flipped_bit_of_a_record_is_seen"),
+    ),
+    Mutant(
+        "record_of_another_history_is_replayed",
+        "a record follows the one before it, or the peer does not start (ADR 0015)",
+        (
+            Edit(
+                RECORDS,
+                "        if expected.chain != chain:\n",
+                "        if expected.term != term:\n",
+            ),
+        ),
+        test=unit_test("raft_records", "a_record_of_another_history_is_seen"),
+    ),
+    Mutant(
+        "damaged_frame_is_delivered",
+        "a frame is what its checksum says, or the link ends (ADR 0011)",
+        (
+            Edit(
+                FRAMES,
+                "            if crc32(body) != checksum:\n                raise _damaged(length)\n",
+                "",
+            ),
+        ),
+        test=unit_test("raft_frames", "a_flipped_bit_is_never_delivered"),
+    ),
+    Mutant(
+        "another_cluster_is_let_in",
+        "peers of two clusters never speak (design R13, R15)",
+        (
+            Edit(
+                WELCOME,
+                "    if hello.cluster_id and hello.cluster_id != header.cluster_id:\n",
+                "    if hello.cluster_id and not header.cluster_id:\n",
+            ),
+        ),
+        test=unit_test("raft_welcome", "a_peer_of_another_cluster_is_refused_by_its_id"),
+    ),
+    Mutant(
+        "entry_that_breaks_is_passed_over",
+        "an exception in apply ends the peer with the index of the entry",
+        (
+            Edit(
+                HOST,
+                'raise _stopped_at(record, f"{type(error).__name__}: {error}") from error\n',
+                "return []\n",
+            ),
+        ),
+        test=unit_test(
+            "raft_host", "a_machine_that_raises_ends_the_peer_with_the_index_of_the_entry"
+        ),
+    ),
+    Mutant(
+        "queue_without_a_bound",
+        "a full queue refuses at once, and definitely",
+        (
+            Edit(
+                PROPOSALS,
+                "            self.count >= limits.PROPOSALS_PENDING_MAX\n",
+                "            False\n",
+            ),
+        ),
+        test="tests/unit/test_raft_proposals.py",
+    ),
+    Mutant(
+        "another_pysyncobj_is_taken",
+        "the engine starts on the very PySyncObj that was read (ADR 0001)",
+        (Edit("raft/engine_check.py", "    if differences:\n", "    if missing:\n"),),
+        test="tests/stock/test_engine_check.py",
+    ),
+    Mutant(
+        "slow_disk_holds_the_loop",
+        "the loop waits for a disk only while that is fast (ADR 0075)",
+        (
+            Edit(
+                "raft/committing.py",
+                "is_known and max(self._recent_ms) <= limits.COMMIT_ON_LOOP_MS_MAX\n",
+                "is_known\n",
+            ),
+        ),
+        test="tests/unit/test_raft_committing.py",
+    ),
+)
