@@ -1,7 +1,7 @@
 """Measures failovers of Redis: under Replicante, and under three Sentinels beside it.
 
-    python bench/failover.py [kill] [stop] [planned] [--trials N] [--protect] [--out FILE]
-                             [--folder DIR]
+    python bench/failover.py [kill] [stop] [planned] [--trials N] [--seconds N] [--protect]
+                             [--out FILE] [--folder DIR]
 
 Both systems run at the same time on this machine, and each trial hurts both in the same moment. In
 each, one client writes numbered increments through the primary and looks it up again after an
@@ -13,7 +13,8 @@ planned  a switchover that somebody asks for, while all is well.
 
 After each trial everything is read back: an acknowledged number that is not there is lost. Writes
 that the old address acknowledges after the failover are counted by themselves. Figures are for
-comparing the columns of one run. Results are added to FILE, so a run may be made in pieces.
+comparing the columns of one run. Results are added to FILE, so a run may be made in pieces:
+--seconds begins no trial after so long. `bench/failover_page.py` makes the page of them.
 """
 
 from __future__ import annotations
@@ -21,55 +22,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
-import statistics
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from failover_clients import Client
+from failover_page import CASES, Trial, read, table
 from failover_systems import System, replicante, sentinel
 
 from replicante.clock import Clock, SystemClock
 
-CASES = ("kill", "stop", "planned")
 WARM_UP_SECONDS = 1.5
 RETURN_SECONDS = 2.0
 WATCH_SECONDS = 12.0
 """From the failover on: Sentinel lets a returned primary be for ten seconds."""
+WATCH_PLANNED_SECONDS = 4.0
+"""Nobody returns; under Sentinel the clients change over when the old primary does."""
 FAILOVER_SECONDS_MAX = 40.0
-_HEAD = (
-    "| case | system | trials | ms to writable | longest pause, ms | lost"
-    " | lost by the pinned client | accepted by the old primary | explained |"
-)
 RESULTS = Path(__file__).parent / "results" / "failover.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    case: str
-    system: str
-    is_protecting: bool
-    to_writable_ms: int | None
-    """From the fault to the first write that another server acknowledged; None: none came."""
-    pause_ms: int
-    """The longest time without an acknowledged write of the client that looks up."""
-    lost: int
-    lost_pinned: int
-    accepted_by_old: int
-    """Writes that the old address acknowledged after another one had taken over."""
-    is_explained: bool | None
-    """Replicante: a decision with the word of each rule stands in the event log. None: nothing is
-    written to look at."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--trials", type=int, default=3)
-    parser.add_argument("--protect", action="store_true", help="declare protect_writes")
+    parser.add_argument("--seconds", type=int, default=24 * 3_600)
+    parser.add_argument("--protect", action="store_true", help="with protected writes")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -78,21 +60,26 @@ def main() -> None:
         parser.error(f"no such case: {', '.join(unknown)}")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         asyncio.run(_run(options, Path(folder)))
-    print(table(_read(options.out)))
+    print(table(read(options.out)))
 
 
 async def _run(options: argparse.Namespace, folder: Path) -> None:
     clock = SystemClock()
+    ends_ms = clock.monotonic_ms() + options.seconds * 1_000
     for name in ("ours", "theirs"):
         (folder / name).mkdir()
     async with AsyncExitStack() as stack:
         ours = replicante(folder / "ours", is_protecting=options.protect, clock=clock)
         systems: list[System] = [
             await stack.enter_async_context(ours),
-            await stack.enter_async_context(sentinel(folder / "theirs")),
+            await stack.enter_async_context(
+                sentinel(folder / "theirs", is_protecting=options.protect)
+            ),
         ]
-        for case in options.cases:
-            for number in range(options.trials):
+        for number in range(options.trials):
+            for case in options.cases:
+                if clock.monotonic_ms() > ends_ms:
+                    return
                 trials = await asyncio.gather(
                     *(_trial(it, case, options.protect, clock) for it in systems)
                 )
@@ -135,7 +122,8 @@ async def _trial(system: System, case: str, is_protecting: bool, clock: Clock) -
         if case == "stop":
             await system.hurt(old, signal.SIGCONT)
         await system.bring_back(old)
-        await asyncio.sleep(WATCH_SECONDS - RETURN_SECONDS)
+        watch_seconds = WATCH_PLANNED_SECONDS if case == "planned" else WATCH_SECONDS
+        await asyncio.sleep(watch_seconds - RETURN_SECONDS)
     finally:
         stop.set()
         await asyncio.gather(*tasks)
@@ -150,7 +138,9 @@ async def _trial(system: System, case: str, is_protecting: bool, clock: Clock) -
         lost=await follower.lost(new),
         lost_pinned=await stubborn.lost(new),
         accepted_by_old=sum(it.at_ms > moment_ms for it in stubborn.acks),
-        is_explained=await system.explained(hurt_wall_ms),
+        explained=await system.explained(hurt_wall_ms),
+        load=round(os.getloadavg()[0], 1),
+        wall_ms=hurt_wall_ms,
     )
 
 
@@ -164,56 +154,9 @@ async def _first_elsewhere(client: Client, moment_ms: int, old: str) -> int | No
     return found.at_ms
 
 
-def table(trials: Sequence[Trial]) -> str:
-    """A row a case and system, in Markdown. Times as median and worst; counts as median and worst
-    of a trial."""
-    lines = [
-        _HEAD,
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    groups: dict[tuple[str, str], list[Trial]] = {}
-    for it in trials:
-        name = f"{it.system}, protected" if it.is_protecting else it.system
-        if not (it.is_protecting and it.system == "Sentinel"):
-            groups.setdefault((it.case, name), []).append(it)
-    for (case, name), found in sorted(groups.items(), key=lambda it: CASES.index(it[0][0])):
-        times = [it.to_writable_ms for it in found if it.to_writable_ms is not None]
-        missing = len(found) - len(times)
-        cells = [
-            case,
-            name,
-            str(len(found)),
-            _times(times) + (f", never {missing}" if missing else ""),
-            _times([it.pause_ms for it in found]),
-            _counts([it.lost for it in found]),
-            _counts([it.lost_pinned for it in found]),
-            _counts([it.accepted_by_old for it in found]),
-            _explained(found),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _times(found: Sequence[int]) -> str:
-    return f"{round(statistics.median(found)):,} ({max(found):,})" if found else "–"
-
-
-def _counts(found: Sequence[int]) -> str:
-    return f"{round(statistics.median(found)):,} ({max(found):,})" if any(found) else "0"
-
-
-def _explained(found: Sequence[Trial]) -> str:
-    told = [it.is_explained for it in found if it.is_explained is not None]
-    return f"{sum(told)} of {len(told)}" if told else "–"
-
-
-def _read(path: Path) -> list[Trial]:
-    return [Trial(**it) for it in json.loads(path.read_text())] if path.exists() else []
-
-
 def _add(path: Path, trials: Sequence[Trial]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    all_of_them = [*_read(path), *trials]
+    all_of_them = [*read(path), *trials]
     path.write_text(json.dumps([asdict(it) for it in all_of_them], indent=1) + "\n")
 
 

@@ -36,7 +36,7 @@ from replicante.model.action_kinds import (
 from replicante.platforms.local import LocalPlatform
 
 HOST = "127.0.0.1"
-_TOLD = ("DECISION", "NACTION_CREATE")
+_FOLLOWED = ("DECISION", "NACTION_CREATE")
 DOWN_AFTER_MS = 1_500
 CONFIRM_MS = 500
 """A replica that heard nothing for a second begins the suspicion: 1,500 ms of silence at the least,
@@ -75,9 +75,9 @@ class System(Protocol):
         TimeoutError."""
         ...
 
-    async def explained(self, since_ms: int) -> bool | None:
-        """Whether a reason is recorded for the change of roles since a moment of the wall clock.
-        None: this is not looked at."""
+    async def explained(self, since_ms: int) -> list[str] | None:
+        """The recorded reason of each change of roles since a moment of the wall clock; an empty
+        text for one without. None: this is not looked at."""
         ...
 
 
@@ -89,19 +89,18 @@ class Replicante:
         self._platform = platform
         self._changes: list[tuple[int, str]] = []
         """Wall milliseconds and id of each action that changes who is primary."""
-        self._reasons: dict[str, list[str]] = {}
-        """Action → what each rule said of it when it was decided."""
+        self._reasons: dict[str, str] = {}
+        """Action → what is done, and why; nothing for one of which a rule said nothing."""
 
     async def follow(self) -> None:
         """Reads the event log, until it is cancelled."""
         async for event in self._client.events.follow():
-            after = (event.payload or {}).get("after") if event.code in _TOLD else None
+            after = (event.payload or {}).get("after") if event.code in _FOLLOWED else None
             if not after:
                 continue
             if event.code == "DECISION":
                 for it in after["proposals"]:
-                    reasons = [verdict["reason"] for verdict in it["verdicts"]]
-                    self._reasons.setdefault(str(it["action_id"]), reasons)
+                    self._reasons.setdefault(str(it["action_id"]), _told(it))
             elif after["kind"] in (STORE_FENCE, STORE_PROMOTE, STORE_SWITCHOVER):
                 self._changes.append((event_ms(event), after["action_id"]))
 
@@ -144,10 +143,10 @@ class Replicante:
                     return formed.address
                 await asyncio.sleep(POLL_MS / 1_000)
 
-    async def explained(self, since_ms: int) -> bool:
-        """Every change of roles stands in a decision, with what each rule said of it."""
+    async def explained(self, since_ms: int) -> list[str]:
+        """From the decisions in the event log."""
         changes = [action_id for at_ms, action_id in self._changes if at_ms >= since_ms]
-        return bool(changes) and all(all(self._reasons.get(it, [""])) for it in changes)
+        return [self._reasons.get(it, "") for it in changes]
 
     def _node(self, address: str) -> str:
         return next(it.node_id for it in self._platform.nodes() if it.store_address == address)
@@ -204,8 +203,9 @@ def _declared(directory: Path, *, is_protecting: bool) -> tuple[dict[str, Any], 
 class Sentinel:
     name = "Sentinel"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_protecting: bool) -> None:
         self._folder = folder
+        self._is_protecting = is_protecting
         self._program = find_program()
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._sentinels: dict[str, subprocess.Popen[bytes]] = {}
@@ -264,8 +264,9 @@ class Sentinel:
                     return primary
                 await asyncio.sleep(POLL_MS / 1_000)
 
-    async def explained(self, since_ms: int) -> None:
+    async def explained(self, since_ms: int) -> list[str] | None:
         """It writes a log of what it does, which has no reasons to compare with."""
+        return None
 
     async def _knows_all(self, primary: str) -> bool:
         for sentinel in self._sentinels:
@@ -290,13 +291,15 @@ class Sentinel:
                 f"replica-announce-port {port}\ndir ./\nlogfile redis.log\nappendonly yes\n"
                 "appendfsync everysec\nrepl-timeout 10\nrepl-ping-replica-period 1\n"
                 "repl-diskless-sync yes\nrepl-diskless-sync-delay 0\n"
+                f"min-replicas-to-write {int(self._is_protecting)}\nmin-replicas-max-lag 2\n"
             )
         self._servers[address] = _spawn([self._program, "redis.conf", *more], folder)
 
 
 @asynccontextmanager
-async def sentinel(folder: Path) -> AsyncIterator[Sentinel]:
-    made = Sentinel(folder)
+async def sentinel(folder: Path, *, is_protecting: bool) -> AsyncIterator[Sentinel]:
+    """is_protecting: its servers have what `protect_writes` gives to ours."""
+    made = Sentinel(folder, is_protecting=is_protecting)
     try:
         await made.start()
         yield made
@@ -325,6 +328,14 @@ async def ask(address: str, *words: str) -> Any:
     """Raises FAILURES."""
     async with open_redis(address) as redis:
         return await redis.execute_command(*words)
+
+
+def _told(proposal: dict[str, Any]) -> str:
+    """What a proposal would do, and the words that let it: each rule must have said something."""
+    reasons = {it["rule"]: it["reason"] for it in proposal["verdicts"]}
+    if not all(reasons.values()):
+        return ""
+    return f"{proposal['effect']}: {reasons['failure_confirmed']}; {reasons['witnesses_agree']}"
 
 
 def free_ports(count: int) -> list[int]:

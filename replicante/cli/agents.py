@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from replicante.agents.stores.redis.program import RedisAgentSettings
 
 PASSWORD_VARIABLE = "REPLICANTE_REDIS_PASSWORD"
+SENTINEL_PASSWORD_VARIABLE = "REPLICANTE_SENTINEL_PASSWORD"
 _REDIS_EXAMPLE = "replicante agent redis --node-id n1 --cluster-id c1 --data-dir /tmp/n1"
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -65,7 +66,8 @@ def redis(
     """Run the agent of a Redis server with replication, and the server, until Ctrl-C.
 
     Redis goes on when its agent ends. A server that is not running is started as a replica: it
-    takes no write before it is told to. A password stands in REPLICANTE_REDIS_PASSWORD.
+    takes no write before it is told to. A password stands in REPLICANTE_REDIS_PASSWORD, one of
+    the Sentinels beside it in REPLICANTE_SENTINEL_PASSWORD.
     """
     from replicante.agents.sdk import AgentTls
 
@@ -87,6 +89,7 @@ def redis(
         redis_port=redis_port,
         program=program,
         password=os.environ.get(PASSWORD_VARIABLE),
+        sentinel_password=os.environ.get(SENTINEL_PASSWORD_VARIABLE),
         host=host,
         port=port,
         tls=tls,
@@ -96,7 +99,7 @@ def redis(
 
 async def _run_redis(settings: RedisAgentSettings) -> None:
     from replicante.agents.stores.redis.program import start_agent
-    from replicante.agents.stores.redis.server import Refused
+    from replicante.agents.stores.redis.talk import Refused
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

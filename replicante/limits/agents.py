@@ -36,6 +36,10 @@ REDIS_BRIEF_MS_MAX = 300
 """The same for one that was silent when it was asked last, and for a replica's primary."""
 REDIS_HEARD_MS_MAX = 1_000
 """After so much silence on its link a primary, which speaks each second, is asked."""
+REDIS_REPORT_MS = 1_000
+"""A replica reports to its primary each second how far it has read."""
+REDIS_REPORT_LEAD_MS = 200
+"""So long before the next report a switchover begins: later, and a busy machine would miss it."""
 REDIS_SILENT_STEPS_MAX = 50
 """Steps in which a replica waits for a primary that it does not hear: ten seconds at five a second.
 Longer, and the action would stand in the way of replacing that primary."""
@@ -43,3 +47,21 @@ REDIS_STEPS_MAX = 1_500
 """Steps in which an action waits for its Redis server to copy: five minutes at five a second."""
 
 assert SERVICE_COMMAND_MS_MAX + 2 * SERVICE_STATUS_MS_MAX < AGENT_STEP_MS_MAX
+SENTINELS_MAX = 32
+"""Sentinels of one group that an agent keeps in mind; more, and those heard longest ago go."""
+SENTINEL_HEARD_MS_MAX = 10_000
+"""A Sentinel that said nothing for so long, and says something each two seconds, does not count."""
+SENTINEL_SILENT_MS_MAX = 5_000
+"""After so long without a word of any Sentinel the connection on which they speak is made anew."""
+SENTINEL_HOLD_MS_MAX = 1_000
+"""In a planned failover replicas are given so long to read what they lack, while writes are
+refused; else all stays as it is."""
+SENTINEL_STEPS_MAX = 2_000
+"""Steps in which a failover of Sentinel is waited for: more than six minutes at five a second,
+twice Sentinel's own bound."""
+SENTINEL_IDLE_STEPS_MAX = 25
+"""Steps without any failover under way, after which Sentinel is believed to have given it up: five
+seconds at five a second, in which each Sentinel speaks twice."""
+SENTINEL_MARGIN_MS = 5_000
+"""Sentinel is given twice the silence that it waits for, and so much more, to replace a dead
+primary by itself before it is asked to: two failovers at once lose more than one."""

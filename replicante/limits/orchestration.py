@@ -68,8 +68,9 @@ OBSERVED_ACTION_BYTES_MAX = 32 * KIB
 """One action as its agent tells it; a larger one is left out."""
 OBSERVATION_BYTES_MAX = 128 * KIB
 """What an agent says of its node, store and shards; more is garbage."""
-WATCHFUL_INTERVAL_MS = 500
-"""Between two looks while something is suspected or under way; quiet times have their own."""
+WATCHFUL_INTERVAL_MS = 250
+"""Between two looks while something is suspected or under way, the shortest that is of use beside a
+look's own time; quiet times have their own."""
 AGENT_CALL_MS_MAX = 3_000
 """One look at one agent, all its calls together: a silent one holds up its own cycle only."""
 AGENT_SUSPECT_MS_MAX = 500

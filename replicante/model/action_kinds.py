@@ -39,13 +39,25 @@ args: shard_id, node (member address of the successor), node_id (its id), timeou
 STORE_REJOIN: Final = "replicante.io/store.rejoin"
 """This node follows the primary from now on and gives up what it has beyond it; a store that is
 down starts as a follower. args: shard_id, node (member address of the primary), node_id."""
+CONTROLLER_SWITCHOVER: Final = "replicante.io/controller.switchover"
+"""Asked of the healthy primary that another controller rules: have that one replace it, losing
+nothing. args: shard_id, replaces (node id of this primary), controller."""
+CONTROLLER_FAILOVER: Final = "replicante.io/controller.failover"
+"""Asked of a copy: see that the controller in charge replaces a primary that is gone. args:
+shard_id, replaces (node id of the old primary), node (its member address), controller. Both end
+with a payload whose `primary` is the member address of the new one."""
 SERVICE_START: Final = "replicante.io/service.start"
+"""The store of this node runs; one that runs is left as it is. args: node (member address of whom
+it is to follow; null: whom it followed last), both of a store with one primary."""
 SERVICE_STOP: Final = "replicante.io/service.stop"
 SERVICE_RESTART: Final = "replicante.io/service.restart"
 
 ROLE_KINDS: Final = frozenset({STORE_PROMOTE, STORE_FENCE, STORE_SWITCHOVER, STORE_REJOIN})
 """Change who is primary or follows whom: never sent to a store that another controller rules."""
+THROUGH_KINDS: Final = frozenset({CONTROLLER_SWITCHOVER, CONTROLLER_FAILOVER})
+"""Change roles too, but the controller in charge does it: never sent where there is none."""
 DISRUPTIVE_KINDS: Final = ROLE_KINDS | {
+    *THROUGH_KINDS,
     CLUSTER_INIT,
     CLUSTER_ADD,
     CLUSTER_JOIN,

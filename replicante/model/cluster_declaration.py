@@ -45,6 +45,19 @@ class InitialiseMode(enum.StrEnum):
     """One node is told to begin the cluster."""
 
 
+class Controller(enum.StrEnum):
+    """Programs beside us that change the roles of a store. The names are those that agents tell."""
+
+    SENTINEL = "sentinel"
+
+
+class ControllerUse(enum.StrEnum):
+    OBSERVE = "observe"
+    """Roles are left to it: what we would do is said, and not done."""
+    THROUGH = "through"
+    """It is asked to change roles. They are never changed past it, also while it is not seen."""
+
+
 class Step(enum.StrEnum):
     """The steps of convergence, in the order in which a cycle asks them. Stored."""
 
@@ -71,6 +84,7 @@ GRACE_NAMES = {
 """As declarations spell them; three are the original's."""
 GRACE_MS_DEFAULT = 300_000
 _POLICIES = Policies()
+_CONTROLLERS = dict.fromkeys(Controller, ControllerUse.OBSERVE)
 _GRACE_MS = dict.fromkeys(Step, GRACE_MS_DEFAULT) | {
     # The quiet period guards a failover; these two only wait for their effect to be seen.
     Step.FAILOVER: 10_000,
@@ -97,6 +111,10 @@ class Declaration:
     """Those that are on."""
     is_unfenced_allowed: bool = False
     """Automation may act where an agent keeps no epoch."""
+    controllers: Mapping[Controller, ControllerUse] = field(
+        default_factory=lambda: dict(_CONTROLLERS)
+    )
+    """What is done beside a controller of roles that is not ours."""
     policies: Policies = _POLICIES
     windows: tuple[MaintenanceWindow, ...] = ()
     """Empty: planned work at any time. A recovery never waits for one."""
@@ -120,6 +138,7 @@ class Declaration:
             },
             "steps": {str(step): step in self.steps for step in Step},
             "allow_unfenced": self.is_unfenced_allowed,
+            "controllers": {str(it): str(use) for it, use in self.controllers.items()},
             "policies": policies_spec(self.policies),
             "maintenance_windows": [window.to_spec() for window in self.windows],
         }
@@ -134,7 +153,7 @@ def read_declared(
         path,
         fields=(
             *("active", "approval", "definition", "expand", "initialise", "graces"),
-            *("steps", "allow_unfenced", "policies", "maintenance_windows"),
+            *("steps", "allow_unfenced", "controllers", "policies", "maintenance_windows"),
         ),
     )
     expand_path, initialise_path = (*path, "expand"), (*path, "initialise")
@@ -181,6 +200,9 @@ def read_declared(
         is_unfenced_allowed=violations.boolean(
             fields.get("allow_unfenced", False), (*path, "allow_unfenced"), default=False
         ),
+        controllers=_read_controllers(
+            fields.get("controllers", {}), (*path, "controllers"), violations
+        ),
         policies=read_policies(fields.get("policies", {}), (*path, "policies"), violations),
         windows=read_windows(
             fields.get("maintenance_windows", []), (*path, "maintenance_windows"), violations
@@ -211,6 +233,21 @@ def _read_steps(value: Value, path: Path, violations: Violations) -> frozenset[S
             fields.get(str(step), step not in OFF_BY_DEFAULT), (*path, str(step)), default=False
         )
     )
+
+
+def _read_controllers(
+    value: Value, path: Path, violations: Violations
+) -> dict[Controller, ControllerUse]:
+    fields = violations.mapping(value, path, fields=tuple(str(it) for it in Controller))
+    return {
+        it: violations.choice(
+            fields.get(str(it), str(ControllerUse.OBSERVE)),
+            (*path, str(it)),
+            ControllerUse,
+            default=ControllerUse.OBSERVE,
+        )
+        for it in Controller
+    }
 
 
 def _search_spec(search: NodeSearch | None) -> Value:

@@ -6,7 +6,7 @@ Called by `orchestrate` and `state`. Fields and statuses are those of the origin
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,9 @@ from replicante.model.records import Record
 
 Attribute: TypeAlias = str | int | float | bool | None
 """Attributes do not nest."""
+CONTROLLER_PRIMARY: Final = "replicante.io/controller.primary"
+"""Attribute of a node that another controller rules: the member address of the primary, by the word
+of that controller."""
 
 
 class NodeStatus(enum.StrEnum):

@@ -14,6 +14,7 @@ from replicante.model.decision import ConditionRecord
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer, Observation
 from replicante.model.shard import Shard
+from replicante.orchestrate.controllers import named_address
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict
 from replicante.orchestrate.view import ClusterView
 
@@ -35,6 +36,7 @@ CONDITIONS = {
     "nobody_eligible": "A primary is needed and no copy may take over.",
     "offset_went_back": "A primary's offset shrank or its history changed: writes were lost.",
     "foreign_controller": "Another controller is in charge of the store.",
+    "controller_disagrees": "The controller in charge names another primary than the one that is.",
     "action_at_silent_agent": "An action may run at an agent that does not answer.",
     "action_awaits_approval": "An action waits for a person.",
     "data_incomplete": "The last known facts of a node are not fresh.",
@@ -162,6 +164,16 @@ def _of_primaries(
                 yield name, subject, primary.reason, evidence
             case PrimaryVerdict.PRESENT | PrimaryVerdict.NEVER:
                 pass
+        named = named_address(view)
+        if primary.verdict is PrimaryVerdict.PRESENT and named is not None:
+            seen = view.nodes[primary.node_id or ""].member_address
+            if named != seen:
+                message = (
+                    f"{primary.node_id} is primary, and the controller in charge names {named}:"
+                    " the next failure may have it demote the right one"
+                )
+                told: dict[str, Value] = {"primary": seen, "named": named}
+                yield "controller_disagrees", subject, message, told
         for copy in view.primaries(shard_id):
             earlier = before.shards.get(copy.node_id, {}).get(shard_id)
             if earlier is not None and _went_back(earlier, copy):

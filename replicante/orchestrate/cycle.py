@@ -162,7 +162,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         now_ms=now_ms,
         wall_ms=wall_ms,
     )
-    state = with_ended(_state(inputs), actions.ended, now_ms=now_ms)
+    state = with_ended(_state(inputs), actions.view, actions.ended, now_ms=now_ms)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
     mode, mode_reason = _mode(inputs)

@@ -2,7 +2,8 @@
 
 Who is primary: by our own act at once (a promotion or switchover that its agent calls done), at
 first sight when nobody was known, and by somebody else's act only after it was seen undisputed as
-often as a silent failure would need: a claim of one cycle moves nothing.
+often as a silent failure would need: a claim of one cycle moves nothing. Where another controller
+is in charge of roles, its word takes the place of the one who was replaced.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER
+from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER, THROUGH_KINDS
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
+from replicante.model.codec import Value
 from replicante.model.converge_state import Attempts, ConvergeState, Suspicion
 from replicante.model.shard import ShardRole
+from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
 from replicante.orchestrate.proposal import Proposal
 from replicante.orchestrate.view import ClusterView
@@ -23,21 +26,22 @@ STEP_METADATA = "replicante.io/step"
 """Tells which step of convergence an action serves."""
 
 
-def with_ended(state: ConvergeState, ended: Iterable[NAction], *, now_ms: int) -> ConvergeState:
+def with_ended(
+    state: ConvergeState, view: ClusterView, ended: Iterable[NAction], *, now_ms: int
+) -> ConvergeState:
     """The memory after actions reached their end: who is primary now, and what failed."""
     appointed, recovered_ms = dict(state.appointed), state.recovered_ms
     for action in ended:
         args = action.args if isinstance(action.args, dict) else {}
         shard_id = args.get("shard_id")
         is_done = action.phase is NActionPhase.DONE
-        changes_roles = action.kind in (STORE_PROMOTE, STORE_SWITCHOVER)
+        changes_roles = action.kind in (STORE_PROMOTE, STORE_SWITCHOVER, *THROUGH_KINDS)
         if changes_roles and action.phase in (NActionPhase.DONE, NActionPhase.LOST):
             recovered_ms = now_ms
         if changes_roles and is_done and isinstance(shard_id, str):
-            successor = action.node_id
-            if action.kind == STORE_SWITCHOVER:
-                successor = str(args.get("node_id") or action.node_id)
-            appointed[shard_id] = successor
+            successor = _successor(view, action, args)
+            if successor is not None:
+                appointed[shard_id] = successor
         state = with_attempt(state, action, now_ms=now_ms)
     return msgspec.structs.replace(state, appointed=appointed, recovered_ms=recovered_ms)
 
@@ -72,10 +76,13 @@ def with_sights(
     for shard_id, primary in primaries.items():
         if primary.verdict is PrimaryVerdict.PRESENT and primary.node_id is not None:
             appointed.setdefault(shard_id, primary.node_id)
-        elif primary.verdict is PrimaryVerdict.SEVERAL and len(primary.claimants) == 1:
-            claimant = primary.claimants[0]
-            if not _has_yielded(view, shard_id, primary.node_id):
-                continue
+        elif primary.verdict is PrimaryVerdict.SEVERAL:
+            claimant = primary_by_controller(view, shard_id)
+            if claimant is None:
+                claimant = primary.claimants[0]
+                is_alone = len(primary.claimants) == 1
+                if not is_alone or not _has_yielded(view, shard_id, primary.node_id):
+                    continue
             key = f"new-primary:{shard_id}:{claimant}"
             suspicion = _counted(state.suspicions.get(key), now_ms)
             policies = view.spec.declaration.policies
@@ -97,6 +104,18 @@ def with_acts(
     }
     kept |= {act.grace_key: now_ms for act in acts}
     return msgspec.structs.replace(state, graces=kept)
+
+
+def _successor(view: ClusterView, action: NAction, args: Mapping[str, Value]) -> str | None:
+    """Who is primary by the end of an action; None: the controller named a node that is not known,
+    and what is seen decides."""
+    if action.kind in THROUGH_KINDS:
+        payload = action.payload if isinstance(action.payload, dict) else {}
+        named = payload.get("primary")
+        return view.node_at(named) if isinstance(named, str) else None
+    if action.kind == STORE_SWITCHOVER:
+        return str(args.get("node_id") or action.node_id)
+    return action.node_id
 
 
 def _has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:

@@ -8,13 +8,18 @@ cannot agree: it may lose what only that one had, so it names the loss that is a
 from __future__ import annotations
 
 from replicante.limits import SWITCHOVER_MS_MAX
-from replicante.model.action_kinds import STORE_SWITCHOVER
+from replicante.model.action_kinds import CONTROLLER_SWITCHOVER, STORE_SWITCHOVER
 from replicante.model.actions import OAction
-from replicante.model.cluster_declaration import Step
+from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
 from replicante.model.shard import Sight
-from replicante.orchestrate.candidates import Candidate, best, candidates
-from replicante.orchestrate.converge.failover import promotion
+from replicante.orchestrate.candidates import Candidate, best
+from replicante.orchestrate.controllers import in_charge
+from replicante.orchestrate.converge.failover import (
+    candidates_of,
+    failover_through,
+    promotion,
+)
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict
 from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation, protection
 
@@ -25,10 +30,13 @@ def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
     if isinstance(asked, str):
         return asked
     primary, chosen = asked
+    controller = in_charge(situation.view).through
     if primary.verdict is not PrimaryVerdict.PRESENT or primary.node_id is None:
         return f"a switchover needs a healthy primary: {primary.reason}"
     if not situation.view.is_healthy(primary.node_id):
         return f"a switchover needs a healthy primary: {primary.node_id} is not HEALTHY"
+    if controller is not None:
+        return _switchover_through(controller, action, primary, primary.node_id)
     upstream = chosen.copy.upstream
     if upstream is not None and upstream.sight in (Sight.DOWN, Sight.REFUSED):
         return f"{chosen.node_id} does not hear the primary"
@@ -54,10 +62,34 @@ def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
     )
 
 
+def _switchover_through(
+    controller: Controller, action: OAction, primary: Primary, node_id: str
+) -> Proposal | str:
+    if _args(action).get("to") is not None:
+        return f"{controller} chooses the successor itself: ask without args.to"
+    return Proposal(
+        step=Step.FAILOVER,
+        action_kind=CONTROLLER_SWITCHOVER,
+        node_id=node_id,
+        args={
+            "shard_id": primary.shard_id,
+            "replaces": node_id,
+            "controller": str(controller),
+        },
+        shard_id=primary.shard_id,
+        effect=f"have {controller} replace {node_id}, the healthy primary of shard"
+        f" {primary.shard_id}, by one that it chooses",
+        loss=NO_LOSS,
+        purpose=Purpose.RECOVERY,
+        requester=action.requester,
+        cause=action.action_id,
+        grace_subject=primary.shard_id,
+    )
+
+
 def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | str:
     """The proposal, or why there is none."""
-    args: dict[str, Value] = action.args if isinstance(action.args, dict) else {}
-    accepted = args.get("accepted_loss")
+    accepted = _args(action).get("accepted_loss")
     if type(accepted) is not int or accepted < 0:
         return "args.accepted_loss must say how much may be lost; 0 is nothing that is known"
     asked = _asked(action, situation)
@@ -66,11 +98,23 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
     primary, chosen = asked
     if primary.verdict is PrimaryVerdict.PRESENT:
         return f"{primary.node_id} is there and healthy: ask for a switchover, which loses nothing"
-    return promotion(situation, primary, chosen, accepted_loss=accepted, cause=action.action_id)
+    controller = in_charge(situation.view).through
+    if controller is None:
+        return promotion(situation, primary, chosen, accepted_loss=accepted, cause=action.action_id)
+    if _args(action).get("to") is not None:
+        return f"{controller} chooses the successor itself: ask without args.to"
+    return failover_through(
+        controller,
+        situation,
+        primary,
+        candidates_of(situation, primary),
+        accepted_loss=accepted,
+        cause=action.action_id,
+    )
 
 
 def _asked(action: OAction, situation: Situation) -> tuple[Primary, Candidate] | str:
-    args: dict[str, Value] = action.args if isinstance(action.args, dict) else {}
+    args = _args(action)
     shard_id, wanted = args.get("shard_id"), args.get("to")
     if shard_id is None and len(situation.primaries) == 1:
         shard_id = next(iter(situation.primaries))
@@ -80,12 +124,7 @@ def _asked(action: OAction, situation: Situation) -> tuple[Primary, Candidate] |
         return f"args.shard_id must name a shard; known: {known}"
     if primary.node_id is None:
         return f"nobody is known to be the primary of shard {shard_id}: {primary.reason}"
-    found = candidates(
-        situation.view,
-        shard_id=primary.shard_id,
-        replaces=primary.node_id,
-        now_ms=situation.now_ms,
-    )
+    found = candidates_of(situation, primary)
     if wanted is not None:
         found = tuple(it for it in found if it.node_id == wanted)
         if not found:
@@ -95,3 +134,7 @@ def _asked(action: OAction, situation: Situation) -> tuple[Primary, Candidate] |
         reasons = "; ".join(f"{it.node_id}: {', '.join(it.reasons)}" for it in found)
         return f"nobody may take shard {shard_id} over ({reasons or 'no other copy'})"
     return primary, chosen
+
+
+def _args(action: OAction) -> dict[str, Value]:
+    return action.args if isinstance(action.args, dict) else {}

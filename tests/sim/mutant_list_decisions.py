@@ -8,6 +8,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _CASE = "orchestrate/safety/case.py"
+_CONTROLLERS = "orchestrate/controllers.py"
 _CYCLE = "orchestrate/cycle.py"
 _FAILOVER = "orchestrate/converge/failover.py"
 _GUARD = "orchestrate/discovery_guard.py"
@@ -210,11 +211,29 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _EVIDENCE,
-                "if case.proposal.changes_roles or case.proposal.action_kind == CLUSTER_INIT:",
-                "if case.proposal.action_kind == CLUSTER_INIT:",
+                "if case.proposal.changes_roles and others.names:",
+                "if case.proposal.changes_roles and not others.seen and others.names:",
             ),
         ),
         test=unit_test("orchestrate_modes", "beside_sentinel_roles_are_left_alone"),
+    ),
+    Mutant(
+        "declared_controller_forgotten_when_not_seen",
+        "roles are not changed past a declared controller that is cut off for a while",
+        (Edit(_CONTROLLERS, " | {*self.declared})", ")"),),
+        test=unit_test(
+            "orchestrate_controllers",
+            "roles_are_not_changed_past_a_declared_controller_that_is_not_seen",
+        ),
+    ),
+    Mutant(
+        "controller_appoints_whoever_it_names",
+        "the word of a controller appoints only who calls itself primary",
+        (Edit(_CONTROLLERS, "return found if is_so else None", "return found"),),
+        test=unit_test(
+            "orchestrate_controllers",
+            "a_word_of_few_agents_or_for_one_that_is_no_primary_appoints_nobody",
+        ),
     ),
     Mutant(
         "unfenced_agents_acted_upon",

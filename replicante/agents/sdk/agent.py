@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
+from typing import Any
 
 from aiohttp import web
 
@@ -85,7 +86,7 @@ class Agent:
         await self._runner.setup()
         host, port = self._settings.host, self._settings.port
         await web.TCPSite(self._runner, host, port, ssl_context=context).start()
-        self._running = asyncio.create_task(runner.run())
+        self._running = asyncio.create_task(_together(runner.run(), self._store.watch()))
 
     async def wait(self) -> None:
         """Returns only by cancellation or by raising the defect that ended the agent."""
@@ -116,6 +117,19 @@ class Agent:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """Until all returned; the first defect ends all and is raised as it is."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _context(tls: AgentTls) -> ssl.SSLContext:

@@ -27,6 +27,7 @@ _KIND = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)*)/[a-z0-9][a-z0-9._-]*")
 _OURS = "replicante.io"
 _WELL_KNOWN = (
     *action_kinds.ROLE_KINDS,
+    *action_kinds.THROUGH_KINDS,
     *(action_kinds.CLUSTER_INIT, action_kinds.CLUSTER_ADD),
     *(action_kinds.CLUSTER_JOIN, action_kinds.CLUSTER_REMOVE),
     *(action_kinds.SERVICE_START, action_kinds.SERVICE_STOP, action_kinds.SERVICE_RESTART),

@@ -76,3 +76,8 @@ class Store(abc.ABC):
     async def can_stop(self) -> CanStop:
         """Raises StoreUnavailable. An agent that cannot tell says no."""
         return CanStop(can_stop=False, reason="this agent does not judge it")
+
+    async def watch(self) -> None:
+        """What the agent does besides answering, as long as it runs; it may return at any time.
+        What it raises ends the agent."""
+        return

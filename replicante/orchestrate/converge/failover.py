@@ -2,18 +2,25 @@
 
 Called by `converge.steps`, and for a failover that a person asks for by `oaction_handlers`. It says
 who should be promoted and what that may cost. A primary that hangs under an agent that answers is
-ended first, so that it cannot go on as the primary that it was. Whether the primary is really gone
+ended first, so that it cannot go on as the primary that it was. Beside a controller that the
+declaration has asked, that one replaces it. Whether the primary is really gone
 is judged by the rules `failure_confirmed` and `witnesses_agree`, on the same assessment.
 """
 
 from __future__ import annotations
 
-from replicante.model.action_kinds import CORE_FAILOVER, STORE_FENCE, STORE_PROMOTE
+from replicante.model.action_kinds import (
+    CONTROLLER_FAILOVER,
+    CORE_FAILOVER,
+    STORE_FENCE,
+    STORE_PROMOTE,
+)
 from replicante.model.actions import Requester
-from replicante.model.cluster_declaration import Step
+from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.decision import ForcedOption, Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.orchestrate.candidates import Candidate, best, candidates
+from replicante.orchestrate.controllers import in_charge
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict
 from replicante.orchestrate.proposal import (
     Proposal,
@@ -33,14 +40,13 @@ def propose_failover(situation: Situation) -> StepResult:
     for shard_id, primary in situation.primaries.items():
         if primary.verdict not in _WANTING or primary.node_id is None:
             continue
-        found = _candidates(situation, primary)
+        found = candidates_of(situation, primary)
         records += [candidate.record(Step.FAILOVER) for candidate in found]
         chosen = best(found)
         if chosen is None:
             stuck[shard_id] = _nobody(primary, found)
         else:
-            ending = _fence_first(situation, primary, chosen)
-            proposals.append(ending or promotion(situation, primary, chosen))
+            proposals.append(_recovery(situation, primary, found, chosen))
             options += _options(situation, primary, found)
     if proposals:
         return StepResult(
@@ -52,6 +58,15 @@ def propose_failover(situation: Situation) -> StepResult:
     if stuck:
         return StepResult(idle="; ".join(stuck.values()), candidates=tuple(records), stuck=stuck)
     return idle(_calm(situation))
+
+
+def _recovery(
+    situation: Situation, primary: Primary, found: tuple[Candidate, ...], chosen: Candidate
+) -> Proposal:
+    controller = in_charge(situation.view).through
+    if controller is not None:
+        return failover_through(controller, situation, primary, found)
+    return _fence_first(situation, primary, chosen) or promotion(situation, primary, chosen)
 
 
 def hangs(situation: Situation, node_id: str) -> bool:
@@ -114,6 +129,44 @@ def promotion(
     )
 
 
+def failover_through(
+    controller: Controller,
+    situation: Situation,
+    primary: Primary,
+    found: tuple[Candidate, ...],
+    *,
+    accepted_loss: int | None = None,
+    cause: str | None = None,
+) -> Proposal:
+    """found: some of them eligible. The controller chooses among them, so the price is that of the
+    worst; asked is the agent of the best, which is well."""
+    fit = [it for it in found if it.is_eligible]
+    watched = in_charge(situation.view).seen
+    asked = next((it for it in fit if it.node_id in watched), fit[0])
+    old = situation.view.nodes.get(primary.node_id or "")
+    return Proposal(
+        step=Step.FAILOVER,
+        action_kind=CONTROLLER_FAILOVER,
+        node_id=asked.node_id,
+        args={
+            "shard_id": primary.shard_id,
+            "replaces": primary.node_id,
+            "node": None if old is None else old.member_address,
+            "controller": str(controller),
+        },
+        spared=() if primary.node_id is None else (primary.node_id,),
+        shard_id=primary.shard_id,
+        effect=f"have {controller} replace {primary.node_id}, the primary of shard"
+        f" {primary.shard_id}, by one that it chooses",
+        loss=max((it.loss for it in fit), key=lambda it: it.known_min or 0),
+        purpose=Purpose.RECOVERY,
+        requester=Requester.CORE_DECLARATIVE if cause is None else Requester.CORE_API,
+        accepted_loss=accepted_loss,
+        cause=cause,
+        grace_subject=primary.shard_id,
+    )
+
+
 def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> Proposal | None:
     """Once a suspicion: an agent that cannot do it must not stand in the way of a failover."""
     node_id = primary.node_id or ""
@@ -135,7 +188,7 @@ def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> P
     return proposal if is_wanted or not was_tried else None
 
 
-def _candidates(situation: Situation, primary: Primary) -> tuple[Candidate, ...]:
+def candidates_of(situation: Situation, primary: Primary) -> tuple[Candidate, ...]:
     return candidates(
         situation.view,
         shard_id=primary.shard_id,

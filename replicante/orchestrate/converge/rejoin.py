@@ -3,18 +3,20 @@
 Called by `converge.steps`. Three cases, all ending in the same action: a former primary that came
 back and still calls itself primary; a copy that follows another one, as a switchover leaves the
 third behind the former primary; a store process that is down
-under an agent that answers. A former primary that hangs is ended before, or it would take writes
+under an agent that answers. Beside a controller that changes roles the last alone is ours, and the
+server is only started. A former primary that hangs is ended before, or it would take writes
 when it goes on. What the node has beyond the primary is given up: that is why the
 appointed primary must be seen, alone decides, and is never itself told to follow.
 """
 
 from __future__ import annotations
 
-from replicante.model.action_kinds import STORE_REJOIN
+from replicante.model.action_kinds import SERVICE_START, STORE_REJOIN
 from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.orchestrate.controllers import in_charge, named_address
 from replicante.orchestrate.converge.failover import fence, hangs
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, is_follower
 from replicante.orchestrate.proposal import (
@@ -29,6 +31,7 @@ from replicante.orchestrate.proposal import (
 
 def propose_rejoin(situation: Situation) -> StepResult:
     proposals: list[Proposal] = []
+    others = in_charge(situation.view).through is not None
     for primary in situation.primaries.values():
         leader = _leader(situation, primary)
         if leader is None or situation.view.nodes[leader].member_address is None:
@@ -36,11 +39,15 @@ def propose_rejoin(situation: Situation) -> StepResult:
         for copy in situation.view.copies(primary.shard_id):
             if copy.node_id == leader or copy.node_id not in situation.view.node_ids:
                 continue
-            if copy.role is ShardRole.PRIMARY and hangs(situation, copy.node_id):
+            is_hanging = copy.role is ShardRole.PRIMARY and hangs(situation, copy.node_id)
+            if is_hanging and not others:
                 proposals.append(_fence(copy, leader))
                 continue
             why = _why(situation, copy, leader)
-            if why:
+            if why and others:
+                # Whom it follows is the business of the controller in charge.
+                proposals += _start(situation, copy, leader)
+            elif why:
                 proposals.append(_rejoin(situation, copy, leader, why))
     if not proposals:
         return idle("every copy that is seen follows its primary, or no primary is seen")
@@ -114,6 +121,30 @@ def _rejoin(situation: Situation, copy: Shard, leader: str, why: str) -> Proposa
         purpose=Purpose.RECOVERY,
         grace_subject=f"{copy.node_id}/{copy.shard_id}",
     )
+
+
+def _start(situation: Situation, copy: Shard, leader: str) -> list[Proposal]:
+    """Only a start, and behind the one whom the controller names as well: it would take its time to
+    tell a server that follows nobody."""
+    view = situation.view
+    address = view.nodes[leader].member_address
+    is_down = view.nodes[copy.node_id].node_status is NodeStatus.UNAVAILABLE
+    if not is_down or address is None or address != named_address(view):
+        return []
+    return [
+        Proposal(
+            step=Step.REJOIN,
+            action_kind=SERVICE_START,
+            node_id=copy.node_id,
+            args={"shard_id": copy.shard_id, "node": address, "node_id": leader},
+            touches=(leader,),
+            spared=(copy.node_id,),
+            shard_id=copy.shard_id,
+            effect=f"start the store of {copy.node_id} behind {leader}, as the controller has it",
+            purpose=Purpose.RECOVERY,
+            grace_subject=f"{copy.node_id}/{copy.shard_id}",
+        )
+    ]
 
 
 def _price(copy: Shard) -> Loss:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replicante.model.action_kinds import STORE_FENCE, STORE_PROMOTE
+from replicante.model.action_kinds import CONTROLLER_FAILOVER, STORE_FENCE, STORE_PROMOTE
 from replicante.model.codec import Value
 from replicante.model.decision import Ruling, Verdict
 from replicante.orchestrate.proposal import Proposal, Situation
@@ -28,7 +28,7 @@ class Case:
         """It goes past the primary of its shard. Not so when another node replaced that one."""
         proposal = self.proposal
         if proposal.action_kind != STORE_FENCE:
-            return proposal.action_kind == STORE_PROMOTE
+            return proposal.action_kind in (STORE_PROMOTE, CONTROLLER_FAILOVER)
         primary = self.situation.primaries.get(proposal.shard_id or "")
         return primary is None or primary.node_id in (None, proposal.args["replaces"])
 

@@ -14,6 +14,7 @@ from replicante.model.action_kinds import (
     STORE_PROMOTE,
     STORE_REJOIN,
     STORE_SWITCHOVER,
+    THROUGH_KINDS,
 )
 from replicante.model.node import NodeStatus
 from replicante.model.shard import ShardRole, Sight
@@ -25,10 +26,13 @@ _TAKES_AWAY = (STORE_REJOIN, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
 
 def _candidate_fit(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
+    chosen: str | None
     if proposal.action_kind == STORE_PROMOTE:
         chosen, replaces = proposal.node_id, str(proposal.args.get("replaces") or "")
     elif proposal.action_kind == STORE_SWITCHOVER:
         chosen, replaces = str(proposal.args.get("node_id") or ""), proposal.node_id or ""
+    elif proposal.action_kind in THROUGH_KINDS:
+        chosen, replaces = None, str(proposal.args.get("replaces") or "")
     else:
         return allow("nobody is made primary")
     found = candidates(
@@ -37,6 +41,11 @@ def _candidate_fit(case: Case) -> Finding:
         replaces=replaces,
         now_ms=situation.now_ms,
     )
+    if chosen is None:
+        fit = [it.node_id for it in found if it.is_eligible]
+        if not fit:
+            return deny("no copy may become primary")
+        return allow(f"the controller in charge chooses; fit: {', '.join(fit)}")
     for candidate in found:
         if candidate.node_id == chosen:
             if candidate.is_eligible:

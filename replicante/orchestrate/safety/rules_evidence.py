@@ -7,9 +7,11 @@ act on less, and only where these rules ask instead of deny.
 
 from __future__ import annotations
 
-from replicante.model.action_kinds import CLUSTER_INIT
+from replicante.model.action_kinds import CLUSTER_INIT, THROUGH_KINDS
+from replicante.model.codec import Value
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
+from replicante.orchestrate.controllers import in_charge
 from replicante.orchestrate.primaries import PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import Purpose
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
@@ -101,20 +103,30 @@ def _witnesses_agree(case: Case) -> Finding:
 
 
 def _no_foreign_controller(case: Case) -> Finding:
-    view = case.situation.view
-    found = {
-        node_id: list(node.controllers)
-        for node_id in view.node_ids
-        if (node := view.nodes.get(node_id)) is not None and node.controllers
-    }
-    if not found:
-        return allow("no other controller is seen")
-    names = sorted({name for controllers in found.values() for name in controllers})
-    if case.proposal.changes_roles or case.proposal.action_kind == CLUSTER_INIT:
+    others, kind = in_charge(case.situation.view), case.proposal.action_kind
+    found: dict[str, Value] = {node_id: list(it) for node_id, it in others.seen.items()}
+    names = ", ".join(others.names)
+    if kind in THROUGH_KINDS:
+        if others.through is None:
+            return deny("there is no single controller that roles may be changed through")
+        return allow(
+            f"{others.through} is in charge, and the declaration has it asked", controllers=found
+        )
+    if case.proposal.changes_roles and others.names:
+        if not found:
+            return deny(
+                f"the declaration leaves roles to {names}, which is not seen now; start it, or"
+                " take it out of spec.declaration.controllers"
+            )
         return deny(
-            f"{', '.join(names)} is in charge of roles; ask it, or take it away first",
+            f"{names} is in charge of roles; set spec.declaration.controllers to have it asked, or"
+            " take it away first",
             controllers=found,
         )
+    if not found:
+        return allow("no other controller is seen")
+    if kind == CLUSTER_INIT:
+        return deny(f"{names} is in charge of roles already", controllers=found)
     return allow("another controller is seen, but roles are not changed", controllers=found)
 
 
@@ -184,7 +196,7 @@ EVIDENCE_RULES = (
     ),
     Rule(
         name="no_foreign_controller",
-        promise="Roles are never changed beside Sentinel or another controller.",
+        promise="Beside Sentinel or another controller roles are changed by that one alone.",
         judge=_no_foreign_controller,
     ),
     Rule(

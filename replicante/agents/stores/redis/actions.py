@@ -7,20 +7,33 @@ ended only by `store.fence`.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
 
 import msgspec
 
 from replicante.agents.sdk import ActionKind, NoArgs, Sight, Step, StoreContact, again, done, failed
-from replicante.agents.stores.redis.facts import NOWHERE, Address, Facts, address, text
+from replicante.agents.stores.redis.facts import (
+    NOWHERE,
+    Address,
+    Facts,
+    address,
+    reported_offset,
+    text,
+)
 from replicante.agents.stores.redis.membership import Membership
-from replicante.agents.stores.redis.server import NoContact, RedisServer, Refused
-from replicante.limits import REDIS_SILENT_STEPS_MAX, REDIS_STEPS_MAX, SWITCHOVER_MS_MAX
+from replicante.agents.stores.redis.server import RedisServer
+from replicante.agents.stores.redis.steps import Handler, step_again, translated
+from replicante.agents.stores.redis.talk import NoContact, Refused
+from replicante.limits import (
+    REDIS_REPORT_LEAD_MS,
+    REDIS_REPORT_MS,
+    REDIS_SILENT_STEPS_MAX,
+    SWITCHOVER_MS_MAX,
+)
 from replicante.model import action_kinds
 from replicante.model.codec import Value
 
+_LOOK_MS = 20
 PROTECTED_LAG_SECONDS = 2
 """A replica that was not heard of for longer does not count for a protected primary."""
 
@@ -52,13 +65,18 @@ class SwitchoverArgs(msgspec.Struct, frozen=True):
     timeout_ms: int = SWITCHOVER_MS_MAX
 
 
+class StartArgs(msgspec.Struct, frozen=True):
+    node: str | None = None
+    """host:port of whom it is to follow; null: whom it followed last."""
+
+
 class RedisActions:
     def __init__(self, *, server: RedisServer, membership: Membership) -> None:
         self._server = server
         self._membership = membership
 
     def kinds(self) -> list[ActionKind]:
-        rows: list[tuple[str, str, Any, type[msgspec.Struct]]] = [
+        rows: list[tuple[str, str, Handler, type[msgspec.Struct]]] = [
             (action_kinds.CLUSTER_INIT, "Begin a cluster: this is its primary.",
              self._init, InitArgs),
             (action_kinds.CLUSTER_JOIN, "Follow the primary as a new replica.",
@@ -73,12 +91,12 @@ class RedisActions:
              self._switchover, SwitchoverArgs),
             (action_kinds.STORE_REJOIN, "Follow the primary, giving up what it does not have.",
              self._follow, FollowArgs),
-            (action_kinds.SERVICE_START, "Start the server, as a replica.", self._start, NoArgs),
+            (action_kinds.SERVICE_START, "Start the server, as a replica.", self._start, StartArgs),
             (action_kinds.SERVICE_STOP, "Stop the server.", self._stop, NoArgs),
             (action_kinds.SERVICE_RESTART, "Restart a replica.", self._restart, NoArgs),
         ]  # fmt: skip
         return [
-            ActionKind(kind=kind, description=about, run=_translated(run), args=args)
+            ActionKind(kind=kind, description=about, run=translated(run), args=args)
             for kind, about, run, args in rows
         ]
 
@@ -120,7 +138,7 @@ class RedisActions:
                 await self._server.kill()
         except ConnectionRefusedError:
             return done()
-        return _again(before, "it was ended and is not gone yet", pause_ms=10)
+        return step_again(before, "it was ended and is not gone yet", pause_ms=10)
 
     async def _follow(self, args: FollowArgs, before: Value) -> Step:
         target = address(args.node)
@@ -132,25 +150,25 @@ class RedisActions:
             if exc.contact is StoreContact.REFUSED and before is None:
                 self._membership.save(follows=target)
                 await self._server.start(follows=target)
-            return _again(before, f"it does not answer yet: {exc}")
+            return step_again(before, f"it does not answer yet: {exc}")
         if facts.follows == target:
             return await self._heard(facts, before)
         await self._expect_free()
         await self._protect(args.protect_writes)
         self._membership.save(follows=target)
         await self._server.call("REPLICAOF", target[0], target[1])
-        return _again(before, "it begins to follow")
+        return step_again(before, "it begins to follow")
 
     async def _heard(self, facts: Facts, before: Value) -> Step:
         """Whether it hears whom it follows. An action that waits for a primary that is gone would
         stand in the way of replacing it."""
         if facts.is_syncing or facts.is_loading:
-            return _again(before, "a copy is under way")
+            return step_again(before, "a copy is under way")
         if facts.is_link_up:
             return done()
         if before is not None and await self._server.sight(facts) is Sight.REFUSED:
             return failed("its primary refuses connections", before)
-        return _again(before, "it does not hear its primary", bound=REDIS_SILENT_STEPS_MAX)
+        return step_again(before, "it does not hear its primary", bound=REDIS_SILENT_STEPS_MAX)
 
     async def _switchover(self, args: SwitchoverArgs, before: Value) -> Step:
         target = address(args.node)
@@ -158,14 +176,30 @@ class RedisActions:
         if not facts.is_primary:
             return self._handed_over(facts, target)
         if facts.is_handing_over:
-            return _again(before, "the successor catches up")
+            return step_again(before, "the successor catches up")
         if before is not None:
             return failed("the successor did not catch up in time: this one stays primary")
         await self._expect_free()
+        await self._until_report_is_due(target)
         # Clears itself by the server: writes wait until the successor has all, or the time is over.
         limit_ms = min(max(1, args.timeout_ms), SWITCHOVER_MS_MAX)
         await self._server.call("FAILOVER", "TO", target[0], target[1], "TIMEOUT", limit_ms)
-        return _again(before, "handing over")
+        return step_again(before, "handing over")
+
+    async def _until_report_is_due(self, copy: Address) -> None:
+        """A replica reports each second how far it has read, and `FAILOVER` has writes wait for a
+        report of all of it. Begun right before one, they wait a fraction of that second."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + REDIS_REPORT_MS / 1_000
+        first = await self._reported(copy)
+        while await self._reported(copy) == first:
+            if loop.time() > ends_at:
+                return
+            await asyncio.sleep(_LOOK_MS / 1_000)
+        await asyncio.sleep((REDIS_REPORT_MS - REDIS_REPORT_LEAD_MS) / 1_000)
+
+    async def _reported(self, copy: Address) -> int | None:
+        return reported_offset(await self._server.call("INFO", "replication"), copy)
 
     def _handed_over(self, facts: Facts, target: Address) -> Step:
         if facts.follows != target:
@@ -181,24 +215,26 @@ class RedisActions:
             return failed(f"{args.node} follows this one: stop it first")
         return done()
 
-    async def _start(self, _args: NoArgs, before: Value) -> Step:
+    async def _start(self, args: StartArgs, before: Value) -> Step:
         try:
             facts = await self._server.facts()
         except NoContact as exc:
             if exc.contact is StoreContact.REFUSED and before is None:
+                if args.node is not None:
+                    self._membership.save(follows=address(args.node))
                 await self._server.start(follows=self._membership.follows)
-            return _again(before, f"it does not answer yet: {exc}")
-        return _again(before, "it is loading") if facts.is_loading else done()
+            return step_again(before, f"it does not answer yet: {exc}")
+        return step_again(before, "it is loading") if facts.is_loading else done()
 
     async def _stop(self, _args: NoArgs, before: Value) -> Step:
         try:
             await self._server.facts()
         except NoContact as exc:
             is_gone = exc.contact is StoreContact.REFUSED
-            return done() if is_gone else _again(before, str(exc))
+            return done() if is_gone else step_again(before, str(exc))
         if before is None:
             await self._server.shut_down()
-        return _again(before, "it was told to stop")
+        return step_again(before, "it was told to stop")
 
     async def _restart(self, args: NoArgs, before: Value) -> Step:
         state = before if isinstance(before, dict) else {}
@@ -209,7 +245,7 @@ class RedisActions:
             if step.phase.is_final:
                 return again({"start": None}, pause_ms=0) if step.error is None else step
             return again({"stop": step.payload}, pause_ms=step.pause_ms)
-        step = await self._start(args, state["start"])
+        step = await self._start(StartArgs(), state["start"])
         return step if step.phase.is_final else again({"start": step.payload})
 
     async def _protect(self, is_wanted: bool) -> None:
@@ -223,27 +259,3 @@ class RedisActions:
 def _expect_none(controllers: tuple[str, ...]) -> None:
     if controllers:
         raise Refused(f"its roles are ruled by {', '.join(controllers)}")
-
-
-def _again(
-    before: Value, message: str, *, bound: int = REDIS_STEPS_MAX, pause_ms: int = 200
-) -> Step:
-    """Another step, until there were too many."""
-    count = before["steps"] + 1 if isinstance(before, dict) and "steps" in before else 1
-    payload: Value = {"steps": count, "message": message}
-    return failed(message, payload) if count > bound else again(payload, pause_ms=pause_ms)
-
-
-def _translated(
-    handler: Callable[[Any, Value], Awaitable[Step]],
-) -> Callable[[Any, Value], Awaitable[Step]]:
-    """A server that cannot be asked or refuses is a reason, not a defect."""
-
-    @functools.wraps(handler)
-    async def run(args: Any, before: Value) -> Step:
-        try:
-            return await handler(args, before)
-        except (NoContact, Refused, OSError, ValueError) as exc:
-            return failed(str(exc) or type(exc).__name__, before)
-
-    return run

