@@ -1,7 +1,7 @@
 """Measures failovers of Redis: under Replicante, and under three Sentinels beside it.
 
-    python bench/failover.py [kill] [stop] [planned] [--trials N] [--seconds N] [--protect]
-                             [--out FILE] [--folder DIR]
+    python bench/failover.py [kill] [stop] [machine] [planned] [--trials N] [--seconds N]
+                             [--protect] [--through] [--out FILE] [--folder DIR]
 
 Both systems run at the same time on this machine, and each trial hurts both in the same moment. In
 each, one client writes numbered increments through the primary and looks it up again after an
@@ -9,12 +9,14 @@ error; another one stays pinned to the address that was the primary's when the t
 
 kill     kill -9 of the primary; two seconds after the failover it is started again.
 stop     SIGSTOP of the primary; two seconds after the failover it goes on.
+machine  SIGSTOP of the primary and of what stands beside it: its agent, a Sentinel. As stop.
 planned  a switchover that somebody asks for, while all is well.
 
 After each trial everything is read back: an acknowledged number that is not there is lost. Writes
 that the old address acknowledges after the failover are counted by themselves. Figures are for
 comparing the columns of one run. Results are added to FILE, so a run may be made in pieces:
---seconds begins no trial after so long. `bench/failover_page.py` makes the page of them.
+--seconds begins no trial after so long. --through gives Replicante Sentinels of its own, which it
+asks. `bench/failover_page.py` makes the page of the results.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from pathlib import Path
 
 from failover_clients import Client
 from failover_page import CASES, Trial, read, table
-from failover_systems import System, replicante, sentinel
+from failover_replicante import replicante
+from failover_sentinel import sentinel, through_sentinel
+from failover_systems import System
 
 from replicante.clock import Clock, SystemClock
 
@@ -52,6 +56,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=24 * 3_600)
     parser.add_argument("--protect", action="store_true", help="with protected writes")
+    parser.add_argument("--through", action="store_true", help="through Sentinels beside it")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -69,7 +74,8 @@ async def _run(options: argparse.Namespace, folder: Path) -> None:
     for name in ("ours", "theirs"):
         (folder / name).mkdir()
     async with AsyncExitStack() as stack:
-        ours = replicante(folder / "ours", is_protecting=options.protect, clock=clock)
+        begin = through_sentinel if options.through else replicante
+        ours = begin(folder / "ours", is_protecting=options.protect, clock=clock)
         systems: list[System] = [
             await stack.enter_async_context(ours),
             await stack.enter_async_context(
@@ -112,15 +118,15 @@ async def _trial(system: System, case: str, is_protecting: bool, clock: Clock) -
         hurt_ms, hurt_wall_ms = clock.monotonic_ms(), clock.wall_ms()
         match case:
             case "kill":
-                await system.hurt(old, signal.SIGKILL)
-            case "stop":
-                await system.hurt(old, signal.SIGSTOP)
+                await system.hurt(old, signal.SIGKILL, is_whole_machine=False)
+            case "stop" | "machine":
+                await system.hurt(old, signal.SIGSTOP, is_whole_machine=case == "machine")
             case _:
                 await system.hand_over()
         taken_over = await _first_elsewhere(follower, hurt_ms, old)
         await asyncio.sleep(RETURN_SECONDS)
-        if case == "stop":
-            await system.hurt(old, signal.SIGCONT)
+        if case in ("stop", "machine"):
+            await system.hurt(old, signal.SIGCONT, is_whole_machine=case == "machine")
         await system.bring_back(old)
         watch_seconds = WATCH_PLANNED_SECONDS if case == "planned" else WATCH_SECONDS
         await asyncio.sleep(watch_seconds - RETURN_SECONDS)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "explanation" / "failovers.md"
 RESULTS = ROOT / "docs" / "explanation" / "failovers.json"
 MARKS = ("<!-- measured -->\n", "<!-- end -->\n")
-CASES = ("kill", "stop", "planned")
+CASES = ("kill", "stop", "machine", "planned")
 _HEAD = (
     "| case | system | trials | ms to writable | longest pause, ms | lost"
     " | lost by the pinned client | accepted by the old primary | explained |"
