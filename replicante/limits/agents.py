@@ -45,8 +45,11 @@ REDIS_SILENT_STEPS_MAX = 50
 Longer, and the action would stand in the way of replacing that primary."""
 REDIS_STEPS_MAX = 1_500
 """Steps in which an action waits for its Redis server to copy: five minutes at five a second."""
-
-assert SERVICE_COMMAND_MS_MAX + 2 * SERVICE_STATUS_MS_MAX < AGENT_STEP_MS_MAX
+REDIS_HUNG_TICK_MS = 100
+"""So often an agent looks at its clocks, to know whether its machine stood still."""
+REDIS_HUNG_MS = 1_000
+"""An agent that stood still for longer has its server take writes only beside a replica: less than
+any failure is believed after."""
 SENTINELS_MAX = 32
 """Sentinels of one group that an agent keeps in mind; more, and those heard longest ago go."""
 SENTINEL_HEARD_MS_MAX = 10_000
@@ -65,3 +68,5 @@ seconds at five a second, in which each Sentinel speaks twice."""
 SENTINEL_MARGIN_MS = 5_000
 """Sentinel is given twice the silence that it waits for, and so much more, to replace a dead
 primary by itself before it is asked to: two failovers at once lose more than one."""
+
+assert SERVICE_COMMAND_MS_MAX + 2 * SERVICE_STATUS_MS_MAX < AGENT_STEP_MS_MAX

@@ -39,6 +39,10 @@ args: shard_id, node (member address of the successor), node_id (its id), timeou
 STORE_REJOIN: Final = "replicante.io/store.rejoin"
 """This node follows the primary from now on and gives up what it has beyond it; a store that is
 down starts as a follower. args: shard_id, node (member address of the primary), node_id."""
+STORE_CONFIGURE: Final = "replicante.io/store.configure"
+"""The running store has these settings from now on, or those that it had. args: settings (name →
+value, as the store has them), dry_run, persistent. Ends with a payload whose `previous` tells what
+held before."""
 CONTROLLER_SWITCHOVER: Final = "replicante.io/controller.switchover"
 """Asked of the healthy primary that another controller rules: have that one replace it, losing
 nothing. args: shard_id, replaces (node id of this primary), controller."""

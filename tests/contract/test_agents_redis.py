@@ -67,6 +67,11 @@ class Node:
         finally:
             await client.aclose()
 
+    def signal_machine(self, number: signal.Signals) -> None:
+        """The server and its agent."""
+        self.signal(number)
+        self.process.signal(number)
+
     def signal(self, number: signal.Signals) -> None:
         os.kill(int(self.pid_file.read_text()), number)
 

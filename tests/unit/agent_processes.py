@@ -44,6 +44,10 @@ class AgentProcess:
         assert line, f"{self.command} ended without a word"
         return line.decode().split()[-1]
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "it runs"
+        self._process.send_signal(number)
+
     async def kill(self) -> None:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:

@@ -17,7 +17,9 @@ from replicante.agents.stores.redis.facts import (
     Address,
     Facts,
     address,
+    read_facts,
     reported_offset,
+    ruled_by,
     text,
 )
 from replicante.agents.stores.redis.membership import Membership
@@ -81,6 +83,8 @@ class RedisActions:
              self._init, InitArgs),
             (action_kinds.CLUSTER_JOIN, "Follow the primary as a new replica.",
              self._follow, FollowArgs),
+            (action_kinds.CLUSTER_ADD, "Have a server that is in no cluster follow this primary.",
+             self._add, FollowArgs),
             (action_kinds.CLUSTER_REMOVE, "See that a node follows this one no more.",
              self._remove, RemoveArgs),
             (action_kinds.STORE_PROMOTE, "Become the primary; writes may be lost.",
@@ -209,6 +213,28 @@ class RedisActions:
         self._membership.save(follows=target)
         return done()
 
+    async def _add(self, args: FollowArgs, before: Value) -> Step:
+        """The other server is told; its agent sees then that it is a member."""
+        other, own = address(args.node), self._server.address
+        facts = await self._server.facts()
+        if not (facts.is_primary and self._membership.is_member):
+            return failed("only the primary of a cluster admits others")
+        if other in facts.replicas:
+            return done()
+        seen = read_facts(await self._server.call_copy(other, "INFO"))
+        if seen.follows == own:
+            return step_again(before, "a copy is under way")
+        if seen.follows is not None and seen.follows != NOWHERE:
+            return failed(f"{args.node} follows {text(seen.follows)} already")
+        if seen.is_primary and (seen.replicas or await self._server.call_copy(other, "DBSIZE")):
+            return failed(f"{args.node} is a primary with data or replicas of its own")
+        controllers = ruled_by(await self._server.call_copy(other, "CLIENT LIST"))
+        _expect_none(controllers)
+        for command in _protection(args.protect_writes):
+            await self._server.call_copy(other, *command)
+        await self._server.call_copy(other, "REPLICAOF", own[0], own[1])
+        return step_again(before, "it begins to follow")
+
     async def _remove(self, args: RemoveArgs, _before: Value) -> Step:
         facts = await self._server.facts()
         if args.node is not None and address(args.node) in facts.replicas:
@@ -249,11 +275,18 @@ class RedisActions:
         return step if step.phase.is_final else again({"start": step.payload})
 
     async def _protect(self, is_wanted: bool) -> None:
-        await self._server.call("CONFIG SET", "min-replicas-max-lag", PROTECTED_LAG_SECONDS)
-        await self._server.call("CONFIG SET", "min-replicas-to-write", int(is_wanted))
+        for command in _protection(is_wanted):
+            await self._server.call(*command)
 
     async def _expect_free(self) -> None:
         _expect_none(await self._server.controllers())
+
+
+def _protection(is_wanted: bool) -> tuple[tuple[str, str, int], ...]:
+    return (
+        ("CONFIG SET", "min-replicas-max-lag", PROTECTED_LAG_SECONDS),
+        ("CONFIG SET", "min-replicas-to-write", int(is_wanted)),
+    )
 
 
 def _expect_none(controllers: tuple[str, ...]) -> None:

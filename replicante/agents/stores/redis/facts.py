@@ -6,7 +6,7 @@ replication id names: a promoted replica begins a new one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ UNIT = "bytes"
 NOWHERE = ("127.0.0.1", 1)
 """Whom a server follows that nobody has told whom to follow: a port that nobody listens on. It
 serves what it has, and takes no write."""
+
+_SENTINEL_CLIENT = "sentinel-"
+"""Sentinel names its connections so."""
 
 Address = tuple[str, int]
 
@@ -116,6 +119,12 @@ def address(value: str) -> Address:
 
 def text(value: Address) -> str:
     return f"{value[0]}:{value[1]}"
+
+
+def ruled_by(clients: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Others that change the roles of a server, by who is connected to it (CLIENT LIST)."""
+    is_ruled = any(str(it.get("name", "")).startswith(_SENTINEL_CLIENT) for it in clients)
+    return ("sentinel",) if is_ruled else ()
 
 
 def reported_offset(info: Mapping[str, Any], copy: Address) -> int | None:

@@ -28,18 +28,23 @@ class Membership:
 
     def save(self, *, follows: Address) -> None:
         """From now on a member that follows this one after a start; NOWHERE for a primary."""
-        temporary = self._path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump({"is_member": True, "follows": follows}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(self._path, json.dumps({"is_member": True, "follows": follows}))
         self.is_member, self.follows = True, follows
+
+
+def write_durably(path: Path, text: str) -> None:
+    """The whole text or what was there before, whenever the power is cut.  Raises OSError."""
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _read(path: Path) -> tuple[bool, Address]:

@@ -11,9 +11,12 @@ from replicante.agents import sdk
 from replicante.agents.sdk import StoreContact
 from replicante.agents.sdk.settings import LOOPBACK
 from replicante.agents.stores.redis.actions import RedisActions
+from replicante.agents.stores.redis.after_hang import AfterHang
+from replicante.agents.stores.redis.configure import ConfigureAction
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.sentinels import Sentinels
 from replicante.agents.stores.redis.server import RedisServer, ServerSettings
+from replicante.agents.stores.redis.settings import KeptSettings
 from replicante.agents.stores.redis.store import RedisStore
 from replicante.agents.stores.redis.talk import NoContact
 from replicante.agents.stores.redis.through_sentinel import SentinelActions
@@ -47,6 +50,7 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
     """
     if settings.redis_host not in LOOPBACK and settings.password is None:
         raise InvalidConfig("A Redis server that other machines reach needs a password.")
+    kept = KeptSettings(settings.data_dir / "agent")
     server = RedisServer(
         ServerSettings(
             program=settings.program or find_program(),
@@ -54,7 +58,8 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
             host=settings.redis_host,
             port=settings.redis_port,
             password=settings.password,
-        )
+        ),
+        kept,
     )
     membership = Membership(settings.data_dir / "agent")
     try:
@@ -63,6 +68,7 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
         if exc.contact is StoreContact.REFUSED:
             await server.start(follows=membership.follows)
     sentinels = Sentinels(server=server, password=settings.sentinel_password, clock=SystemClock())
+    after_hang = AfterHang(server=server, clock=SystemClock())
     agent = sdk.Agent(
         sdk.AgentSettings(
             node_id=settings.node_id,
@@ -76,10 +82,12 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
             server=server,
             membership=membership,
             sentinels=sentinels,
+            after_hang=after_hang,
             cluster_id=settings.cluster_id,
         ),
         [
             *RedisActions(server=server, membership=membership).kinds(),
+            *ConfigureAction(server=server, kept=kept).kinds(),
             *SentinelActions(server=server, membership=membership, sentinels=sentinels).kinds(),
         ],
     )

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from replicante.agents.sdk import Sight, StoreContact
-from replicante.agents.stores.redis.facts import Address, Facts, read_facts
+from replicante.agents.stores.redis.facts import Address, Facts, read_facts, ruled_by
+from replicante.agents.stores.redis.settings import KeptSettings
 from replicante.agents.stores.redis.talk import NoContact, Refused, ask, messages
 from replicante.limits import (
     AGENT_SILENCES_FULL_EVERY,
@@ -24,8 +25,6 @@ from replicante.limits import (
 )
 
 _PID_FILE = "redis.pid"
-_SENTINEL_CLIENT = "sentinel-"
-"""Sentinel names its connections so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +40,10 @@ class ServerSettings:
 
 
 class RedisServer:
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, kept: KeptSettings) -> None:
+        """kept: what people set, for every start."""
         self._settings = settings
+        self._kept = kept
         self._silences = 0
         """Calls in a row that ended without an answer."""
         self.controllers_last: tuple[str, ...] = ()
@@ -63,9 +64,7 @@ class RedisServer:
 
     async def controllers(self) -> tuple[str, ...]:
         """Others that change the roles of this server.  Raises NoContact."""
-        clients = await self.call("CLIENT LIST")
-        is_ruled = any(str(it.get("name", "")).startswith(_SENTINEL_CLIENT) for it in clients)
-        self.controllers_last = ("sentinel",) if is_ruled else ()
+        self.controllers_last = ruled_by(await self.call("CLIENT LIST"))
         return self.controllers_last
 
     async def is_answering(self) -> bool:
@@ -178,6 +177,7 @@ class RedisServer:
         if settings.password is not None:
             quoted = settings.password.replace("\\", "\\\\").replace('"', '\\"')
             lines += [f'requirepass "{quoted}"', f'masterauth "{quoted}"']
+        lines += [f"{name} {value}" for name, value in sorted(self._kept.values.items())]
         path = settings.folder / "redis.conf"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:

@@ -6,10 +6,13 @@ cycle of the control plane; progress belongs into the offset of the shard.
 
 from __future__ import annotations
 
+import asyncio
+
 from replicante.agents import sdk
 from replicante.agents.sdk import NodeStatus, StoreContact
 from replicante.agents.stores.redis import facts as redis_facts
-from replicante.agents.stores.redis.facts import Facts
+from replicante.agents.stores.redis.after_hang import AfterHang
+from replicante.agents.stores.redis.facts import NOWHERE, Facts
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.sentinels import Sentinels, told
 from replicante.agents.stores.redis.server import RedisServer
@@ -26,11 +29,13 @@ class RedisStore(sdk.Store):
         server: RedisServer,
         membership: Membership,
         sentinels: Sentinels,
+        after_hang: AfterHang,
         cluster_id: str,
     ) -> None:
         """cluster_id: Redis has no name for what replicates together, so it is given."""
         self._server = server
         self._sentinels = sentinels
+        self._after_hang = after_hang
         self._membership = membership
         self._cluster_id = cluster_id
         self._last: Facts | None = None
@@ -42,6 +47,7 @@ class RedisStore(sdk.Store):
             controllers = await self._server.controllers()
         except NoContact as exc:
             return self._says(NodeStatus.UNAVAILABLE, str(exc), exc.contact, ())
+        self._take_in(facts)
         status, reason = facts.status
         if not self._membership.is_member:
             status, reason = NodeStatus.NOT_IN_CLUSTER, None
@@ -71,10 +77,22 @@ class RedisStore(sdk.Store):
         return sdk.CanStop(can_stop=True, reason="it is a replica")
 
     async def watch(self) -> None:
-        await self._sentinels.listen()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sentinels.listen())
+            group.create_task(self._after_hang.run())
+
+    def _take_in(self, facts: Facts) -> None:
+        """A server that another one admitted is a member as soon as it holds a whole copy: on the
+        disk, so that it follows that one after a start."""
+        follows = facts.follows
+        if self._membership.is_member or follows is None or follows == NOWHERE:
+            return
+        if facts.is_link_up and not facts.is_syncing:
+            self._membership.save(follows=follows)
 
     async def _facts(self) -> Facts:
         self._last = await self._server.facts()
+        self._after_hang.look(self._last)
         return self._last
 
     def _says(

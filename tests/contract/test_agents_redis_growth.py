@@ -1,0 +1,89 @@
+"""The Redis agent on real servers: a primary admits others, and settings are changed by name."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from agent_processes import free_port
+from test_agents_redis import Node, accepts_writes, cluster, until
+
+from replicante.model import action_kinds as kinds
+
+pytestmark = pytest.mark.processes
+
+
+async def test_a_server_that_the_primary_admits_is_a_member_and_stays_one(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        node = Node(tmp_path, "n4")
+        async with node.process.calling() as node.agent:
+            assert (await node.says())["node_status"] == "NOT_IN_CLUSTER"
+            assert "only the primary" in await n2.fails(kinds.CLUSTER_ADD, node=node.member)
+            await n1.command("SET", "kept", "1")
+            await n1.succeeds(kinds.CLUSTER_ADD, node=node.member, protect_writes=True)
+            await until(lambda: _is_member(node))
+            assert (await node.shard())["upstream"]["address"] == n1.member
+            assert await node.command("CONFIG", "GET", "min-replicas-to-write") == {
+                "min-replicas-to-write": "1"
+            }
+            await n1.succeeds(kinds.CLUSTER_ADD, node=node.member)
+            node.signal(signal.SIGKILL)
+            await node.succeeds(kinds.SERVICE_START)
+            assert not await accepts_writes(node)
+            await until(lambda: _holds(node, "kept", "1"))
+
+
+async def test_nobody_is_admitted_who_would_lose_something_by_it(tmp_path):
+    async with cluster(tmp_path) as (n1, _, n3):
+        await n3.command("REPLICAOF", "NO", "ONE")
+        await n3.command("SET", "own", "1")
+        assert "with data" in await n1.fails(kinds.CLUSTER_ADD, node=n3.member)
+        assert await n3.command("GET", "own") == "1"
+        nobody = f"127.0.0.1:{free_port()}"
+        assert nobody in await n1.fails(kinds.CLUSTER_ADD, node=nobody)
+
+
+async def test_settings_are_changed_all_or_none_and_hold_after_a_start(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        wanted = {"maxmemory": 200_000_000, "maxmemory-policy": "allkeys-lru"}
+        dry = await n2.does(kinds.STORE_CONFIGURE, settings=wanted, dry_run=True)
+        assert dry["state"]["payload"] == {
+            "previous": {"maxmemory": "0", "maxmemory-policy": "noeviction"},
+            "settings": {"maxmemory": "200000000", "maxmemory-policy": "allkeys-lru"},
+            "changed": ["maxmemory", "maxmemory-policy"],
+            "dry_run": True,
+            "persistent": False,
+        }
+        assert await _setting(n2, "maxmemory") == "0"
+
+        told = await n2.does(kinds.STORE_CONFIGURE, settings=wanted)
+        assert told["state"]["payload"]["persistent"] is True
+        assert told["state"]["payload"]["previous"]["maxmemory"] == "0"
+        fleeting = {"settings": {"hz": 50}, "persistent": False}
+        await n2.succeeds(kinds.STORE_CONFIGURE, **fleeting)
+        assert await _setting(n2, "hz") == "50"
+        n2.signal(signal.SIGKILL)
+        await n2.succeeds(kinds.SERVICE_START)
+        assert await _setting(n2, "maxmemory-policy") == "allkeys-lru"
+        assert await _setting(n2, "hz") == "10"
+
+        # The server itself refuses the second one: more clients than files it may open.
+        unfit = {"hz": 60, "maxclients": 1_000_000}
+        said = await n2.fails(kinds.STORE_CONFIGURE, settings=unfit)
+        assert said.startswith("maxclients: ") and "as it was" in said
+        assert await _setting(n2, "hz") == "10"
+        for settings in ({"requirepass": "x"}, {"hz": "fast"}, {"appendfsync": "never"}):
+            (name,) = settings
+            assert name in await n1.fails(kinds.STORE_CONFIGURE, settings=settings)
+
+
+async def _setting(node: Node, name: str) -> str:
+    return (await node.command("CONFIG", "GET", name))[name]
+
+
+async def _holds(node: Node, key: str, value: str) -> bool:
+    return (await node.command("GET", key)) == value
+
+
+async def _is_member(node: Node) -> bool:
+    return (await node.says())["node_status"] == "HEALTHY"
