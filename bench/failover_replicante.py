@@ -26,6 +26,7 @@ from replicante.dev import LocalCluster, Voices
 from replicante.dev_plan import plan_peers
 from replicante.errors import Conflict, ReplicanteError
 from replicante.model.action_kinds import (
+    CONTROLLER_SWITCHOVER,
     CORE_SWITCHOVER,
     STORE_FENCE,
     STORE_PROMOTE,
@@ -176,7 +177,9 @@ def _told(proposal: dict[str, Any]) -> str:
     reasons = {it["rule"]: it["reason"] for it in proposal["verdicts"]}
     if not all(reasons.values()):
         return ""
-    return f"{proposal['effect']}: {reasons['failure_confirmed']}; {reasons['witnesses_agree']}"
+    is_planned = proposal["action_kind"] in (STORE_SWITCHOVER, CONTROLLER_SWITCHOVER)
+    names = ("candidate_fit",) if is_planned else ("failure_confirmed", "witnesses_agree")
+    return f"{proposal['effect']}: {'; '.join(reasons[it] for it in names)}"
 
 
 def _write(log: IO[str], peer: str, line: str) -> None:

@@ -66,8 +66,9 @@ class AfterHang:
 
     async def _guard(self) -> None:
         if await self._setting(_WANTED) == 0:
-            await self._server.call("CONFIG SET", _WANTED, 1)
+            # In this order: what is left of a half is no guard, and is made whole by the next try.
             await self._server.call("CONFIG SET", _LAG, GUARD_LAG_SECONDS)
+            await self._server.call("CONFIG SET", _WANTED, 1)
             self._is_guarding = True
         self._is_in_doubt = False
 
@@ -94,8 +95,9 @@ class AfterHang:
         return max(passed) - REDIS_HUNG_TICK_MS
 
     async def _try(self, work: Coroutine[Any, Any, None]) -> None:
-        """A server that does not answer takes no write either; the next tick tries again."""
+        """A server that does not answer takes no write either; the next tick tries again. One that
+        keeps its settings to itself cannot be guarded."""
         try:
             await work
-        except (NoContact, Refused):
+        except (NoContact, Refused, LookupError, ValueError):
             return

@@ -103,7 +103,8 @@ class Sentinels:
         """Until it is cancelled. Costs a connection only where Sentinels were seen."""
         while True:
             if self._server.controllers_last:
-                with contextlib.suppress(NoContact, Refused):
+                # Whoever may publish there may also publish what is no text.
+                with contextlib.suppress(NoContact, Refused, UnicodeDecodeError):
                     words = self._server.messages(_CHANNEL, limit_ms=SENTINEL_SILENT_MS_MAX)
                     async for word in words:
                         self._hear(word)

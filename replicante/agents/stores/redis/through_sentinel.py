@@ -178,12 +178,14 @@ class SentinelActions:
             if facts.is_link_up:
                 return done(_outcome(council, new))
             return _progress(state, f"it begins to follow {text(new)}")
-        if council.is_failing_over or not council.is_unanimous_for(own):
-            return _progress({**state, "idle": 0}, "a failover of Sentinel is under way")
-        idle = int(state["idle"]) + 1
-        if idle <= SENTINEL_IDLE_STEPS_MAX:
-            return _progress({**state, "idle": idle}, "no Sentinel has a failover under way")
-        why = "Sentinel gave its failover up: this one stays primary"
+        is_late = int(state.get("steps", 0)) >= SENTINEL_STEPS_MAX
+        is_moving = council.is_failing_over or not council.is_unanimous_for(own)
+        idle = 0 if is_moving else int(state["idle"]) + 1
+        if idle <= SENTINEL_IDLE_STEPS_MAX and not is_late:
+            what = "a failover" if is_moving else "no failover"
+            return _progress({**state, "idle": idle}, f"{what} of Sentinel is under way")
+        # It must not refuse writes for ever as the primary that it is.
+        why = "Sentinel did not carry its failover out: this one stays primary"
         return again({**state, "undo": why}, pause_ms=0)
 
     async def _council(self) -> Council:
