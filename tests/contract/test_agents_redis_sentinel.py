@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from agent_harness import POLL_SECONDS
-from agent_processes import free_port
+from agent_processes import free_port, redis
 from redis import asyncio as redis_asyncio
 from redis import exceptions
 from test_agents_redis import Node, accepts_writes, cluster, until
@@ -191,9 +191,15 @@ async def test_roles_changed_through_sentinel_cost_nothing_and_all_agree(tmp_pat
         # Who is no primary has nothing to be replaced in.
         await n2.succeeds(kinds.CONTROLLER_SWITCHOVER)
         writer = Writer(watchers)
-        async with writer.writing():
+        async with writer.writing(), contextlib.AsyncExitStack() as stack:
             await writer.writes(50)
-            ended = await n1.does(kinds.CONTROLLER_SWITCHOVER, shard_id="all")
+            assert await n1.agent.submit(kinds.CONTROLLER_SWITCHOVER, action_id="planned") == 200
+            await n1.agent.until("planned", lambda it: it["state"]["payload"] is not None)
+            # Wherever it is: the next process goes on.
+            await n1.process.kill()
+            n1.process = redis(tmp_path, node_id="n1", port=n1.port)
+            n1.agent = await stack.enter_async_context(n1.process.calling())
+            ended = await n1.agent.until_phase("planned", "DONE", "FAILED")
             assert ended["state"]["phase"] == "DONE", ended
             primary = ended["state"]["payload"]["primary"]
             successor = nodes[primary]

@@ -124,9 +124,13 @@ class Sentinels:
         return _agreed([it.primary for it in heard], known_count=len(heard))
 
     async def council(self) -> Council:
-        """Asks all at once.  Raises Refused when none is known, or they watch different groups."""
+        """Asks all at once.  Raises Refused when none was heard of yet, or they watch different
+        groups; NoContact."""
         heard = self.heard
         names = {it.name for it in heard}
+        if not heard:
+            # Nobody may have looked since this process began: then it listens from now on.
+            await self._server.controllers()
         if len(names) != 1:
             told = f"watch it under several names: {', '.join(sorted(names))}"
             raise Refused(f"Sentinels {told}" if names else "no Sentinel was heard of yet")
