@@ -329,8 +329,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _FAILOVER,
-                "            ending = _fence_first(situation, primary, chosen)\n",
-                "            ending = None\n",
+                "    return _fence_first(situation, primary, chosen) or promotion(",
+                "    return promotion(",
             ),
         ),
         test=unit_test(
