@@ -53,11 +53,7 @@ class HttpServer:
         """Raises InvalidConfig for an address that may not or cannot be used, AddressInUse."""
         settings = self._api.ctx.settings
         guard.check_bind(self._host, is_authenticated=settings.is_authenticated)
-        server = _Server(self._api)
-        self._runner = web.ServerRunner(
-            server,
-            shutdown_timeout=limits.HTTP_STOP_MS_MAX / 1_000,
-        )
+        self._runner = _Runner(_Server(self._api))
         await self._runner.setup()
         try:
             site = web.TCPSite(self._runner, self._host, self._port, backlog=BACKLOG_CONNECTIONS)
@@ -115,13 +111,44 @@ class HttpServer:
         return errors.InvalidConfig(f"The HTTP address {where} {reason}.")
 
 
+class _Runner(web.ServerRunner):
+    def __init__(self, server: _Server) -> None:
+        super().__init__(server, shutdown_timeout=limits.HTTP_LEAVE_MS_MAX / 1_000)
+        self._served = server
+
+    async def shutdown(self) -> None:
+        """Called by aiohttp when nothing new comes in, before it looks at what still runs."""
+        await self._served.finish()
+
+
 class _Server(web.Server):
     """Makes our protocol for each connection."""
 
     def __init__(self, api: Api) -> None:
         # A client that hangs up cancels its handler, so that no long poll outlives its reader.
-        super().__init__(api.handle, handler_cancellation=True)
+        super().__init__(self._handle, handler_cancellation=True)
         self.api = api
+        self._busy: set[asyncio.Task[None]] = set()
+        """Tasks of connections, each within a request."""
+
+    async def finish(self) -> None:
+        """Gives requests in flight HTTP_STOP_MS_MAX, then cancels what is left: aiohttp, which
+        would do the same, trips over a request that ends in the turn in which its time is over."""
+        if self._busy:
+            _, late = await asyncio.wait(self._busy, timeout=limits.HTTP_STOP_MS_MAX / 1_000)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=limits.HTTP_LEAVE_MS_MAX / 1_000)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None, "a request is handled by its connection's task"
+        self._busy.add(task)
+        try:
+            return await self.api.handle(request)
+        finally:
+            self._busy.discard(task)
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self)

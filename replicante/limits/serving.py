@@ -20,6 +20,8 @@ HTTP_WRITE_MS_MAX = 10_000
 """A stream whose reader takes nothing for this long is cut off."""
 HTTP_STOP_MS_MAX = 5_000
 """Requests in flight get this long to finish when the server stops."""
+HTTP_LEAVE_MS_MAX = 1_000
+"""What they leave behind, as the end of an answer on a slow connection, gets this long after it."""
 EVENT_STREAMS_MAX = 2_000
 """Streams and long polls of one peer; more are answered 503 and go to another peer."""
 EVENT_CHUNK_BYTES_MAX = 64 * KIB

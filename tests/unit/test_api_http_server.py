@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import aiohttp
 import pytest
+from aiohttp import web
 from api_harness import LIMIT_S, raw_exchange, running
 
-from replicante import errors
+from replicante import errors, limits
 from replicante.api import guard
 from replicante.api.context import ApiSettings
 from replicante.api.http_server import HttpServer
@@ -66,6 +68,28 @@ async def test_a_request_in_flight_is_finished_before_the_server_stops():
         await api.server.stop()
         assert (await waiting).problem("outcome_unknown", 504)
         await api.server.stop()
+
+
+async def test_a_request_that_takes_too_long_ends_before_its_connection_is_shut_down(
+    monkeypatch,
+):
+    in_progress: list[bool] = []
+    shut_down = web.RequestHandler.shutdown
+
+    async def noted(handler: web.RequestHandler, timeout: float | None = 15.0) -> None:
+        in_progress.append(handler._request_in_progress)
+        await shut_down(handler, timeout)
+
+    monkeypatch.setattr(web.RequestHandler, "shutdown", noted)
+    monkeypatch.setattr(limits, "HTTP_STOP_MS_MAX", 50)
+    async with running() as api:
+        api.peer.trouble = Trouble.SILENT
+        waiting = asyncio.create_task(api.put("/kv/a?timeout=60s", {"value": 1}))
+        await api.peer.proposed.wait()
+        await api.server.stop()
+        with pytest.raises(aiohttp.ClientError):
+            await waiting
+    assert True not in in_progress
 
 
 async def test_connections_beyond_the_bound_are_closed():
