@@ -29,7 +29,7 @@ from replicante.storage.lmdb_environment import (
 DATA_FILE = "data.mdb"
 _SPARE_BYTES = 16 * MIB
 """Of address space, for the pages that a new header takes."""
-_SLICE_BYTES = 4 * MIB
+_SLICE_BYTES = 8 * MIB
 _READ_BYTES = 256 * KIB
 
 
