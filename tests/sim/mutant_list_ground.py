@@ -90,6 +90,28 @@ GROUND_MUTANTS = (
         test=unit_test("raft_welcome", "a_peer_of_another_cluster_is_refused_by_its_id"),
     ),
     Mutant(
+        "certificate_of_another_is_believed",
+        "over TLS the certificate says who speaks, not the greeting (design R13)",
+        (
+            Edit(
+                "raft/link_board.py",
+                "certificate_refusal(hello, certified) if self._is_tls else None\n",
+                "None\n",
+            ),
+        ),
+        test="tests/integration/test_raft_transport_tls.py",
+    ),
+    Mutant(
+        "two_processes_speak_for_one",
+        "a copied directory gets no link beside its original (ADR 0012)",
+        (
+            Edit(
+                "raft/claims.py", "                return False\n", "                return True\n"
+            ),
+        ),
+        test="tests/unit/test_raft_claims.py",
+    ),
+    Mutant(
         "entry_that_breaks_is_passed_over",
         "an exception in apply ends the peer with the index of the entry",
         (
