@@ -51,6 +51,7 @@ MUTANTS = (
                 "not self.log.is_configuration_staged\n",
             ),
         ),
+        test="tests/scenarios/test_raft_sole_voter.py",
     ),
     Mutant(
         "ack_before_sync",
