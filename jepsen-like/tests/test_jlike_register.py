@@ -115,6 +115,39 @@ def test_a_counterexample_holds_nothing_that_could_be_left_out():
     assert "p3 returned 3" in found.reason
 
 
+def test_what_came_after_a_violation_is_no_part_of_it():
+    history = History()
+    history.did("write", ["a", 0])
+    history.did("read", ["a", None], ["a", None], peer="p3")
+    for value in range(20):
+        history.did("cas", ["a", [value, value + 1]])
+    found = register.check(history.operations)
+    assert [it.f for it in found.operations] == ["write", "read"]
+    assert "p3 returned nothing though write of 0" in found.reason
+
+
+def test_a_chain_of_swaps_that_shows_nothing_is_left_out():
+    history = History()
+    for value in range(20):
+        history.did("write" if not value else "cas", ["a", [value, value + 1] if value else 1])
+    history.did("write", ["a", 100])
+    history.did("read", ["a", None], ["a", 1], peer="p3")
+    found = register.check(history.operations)
+    assert len(found.operations) == 3, "who wrote it, who overwrote it, who read it later"
+
+
+def test_a_counterexample_tells_what_was_answered_also_of_what_was_open_then():
+    history = History()
+    late = history.call("write", ["a", 7])
+    history.did("write", ["a", 1])
+    history.did("read", ["a", None], ["a", 7])
+    history.did("read", ["a", None], ["a", None], peer="p3")
+    history.answer(late)
+    found = register.check(history.operations)
+    assert found.operations
+    assert all(it.is_ok for it in found.operations)
+
+
 def test_a_spent_budget_is_unknown():
     history = History()
     calls = [history.call("cas", ["a", [None, value]]) for value in range(12)]

@@ -224,16 +224,58 @@ def by_search(steps: Sequence[Step], *, budget: int) -> Operation | None:
 def minimised(
     operations: Sequence[Operation], *, budget: int = CONFIGURATIONS_MAX
 ) -> list[Operation]:
-    """The same violation with nothing to take away: a read, or a write with all who saw its value,
-    leaves an order of the rest as it was, so whatever still has no order is a true counterexample.
-    """
-    kept = [operation for operation in operations if _may_have_happened(operation)]
-    groups: list[list[Operation]] = [[it] for it in kept if it.f == "read"]
-    needed = {repr(it.value[1][0]) for it in kept if it.f == "cas"}
-    for write in kept:
-        if write.f == "write" and repr(write.value[1]) not in needed:
-            value = write.value[1]
-            groups.append([write, *(r for r in kept if r.f == "read" and r.result[1] == value)])
+    """The same violation with nothing to take away. What was asked after the shortest beginning
+    that has no order changes nothing in it; and a read, or a write or cas with all who saw its
+    value, leaves an order of the rest as it was, unless a cas counts on that value. So whatever
+    still has no order is a true counterexample."""
+    by_call = {it.called: it for it in operations}
+    kept = _beginning([it for it in operations if _may_have_happened(it)], budget=budget)
+    while True:
+        fewer = _without_groups(kept, budget=budget)
+        if len(fewer) == len(kept):
+            # As they were answered: what was open at the end of the beginning may have ended since.
+            return _with_writers([by_call[it.called] for it in kept], operations)
+        kept = fewer
+
+
+def _beginning(operations: list[Operation], *, budget: int) -> list[Operation]:
+    """The shortest that has no order; all of it when the budget is spent. What has no order has
+    none with more behind it either, so halves are tried."""
+    ends = sorted(it.end for it in operations if it.returned is not None)
+    low, high = 0, len(ends)
+    while low < high:
+        middle = (low + high) // 2
+        if _is_violated(_until(operations, ends[middle]), budget=budget):
+            high = middle
+        else:
+            low = middle + 1
+    return _until(operations, ends[low]) if low < len(ends) else operations
+
+
+def _with_writers(kept: list[Operation], operations: Sequence[Operation]) -> list[Operation]:
+    """And whoever wrote what reads show, where that was asked too late to be needed: it tells."""
+    shown = {repr(it.result[1]) for it in kept if it.f == "read"}
+    late = [
+        it
+        for it in operations
+        if it.f != "read" and repr(_step(it).written) in shown and it not in kept
+    ]
+    return sorted([*kept, *late], key=lambda it: it.called)
+
+
+def _until(operations: Sequence[Operation], end: float) -> list[Operation]:
+    """What was asked until then; what had no answer yet is open."""
+    cut = [
+        it if it.end <= end else replace(it, kind=Kind.INFO, result=None, returned=None)
+        for it in operations
+        if it.called < end
+    ]
+    return [it for it in cut if _may_have_happened(it)]
+
+
+def _without_groups(kept: list[Operation], *, budget: int) -> list[Operation]:
+    """Half of the groups that can be left out, then quarters, and so on to single ones."""
+    groups = _groups(kept)
     size = max(1, len(groups) // 2)
     while groups:
         at = 0
@@ -249,6 +291,17 @@ def minimised(
             break
         size //= 2
     return kept
+
+
+def _groups(kept: Sequence[Operation]) -> list[list[Operation]]:
+    """Each a read, or what wrote a value with all that read it; not where a cas expects it."""
+    groups = [[it] for it in kept if it.f == "read"]
+    expected = {repr(it.value[1][0]) for it in kept if it.f == "cas"}
+    for it in kept:
+        value = None if it.f == "read" else _step(it).written
+        if it.f != "read" and repr(value) not in expected:
+            groups.append([it, *(r for r in kept if r.f == "read" and r.result[1] == value)])
+    return groups
 
 
 def _is_violated(operations: Sequence[Operation], *, budget: int) -> bool:
@@ -270,7 +323,8 @@ def explained(operations: Sequence[Operation], failing: Operation) -> str:
             continue
         value = read.result[1]
         write = writes.get(repr(value))
-        where = f"a read at {read.peer or 'a peer'} returned {value!r}"
+        shown = "nothing" if value is INITIAL else repr(value)
+        where = f"a read at {read.peer or 'a peer'} returned {shown}"
         if write is None and value is not INITIAL:
             return f"{where}, which nobody wrote"
         if write is not None and read.before(write):
