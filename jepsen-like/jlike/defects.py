@@ -98,6 +98,19 @@ DEFECTS = (
         nemeses=("kill",),
     ),
     Defect(
+        name="lease_of_the_past_writes",
+        promise="a record that is bound to a lease is written by its holder alone",
+        edits=(
+            Edit(
+                "state/apply_kv.py",
+                "if command.lease is not None and (refusal := not_held(writer, command.lease)):",
+                "if command.lease == 0 and (refusal := not_held(writer, command.lease)):",
+            ),
+        ),
+        workload="lock",
+        nemeses=("pause",),
+    ),
+    Defect(
         name="repeat_is_applied_again",
         promise="a request that is repeated under its key has one effect",
         edits=(

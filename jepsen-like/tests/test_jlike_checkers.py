@@ -197,9 +197,14 @@ def _good_lock() -> History:
     history = History()
     history.did("acquire", ["l", SECOND], "10")
     history.did("renew", ["l", "10", SECOND])
+    history.did("use", ["l", "10"])
+    history.did("guarded", ["l", None], ["l", "10"])
     history.did("release", ["l", "10"])
+    history.did("guarded", ["l", None], ["l", None])
     history.did("acquire", ["l", SECOND], "20")
+    history.did("use", ["l", "20"])
     history.passes(1_500)
+    history.did("guarded", ["l", None], ["l", None])
     history.did("acquire", ["l", SECOND], "30")
     return history
 
@@ -239,10 +244,38 @@ def _renewal_is_forgotten(history):
     history.did("acquire", ["l", SECOND], "40")
 
 
+def _old_token_writes(history):
+    history.did("use", ["l", "20"])
+
+
+def _old_token_is_shown(history):
+    history.did("guarded", ["l", None], ["l", "20"])
+
+
+def _given_back_and_shown(history):
+    history.did("use", ["l", "30"])
+    history.did("release", ["l", "30"])
+    history.did("guarded", ["l", None], ["l", "30"])
+
+
+def _nobody_wrote_it(history):
+    history.did("guarded", ["l", None], ["l", "30"])
+
+
+def _gone_under_its_holder(history):
+    history.did("use", ["l", "30"])
+    history.did("guarded", ["l", None], ["l", None])
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         None,
+        _old_token_writes,
+        _old_token_is_shown,
+        _given_back_and_shown,
+        _nobody_wrote_it,
+        _gone_under_its_holder,
         _two_holders,
         _token_goes_back,
         _same_token,

@@ -113,4 +113,7 @@ def test_the_page_has_the_newest_result_of_every_defect(tmp_path, monkeypatch):
     assert all("it broke | 7 s |" in it for it in rows)
     (tmp_path / mutants.LINES).write_text(json.dumps(lines[0]) + "\n")
     rows = mutants.page(tmp_path).splitlines()[-len(DEFECTS) :]
-    assert [it.split(" | ")[4] for it in rows] == ["it broke", *["not tried yet"] * 6]
+    assert [it.split(" | ")[4] for it in rows] == [
+        "it broke",
+        *["not tried yet"] * (len(DEFECTS) - 1),
+    ]

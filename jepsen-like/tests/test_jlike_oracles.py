@@ -124,11 +124,14 @@ class Lock:
     def __init__(self, *, is_broken: bool) -> None:
         self.is_broken = is_broken
         self.holder = ""
+        self.wrote = ""
         self.given: list[str] = []
         self.numbers = itertools.count(1)
 
     def draw(self, chance: random.Random) -> tuple[str, Value]:
-        f = chance.choice(("acquire", "acquire", "renew", "release"))
+        f = chance.choice(("acquire", "acquire", "renew", "release", "use", "guarded"))
+        if f == "guarded":
+            return "guarded", ["l", None]
         if f == "acquire" or not self.given:
             return "acquire", ["l", LONG_NS]
         held = chance.choice(self.given[-2:])
@@ -140,14 +143,20 @@ class Lock:
             if self.holder and not errs:
                 return FAIL, None
             number = next(self.numbers)
+            self.wrote = ""
             self.holder = token(
                 number - 2 if errs and number > 2 and chance.random() < 0.3 else number
             )
             return OK, self.holder
+        if f == "guarded":
+            shown = chance.choice(["", *self.given]) if errs else self.wrote
+            return OK, ["l", shown or None]
         if value[1] != self.holder and not errs:
             return FAIL, None
+        if f == "use":
+            self.wrote = value[1]
         if f == "release":
-            self.holder = ""
+            self.holder = self.wrote = ""
         return OK, None
 
     def hear(self, f: str, result: Value) -> None:
@@ -156,7 +165,7 @@ class Lock:
 
 
 def _lock_tells(order: Sequence[Operation]) -> bool:
-    holder, last = "", ""
+    holder, last, wrote = "", "", ""
     unheard = False
     for it in order:
         if it.f == "acquire" and not it.is_ok:
@@ -167,10 +176,16 @@ def _lock_tells(order: Sequence[Operation]) -> bool:
             if holder or unheard or it.result <= last:
                 return False
             holder = last = it.result
+            wrote = ""
+        elif it.f == "guarded":
+            if it.is_ok and (it.result[1] or "") != wrote:
+                return False
         elif it.value[1] != holder:
             return False
+        elif it.f == "use":
+            wrote = holder
         elif it.f == "release":
-            holder = ""
+            holder = wrote = ""
     return True
 
 

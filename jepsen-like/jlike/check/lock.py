@@ -1,8 +1,10 @@
 """Decides whether a lease ever had two holders, or a token that went backwards. Pure.
 
 Called by `jlike.judge`. `acquire` [name, duration_ns] → token; `release` [name, token]; `renew`
-[name, token, duration_ns]. A lease may be granted again when its holder gave it back (or may have),
-or when its time is over, counted from the moment the holder last asked for it.
+[name, token, duration_ns]; `use` [name, token]: a write that only the holder may make, of a record
+that is there while it holds; `guarded` [name, null] → [name, token of who wrote that, or null].
+A lease may be granted again when its holder gave it back (or may have), or when its time is over,
+counted from the moment the holder last asked for it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
 
 NAME = "lock"
+KINDS = ("acquire", "renew", "release", "use", "guarded")
 RATE_ERROR = 0.05
 """By so much may the clock of a peer run faster than ours."""
 
@@ -22,13 +25,14 @@ RATE_ERROR = 0.05
 def check(operations: Iterable[Operation]) -> Finding:
     by_name: dict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
-        if operation.f in ("acquire", "renew", "release"):
+        if operation.f in KINDS:
             by_name[str(operation.value[0])].append(operation)
     grants = 0
     for name, found in sorted(by_name.items()):
         acquired = [it for it in found if it.f == "acquire" and it.is_ok]
         grants += len(acquired)
         wrong = _order(name, acquired) or _overlap(name, acquired, found) or _late(name, found)
+        wrong = wrong or _record(name, found)
         if wrong:
             return wrong
     if not grants:
@@ -77,7 +81,8 @@ def _overlap(name: str, acquired: list[Operation], found: list[Operation]) -> Fi
 
 
 def _late(name: str, found: list[Operation]) -> Finding | None:
-    """Nobody renews or gives back a lease that was given back, or granted to another since."""
+    """Nobody renews, uses or gives back a lease that was given back, or granted to another since;
+    and nothing that such a holder wrote is shown."""
     given_back: dict[str, Operation] = {}
     for it in found:
         if it.f == "release" and it.is_ok:
@@ -86,14 +91,55 @@ def _late(name: str, found: list[Operation]) -> Finding | None:
                 return invalid(NAME, f"{name} was given back twice by one holder", [other, it])
     grants = [it for it in found if it.f == "acquire" and it.is_ok]
     for late in found:
-        if late.f == "acquire" or not late.is_ok:
+        token = late.result[1] if late.f == "guarded" and late.is_ok else late.value[1]
+        if late.f == "acquire" or not late.is_ok or token is None:
             continue
-        release = given_back.get(late.value[1], late)
+        release = given_back.get(token, late)
         if release is not late and release.before(late):
             return invalid(NAME, f"{name}: {late.f} of what was given back", [release, late])
         for grant in grants:
-            if grant.result > late.value[1] and grant.before(late):
+            if grant.result > token and grant.before(late):
                 return invalid(
                     NAME, f"{name}: {late.f} with the token of a holder of the past", [grant, late]
                 )
     return None
+
+
+def _record(name: str, found: list[Operation]) -> Finding | None:
+    """What is shown was written by whom it names; and what a holder wrote is there while it
+    certainly holds."""
+    uses = [it for it in found if it.f == "use" and it.kind is not Kind.FAIL]
+    for read in (it for it in found if it.f == "guarded" and it.is_ok):
+        shown = read.result[1]
+        if shown is not None and not any(
+            it.value[1] == shown and it.called < read.end for it in uses
+        ):
+            return invalid(NAME, f"{name}: {shown} is shown, and did not write", [read])
+        for use in uses if shown is None else ():
+            grant = _holds(found, use.value[1], until=read)
+            if use.before(read) and grant is not None:
+                return invalid(
+                    NAME,
+                    f"{name}: what its holder wrote is gone while it holds",
+                    [grant, use, read],
+                )
+    return None
+
+
+def _holds(found: list[Operation], token: str, *, until: Operation) -> Operation | None:
+    """The grant or renewal that certainly lasts until this was answered."""
+    mine = [it for it in found if it.f != "guarded" and _token(it) == token]
+    if any(it.f == "release" and it.kind is not Kind.FAIL and it.called < until.end for it in mine):
+        return None
+    for it in mine:
+        if it.f in ("acquire", "renew") and it.is_ok and it.before(until):
+            gap = (until.returned_ns or 0) - it.called_ns
+            if gap < it.value[-1] * (1 - RATE_ERROR):
+                return it
+    return None
+
+
+def _token(operation: Operation) -> str | None:
+    is_grant = operation.f == "acquire"
+    found = operation.result if is_grant else operation.value[1]
+    return None if found is None else str(found)

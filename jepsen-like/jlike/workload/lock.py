@@ -10,33 +10,44 @@ from jlike.check import lock
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, Workload, outcome
+from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 DURATION_MS = 2_000
 NAMES = ("l0", "l1", "l2")
+WEIGHTS = (3, 3, 3, 2, 2)
 
 
 class Lock(Workload):
     name = "lock"
-    kinds = ("acquire", "renew", "release")
+    kinds = ("acquire", "renew", "release", "use", "guarded")
 
     def __init__(self) -> None:
         self._held: deque[Value] = deque(maxlen=32)
 
     def next(self, chance: random.Random) -> tuple[str, Value]:
-        f = chance.choice(self.kinds)
+        f = chance.choices(self.kinds, weights=WEIGHTS)[0]
+        if f == "guarded":
+            return "guarded", [chance.choice(NAMES), None]
         if f == "acquire" or not self._held:
             return "acquire", [chance.choice(NAMES), DURATION_MS * 1_000_000]
         name, token = self._held[-1] if chance.random() < 0.8 else chance.choice(self._held)
         if f == "renew":
             return "renew", [name, token, DURATION_MS * 1_000_000]
-        return "release", [name, token]
+        return f, [name, token]
 
     def forget(self) -> None:
         """Its holders are gone: nobody renews or releases what they hold."""
         self._held.clear()
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
+        path = f"{API}/kv/{self.name}/{value[0]}"
+        if f == "use":
+            return outcome(await http.ask(url, "PUT", path, {"value": value[1], "lease": value[1]}))
+        if f == "guarded":
+            answer = await http.ask(url, "GET", path)
+            if answer.code == "not_found":
+                return Outcome(kind=Kind.OK, value=[value[0], None])
+            return read_outcome(answer, [value[0], (answer.body or {}).get("value")])
         body: dict[str, Value] = {"duration": f"{DURATION_MS}ms"}
         if f != "acquire":
             body = {"token": value[1]}
@@ -48,7 +59,7 @@ class Lock(Workload):
         return Outcome(kind=Kind.OK, value=token)
 
     def final(self) -> Sequence[tuple[str, Value]]:
-        return []
+        return [("guarded", [name, None]) for name in NAMES]
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         return [lock.check(operations)]
