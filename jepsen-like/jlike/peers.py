@@ -102,12 +102,14 @@ class Peer:
 
     @property
     def last_words(self) -> str:
-        """How it ended by itself, for people; empty while it runs, or when it was killed."""
+        """How it ended by itself, for people, without its folder's name. Empty while it runs, or
+        when it was killed."""
         if self.log_path is None or self.exit_code is None or self.exit_code < 0:
             return ""
         lines = self.said_since(max(0, self.log_bytes - WORDS_BYTES)).splitlines()
         errors = [it for it in lines if it.startswith("error")] or lines or ["it said nothing"]
-        return f"{self.id} ended with {self.exit_code}, {errors[-1]}"
+        words = errors[-1].replace(f"{self.log_path.parent}/", "")
+        return f"{self.id} ended with {self.exit_code}, {words.rstrip('.')}"
 
     async def ends(self, *, seconds: float) -> bool:
         """By itself, in this time."""

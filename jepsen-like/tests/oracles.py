@@ -19,6 +19,12 @@ Server = Callable[[random.Random, str, Value], tuple[Kind, Value]]
 """Carries it out at one instant, rightly or not."""
 Hear = Callable[[str, Value], None]
 """An answer reached whoever asked: from now on the next question may be about it."""
+LONG_NS = 10**15
+"""A lease or a claim that does not end by itself in these histories."""
+
+
+def token(number: int) -> str:
+    return f"{number:019}"
 
 
 def has_order(operations: Sequence[Operation], legal: Legal) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,3 +83,36 @@ async def test_equal_states_converge_and_different_ones_are_told(tmp_path):
     verdict, reason = await _converged(tmp_path, "d", "e")
     assert verdict is Verdict.INVALID
     assert "differ" in reason
+
+
+def _ended(folder: Path, *, code: int, said: str) -> Peer:
+    log = folder / "log"
+    log.write_text(said, encoding="utf-8")
+    peer = Peer(id="p2", url="http://p2", log_path=log)
+    peer.process = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"])
+    peer.process.wait(timeout=LIMIT_S)
+    return peer
+
+
+def test_the_last_words_of_a_peer_that_refused_are_told(tmp_path):
+    said = f"{{}}\nerror: The state in {tmp_path}/data/state is not mine.\n  hint: an empty one\n"
+    words = _ended(tmp_path, code=1, said=said).last_words
+    assert words == "p2 ended with 1, error: The state in data/state is not mine"
+
+
+def test_who_said_nothing_and_who_runs_or_was_killed(tmp_path):
+    peer = _ended(tmp_path, code=3, said="")
+    assert peer.last_words == "p2 ended with 3, it said nothing"
+    peer.process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert not peer.last_words
+    peer.kill()
+    assert not peer.last_words
+    assert not Peer(id="p1", url="http://p1").last_words
+
+
+async def test_a_peer_that_does_not_come_back_is_told_with_its_last_words(tmp_path):
+    dead = _ended(tmp_path, code=1, said="error: nothing here is mine\n")
+    async with watching(tmp_path, dead) as watch:
+        found = await watch.converge(seconds=0.5)
+    assert found.verdict is Verdict.INVALID
+    assert found.reason.endswith("healed: p2 ended with 1, error: nothing here is mine")
