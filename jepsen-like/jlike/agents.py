@@ -33,12 +33,12 @@ Tell = Callable[[str, Value], None]
 
 @dataclass(slots=True, kw_only=True)
 class Agent:
-    """caller: port of the other end of a call → the peer that called, empty when nobody knows."""
+    """caller: the connection of a call → the peer that called, empty when nobody knows."""
 
     node_id: str
     cluster_id: str
     tell: Tell
-    caller: Callable[[int], str]
+    caller: Callable[[asyncio.StreamWriter], str]
     chance: random.Random
     epoch: int = 0
     actions: dict[str, Value] = field(default_factory=dict)
@@ -66,8 +66,7 @@ class Agent:
             return
         try:
             with contextlib.suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-                port = writer.get_extra_info("peername")[1]
-                caller = self.caller(port)
+                caller = self.caller(writer)
                 method, path, headers, body = await serve.request(reader)
                 is_order = method == "POST"
                 if is_order and self.chance.random() < LATE_SHARE:

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 
 from jlike.links import Flaw, Pair
+from jlike.sockets import owner
 
 CHUNK_BYTES = 65_536
 RESENT_AFTER_S = 0.2
 """The shortest time after which Linux sends a lost segment again, when nothing tells it earlier."""
-_TCP_LISTING = "/proc/net/tcp"
 
 
 class Relays:
@@ -89,7 +88,7 @@ class Relays:
         host: str,
         port: int,
     ) -> None:
-        source = owner(writer.get_extra_info("peername")[1], self._pids())
+        source = owner(writer, self._pids())
         if source is None:
             return
         await self._passable((source, to))
@@ -136,29 +135,3 @@ def _wait_s(flaw: Flaw, chance: random.Random) -> float:
     while chance.random() < flaw.loss and wait_s < 1.0:
         seconds, wait_s = seconds + wait_s, wait_s * 2
     return seconds
-
-
-def owner(port: int, pids: dict[str, int]) -> str | None:
-    """The peer whose process has a connection from this loopback port."""
-    inode = _inode(port)
-    if inode is None:
-        return None
-    wanted = f"socket:[{inode}]"
-    for peer_id, pid in pids.items():
-        folder = f"/proc/{pid}/fd"
-        with contextlib.suppress(OSError):
-            for name in os.listdir(folder):
-                with contextlib.suppress(OSError):
-                    if os.readlink(f"{folder}/{name}") == wanted:
-                        return peer_id
-    return None
-
-
-def _inode(port: int) -> str | None:
-    with open(_TCP_LISTING, encoding="ascii") as listing:
-        next(listing)
-        for line in listing:
-            fields = line.split()
-            if int(fields[1].rpartition(":")[2], 16) == port and fields[9] != "0":
-                return fields[9]
-    return None

@@ -16,7 +16,7 @@ from jlike.check import orchestration
 from jlike.check.orchestration import ENDS
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
-from jlike.links_relays import owner
+from jlike.sockets import owner
 from jlike.verdict import Finding
 from jlike.workload.base import Outcome, Stage, Workload, outcome, read_outcome
 
@@ -71,7 +71,7 @@ class Orchestration(Workload):
                 node_id=f"n{number}",
                 cluster_id=CLUSTER,
                 tell=tell,
-                caller=lambda port: owner(port, stage.peers.pids()) or "",
+                caller=lambda connection: owner(connection, stage.peers.pids()) or "",
                 chance=stage.chance,
             )
             self._agents.append(agent)
