@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=24 * 3_600)
     parser.add_argument("--protect", action="store_true", help="with protected writes")
     parser.add_argument("--through", action="store_true", help="through Sentinels beside it")
+    parser.add_argument("--run", default="", help="the circumstances, for the page")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -87,7 +88,16 @@ async def _run(options: argparse.Namespace, folder: Path) -> None:
                 if clock.monotonic_ms() > ends_ms:
                     return
                 trials = await asyncio.gather(
-                    *(_trial(it, case, options.protect, clock) for it in systems)
+                    *(
+                        _trial(
+                            it,
+                            case,
+                            is_protecting=options.protect,
+                            run=options.run,
+                            clock=clock,
+                        )
+                        for it in systems
+                    )
                 )
                 _add(options.out, trials)
                 for it in trials:
@@ -99,7 +109,9 @@ async def _run(options: argparse.Namespace, folder: Path) -> None:
                     )
 
 
-async def _trial(system: System, case: str, is_protecting: bool, clock: Clock) -> Trial:
+async def _trial(
+    system: System, case: str, *, is_protecting: bool, run: str, clock: Clock
+) -> Trial:
     old = await system.steady()
 
     async def pinned() -> str | None:
@@ -147,6 +159,7 @@ async def _trial(system: System, case: str, is_protecting: bool, clock: Clock) -
         explained=await system.explained(hurt_wall_ms),
         load=round(os.getloadavg()[0], 1),
         wall_ms=hurt_wall_ms,
+        run=run,
     )
 
 

@@ -46,6 +46,8 @@ class Trial:
     """Of the machine, over a minute, at the end."""
     wall_ms: int
     """When it was hurt."""
+    run: str = ""
+    """Under which circumstances: trials of different ones are not mixed."""
 
     @property
     def is_explained(self) -> bool:
@@ -58,8 +60,15 @@ def main() -> None:
     trials = read(parser.parse_args().results)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    text = f"{_facts(trials)}\n\n{table(trials)}\n\n{_reasons(trials)}\n"
+    runs = dict.fromkeys(it.run for it in trials)
+    parts = [_run(name, [it for it in trials if it.run == name]) for name in runs]
+    text = "\n\n".join([*parts, _reasons(trials), ""])
     PAGE.write_text(f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}", encoding="utf-8")
+
+
+def _run(name: str, trials: Sequence[Trial]) -> str:
+    title = f"**{_first_upper(name)}.** " if name else ""
+    return f"{title}{_facts(trials)}\n\n{table(trials)}"
 
 
 def read(path: Path) -> list[Trial]:

@@ -1,9 +1,9 @@
 """Looks at all agents of a cluster at once, within a time limit each. Called by `orchestrate_job`.
 
-A silent agent costs its own cluster a wait and nobody else anything. One that was silent several
-times in a row is waited for briefly from then on, and still looked at in every cycle: evidence is
-never older than its cycle, and the return of an agent is seen at once. Now and then it is waited
-for as long as before, or one that only became slow would be silent for ever.
+A silent agent costs its own cluster a wait and nobody else anything. It is waited for briefly from
+then on, and still looked at in every cycle: evidence is never older than its cycle, and the return
+of an agent is seen at once. Now and then it is waited for as long as before, or one that only
+became slow would be silent for ever.
 """
 
 from __future__ import annotations
