@@ -5,7 +5,6 @@ Called by server, once, before anything is opened.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from replicante.clock import SystemClock
@@ -53,7 +52,7 @@ def peer_options(config: PeerConfig, tls: pki.Contexts | None) -> PeerOptions:
         cluster_name=config.peer.cluster,
         advertise=config.raft.advertise,
         join=config.raft.join,
-        authority_digest=_authority_digest(config),
+        authorities=_authorities(config),
         http_address=str(http) if http.port else "",
         heartbeat_ms=config.raft.heartbeat_ms,
         election_ms_min=config.raft.election_ms_min,
@@ -67,7 +66,7 @@ def peer_options(config: PeerConfig, tls: pki.Contexts | None) -> PeerOptions:
     )
 
 
-def _authority_digest(config: PeerConfig) -> str:
-    """Which authority a join token names; empty for plain TCP. The file was read before."""
+def _authorities(config: PeerConfig) -> tuple[str, ...]:
+    """Which authorities a join token names; none for plain TCP. The file was read before."""
     files = config.raft.tls_files
-    return "" if files is None else hashlib.sha256(files[2].read_bytes()).hexdigest()
+    return () if files is None else pki.key_digests(files[2].read_bytes())

@@ -99,6 +99,8 @@ JOIN_REFUSED_MS_MAX = 30_000
 """A member that lags does not know of a fresh token yet; who is refused for longer gives up."""
 JOIN_TOKEN_BYTES_MAX = 1_024
 """Names, ids and two digests, in letters that a terminal copies whole."""
+JOIN_AUTHORITIES_MAX = 4
+"""Authorities that a token names: two, while one of them follows the other."""
 JOIN_VALID_MS_DEFAULT = 3_600_000
 """An hour: long enough to prepare a machine, short for a secret that was pasted somewhere."""
 JOIN_VALID_MS_MAX = 7 * 24 * 3_600_000

@@ -7,7 +7,7 @@ not at all, and never over another one unasked; times come from callers (ADR 001
 from __future__ import annotations
 
 from replicante.pki.contexts import Contexts, Fault, TlsFile, TlsFiles, faults, open_contexts
-from replicante.pki.facts import CertificateKind, Facts, read_facts
+from replicante.pki.facts import CertificateKind, Facts, key_digests, read_facts
 from replicante.pki.folder import PkiFolder
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "TlsFile",
     "TlsFiles",
     "faults",
+    "key_digests",
     "open_contexts",
     "read_facts",
 ]

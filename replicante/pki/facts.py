@@ -5,11 +5,13 @@ Called by the other files of this room and by the command line.
 from __future__ import annotations
 
 import enum
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from replicante import limits
 from replicante.errors import Invalid
@@ -69,6 +71,14 @@ def read_certificates(pem: bytes) -> list[x509.Certificate]:
     if not found:
         raise Invalid("it holds no certificate in PEM form")
     return found
+
+
+def key_digests(pem: bytes) -> tuple[str, ...]:
+    """sha256 in hex of the public key of each certificate, in the order of the file: one that was
+    renewed has the key that it had. Raises Invalid."""
+    keys = [found.public_key() for found in read_certificates(pem)]
+    encoded = [key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for key in keys]
+    return tuple(dict.fromkeys(hashlib.sha256(key).hexdigest() for key in encoded))
 
 
 def facts_of(certificate: x509.Certificate) -> Facts:

@@ -25,8 +25,9 @@ class JoinToken(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     peer_id: str
     secret: str
     """32 hex digits."""
-    authority_digest: str = ""
-    """Of the cluster's certificate authority; empty where peers speak plain TCP."""
+    authorities: tuple[str, ...] = ()
+    """sha256 in hex of the public keys of the authorities that the cluster believes: two, while
+    one follows the other; none where peers speak plain TCP."""
     generation: int = 0
     lineage: str = ""
     """Which of the histories that begin with this cluster's birth; see `LogHeader`."""

@@ -36,7 +36,8 @@ def token_of(settings: PeerSettings) -> JoinToken | None:
             f"this join token is for cluster {token.cluster_name}, [peer] cluster says"
             f" {settings.cluster_name}",
         )
-    if token.authority_digest != settings.authority_digest:
+    has_none = not token.authorities and not settings.authorities
+    if not has_none and set(token.authorities).isdisjoint(settings.authorities):
         raise InvalidConfig(
             "the cluster of this join token has another certificate authority, or one of the two"
             " has none",

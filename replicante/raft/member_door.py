@@ -88,7 +88,7 @@ class MemberDoor:
                 cluster_id=header.cluster_id,
                 peer_id=peer_id,
                 secret=secret,
-                authority_digest=self.settings.authority_digest,
+                authorities=self.settings.authorities[: limits.JOIN_AUTHORITIES_MAX],
                 generation=header.generation,
                 lineage=header.lineage,
             )

@@ -17,8 +17,9 @@ class PeerOptions:
     join: str = ""
     """Token with which an empty data directory becomes a learner; the peers then name members to
     ask, any of them. A directory that belongs to a cluster already does not need it."""
-    authority_digest: str = ""
-    """sha256 of the certificate authority in hex; a token that names another one is refused."""
+    authorities: tuple[str, ...] = ()
+    """sha256 in hex of the public key of each certificate in the authority's file; a token that
+    names none of them is refused."""
     advertise: str = ""
     """Address under which others reach this peer; empty: that on which it listens."""
     cluster_name: str = "default"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ from cluster_peer import PORTS
 from tls_folders import CLUSTER, Authority
 
 from replicante.errors import InvalidConfig
-from replicante.pki import Contexts, PkiFolder
+from replicante.pki import Contexts, PkiFolder, key_digests
 from replicante.raft import Entry, Peer, PeerOptions
 from replicante.raft.observations import Observation
 from replicante.raft.transport import (
@@ -63,7 +62,7 @@ class Group:
         options = PeerOptions(
             cluster_name=CLUSTER,
             join=join,
-            authority_digest=self.digest if tls else "",
+            authorities=self.authorities if tls else (),
             server_ssl=tls.server if tls else None,
             client_ssl=tls.client if tls else None,
         )
@@ -77,9 +76,9 @@ class Group:
         self._stack.push_async_callback(self._stop, peer)
 
     @property
-    def digest(self) -> str:
-        """Of the authority that signed for all of them."""
-        return hashlib.sha256(self.authority.files("p1").authority.read_bytes()).hexdigest()
+    def authorities(self) -> tuple[str, ...]:
+        """What signed for all of them."""
+        return key_digests(self.authority.files("p1").authority.read_bytes())
 
     async def stop(self, peer_id: str) -> None:
         await self._stop(self.peers.pop(peer_id))

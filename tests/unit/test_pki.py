@@ -19,6 +19,7 @@ from replicante.pki import (
     TlsFile,
     TlsFiles,
     faults,
+    key_digests,
     open_contexts,
 )
 from replicante.pki.facts import DAY_MS
@@ -127,6 +128,21 @@ def test_a_renewed_authority_still_vouches_for_its_peers(pki, clock):
     assert tls.authority.read_bytes() == (pki.root / "authority" / "ca.crt").read_bytes()
     assert rules(tls, now_ms=clock.now_ms) == []
     open_contexts(tls, cluster="prod", peer_id="p1", now_ms=clock.now_ms)
+
+
+def test_an_authority_is_known_by_its_key_through_renewals_and_beside_another(tmp_path, pki, clock):
+    place = pki.root / "authority" / "ca.crt"
+    before = place.read_bytes()
+    clock.now_ms += 100 * DAY_MS
+    pki.renew_authority(days=3_650)
+    renewed = place.read_bytes()
+    assert renewed != before
+    assert key_digests(renewed) == key_digests(before)
+    other = PkiFolder(tmp_path / "other", clock=clock, entropy=SystemEntropy())
+    other.init("prod", days=10)
+    foreign = (other.root / "authority" / "ca.crt").read_bytes()
+    assert key_digests(before + foreign + renewed) == key_digests(before) + key_digests(foreign)
+    assert len(set(key_digests(before + foreign))) == 2
 
 
 def test_a_certificate_never_outlives_its_authority(tmp_path, clock):
