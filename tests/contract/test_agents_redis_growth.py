@@ -13,8 +13,10 @@ from replicante.model import action_kinds as kinds
 pytestmark = pytest.mark.processes
 
 
-async def test_a_server_that_the_primary_admits_is_a_member_and_stays_one(tmp_path):
-    async with cluster(tmp_path) as (n1, n2, _):
+async def test_a_server_that_the_primary_admits_is_a_member_and_stays_one_and_nobody_loses_by_it(
+    tmp_path,
+):
+    async with cluster(tmp_path) as (n1, n2, n3):
         node = Node(tmp_path, "n4")
         async with node.process.calling() as node.agent:
             assert (await node.says())["node_status"] == "NOT_IN_CLUSTER"
@@ -31,10 +33,7 @@ async def test_a_server_that_the_primary_admits_is_a_member_and_stays_one(tmp_pa
             await node.succeeds(kinds.SERVICE_START)
             assert not await accepts_writes(node)
             await until(lambda: _holds(node, "kept", "1"))
-
-
-async def test_nobody_is_admitted_who_would_lose_something_by_it(tmp_path):
-    async with cluster(tmp_path) as (n1, _, n3):
+        # Nobody is admitted who would lose something by it.
         await n3.command("REPLICAOF", "NO", "ONE")
         await n3.command("SET", "own", "1")
         assert "with data" in await n1.fails(kinds.CLUSTER_ADD, node=n3.member)

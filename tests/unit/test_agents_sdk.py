@@ -278,3 +278,20 @@ def test_kinds_that_are_malformed_reserved_or_taken_are_refused_at_the_start(kin
 async def test_an_agent_that_does_not_judge_stops_says_no(tmp_path):
     async with calling(tmp_path, FixedStore()) as agent:
         assert (await agent.get("checks/can-stop"))[1]["can_stop"] is False
+
+
+async def test_a_defect_of_what_the_store_watches_ends_the_agent(tmp_path):
+    class Broken(FixedStore):
+        async def watch(self):
+            raise RuntimeError("it watches no more")
+
+    settings = sdk.AgentSettings(node_id="n1", data_dir=tmp_path)
+    async with sdk.Agent(settings, Broken()) as agent:
+        with pytest.raises(RuntimeError, match="it watches no more"):
+            await agent.wait()
+
+
+async def test_an_agent_goes_on_when_its_store_has_nothing_to_watch(tmp_path):
+    async with calling(tmp_path, FixedStore()) as agent:
+        await agent.submit("agent.replicante.io/test.success", action_id="a")
+        assert (await agent.until_phase("a", "DONE", "FAILED"))["state"]["phase"] == "DONE"
