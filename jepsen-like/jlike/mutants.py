@@ -144,8 +144,8 @@ def _must_be_innocent(options: Options, defect: Defect, store: Path, conduct: Co
 
 
 def page(store: Path) -> str:
-    """From the newest line of each defect. One that was not tried yet says so; raises HarnessBroken
-    when one survived, or none was tried."""
+    """From the newest line of each defect, wherever the store is. One that was not tried yet says
+    so; raises HarnessBroken when one survived, or none was tried."""
     path = store / LINES
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     fates = {it["name"]: Fate(**it) for it in map(json.loads, lines)}
@@ -157,7 +157,8 @@ def page(store: Path) -> str:
         faults = ", ".join(f"`{it}`" for it in defect.nemeses)
         end = "– | not tried yet | –"
         if fate is not None:
-            end = f"{fate.seed} | {fate.reason} | {fate.seconds:.0f} s"
+            reason = fate.reason.replace(f"{store.resolve()}/", "").replace("|", "\\|")
+            end = f"{fate.seed} | {reason} | {fate.seconds:.0f} s"
         rows.append(
             f"| {defect.name} | {defect.promise} | `{defect.workload}` under {faults} | {end} |"
         )

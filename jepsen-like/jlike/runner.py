@@ -18,7 +18,8 @@ from typing import Protocol
 from jlike import environments, equipment, judge
 from jlike.clients import Client, ask_everywhere
 from jlike.fault_command import FaultCommand
-from jlike.http import Http
+from jlike.history import Kind
+from jlike.http import API, Http
 from jlike.nemesis import Nemesis
 from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
@@ -33,6 +34,8 @@ HEAL_S = 60.0
 OVERTIME_S = 60.0
 """Beyond the time of the run, for faults that took no effect yet; and again for deeds."""
 HARNESS = "harness"
+MARK = "jlike/run"
+"""A record that says to the next run that one was here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +175,21 @@ def _must_fit(workloads: Sequence[Workload]) -> None:
             raise HarnessBroken(f"{workload.name} ends and starts peers: it needs peers of ours")
 
 
+async def must_be_new(http: Http, url: str) -> None:
+    """Raises HarnessBroken for a cluster that a run has met before: its records, jobs and request
+    ids have the names of this one's, and would be taken for wrong answers."""
+    answer = await http.ask(
+        url, "PUT", f"{API}/kv/{MARK}", {"value": True}, headers={"If-None-Match": "*"}
+    )
+    if answer.code == "revision_mismatch":
+        raise HarnessBroken(
+            f"a run of jlike has met this cluster before ({MARK} is there), and what it left would"
+            " be taken for violations: name an empty cluster"
+        )
+    if answer.kind is not Kind.OK:
+        raise HarnessBroken(f"{MARK} could not be written at {url}: {answer.code}")
+
+
 async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
     peers, watch = cast.peers, cast.watch
     for peer in peers.by_id.values():
@@ -179,6 +197,8 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
             peer.start()
     if not await watch.ready(seconds=START_S):
         raise HarnessBroken(f"not every peer was ready within {START_S:.0f} s")
+    if cast.options.urls:
+        await must_be_new(cast.http, peers[peers.ids[0]].url)
     stop = asyncio.Event()
     for workload in cast.workloads:
         await workload.open(cast.stage(workload, stop=stop))

@@ -101,7 +101,7 @@ def test_the_page_has_the_newest_result_of_every_defect(tmp_path, monkeypatch):
     monkeypatch.setattr(cli.canary, "must_sing", list)
     with pytest.raises(HarnessBroken, match="no defect was tried"):
         mutants.page(tmp_path)
-    fate = {"day": "2026-01-02", "reason": "it broke", "seconds": 7.4}
+    fate = {"day": "2026-01-02", "reason": f"it{tmp_path}/ broke", "seconds": 7.4}
     lines = [{"name": it.name, "seed": 3, **fate} for it in DEFECTS]
     lines += [{**lines[0], "seed": 4}]
     (tmp_path / mutants.LINES).write_text("".join(json.dumps(it) + "\n" for it in lines))
