@@ -180,6 +180,16 @@ class WorkersSection:
     agent_tls_ca_file: Path | None = None
     """PEM file with the authorities that sign the certificates of agents. None believes those of
     the system. A namespace with a bundle of its own believes that one alone."""
+    platform_tls_certificate_file: Path | None = None
+    """PEM file with the certificate that this peer shows to platforms over https; with it comes the
+    key below. Read anew when it changes. None shows nothing: a platform that makes nodes for
+    whoever asks should not be content with that."""
+    platform_tls_key_file: Path | None = None
+    """PEM file with the private key of that certificate; without a password, readable by the peer
+    alone."""
+    platform_tls_ca_file: Path | None = None
+    """PEM file with the authorities that sign the certificates of platforms. None believes those of
+    the system. A platform whose transport has a bundle of its own is believed by that one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

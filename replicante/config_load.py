@@ -104,7 +104,10 @@ def load(
 
 def _tls_problems(config: PeerConfig) -> list[Problem]:
     """What is wrong with the TLS files, when all are named."""
-    found = _agent_tls_problems(config.workers)
+    found = [
+        *_client_tls_problems(config.workers, whom="agent"),
+        *_client_tls_problems(config.workers, whom="platform"),
+    ]
     if config.raft.tls_files is None:
         return found
     from replicante import pki  # `cryptography` is large, and most commands do without TLS
@@ -127,21 +130,23 @@ def _tls_problems(config: PeerConfig) -> list[Problem]:
     ]
 
 
-def _agent_tls_problems(workers: WorkersSection) -> list[Problem]:
-    certificate, key = workers.agent_tls_certificate_file, workers.agent_tls_key_file
+def _client_tls_problems(workers: WorkersSection, *, whom: str) -> list[Problem]:
+    certificate, key, authority = (
+        getattr(workers, f"{whom}_tls_{part}_file") for part in ("certificate", "key", "ca")
+    )
     found = []
     if certificate is not None and key is not None:
         try:
             ssl.create_default_context().load_cert_chain(certificate, key, password=_no_password)
         except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
             rule = f"cannot be used with its key, {key}: {exc}"
-            found.append(_tls_problem("agent_tls_certificate_file", certificate, rule))
-    if workers.agent_tls_ca_file is not None:
+            found.append(_tls_problem(f"{whom}_tls_certificate_file", certificate, rule))
+    if authority is not None:
         try:
-            ssl.create_default_context(cafile=workers.agent_tls_ca_file)
+            ssl.create_default_context(cafile=authority)
         except OSError as exc:
             rule = f"cannot be used: {exc}"
-            found.append(_tls_problem("agent_tls_ca_file", workers.agent_tls_ca_file, rule))
+            found.append(_tls_problem(f"{whom}_tls_ca_file", authority, rule))
     return found
 
 

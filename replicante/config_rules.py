@@ -48,7 +48,8 @@ def validate(config: PeerConfig) -> tuple[Problem, ...]:
         *_raft_address_problems(config),
         *_raft_time_problems(config.raft),
         *_raft_tls_problems(config.raft),
-        *_agent_tls_problems(config.workers),
+        *_client_tls_problems(config.workers, whom="agent"),
+        *_client_tls_problems(config.workers, whom="platform"),
         *_http_problems(config.http),
         *_storage_problems(config.storage),
     )
@@ -156,9 +157,9 @@ def _raft_tls_problems(raft: RaftSection) -> list[Problem]:
     return [Problem(setting=f"raft.{name}", value='""', rule=rule) for name in missing]
 
 
-def _agent_tls_problems(workers: WorkersSection) -> list[Problem]:
+def _client_tls_problems(workers: WorkersSection, *, whom: str) -> list[Problem]:
     """As above: the files themselves are judged by `config_load`."""
-    names = ("agent_tls_certificate_file", "agent_tls_key_file")
+    names = (f"{whom}_tls_certificate_file", f"{whom}_tls_key_file")
     missing = [name for name in names if getattr(workers, name) is None]
     if len(missing) != 1:
         return []

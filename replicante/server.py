@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import replicante
 from replicante.agents.client import HttpAgents
-from replicante.agents.identity import AgentIdentity
 from replicante.api.app import create_app
 from replicante.api.http_server import HttpServer
+from replicante.client_tls import ClientIdentity
 from replicante.clock import SystemClock
 from replicante.config import Address, PeerConfig, WorkersMode
 from replicante.disk_room import NO_ROOM
@@ -142,12 +142,14 @@ class PeerServer:
         )
         self.peer.observe(RaftReport(metrics=self._metrics, log=self._log).observed)
         self._http: HttpServer | None = None
-        self._agents, self._platforms = HttpAgents(_agent_identity(config)), Platforms()
+        self._agents = HttpAgents(_identity(config, whom="agent"))
+        self._platforms = Platforms(_identity(config, whom="platform"))
         self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Raises StartRefused and its kind, InvalidConfig, FatalError."""
         self._agents.contexts.check()
+        self._platforms.contexts.check()
         await self.peer.start()
         try:
             await self._start_http()
@@ -284,13 +286,12 @@ class PeerServer:
             await asyncio.sleep(READY_CHECK_S)
 
 
-def _agent_identity(config: PeerConfig) -> AgentIdentity:
-    workers = config.workers
-    return AgentIdentity(
-        certificate=workers.agent_tls_certificate_file,
-        key=workers.agent_tls_key_file,
-        authority=workers.agent_tls_ca_file,
+def _identity(config: PeerConfig, *, whom: str) -> ClientIdentity:
+    """What this peer shows to agents or to platforms."""
+    certificate, key, authority = (
+        getattr(config.workers, f"{whom}_tls_{part}_file") for part in ("certificate", "key", "ca")
     )
+    return ClientIdentity(certificate=certificate, key=key, authority=authority)
 
 
 def _check_free(address: Address) -> None:

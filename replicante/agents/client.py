@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from replicante.agents import protocol
-from replicante.agents.identity import AgentContexts, AgentIdentity
 from replicante.agents.protocol import Look, SendAnswer, Sent
+from replicante.client_tls import ClientContexts, ClientIdentity
 from replicante.errors import Invalid
 from replicante.limits import (
     AGENT_ACTIONS_LOOKED_UP_MAX,
@@ -44,7 +44,7 @@ from replicante.model.observation import (
 )
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_NOBODY = AgentIdentity()
+_NOBODY = ClientIdentity()
 _CONNECTIONS_MAX = (
     AGENT_CALLS_INFLIGHT_MAX + AGENT_SUSPECTS_INFLIGHT_MAX
 ) * AGENT_LOOK_CALLS_INFLIGHT_MAX
@@ -69,11 +69,11 @@ class _Reply:
 class HttpAgents:
     """One a peer; `close` when it stops. ca_bundle: of the namespace, a path or the PEM itself."""
 
-    def __init__(self, identity: AgentIdentity = _NOBODY) -> None:
+    def __init__(self, identity: ClientIdentity = _NOBODY) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._inflight = asyncio.Semaphore(AGENT_CALLS_INFLIGHT_MAX)
         self._suspects = asyncio.Semaphore(AGENT_SUSPECTS_INFLIGHT_MAX)
-        self.contexts = AgentContexts(identity)
+        self.contexts = ClientContexts(identity, whom="agents")
 
     async def close(self) -> None:
         if self._session is not None:

@@ -87,8 +87,9 @@ AGENT_SUSPECTS_INFLIGHT_MAX = 32
 """The same for those that were silent: they wait for each other, and nobody else for them."""
 AGENT_LOOK_CALLS_INFLIGHT_MAX = 4
 """Calls of one look that are under way at once: with the two above, the connections of a peer."""
-AGENT_CONTEXTS_KEPT_MAX = 64
-"""TLS contexts for agents that one peer keeps: one a bundle of a namespace."""
+TLS_CONTEXTS_KEPT_MAX = 64
+"""TLS contexts that one peer keeps for agents, one a bundle of a namespace, and as many for
+platforms."""
 AGENT_ANSWER_BYTES_MAX = 4 * MIB
 """One answer of an agent or a platform; what is larger is garbage."""
 AGENT_ACTIONS_LOOKED_UP_MAX = 64

@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import yaml
 
+from replicante.client_tls import ClientContexts, ClientIdentity
 from replicante.errors import Invalid
 from replicante.limits import AGENT_ANSWER_BYTES_MAX, PLATFORM_CALL_MS_MAX
 from replicante.model.codec import Value
@@ -23,6 +24,7 @@ from replicante.model.platform import Platform, Transport, TransportKind
 from replicante.orchestrate.oaction_kinds import PlatformCall
 from replicante.platforms.local import LocalPlatform
 
+_NOBODY = ClientIdentity()
 ACTION_HEADER = "Replicante-Action-Id"
 """With requests to make or remove nodes: a repeat of the same id is the same request."""
 
@@ -38,8 +40,9 @@ class PlatformSays:
 class Platforms:
     """One a peer; `close` when it stops."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: ClientIdentity = _NOBODY) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self.contexts = ClientContexts(identity, whom="platforms")
 
     async def close(self) -> None:
         if self._session is not None:
@@ -86,7 +89,7 @@ class Platforms:
                     url,
                     json=body,
                     headers=headers,
-                    ssl=_context(transport),
+                    ssl=self._ssl(transport),
                     allow_redirects=False,
                 ) as response,
             ):
@@ -102,6 +105,12 @@ class Platforms:
             return PlatformSays(value=json.loads(raw) if raw else {})
         except (ValueError, RecursionError):
             return PlatformSays(failure=f"{url}: its answer is no JSON")
+
+    def _ssl(self, transport: Transport) -> ssl.SSLContext:
+        """Raises OSError, ValueError for a bundle that cannot be used."""
+        return self.contexts.context(
+            transport.tls_ca_bundle, is_verified=not transport.is_tls_unverified
+        )
 
 
 async def _local(
@@ -124,17 +133,6 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
         if size > AGENT_ANSWER_BYTES_MAX:
             return None
     return b"".join(chunks)
-
-
-def _context(transport: Transport) -> ssl.SSLContext | bool:
-    """Raises OSError, ValueError for a bundle that cannot be used."""
-    if transport.is_tls_unverified:
-        return False
-    bundle = transport.tls_ca_bundle
-    if bundle is None:
-        return True
-    is_text = bundle.lstrip().startswith("-----BEGIN")
-    return ssl.create_default_context(cadata=bundle if is_text else Path(bundle).read_text())
 
 
 def _read_file(path: str) -> PlatformSays:

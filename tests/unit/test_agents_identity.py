@@ -11,9 +11,9 @@ from work_bench import WorkBench
 from replicante import limits
 from replicante.agents import sdk
 from replicante.agents.client import HttpAgents
-from replicante.agents.identity import AgentContexts, AgentIdentity
 from replicante.agents.protocol import Look, SendAnswer
 from replicante.agents.sdk.catalogue import TEST_SUCCESS
+from replicante.client_tls import ClientContexts, ClientIdentity
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
 from replicante.errors import Conflict, Invalid, InvalidConfig, NotFound
@@ -35,9 +35,9 @@ class Authority:
         self.folder.issue("p1", days=30)
         self.ca = root / "authority" / "ca.crt"
 
-    def peer(self) -> AgentIdentity:
+    def peer(self) -> ClientIdentity:
         own = self.root / "peers" / "p1"
-        return AgentIdentity(certificate=own / "peer.crt", key=own / "peer.key", authority=self.ca)
+        return ClientIdentity(certificate=own / "peer.crt", key=own / "peer.key", authority=self.ca)
 
     def agent(self, data: Path, *, host: str = "127.0.0.1", name: str = "n1") -> sdk.Agent:
         self.folder.issue_agent(name, [host], days=30)
@@ -67,7 +67,7 @@ def theirs(tmp_path):
     return Authority(tmp_path / "theirs")
 
 
-async def asked(identity: AgentIdentity, url: str, *, ca_bundle=None):
+async def asked(identity: ClientIdentity, url: str, *, ca_bundle=None):
     agents = HttpAgents(identity)
     try:
         return await look(agents, url, ca_bundle=ca_bundle)
@@ -101,14 +101,16 @@ async def test_a_peer_is_known_to_the_agent_and_the_agent_to_the_peer(tmp_path, 
 
 async def test_who_shows_nothing_is_not_answered(tmp_path, ours):
     async with ours.agent(tmp_path / "data") as running:
-        found = await asked(AgentIdentity(authority=ours.ca), running.url)
+        found = await asked(ClientIdentity(authority=ours.ca), running.url)
         assert found.answer is AgentAnswer.UNREACHABLE
 
 
 async def test_who_is_certified_by_others_is_not_answered(tmp_path, ours, theirs):
     async with ours.agent(tmp_path / "data") as running:
         stranger = theirs.peer()
-        wrong = AgentIdentity(certificate=stranger.certificate, key=stranger.key, authority=ours.ca)
+        wrong = ClientIdentity(
+            certificate=stranger.certificate, key=stranger.key, authority=ours.ca
+        )
         assert (await asked(wrong, running.url)).answer is AgentAnswer.UNREACHABLE
 
 
@@ -138,7 +140,7 @@ async def test_a_peer_is_no_agent(tmp_path, ours):
 async def test_an_agent_cannot_act_on_another_one(tmp_path, ours):
     async with ours.agent(tmp_path / "data") as running:
         other = ours.root / "agents" / "n1"
-        disguised = AgentIdentity(
+        disguised = ClientIdentity(
             certificate=other / "agent.crt", key=other / "agent.key", authority=ours.ca
         )
         assert (await asked(disguised, running.url)).answer is AgentAnswer.UNREACHABLE
@@ -150,7 +152,7 @@ async def test_a_namespace_with_a_bundle_believes_that_one_alone(tmp_path, ours,
         return str(authority.ca) if is_path else authority.ca.read_text()
 
     own = ours.peer()
-    identity = AgentIdentity(certificate=own.certificate, key=own.key, authority=theirs.ca)
+    identity = ClientIdentity(certificate=own.certificate, key=own.key, authority=theirs.ca)
     async with ours.agent(tmp_path / "data") as running:
         trusting = await asked(identity, running.url, ca_bundle=bundle(ours))
         assert trusting.answer is AgentAnswer.ANSWERED
@@ -191,7 +193,7 @@ async def test_workers_carry_out_an_action_over_tls(tmp_path, ours):
 
 def test_renewed_files_are_taken_and_broken_ones_are_not(tmp_path, ours):
     own = ours.peer()
-    contexts = AgentContexts(own)
+    contexts = ClientContexts(own, whom="agents")
     contexts.check()
     first = contexts.context(None)
     assert contexts.context(None) is first
@@ -206,20 +208,20 @@ def test_renewed_files_are_taken_and_broken_ones_are_not(tmp_path, ours):
 
 
 def test_contexts_of_many_bundles_are_bounded(ours):
-    contexts = AgentContexts(ours.peer())
+    contexts = ClientContexts(ours.peer(), whom="agents")
     pem = ours.ca.read_text()
-    for i in range(limits.AGENT_CONTEXTS_KEPT_MAX + 5):
+    for i in range(limits.TLS_CONTEXTS_KEPT_MAX + 5):
         contexts.context(pem + "\n" * i)
-    assert len(contexts._kept) == limits.AGENT_CONTEXTS_KEPT_MAX
+    assert len(contexts._kept) == limits.TLS_CONTEXTS_KEPT_MAX
 
 
 @pytest.mark.parametrize("field", ["certificate", "key", "authority"])
 def test_files_that_cannot_be_used_are_told_at_the_start(tmp_path, ours, field):
     own = ours.peer()
     files = {"certificate": own.certificate, "key": own.key, "authority": own.authority}
-    broken = AgentIdentity(**{**files, field: tmp_path / "missing"})
+    broken = ClientIdentity(**{**files, field: tmp_path / "missing"})
     with pytest.raises(InvalidConfig):
-        AgentContexts(broken).check()
+        ClientContexts(broken, whom="agents").check()
 
 
 def test_agents_are_issued_once_renewed_and_listed(ours):

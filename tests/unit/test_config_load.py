@@ -195,19 +195,21 @@ def test_tls_files_are_judged_when_settings_are_read(tmp_path):
     assert "raft.tls_key_file" in said and "is no file" in said
 
 
-def test_the_files_for_agents_are_judged_too(tmp_path):
+@pytest.mark.parametrize("whom", ["agent", "platform"])
+def test_the_files_for_agents_and_platforms_are_judged_too(tmp_path, whom):
     folder = PkiFolder(tmp_path / "pki", clock=SystemClock(), entropy=SystemEntropy())
     folder.init("default", days=30)
     folder.issue("p1", days=30)
     place = tmp_path / "pki" / "peers" / "p1"
     given = {
-        "workers__agent_tls_certificate_file": str(place / "peer.crt"),
-        "workers__agent_tls_key_file": str(place / "peer.key"),
-        "workers__agent_tls_ca_file": str(place / "ca.crt"),
+        f"workers__{whom}_tls_certificate_file": str(place / "peer.crt"),
+        f"workers__{whom}_tls_key_file": str(place / "peer.key"),
+        f"workers__{whom}_tls_ca_file": str(place / "ca.crt"),
     }
-    assert loaded(tmp_path, **given).config.workers.agent_tls_ca_file == place / "ca.crt"
+    workers = loaded(tmp_path, **given).config.workers
+    assert getattr(workers, f"{whom}_tls_ca_file") == place / "ca.crt"
     (tmp_path / "broken").write_text("no certificate")
     for name in given:
         for path in (tmp_path / "none", tmp_path / "broken"):
             said = refusal(tmp_path, **(given | {name: str(path)}))
-            assert "workers.agent_tls_" in said and "cannot be used" in said
+            assert f"workers.{whom}_tls_" in said and "cannot be used" in said

@@ -185,12 +185,21 @@ def test_an_address_that_stands_for_all_cannot_be_dialled():
     assert broken(config(raft=listed)) == ["raft.peers"]
 
 
-@pytest.mark.parametrize("given", ["agent_tls_certificate_file", "agent_tls_key_file"])
-def test_what_agents_are_shown_is_a_certificate_with_its_key(given):
+@pytest.mark.parametrize(
+    "given",
+    [
+        f"{whom}_tls_{part}_file"
+        for whom in ("agent", "platform")
+        for part in ("certificate", "key")
+    ],
+)
+def test_what_agents_and_platforms_are_shown_is_a_certificate_with_its_key(given):
     config = PeerConfig(
         peer=PeerSection(id="p1", data_dir=Path("/data")),
         workers=WorkersSection(**{given: Path("/file")}),
     )
     (problem,) = validate(config)
-    assert problem.setting.startswith("workers.agent_tls_") and not problem.setting.endswith(given)
+    whom = given.partition("_")[0]
+    assert problem.setting.startswith(f"workers.{whom}_tls_")
+    assert not problem.setting.endswith(given)
     assert "come together" in problem.rule

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ssl
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from replicante import limits
+from replicante.client_tls import ClientIdentity
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
 from replicante.model.platform import Platform, Transport, TransportKind
@@ -56,8 +58,8 @@ class Server:
 
 
 @asynccontextmanager
-async def asking():
-    platforms = Platforms()
+async def asking(identity: ClientIdentity | None = None):
+    platforms = Platforms() if identity is None else Platforms(identity)
     try:
         yield platforms
     finally:
@@ -172,6 +174,70 @@ async def test_a_bundle_that_cannot_be_used_is_a_failure(tmp_path):
         for bundle in (str(tmp_path / "missing"), "-----BEGIN nonsense"):
             said = await platforms.discover(at("https://127.0.0.1:1", tls_ca_bundle=bundle))
             assert said.failure
+
+
+class Mutual:
+    """A platform that speaks only to whom its authority signed for, and a peer of that one."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = PkiFolder(root, clock=SystemClock(), entropy=SystemEntropy())
+        self.context, self.authority = certified(root)
+        self.context.load_verify_locations(self.authority)
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.folder.issue("p1", days=30)
+        own = root / "peers" / "p1"
+        self.peer = ClientIdentity(
+            certificate=own / "peer.crt", key=own / "peer.key", authority=self.authority
+        )
+
+
+async def test_a_platform_that_wants_to_know_who_asks_is_shown_a_certificate(tmp_path):
+    ours = Mutual(tmp_path / "ours")
+    async with Server().running(ours.context) as url, asking(ours.peer) as platforms:
+        assert (await platforms.carry_out(at(url), CALL)).value == ANSWER
+
+
+async def test_a_platform_refuses_who_shows_nothing_or_what_a_stranger_signed(tmp_path):
+    ours, theirs = Mutual(tmp_path / "ours"), Mutual(tmp_path / "theirs")
+    stranger = replace(theirs.peer, authority=ours.authority)
+    server = Server()
+    async with server.running(ours.context) as url:
+        for identity in (ClientIdentity(authority=ours.authority), stranger):
+            async with asking(identity) as platforms:
+                assert (await platforms.discover(at(url))).failure
+    assert not server.requests
+
+
+async def test_a_bundle_of_the_transport_is_the_only_authority_of_its_platform(tmp_path):
+    ours, theirs = Mutual(tmp_path / "ours"), Mutual(tmp_path / "theirs")
+    async with Server().running(ours.context) as url, asking(ours.peer) as platforms:
+        said = await platforms.discover(at(url, tls_ca_bundle=str(theirs.authority)))
+        assert "certificate verify failed" in said.failure
+
+
+async def test_who_is_asked_unverified_is_shown_the_certificate_all_the_same(tmp_path):
+    ours, theirs = Mutual(tmp_path / "ours"), Mutual(tmp_path / "theirs")
+    identity = replace(ours.peer, authority=theirs.authority)
+    async with Server().running(ours.context) as url, asking(identity) as platforms:
+        assert (await platforms.discover(at(url))).failure
+        assert (await platforms.discover(at(url, is_tls_unverified=True))).value == ANSWER
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path):
+    ours = Mutual(tmp_path / "ours")
+    other = Mutual(tmp_path / "other")
+    copied = tmp_path / "files"
+    copied.mkdir()
+    identity = ClientIdentity(
+        certificate=copied / "peer.crt", key=copied / "peer.key", authority=ours.authority
+    )
+    for name, file in (("peer.crt", other.peer.certificate), ("peer.key", other.peer.key)):
+        (copied / name).write_bytes(file.read_bytes())
+    async with Server().running(ours.context) as url, asking(identity) as platforms:
+        assert (await platforms.discover(at(url))).failure
+        for name, file in (("peer.crt", ours.peer.certificate), ("peer.key", ours.peer.key)):
+            (copied / name).write_bytes(file.read_bytes())
+        assert (await platforms.discover(at(url))).value == ANSWER
 
 
 async def test_a_static_platform_says_what_its_object_says():

@@ -1,9 +1,10 @@
-"""Opens the TLS contexts under which agents are asked: who we are, and whom we believe. Touches
-files. Called by `client` for each look, and by `server` once at the start.
+"""Opens the TLS contexts under which agents and platforms are asked: who we are, and whom we
+believe. Touches files. Called by `agents` and `platforms` for each call, and by `server` at the
+start.
 
-Rules: an agent's certificate must name the host of its address; a namespace's own bundle is the
-only authority of its agents; files are read anew when they change, and files that cannot be used
-then leave the context of before in its place: a mistake of ours must not look like a dead agent.
+Rules: who is asked must be certified for the host of its address; a bundle of its own is its only
+authority; files are read anew when they change, and files that cannot be used then leave the
+context of before in its place: a mistake of ours must not look like a dead agent.
 """
 
 from __future__ import annotations
@@ -14,53 +15,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replicante.errors import InvalidConfig
-from replicante.limits import AGENT_CONTEXTS_KEPT_MAX
+from replicante.limits import TLS_CONTEXTS_KEPT_MAX
 
+_Key = tuple[str | None, bool]
 _Versions = tuple[tuple[int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentIdentity:
-    """PEM files of what this peer shows to agents and, as `authority`, of who signs for agents;
-    None: it shows nothing, it believes whom the system believes."""
+class ClientIdentity:
+    """PEM files of what this peer shows to those that it asks and, as `authority`, of who signs for
+    them; None: it shows nothing, it believes whom the system believes."""
 
     certificate: Path | None = None
     key: Path | None = None
     authority: Path | None = None
 
 
-class AgentContexts:
-    """One a peer. ca_bundle: of a namespace, a path or the PEM itself; None: the identity's."""
+class ClientContexts:
+    """For one kind of servers. whom: their name in messages. ca_bundle: of one or some of them, a
+    path or the PEM itself; None: the identity's. is_verified: False for a server that is to be
+    asked whoever it is."""
 
-    def __init__(self, identity: AgentIdentity) -> None:
+    def __init__(self, identity: ClientIdentity, *, whom: str) -> None:
         self._identity = identity
-        self._kept: OrderedDict[str | None, tuple[_Versions, ssl.SSLContext]] = OrderedDict()
+        self._whom = whom
+        self._kept: OrderedDict[_Key, tuple[_Versions, ssl.SSLContext]] = OrderedDict()
         """Those of the bundles that were used last."""
 
     def check(self) -> None:
         """Raises InvalidConfig when the files of the identity cannot be used."""
         try:
-            self._open(None)
+            self._open(None, is_verified=True)
         except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
-            raise InvalidConfig(f"The TLS files for agents cannot be used: {exc}.") from exc
+            raise InvalidConfig(f"The TLS files for {self._whom} cannot be used: {exc}.") from exc
 
-    def context(self, ca_bundle: str | None) -> ssl.SSLContext:
+    def context(self, ca_bundle: str | None, *, is_verified: bool = True) -> ssl.SSLContext:
         """Raises OSError, ValueError for a bundle that could never be used."""
-        versions = self._versions(ca_bundle)
-        kept = self._kept.pop(ca_bundle, None)
+        key, versions = (ca_bundle, is_verified), self._versions(ca_bundle)
+        kept = self._kept.pop(key, None)
         if kept is None or kept[0] != versions:
             try:
-                kept = (versions, self._open(ca_bundle))
+                kept = (versions, self._open(ca_bundle, is_verified=is_verified))
             except (OSError, ValueError):
                 if kept is None:
                     raise
                 # Half written, or gone: what was good goes on, and the next look tries again.
-        self._kept[ca_bundle] = kept
-        if len(self._kept) > AGENT_CONTEXTS_KEPT_MAX:
+        self._kept[key] = kept
+        if len(self._kept) > TLS_CONTEXTS_KEPT_MAX:
             self._kept.popitem(last=False)
         return kept[1]
 
-    def _open(self, ca_bundle: str | None) -> ssl.SSLContext:
+    def _open(self, ca_bundle: str | None, *, is_verified: bool) -> ssl.SSLContext:
         identity = self._identity
         if ca_bundle is None:
             context = ssl.create_default_context(cafile=identity.authority)
@@ -68,8 +73,11 @@ class AgentContexts:
             context = ssl.create_default_context(cadata=ca_bundle)
         else:
             context = ssl.create_default_context(cafile=ca_bundle)
-        assert context.check_hostname, "an agent is known by the name in its address"
+        assert context.check_hostname, "who is asked is known by the name in its address"
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if not is_verified:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
         if identity.certificate is not None:
             # Without a password: one that has one is refused, and nobody is asked for it.
             context.load_cert_chain(identity.certificate, identity.key, password=_no_password)
