@@ -71,6 +71,8 @@ class CycleInputs:
     """The platform of the spec exists and is active."""
     epoch: int
     """The fencing token of the lease on this cluster."""
+    sent_ids: frozenset[str] = frozenset()
+    """Node actions that left under this epoch: a copy may be on its way, whatever was answered."""
     now_ms: int
     """Cluster clock."""
     wall_now_ms: int
@@ -86,6 +88,8 @@ class CycleResult:
     cancels: tuple[NAction, ...] = ()
     """To have cancelled by their agents."""
     calls: tuple[PlatformCall, ...] = ()
+    is_epoch_spent: bool = False
+    """The next cycle is to have another epoch: an action ends that was sent under this one."""
     decision: Decision | None
     """None: it did not come to decide."""
     report: OrchestrateReport
@@ -159,6 +163,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         finished_ids=inputs.finished_ids,
         ended_room_count=inputs.ended_room_count,
         cancelled=inputs.cancelled,
+        sent_ids=inputs.sent_ids,
         now_ms=now_ms,
         wall_ms=wall_ms,
     )
@@ -176,6 +181,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         mode_reason=mode_reason,
         is_platform_usable=inputs.is_platform_usable,
         epoch=inputs.epoch,
+        sent_ids=inputs.sent_ids,
         now_ms=now_ms,
         wall_now_ms=wall_ms,
     )
@@ -299,6 +305,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
         submissions=tuple(sent.submissions),
         cancels=tuple(stages.actions.to_cancel),
         calls=tuple(run.calls),
+        is_epoch_spent=sent.is_epoch_spent or stages.actions.is_epoch_spent,
         decision=decision,
         report=report,
         conditions=conditions,

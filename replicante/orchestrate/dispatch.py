@@ -2,7 +2,8 @@
 
 Called by the cycle, and by `workers` with the result of each attempt. The record that an action is
 being sent is committed before it is sent, under the epoch of this cycle; a repeat after a crash
-sends the same id, which the agent knows already.
+sends the same id, which the agent knows already. One that was sent is given up only under an epoch
+in which it was not sent: whatever of it is still on its way is then refused (ADR 0070).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from replicante.model.actions import (
     move_naction,
 )
 from replicante.model.change import Change, ChangeCode
+from replicante.model.codec import Value
 from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
-from replicante.model.observation import Observation
 from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.oactions import may_begin
@@ -32,6 +33,8 @@ from replicante.orchestrate.recording import change
 class Dispatched:
     submissions: list[NAction] = field(default_factory=list)
     choices: list[SchedulingChoice] = field(default_factory=list)
+    is_epoch_spent: bool = False
+    """Something is to be given up that was sent under this epoch: the next cycle needs another."""
 
 
 def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
@@ -90,58 +93,64 @@ def _choice(
 
 def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
     situation = acting.situation
-    if action.sent_epoch is not None:
-        if _is_late(action, situation.observations.get(action.node_id), situation.now_ms):
-            _cancel(acting, action, "it did not reach its agent in time")
-        else:
-            found.submissions.append(action)
+    if action.sent_epoch is None:
+        sent = msgspec.structs.replace(
+            action,
+            sent_epoch=situation.epoch,
+            deadline_ms=situation.now_ms + ACTION_SEND_MS_MAX,
+        )
+        acting.put_naction(action, sent, ChangeCode.NACTION_DISPATCH)
+        found.submissions.append(sent)
         return
-    sent = msgspec.structs.replace(
-        action,
-        sent_epoch=situation.epoch,
-        deadline_ms=situation.now_ms + ACTION_SEND_MS_MAX,
-    )
-    acting.put_naction(action, sent, ChangeCode.NACTION_DISPATCH)
-    found.submissions.append(sent)
+    end = _end(acting, action)
+    if end is None:
+        found.submissions.append(action)
+    elif situation.may_be_on_its_way(action):
+        found.is_epoch_spent = True
+    else:
+        code = ChangeCode.NACTION_FINISH
+        if end.phase is NActionPhase.CANCELLED:
+            code = ChangeCode.NACTION_CANCEL
+        acting.put_naction(action, end, code)
 
 
-def _is_late(action: NAction, observation: Observation | None, now_ms: int) -> bool:
-    """Its time is over, and the agent itself says that it does not have it."""
-    is_over = action.deadline_ms is not None and now_ms >= action.deadline_ms
-    return is_over and observation is not None and action.action_id in observation.unknown_actions
-
-
-def _cancel(acting: Acting, action: NAction, why: str) -> None:
+def _end(acting: Acting, action: NAction) -> NAction | None:
+    """What it comes to when it is given up: the agent itself says that it does not have it, and
+    refused it too often, or its time is over. None: it is sent again."""
     situation = acting.situation
-    ended = move_naction(
-        action,
-        NActionPhase.CANCELLED,
-        now_ms=situation.now_ms,
-        wall_ms=situation.wall_now_ms,
-    )
-    assert isinstance(ended, NAction), "what is pending may be cancelled"
-    acting.put_naction(
-        action,
-        msgspec.structs.replace(ended, error={"error_msg": why}),
-        ChangeCode.NACTION_CANCEL,
-    )
+    observation = situation.observations.get(action.node_id)
+    if observation is None or action.action_id not in observation.unknown_actions:
+        return None
+    error: Value
+    if refusals_of(action) > situation.namespace.max_naction_schedule_attempts:
+        phase, error = NActionPhase.FAILED, action.error
+    elif action.deadline_ms is not None and situation.now_ms >= action.deadline_ms:
+        phase = NActionPhase.CANCELLED
+        error = {"error_msg": "it did not reach its agent in time"}
+    else:
+        return None
+    ended = move_naction(action, phase, now_ms=situation.now_ms, wall_ms=situation.wall_now_ms)
+    assert isinstance(ended, NAction), "what is pending may be given up"
+    return msgspec.structs.replace(ended, error=error)
 
 
-def submission_failed(
-    action: NAction, *, message: str, attempts_max: int, now_ms: int, wall_ms: int
-) -> Change:
-    """What an attempt leaves that certainly or possibly failed; one too many fails the action."""
+def refusals_of(action: NAction) -> int:
+    """Attempts in a row that its agent answered with a no; silence is none."""
+    found = action.error.get("refusals", 0) if isinstance(action.error, dict) else 0
+    return found if type(found) is int else 0
+
+
+def submission_failed(action: NAction, *, message: str, is_refused: bool) -> Change:
+    """What an attempt leaves that certainly (a refusal) or possibly failed. It ends nothing: what
+    may be on its way is given up by a later cycle."""
     attempts_count = action.attempts_count + 1
-    after = msgspec.structs.replace(
-        action,
-        attempts_count=attempts_count,
-        error={"attempts": attempts_count, "last_error": message},
-    )
-    if attempts_count <= attempts_max:
-        return change(action, after, ChangeCode.NACTION_DISPATCH_FAIL, cause=action.action_id)
-    ended = move_naction(after, NActionPhase.FAILED, now_ms=now_ms, wall_ms=wall_ms)
-    assert isinstance(ended, NAction), "what is pending may fail"
-    return change(action, ended, ChangeCode.NACTION_FINISH, cause=action.action_id)
+    error: Value = {
+        "attempts": attempts_count,
+        "refusals": refusals_of(action) + is_refused,
+        "last_error": message,
+    }
+    after = msgspec.structs.replace(action, attempts_count=attempts_count, error=error)
+    return change(action, after, ChangeCode.NACTION_DISPATCH_FAIL, cause=action.action_id)
 
 
 def submission_accepted(action: NAction, *, now_ms: int, wall_ms: int) -> Change | None:

@@ -29,6 +29,8 @@ class Moment:
 
     epoch: int
     """The token of the lease on the cluster."""
+    sent_ids: frozenset[str] = frozenset()
+    """Node actions that left under it."""
     now_ms: int
     wall_now_ms: int
 
@@ -73,6 +75,7 @@ def cycle_inputs(
         observations=observations,
         is_platform_usable=is_platform_usable,
         epoch=moment.epoch,
+        sent_ids=moment.sent_ids,
         now_ms=moment.now_ms,
         wall_now_ms=moment.wall_now_ms,
     )

@@ -93,8 +93,17 @@ class Situation:
     mode_reason: str
     is_platform_usable: bool
     epoch: int
+    sent_ids: frozenset[str]
+    """Node actions that left under this epoch."""
     now_ms: int
     wall_now_ms: int
+
+    def may_be_on_its_way(self, action: NAction) -> bool:
+        """A copy of it may still arrive and be obeyed. An agent that keeps epochs refuses what left
+        under older ones: it was looked at under this one."""
+        observation = self.observations.get(action.node_id)
+        is_fenced = observation is not None and observation.is_fenced
+        return is_fenced and action.action_id in self.sent_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Second half of sync: what the agents say of their actions. Pure; called by the cycle.
 
-An action counts as lost only when its agent was asked for this very id and does not have it. An
-action whose agent did not answer stays as it is: it may be running. What was cancelled here and is
-still at the agent is not resurrected; the agent is asked to cancel it.
+An action counts as lost only when its agent was asked for this very id and does not have it, under
+an epoch in which it was not sent: no copy of it is obeyed afterwards (ADR 0070). An action whose
+agent did not answer stays as it is: it may be running. What was cancelled here and is still at the
+agent is not resurrected; the agent is asked to cancel it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class SyncedActions:
     """Cancelled here, still waiting or running at their agents."""
     notes: list[Note] = field(default_factory=list)
     lost_count: int = 0
+    is_epoch_spent: bool = False
+    """An agent lost an action that was sent under this epoch: a copy of it might arrive yet."""
 
 
 def sync_actions(
@@ -52,12 +55,14 @@ def sync_actions(
     finished_ids: frozenset[str],
     ended_room_count: int,
     cancelled: Iterable[NAction],
+    sent_ids: frozenset[str],
     now_ms: int,
     wall_ms: int,
 ) -> SyncedActions:
-    """finished_ids: actions that the store knows as ended: an agent's list does not revive them.
-    ended_room_count: ended actions of strangers that may be taken in: one that would only push out
-    another comes back in the next cycle, with events, for ever."""
+    """sent_ids: actions that left under this epoch. finished_ids: actions that the store knows as
+    ended: an agent's list does not revive them. ended_room_count: ended actions of strangers that
+    may be taken in: one that would only push out another comes back in the next cycle, with events,
+    for ever."""
     synced = SyncedActions(view=view)
     after: list[NAction] = []
     for action in view.nactions:
@@ -65,6 +70,9 @@ def sync_actions(
         moved = action
         if observation is not None:
             moved = _follow(synced, action, observation, now_ms=now_ms, wall_ms=wall_ms)
+            is_lost = moved.phase is NActionPhase.LOST
+            if is_lost and observation.is_fenced and action.action_id in sent_ids:
+                moved, synced.is_epoch_spent = action, True
         if moved != action:
             code = naction_code(action, moved)
             synced.changes.append(change(action, moved, code, cause=moved.cause))

@@ -46,6 +46,21 @@ class Hold:
         """Monotonic time before the request that granted or renewed it left."""
 
         self._is_lost = False
+        self._sent_ids: frozenset[str] = frozenset()
+        """Of actions that have not ended; at most those of one cluster."""
+
+    @property
+    def sent_ids(self) -> frozenset[str]:
+        """Actions that left under this fence."""
+        return self._sent_ids
+
+    def sends(self, action_id: str) -> None:
+        """Before it leaves: whatever is answered, a copy may arrive while this fence is newest."""
+        self._sent_ids |= {action_id}
+
+    def keep_sent(self, action_ids: set[str]) -> None:
+        """The others have ended."""
+        self._sent_ids &= action_ids
 
     @property
     def is_sure(self) -> bool:
@@ -106,6 +121,14 @@ class Holdings:
         held = self._held.pop(target, None)
         if held is not None:
             held.lose()
+
+    async def give_back(self, target: Target) -> None:
+        """What is done next on it is done under another epoch.  Raises as `Scribe.write`."""
+        held = self._held.get(target)
+        self.drop(target)
+        if held is not None:
+            name = lease_name(held.fence.on, held.fence.ns, held.fence.name)
+            await self._scribe.write(LeaseRelease(name, held.fence.token), why="another epoch")
 
     def drop_all(self) -> None:
         """This peer does not lead any more: whoever does takes them all."""

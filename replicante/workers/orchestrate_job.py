@@ -78,8 +78,12 @@ async def orchestrate(rooms: Rooms, scribe: Scribe, gatherer: Gatherer, hold: Ho
     before = await scribe.read(lambda view: _read(view, fence))
     if before is None:
         return CycleDone(result=None)
+    hold.keep_sent({action.action_id for action in before.records.nactions})
     moment = Moment(
-        epoch=fence.token, now_ms=rooms.peer.clock_ms, wall_now_ms=rooms.clock.wall_ms()
+        epoch=fence.token,
+        sent_ids=hold.sent_ids,
+        now_ms=rooms.peer.clock_ms,
+        wall_now_ms=rooms.clock.wall_ms(),
     )
     observations = await gatherer.gather(
         before.records, epoch=fence.token, at_ms=moment.now_ms, ca_bundle=before.namespace.ca_bundle
@@ -141,12 +145,10 @@ async def _act(
         lambda view: record_queries.cluster_records(view, fence.ns, fence.name)
     )
     now_ms, wall_ms = rooms.peer.clock_ms, rooms.clock.wall_ms()
-    attempts_max = read.namespace.max_naction_schedule_attempts
     changes = [
         *_sent_changes(
             records,
             zip(result.submissions, (it.result() for it in sent), strict=True),
-            attempts_max=attempts_max,
             now_ms=now_ms,
             wall_ms=wall_ms,
         ),
@@ -173,6 +175,7 @@ class _Outside:
         node = _nodes_of(self.read)[action.node_id]
         if not self.hold.is_sure:
             return Sent(answer=SendAnswer.STALE_EPOCH, message="the fence may be over")
+        self.hold.sends(action.action_id)
         return await self.rooms.agents.submit(
             action,
             node,
@@ -234,7 +237,6 @@ def _sent_changes(
     records: ClusterRecords,
     sent: Iterable[tuple[NAction, Sent]],
     *,
-    attempts_max: int,
     now_ms: int,
     wall_ms: int,
 ) -> list[Change]:
@@ -251,12 +253,7 @@ def _sent_changes(
             failed = submission_failed(
                 action,
                 message=outcome.message,
-                # What may have arrived is looked up, never given up here.
-                attempts_max=attempts_max
-                if outcome.answer is SendAnswer.REFUSED
-                else action.attempts_count + 1,
-                now_ms=now_ms,
-                wall_ms=wall_ms,
+                is_refused=outcome.answer is SendAnswer.REFUSED,
             )
             changes.append(failed)
     return changes

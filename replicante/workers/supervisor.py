@@ -237,6 +237,8 @@ class Workers:
             pause_ms = done.result.next_look_ms
             at_ms = began_ms + pause_ms - jitter_ms(work.target, pause_ms)
             self._wanted[work.target] = Wanted(revision=done.revision, at_ms=at_ms)
+            if done.result.is_epoch_spent:
+                await self._holdings.give_back(work.target)
         return done.refusal
 
     async def _drop(self, target: Target) -> Rejected | None:

@@ -297,6 +297,38 @@ _ORDER_MUTANTS = (
         test=unit_test("workers_doubt", "an_action_is_to_begin_in_the_time_that_is_left_of_it"),
     ),
     Mutant(
+        "given_up_under_the_epoch_that_sent_it",
+        "an action is given up under an epoch in which it was not sent (ADR 0070)",
+        (
+            Edit(
+                _DISPATCH,
+                "    elif situation.may_be_on_its_way(action):\n",
+                "    elif situation is None:\n",
+            ),
+        ),
+        test=unit_test("workers_doubt", "what_was_given_up_is_refused_when_it_arrives_at_last"),
+    ),
+    Mutant(
+        "lost_under_the_epoch_that_sent_it",
+        "an action is lost under an epoch in which it was not sent (ADR 0070)",
+        (
+            Edit(
+                _SYNC_ACTIONS,
+                "            if is_lost and observation.is_fenced and",
+                "            if is_lost and not action.action_id and",
+            ),
+        ),
+        test=unit_test("workers_doubt", "what_its_agent_lost_is_refused_when_it_arrives_once_more"),
+    ),
+    Mutant(
+        "sent_and_not_remembered",
+        "who holds a lease knows what left under it (ADR 0070)",
+        (Edit(_JOB, "        self.hold.sends(action.action_id)\n", ""),),
+        test=unit_test(
+            "workers_doubt", "what_failed_by_refusals_is_refused_when_it_arrives_at_last"
+        ),
+    ),
+    Mutant(
         "time_to_begin_forgotten",
         "an action that did not begin in its time does not begin (ADR 0051)",
         (Edit(_SERVER, "        ends.append(now_ms + within_ms)\n", "        pass\n"),),

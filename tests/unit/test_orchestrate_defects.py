@@ -31,7 +31,11 @@ from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.node import Node, NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, SeenAction, SeenPhase
-from replicante.orchestrate.dispatch import submission_accepted, submission_failed
+from replicante.orchestrate.dispatch import (
+    refusals_of,
+    submission_accepted,
+    submission_failed,
+)
 from replicante.orchestrate.view import build_view
 
 
@@ -232,12 +236,11 @@ def test_defect_21_a_failed_submission_is_an_event_and_attempts_are_bounded():
     world.put(asked())
     (action,) = world.cycle(is_sent=False).submissions
     for attempt in range(1, 4):
-        change = submission_failed(action, message="refused", attempts_max=2, now_ms=1, wall_ms=1)
+        change = submission_failed(action, message="refused", is_refused=attempt != 2)
         action = NAction.from_value(change.after)
-        assert action.attempts_count == attempt
-        expected = ChangeCode.NACTION_DISPATCH_FAIL if attempt < 3 else ChangeCode.NACTION_FINISH
-        assert change.code is expected
-    assert action.phase is NActionPhase.FAILED
+        assert (action.attempts_count, refusals_of(action)) == (attempt, (attempt + 1) // 2)
+        assert change.code is ChangeCode.NACTION_DISPATCH_FAIL
+        assert action.phase is NActionPhase.PENDING_SCHEDULE
 
 
 def test_defect_21_a_known_id_counts_as_taken():

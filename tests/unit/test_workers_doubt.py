@@ -76,6 +76,80 @@ async def test_silence_is_never_counted_as_a_refusal():
     assert bench.action(ID).attempts_count > 6
 
 
+def keep_copies(bench: WorkBench) -> list:
+    """What was submitted so far and from now on: each may arrive once more."""
+    inner, copies = bench.agents.submit, []
+
+    async def submit(action, node, *, epoch, **ways):
+        copies.append((action, node, epoch))
+        return await inner(action, node, epoch=epoch, **ways)
+
+    bench.agents.submit = submit
+    return copies
+
+
+def arrive_late(bench: WorkBench, copies: list) -> set[SendAnswer]:
+    """What the agent answers to each of them, at last."""
+    return {bench.agents._submit(action, node, epoch).answer for action, node, epoch in copies}
+
+
+async def test_what_was_given_up_is_refused_when_it_arrives_at_last():
+    agent = FakeAgent("n1")
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    lose_answers(bench, arrive=False)
+    copies = keep_copies(bench)
+    for _ in range(3 + ACTION_SEND_MS_MAX // 10_000):
+        await bench.turn()
+    assert bench.action(ID).phase == "CANCELLED"
+    assert len({epoch for *_, epoch in copies}) == 1
+    assert arrive_late(bench, copies) == {SendAnswer.STALE_EPOCH}
+    agent.run_actions()
+    assert agent.effects == []
+
+
+async def test_what_failed_by_refusals_is_refused_when_it_arrives_at_last():
+    agent = FakeAgent("n1", manner=Manner.REFUSING)
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    copies = keep_copies(bench)
+    # Sooner than the time to begin is over.
+    for _ in range(12):
+        await bench.turn(ms=4_000)
+    assert (bench.action(ID).phase, len(copies)) == ("FAILED", 6)
+    agent.manner = Manner.HONEST
+    assert arrive_late(bench, copies) == {SendAnswer.STALE_EPOCH}
+
+
+async def test_what_its_agent_lost_is_refused_when_it_arrives_once_more():
+    agent = FakeAgent("n1")
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    copies = keep_copies(bench)
+    await bench.turns(2)
+    agent.actions.clear()
+    await bench.turns(2)
+    assert bench.action(ID).phase == "LOST"
+    assert arrive_late(bench, copies) == {SendAnswer.STALE_EPOCH}
+
+
+async def test_an_agent_without_epochs_is_given_up_without_another_epoch():
+    agent = FakeAgent("n1", is_fenced=False)
+    bench = WorkBench(agent)
+    await bench.turns(2)
+    bench.ask(ID)
+    lose_answers(bench, arrive=False)
+    copies = keep_copies(bench)
+    for _ in range(3 + ACTION_SEND_MS_MAX // 10_000):
+        await bench.turn()
+    assert bench.action(ID).phase == "CANCELLED"
+    await bench.turn()
+    assert bench.decision().epoch == copies[-1][2]
+
+
 @pytest.mark.parametrize("manner", [Manner.DEAF, Manner.MUTE])
 async def test_a_silent_node_is_sent_nothing(manner):
     agent = FakeAgent("n1")
