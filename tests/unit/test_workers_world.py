@@ -19,6 +19,8 @@ from replicante.state.fences import FenceOn, lease_name
 
 FIRST = int(os.environ.get("WORK_FIRST", "0"))
 SEEDS = int(os.environ.get("WORK_SEEDS", "20"))
+FORGETFUL_SEEDS = 4
+"""A world each, for what may happen at agents that lose what they must keep."""
 
 
 def events_of(world: World):
@@ -88,6 +90,30 @@ async def test_the_worst_world_breaks_no_promise(seed):
     expect_one_worker_at_a_time(events)
     expect_every_event_has_its_change(world, events)
     assert (world.known_nodes, world.forgotten_nodes) == (set(NODES), set())
+
+
+async def test_only_an_agent_that_lost_its_folder_acts_twice_or_behind_an_end():
+    """And for each action that it lost there is an event."""
+    met = Counter()
+    for seed in range(FIRST, FIRST + FORGETFUL_SEEDS):
+        world = await World.run(seed, do_agents_forget=True)
+        events = events_of(world)
+        expect_one_worker_at_a_time(events)
+        expect_every_event_has_its_change(world, events)
+        lost = {event.key for event, _ in events if event.code == "NACTION_LOST"}
+        for agent in world.agents.agents.values():
+            for action_id in world.asked:
+                action = world.action(action_id)
+                if action.node_id != agent.node_id:
+                    continue
+                assert action.phase.is_final, f"seed {seed}: {action_id} is {action.phase}"
+                assert (action.phase == "LOST") == (action_id in lost)
+                effects = agent.effects.count(action_id)
+                may_differ = world.forgotten[agent.node_id]
+                assert abs(effects - (action.phase == "DONE")) <= may_differ, f"seed {seed}"
+                met["again"] += effects > 1
+        met["lost"] += len(lost)
+    assert met["lost"] > 0, met
 
 
 async def test_a_seed_repeats_itself():

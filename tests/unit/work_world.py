@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -220,12 +221,15 @@ class World:
     forgotten_nodes: set[str] = field(default_factory=set)
     """Believed to be gone, on the platform's word alone."""
     is_calm: bool = False
+    do_agents_forget: bool = False
+    forgotten: Counter[str] = field(default_factory=Counter)
+    """Node → how often its agent lost its folder."""
     messages: set[asyncio.Task[Sent]] = field(default_factory=set)
 
     @classmethod
-    async def run(cls, seed: int) -> World:
+    async def run(cls, seed: int, *, do_agents_forget: bool = False) -> World:
         """A wild time, and a calm one in which everything can be finished."""
-        world = cls(seed=seed, random=random.Random(seed))
+        world = cls(seed=seed, random=random.Random(seed), do_agents_forget=do_agents_forget)
         world.log.do(put_namespace("default"))
         platform = platform_document("p")
         platform["spec"]["discovery"] = {"interval": "20s"}
@@ -269,6 +273,8 @@ class World:
         self.known_nodes |= now_known
 
     async def fault(self) -> None:
+        if self.do_agents_forget and self.happens(0.15):
+            self.forget(self.random.choice(NODES))
         if self.happens(0.3):
             self.ask(self.random.choice(NODES))
         if self.happens(0.4):
@@ -310,6 +316,13 @@ class World:
     def heal(self, peer: WorldPeer) -> None:
         if peer.is_cut:
             peer.is_cut, peer.is_leading = False, False
+
+    def forget(self, node_id: str) -> None:
+        """Its list of actions and its epoch are on one disk."""
+        agent = self.agents.agents[node_id]
+        agent.actions.clear()
+        agent.epoch = 0
+        self.forgotten[node_id] += 1
 
     def misinform(self) -> None:
         """The platform is wrong about which nodes there are, or right again."""
