@@ -278,7 +278,9 @@ class Changing:
 
     @property
     def next_deadline_ms(self) -> int | None:
-        return min((own.deadline_ms for own in self._own), default=None)
+        if not self._own:
+            return None
+        return min(own.deadline_ms for own in self._own)
 
     def _is_transferred(self, own: _Own) -> bool:
         leader_key = self._engine.leader_key

@@ -188,18 +188,16 @@ class Driver:
     def next_wake_ms(self) -> int:
         """Without input, the next step is due then."""
         engine = self.engine
-        wakes = [
-            engine.next_heartbeat_ms + 1 if engine.is_leader else engine.election_deadline_ms + 1
-        ]
+        due_ms = engine.next_heartbeat_ms if engine.is_leader else engine.election_deadline_ms
+        wake_ms = min(due_ms + 1, self._now_ms + self._heartbeat_ms)
         for deadline_ms in (
             self._proposals.earliest_deadline_ms,
             self._reads.next_deadline_ms(),
             self._changing.next_deadline_ms,
         ):
-            if deadline_ms is not None:
-                wakes.append(deadline_ms)
-        wakes.append(self._now_ms + self._heartbeat_ms)
-        return min(wakes)
+            if deadline_ms is not None and deadline_ms < wake_ms:
+                wake_ms = deadline_ms
+        return wake_ms
 
     def staleness_ms(self, now_ms: int) -> int | None:
         if self.agreement.quarantine is not None:

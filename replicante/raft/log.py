@@ -192,6 +192,9 @@ class Log:
             return 0
         if not self._first_index <= index <= self.last_index:
             return None
+        first, term = self._runs[-1]
+        if index >= first:
+            return term  # in nearly every call
         place = bisect.bisect_right(self._runs, index, key=lambda run: run[0]) - 1
         return self._runs[place][1]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from replicante.raft.records import decode_detail, encode_detail
@@ -20,11 +20,12 @@ class Member:
     peer_id: str
     incarnation: str
     raft_address: str
+    key: str = field(init=False, repr=False, compare=False)
+    """Identity in votes and in the engine; the address may change, this may not."""
 
-    @property
-    def key(self) -> str:
-        """Identity in votes and in the engine; the address may change, this may not."""
-        return f"{self.peer_id}/{self.incarnation}"
+    def __post_init__(self) -> None:
+        # Once here and not at each use: an engine asks for it several times a message.
+        object.__setattr__(self, "key", f"{self.peer_id}/{self.incarnation}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Configuration:
     former: tuple[str, ...] = ()
     """Incarnations that were removed, oldest first: nobody comes back with one of these data
     directories, whatever the log still tells. The newest MEMBERS_FORMER_MAX of this generation."""
+    voter_keys: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "voter_keys", frozenset(voter.key for voter in self.voters))
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -59,7 +64,7 @@ class Configuration:
         return next((member for member in self.members if member.peer_id == peer_id), None)
 
     def is_voter(self, key: str) -> bool:
-        return any(member.key == key for member in self.voters)
+        return key in self.voter_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

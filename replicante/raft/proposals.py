@@ -103,7 +103,7 @@ class Proposals:
     ) -> list[WireCommand]:
         """What goes to the leader of `term` now: new ones, and those whose sending may have
         been lost."""
-        if self._session == 0:
+        if self._session == 0 or not (self._sent or self._waiting):
             return []
         taken: list[_Pending] = []
         size = 0

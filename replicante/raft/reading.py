@@ -24,6 +24,8 @@ class Reading:
         """As leader: turns waiting reads into confirmations that need the next round; True if
         there are any."""
         engine, reads = self._engine, self.own
+        if not reads.is_asking:
+            return False
         if not engine.is_own_term_committed:
             return False
         requests: list[tuple[str | None, int]] = list(reads.requests)
@@ -39,13 +41,9 @@ class Reading:
     def confirm(self, effects: Effects, *, now_ms: int) -> None:
         engine, reads = self._engine, self.own
         if engine.is_leader:
-            for confirmed in reads.confirmed(engine.quorum_round()):
-                if confirmed.requester is None:
-                    reads.known(confirmed.number, confirmed.index)
-                else:
-                    reply = m.ReadIndexReply(number=confirmed.number, index=confirmed.index)
-                    engine.outbox.append((confirmed.requester, reply))
-            if engine.is_own_term_committed and reads.is_asking:
+            if reads.confirmations:
+                self._tell_confirmed()
+            if reads.is_asking and engine.is_own_term_committed:
                 effects.has_more = True  # they waited for the first commit of this term
             return
         reads.requests.clear()  # their owners ask again, or ask another leader
@@ -55,6 +53,15 @@ class Reading:
         if reads.has_unasked():
             request = m.ReadIndexRequest(number=reads.ask(now_ms))
             engine.outbox.append((engine.leader_key, request))
+
+    def _tell_confirmed(self) -> None:
+        engine, reads = self._engine, self.own
+        for confirmed in reads.confirmed(engine.quorum_round()):
+            if confirmed.requester is None:
+                reads.known(confirmed.number, confirmed.index)
+            else:
+                reply = m.ReadIndexReply(number=confirmed.number, index=confirmed.index)
+                engine.outbox.append((confirmed.requester, reply))
 
     def answer(self, effects: Effects, *, applied_index: int, now_ms: int) -> None:
         effects.reads += self.own.finish(

@@ -78,7 +78,7 @@ class Reads:
         return bool(self.requests) or self.has_unasked()
 
     def has_unasked(self) -> bool:
-        return any(read.is_unasked for read in self._waiting)
+        return bool(self._waiting) and any(read.is_unasked for read in self._waiting)
 
     def ask(self, now_ms: int) -> int:
         """Number of one batch for all reads that wait to be asked for."""
@@ -111,6 +111,8 @@ class Reads:
 
     def finish(self, *, applied_index: int, now_ms: int, has_leader: bool) -> list[ReadDone]:
         done: list[ReadDone] = []
+        if not self._waiting:
+            return done
         left: list[_Waiting] = []
         for read in self._waiting:
             if 0 < read.index <= applied_index:
@@ -129,4 +131,6 @@ class Reads:
         return done
 
     def next_deadline_ms(self) -> int | None:
-        return min((read.deadline_ms for read in self._waiting), default=None)
+        if not self._waiting:
+            return None
+        return min(read.deadline_ms for read in self._waiting)

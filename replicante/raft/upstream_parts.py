@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from pysyncobj import syncobj as upstream
@@ -45,15 +45,24 @@ class MemberNode(Node):  # type: ignore[misc]  # PySyncObj has no types
     """A member under its key; hashed by an integer, so that sets iterate alike in every
     process."""
 
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self._hash = binascii.crc32(key.encode())
+
     def __hash__(self) -> int:
-        return binascii.crc32(self.id.encode())
+        return self._hash
 
 
 class OrderedNodes(set[Any]):
-    """A set of nodes that iterates in the order of their keys."""
+    """A set of nodes that iterates in the order of their keys. It is made anew whenever who
+    counts changes, and holds for ever what it was made with."""
+
+    def __init__(self, nodes: Iterable[Any]) -> None:
+        super().__init__(nodes)
+        self._in_order = sorted(super().__iter__(), key=lambda node: str(node.id))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(sorted(super().__iter__(), key=lambda node: str(node.id)))
+        return iter(self._in_order)
 
     def __or__(self, other: Any) -> Any:
         return OrderedNodes([*self, *other])

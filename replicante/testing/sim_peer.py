@@ -76,7 +76,9 @@ class SimPeer:
         self._is_written = False
         self._effects: d.Effects | None = None
         self._is_step_planned = False
-        self._wake_ms: int | None = None
+        self._wake_us = 0
+        """When the next step is due without input."""
+        self._timer_us: int | None = None
         self.after_pause: Action | None = None
         self._last_flush_ms = 0
         self._next_ticket = 1
@@ -166,7 +168,7 @@ class SimPeer:
         self.inbox = []
         self._writes = self._effects = None
         self._is_step_planned = False
-        self._wake_ms = None
+        self._timer_us = None
         self.after_pause = None
         self._world.network.ended(self, loses_sent=loses_sent)
 
@@ -260,7 +262,7 @@ class SimPeer:
             # Taken first, so that a crash while sending finds the write on its way.
             self._writes, self._is_written = driver.log.take_writes(), False
             world.watcher.staged(self, self._writes)
-        if not self.send(effects.early):
+        if effects.early and not self.send(effects.early):
             return
         world.watcher.answered(self, effects)
         if effects.proposals and world.reached(self, Site.ANSWERED):
@@ -306,7 +308,9 @@ class SimPeer:
     def _complete(self, effects: d.Effects) -> None:
         driver = self.driver
         assert driver is not None
-        if not self.send(effects.late) or not self._snapshots.step(effects):
+        if effects.late and not self.send(effects.late):
+            return
+        if not self._snapshots.step(effects):
             return
         self._flush_state()
         if driver.engine.is_removed:
@@ -316,17 +320,23 @@ class SimPeer:
         if effects.has_more or driver.wants_step or self.inbox:
             self.wake()
             return
-        wake_ms = driver.next_wake_ms()
-        if wake_ms != self._wake_ms:
-            self._wake_ms = wake_ms
-            self.later(
-                self.clock.instant_us(wake_ms) - self._world.schedule.now_us,
-                lambda: self._timer(wake_ms),
-            )
+        self._wake_us = self.clock.instant_us(driver.next_wake_ms())
+        if self._timer_us is None or self._wake_us < self._timer_us:
+            self._set_timer()
 
-    def _timer(self, wake_ms: int) -> None:
-        if self._wake_ms == wake_ms:
-            self._wake_ms = None
+    def _set_timer(self) -> None:
+        due_us = self._timer_us = self._wake_us
+        self.later(due_us - self._world.schedule.now_us, lambda: self._timer(due_us))
+
+    def _timer(self, due_us: int) -> None:
+        """Nearly every step moves the next one further away; the timer is set again only when it
+        runs out, and not by each of them."""
+        if self._timer_us != due_us:
+            return
+        if self._wake_us > due_us:
+            self._set_timer()
+        else:
+            self._timer_us = None
             self.wake()
 
     # --- sending -----------------------------------------------------------------------------

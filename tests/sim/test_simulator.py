@@ -96,7 +96,7 @@ def test_a_read_that_no_majority_confirmed_is_seen(monkeypatch):
         return ready
 
     monkeypatch.setattr(Reads, "confirmed", confirmed)
-    assert first_broken_rule(range(300, 400)) == "linearizable"
+    assert first_broken_rule(range(385, 400)) == "linearizable"
 
 
 def test_a_commit_beyond_what_was_proved_equal_is_seen(monkeypatch):
