@@ -50,6 +50,15 @@ MUST_BE_MET = (
     "change_made",
     "change_membership_refused",
     "change_outcome_unknown",
+    "job_done",
+    "claim_ran_out",
+    "late_token_used",
+    "lease_held",
+    "lease_ran_out",
+    "stale_token",
+    "transferred",
+    "transfer_was_late",
+    "event_followed",
 )
 """A campaign that never saw one of these has proved less than it says."""
 _MUST_FROM_SEEDS = 100

@@ -50,6 +50,19 @@ class Clients:
         for client in range(self._options.clients_count):
             self._schedule.after(self._think_us(), lambda client=client: self._ask(client))  # type: ignore[misc]
 
+    def works_told(self) -> dict[str, list[str]]:
+        """Histories of what was done with the product's own state machine."""
+        return {}
+
+    def finish(self, peers: list[SimPeer]) -> None:
+        """Faults are over: what is left to do is done at these peers."""
+
+    def is_finished(self) -> bool:
+        return True
+
+    def check_end(self, peers: list[SimPeer]) -> None:
+        """All of them have applied the same. Raises Violation."""
+
     def has_work_at(self, peer: SimPeer) -> bool:
         """Whether the peer still works on something, also when nobody waits for it any more."""
         return any(place[:2] == (peer.name, peer.process) for place in self._waiting)
@@ -108,12 +121,15 @@ class Clients:
             )
             ticket = peer.propose(command, timeout_ms=timeout_ms)
         self._note(f"ask {operation.client} {peer.name} {number} {is_read} {key} {expected}")
+        self._expect(operation, peer, ticket, timeout_ms=timeout_ms)
+        return operation
+
+    def _expect(self, operation: Operation, peer: SimPeer, ticket: int, *, timeout_ms: int) -> None:
         place = (peer.name, peer.process, ticket)
         self._waiting[place] = operation
         self._schedule.after(
             timeout_ms * 1_000 + _ANSWER_GRACE_US, lambda: self._lose_patience(place)
         )
-        return operation
 
     def _lose_patience(self, place: tuple[str, int, int]) -> None:
         operation = self._waiting.get(place)
@@ -135,8 +151,7 @@ class Clients:
             if done.error is None:
                 assert done.outcome is not None
                 self._history.written(operation, outcome=done.outcome, index=done.index)
-                self._versions[operation.key] = operation.version
-                self._probe(operation, peer)
+                self._written(operation, peer, done.outcome)
             elif not is_unknown:
                 self._history.refused(operation, error=type(done.error).code)
             else:
@@ -144,6 +159,10 @@ class Clients:
             self._go_on(operation)
         for read in effects.reads:
             self._answer_read(peer, read)
+
+    def _written(self, operation: Operation, peer: SimPeer, outcome: bytes) -> None:
+        self._versions[operation.key] = operation.version
+        self._probe(operation, peer)
 
     def _probe(self, written: Operation, peer: SimPeer) -> None:
         """Reads what was just written where it is most likely to be missing: at another peer that
@@ -169,12 +188,16 @@ class Clients:
             self._history.refused(operation, error=type(read.error).code)
         else:
             assert peer.driver is not None
-            version = peer.registers.version(operation.key)
+            version = self._read(operation, peer)
             self._history.was_read(
                 operation, version=version, applied_index=peer.driver.applied_index
             )
             self._versions[operation.key] = version
         self._go_on(operation)
+
+    def _read(self, operation: Operation, peer: SimPeer) -> int:
+        """Version of what is read."""
+        return peer.home.registers.version(operation.key)
 
     def peer_ended(self, peer: SimPeer) -> None:
         """Its callers see their connections close."""

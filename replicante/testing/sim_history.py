@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from replicante.testing.clock import Schedule
 from replicante.testing.sim_checks import RaftChecks, Violation
-from replicante.testing.sim_machine import decode_outcome
 from replicante.testing.sim_peer import SimPeer
 
 
@@ -65,11 +64,18 @@ class HistoryChecks:
     """Keeps the history and judges every answer when it is given."""
 
     def __init__(
-        self, schedule: Schedule, raft: RaftChecks, *, count: Callable[[str], None]
+        self,
+        schedule: Schedule,
+        raft: RaftChecks,
+        *,
+        decode: Callable[[bytes], tuple[bool, int]],
+        count: Callable[[str], None],
     ) -> None:
+        """decode: of an outcome, whether it is a write of a version, and which version it tells."""
         self.operations: list[Operation] = []
         self._schedule = schedule
         self._raft = raft
+        self._decode = decode
         self._count = count
         self._told_versions: dict[int, int] = {}
         self._told_index = 0
@@ -120,7 +126,7 @@ class HistoryChecks:
     # --- answers -----------------------------------------------------------------------------
 
     def written(self, operation: Operation, *, outcome: bytes, index: int) -> None:
-        is_done, version = decode_outcome(outcome)
+        is_done, version = self._decode(outcome)
         applied = self._applied.get(operation.number)
         if applied is None or applied[2] != outcome or index < applied[0]:
             self._fail("answers are true", operation, f"told {outcome!r} at {index}, is {applied}")

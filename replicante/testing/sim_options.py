@@ -53,6 +53,15 @@ class Site(enum.Enum):
     """Between any two steps of the installation of a snapshot."""
 
 
+class WorkKind(enum.Enum):
+    """What a client of the product's own state machine does."""
+
+    QUEUE = "queue"
+    LEASE = "lease"
+    BANK = "bank"
+    FOLLOW = "follow"
+
+
 class Reaction(enum.Enum):
     """What a triggered fault does to the peer."""
 
@@ -127,6 +136,10 @@ class Options:
     """Peers that are no members at the beginning, and may be added."""
     change_gap_us: int
     """Mean time between changes of the members; 0: they stay."""
+    works: tuple[WorkKind, ...]
+    """What clients do with the product's own state machine; none: the machines are registers."""
+    held_ms: int
+    """How long a claim or a lease lasts."""
     bounds: tuple[tuple[str, int], ...]
     """Names of replicante.limits and what they are in this run."""
 
@@ -148,6 +161,10 @@ def draw(seed: int) -> Options:
     life = Chance(seed, "members")
     spares_count = life.weighted([(0, 60), (2, 15), (4, 25)])
     change_gap_us = pace * life.pick([30_000, 120_000, 400_000]) if spares_count else 0
+    # Of its own as well: registers are asked the same in every run that has them.
+    work = Chance(seed, "works")
+    has_real_state = work.happens(0.3)
+    works = _subset(work, list(WorkKind), 0.7) or (WorkKind.QUEUE,)
     return Options(
         seed=seed,
         voters_count=voters_count,
@@ -182,7 +199,9 @@ def draw(seed: int) -> Options:
         flush_ms=chance.pick([5, 40, 200]),
         log_kept_bytes=chance.pick([1, 1_500, 64 << 20]),
         save_entries=chance.pick([4, 30, 1 << 40]),
-        bounds=_draw_bounds(chance, election_ms_min),
+        works=works if has_real_state else (),
+        held_ms=election_ms_min * work.pick([2, 4, 9]),
+        bounds=_draw_bounds(chance, election_ms_min, has_real_state=has_real_state),
         spares_count=spares_count,
         change_gap_us=change_gap_us,
     )
@@ -192,10 +211,14 @@ def _subset(chance: Chance, choices: list[_Choice], share: float) -> tuple[_Choi
     return tuple(choice for choice in choices if chance.happens(share))
 
 
-def _draw_bounds(chance: Chance, election_ms_min: int) -> tuple[tuple[str, int], ...]:
+def _draw_bounds(
+    chance: Chance, election_ms_min: int, *, has_real_state: bool
+) -> tuple[tuple[str, int], ...]:
     """Small bounds reach in a second what real ones reach in a month."""
     pending = chance.pick([2, 8, 4_096])
     command_bytes = chance.pick([60, 1_000, 1 << 20])
+    if has_real_state:
+        command_bytes = max(command_bytes, 1_000)  # its smallest command is longer than 60 bytes
     drawn = {
         "APPEND_ENTRIES_MAX": chance.pick([1, 2, 256]),
         "APPEND_BYTES_MAX": chance.pick([1, 512 * 1_024]),

@@ -13,7 +13,6 @@ from replicante.raft import messages as m
 from replicante.raft.changes import Change
 from replicante.raft.data_dir import count_boot
 from replicante.raft.host import MachineHost
-from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log import Log, WriteSet
 from replicante.raft.membership import Member
 from replicante.raft.snapshots import finish_installation
@@ -22,14 +21,10 @@ from replicante.testing.clock import Action, SimClock
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_disk import SimDisk
 from replicante.testing.sim_files import SimFiles
-from replicante.testing.sim_machine import (
-    LaggingMachine,
-    RegisterMachine,
-    Registers,
-    StateDisk,
-)
+from replicante.testing.sim_machine import LaggingMachine
 from replicante.testing.sim_options import Site
 from replicante.testing.sim_snapshots import SimSnapshots
+from replicante.testing.sim_states import SimState, StateHome
 from replicante.testing.sim_world import Phase, World, site_of
 
 _STALL_US_MAX = 400_000
@@ -63,7 +58,6 @@ class SimPeer:
         self.member = member
         self._keys = {other.peer_id: other.key for other in everybody}
         self._names = {other.key: other.peer_id for other in everybody}
-        self._state_disk = StateDisk() if is_durable else None
         self.files = SimFiles()
         self._chance = Chance(options.seed, f"peer {self.name}")
         self._entropy = Chance(options.seed, f"engine {self.name}")
@@ -84,7 +78,13 @@ class SimPeer:
         self._next_ticket = 1
         self.installed_us = -1
         """When a snapshot was installed last."""
-        self._unflushed_max = self._chance.pick([3, 50, 1 << 40])
+        self.home = StateHome(
+            self.files,
+            has_real_state=bool(options.works),
+            is_durable=is_durable,
+            unflushed_max=self._chance.pick([3, 50, 1 << 40]),
+            save_entries=options.save_entries,
+        )
 
     # --- life --------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class SimPeer:
         self.later(self.sync_us(), self._begin)
 
     def _begin(self) -> None:
-        machine = self._make_machine()
+        machine = self.home.open(self._world.report)
         finish_installation(self.disk, machine)
         loaded = self.disk.load()
         hard = count_boot(self.disk, loaded)
@@ -137,19 +137,6 @@ class SimPeer:
         self._world.watcher.started(self)
         self._world.network.started(self)
         self.wake()
-
-    def _make_machine(self) -> DurableStateMachine:
-        report = self._world.report
-        if self._state_disk is None:
-            machine = RegisterMachine(report)
-            self.registers: Registers = machine.registers
-            every_entries = self._world.options.save_entries
-            return InMemoryMachine(machine, self.files, every_entries=every_entries)
-        lagging = LaggingMachine(
-            self._state_disk, report, self.files, unflushed_max=self._unflushed_max
-        )
-        self.registers = lagging.registers
-        return lagging
 
     def crash(self, *, loses_machine: bool = False) -> None:
         """The process is gone at once. A write in flight is on disk as a whole, or not at all."""
@@ -359,14 +346,14 @@ class SimPeer:
         machine = self.machine
         now_ms = self.clock.monotonic_ms()
         is_due = now_ms - self._last_flush_ms >= self._world.options.flush_ms
-        if not isinstance(machine, LaggingMachine) or not (is_due or machine.is_full):
+        if not isinstance(machine, LaggingMachine | SimState) or not (is_due or machine.is_full):
             return
         self._last_flush_ms = now_ms
         if not machine.is_flushing and machine.applied_index > machine.durable_index:
             machine.request_flush()
             self.later(self.sync_us() * 2, lambda: self._flushed(machine))
 
-    def _flushed(self, machine: LaggingMachine) -> None:
+    def _flushed(self, machine: LaggingMachine | SimState) -> None:
         if machine.is_flushing:
             machine.finish_flush()
             self.wake()

@@ -27,6 +27,8 @@ CHANGES_END_WITHIN = 3
 """Whoever asked for a change of the members has given up by then."""
 ANSWERED_WITHIN = 10
 CONVERGED_WITHIN = 6
+WORK_DONE_WITHIN = 12
+"""And three times as long as a claim lasts: each of a few workers may have died with one."""
 STAYS_FOR = 4
 HANDED_OVER_WITHIN = 2
 
@@ -81,6 +83,8 @@ class Progress:
             if operation.fate is not Fate.OK and not self._was_jumped_over(operation):
                 raise Violation("everything is answered", str(operation))
         self._wait("all converge", CONVERGED_WITHIN, self._has_converged)
+        if self._cluster.options.works:
+            self._demand_work()
         self._demand_stability()
         self._demand_hand_over()
         self._demand_replacement()
@@ -154,6 +158,15 @@ class Progress:
                 if operation is not None:
                     asked.append(operation)
         return asked
+
+    def _demand_work(self) -> None:
+        """What clients of the product's state machine had begun can be brought to its end."""
+        clients, options = self._cluster.clients, self._cluster.options
+        clients.finish(self._healed)
+        timeouts = WORK_DONE_WITHIN + 3 * options.held_ms // options.election_ms_max
+        self._wait("all work is done", timeouts, clients.is_finished)
+        self._wait("all converge", CONVERGED_WITHIN, self._has_converged)
+        clients.check_end(self._healed)
 
     def _demand_stability(self) -> None:
         """Nobody deposes a leader that a majority hears: not even who cannot hear it."""

@@ -15,6 +15,7 @@ from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_list_state import STATE_MUTANTS
+from mutant_list_work import WORK_MUTANTS
 from mutant_list_workers import WORKER_MUTANTS
 from mutant_parts import (
     DRIVER,
@@ -292,6 +293,7 @@ MUTANTS = (
     *MEMBER_MUTANTS,
     *QUARANTINE_MUTANTS,
     *STATE_MUTANTS,
+    *WORK_MUTANTS,
     *WORKER_MUTANTS,
     *DECISION_MUTANTS,
     *RECOVERY_MUTANTS,
