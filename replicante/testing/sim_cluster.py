@@ -128,18 +128,7 @@ class SimCluster:
             note=self.trace.note,
             count=self.count,
         )
-        self.clients: Clients = (
-            StateClients(
-                self.schedule,
-                options,
-                self.history,
-                self.peers,
-                note=self.trace.note,
-                count=self.count,
-            )
-            if options.works
-            else Clients(self.schedule, options, self.history, self.peers, note=self.trace.note)
-        )
+        self.clients = self._make_clients()
         self.operator = Operator(
             self.schedule,
             options,
@@ -150,6 +139,14 @@ class SimCluster:
         )
         self._digests: dict[int, int] = {}
         self._digested: dict[str, tuple[int, int]] = {}
+
+    def _make_clients(self) -> Clients:
+        options, note = self.options, self.trace.note
+        if not options.works:
+            return Clients(self.schedule, options, self.history, self.peers, note=note)
+        return StateClients(
+            self.schedule, options, self.history, self.peers, note=note, count=self.count
+        )
 
     def count(self, name: str) -> None:
         self.counters[name] += 1

@@ -129,10 +129,10 @@ class Work:
         }
         self.lines.append(json.dumps(line, separators=(",", ":")))
 
-    def comes_back(self, since_us: int) -> bool:
-        """Whether who fell asleep with something goes on with it now: mostly when it is over."""
-        is_over = self.schedule.now_us - since_us > self.options.held_ms * 1_000
-        return self.chance.happens(0.6 if is_over else 0.05)
+    def comes_back(self, *, is_replaced: bool) -> bool:
+        """Whether who fell asleep with something goes on with it now: when another has it, else
+        seldom."""
+        return self.chance.happens(0.7 if is_replaced else 0.02)
 
     def lasts_us(self) -> int:
         """For so long nobody else gets what was given for `held_ms`, counted from before it was

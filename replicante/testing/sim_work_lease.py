@@ -46,12 +46,13 @@ class LeaseWork(Work):
 
     def next(self, client: int, peer: SimPeer) -> Question | None:
         held, late = self._held.get(client), self._late.setdefault(client, [])
-        if late and self.comes_back(late[0].since_us):
+        late.sort(key=lambda it: self._newest[it.name].token <= it.token)
+        if late and self.comes_back(is_replaced=self._newest[late[0].name].token > late[0].token):
             self.count("late_token_used")
             return self._use(late.pop(0))
         if held is None:
             return self._acquire(self.chance.pick(_NAMES))
-        if self.chance.happens(0.2):
+        if self.chance.happens(0.35):
             self.count("holder_paused")
             late.append(held)
             del self._held[client]

@@ -69,9 +69,13 @@ class QueueWork(Work):
         late = self._late.setdefault(client, [])
         if self._open_count < _OPEN_MAX and self.chance.happens(0.35):
             return self._enqueue()
-        if late and self.comes_back(late[0].since_us):
+        # First those whose job another has by now: a fault that what was just promised triggers.
+        late.sort(key=lambda it: self._newest[it.job].token <= it.token)
+        if late and self.comes_back(is_replaced=self._newest[late[0].job].token > late[0].token):
             return self._go_on_with(late.pop(0), is_late=True)
-        if held and self.chance.happens(0.8):
+        if held and self.chance.happens(0.6):
+            return None  # work takes time
+        if held and self.chance.happens(0.6):
             return self._go_on_with(held.pop(0), is_late=False)
         if held:
             self.count("worker_died")

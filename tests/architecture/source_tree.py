@@ -99,11 +99,13 @@ def parse(path: str, text: str) -> Source:
 @cache
 def python_files(*folders: str) -> tuple[Source, ...]:
     """All Python files below the folders, in path order; of every room without arguments."""
-    return tuple(
-        parse(_relative(path), path.read_text(encoding="utf-8"))
-        for path in files(*folders)
-        if path.suffix == ".py"
-    )
+    return tuple(_parsed(path) for path in files(*folders) if path.suffix == ".py")
+
+
+@cache
+def _parsed(path: Path) -> Source:
+    """Once, whichever folders a test asks for: parsing is most of what these tests cost."""
+    return parse(_relative(path), path.read_text(encoding="utf-8"))
 
 
 @cache
