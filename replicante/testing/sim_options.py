@@ -219,6 +219,8 @@ def _draw_bounds(
     command_bytes = chance.pick([60, 1_000, 1 << 20])
     if has_real_state:
         command_bytes = max(command_bytes, 1_000)  # its smallest command is longer than 60 bytes
+    # Its state is so much larger: whoever takes it has to arrive before the log has moved on.
+    size = 40 if has_real_state else 1
     drawn = {
         "APPEND_ENTRIES_MAX": chance.pick([1, 2, 256]),
         "APPEND_BYTES_MAX": chance.pick([1, 512 * 1_024]),
@@ -235,8 +237,8 @@ def _draw_bounds(
         "PROPOSALS_PENDING_BYTES_MAX": chance.pick([3, 1_000]) * command_bytes,
         "READS_PENDING_MAX": chance.pick([2, 16_384]),
         "ROUNDS_KEPT_MAX": chance.pick([2, 256]),
-        "SNAPSHOT_CHUNK_BYTES": chance.pick([50, 1_000]),
-        "SNAPSHOT_WINDOW_BYTES": chance.pick([50, 4_000]),
+        "SNAPSHOT_CHUNK_BYTES": chance.pick([50, 1_000]) * size,
+        "SNAPSHOT_WINDOW_BYTES": chance.pick([50, 4_000]) * size,
         "SNAPSHOT_RETRY_MS": election_ms_min,
         "LOG_HELD_FACTOR": chance.pick([1, 4]),
         "CLOCK_TICK_MS": chance.pick([50, 10_000]),
