@@ -34,7 +34,7 @@ from jlike.history import BrokenHistory
 from jlike.nemesis import KINDS
 from jlike.runner import HarnessBroken, Options, verdict_of
 from jlike.verdict import Finding, Verdict
-from jlike.workload.catalogue import WORKLOADS
+from jlike.workload.catalogue import BY_THEMSELVES, WORKLOADS
 
 HARNESS_BROKE = 3
 STORE = "store"
@@ -117,7 +117,8 @@ def _add_all(all_: argparse.ArgumentParser) -> None:
     names = ",".join
     all_.add_argument("--time", type=_seconds, default=12 * 3_600.0, help="of it all: 12h")
     all_.add_argument("--run-time", type=_seconds, default=60.0, help="of the longest run")
-    all_.add_argument("-w", "--workloads", type=_names(WORKLOADS), default=names(WORKLOADS))
+    usual = names(it for it in WORKLOADS if it not in BY_THEMSELVES)
+    all_.add_argument("-w", "--workloads", type=_names(WORKLOADS), default=usual)
     all_.add_argument("-n", "--nemeses", type=_names(KINDS), default=names(KINDS))
     all_.add_argument("--seed", type=int, default=None)
     all_.add_argument("--keep", type=int, default=20, help="folders of valid runs that stay")

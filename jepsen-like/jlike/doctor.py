@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from jlike import environments, equipment
+from jlike import environments, equipment, redis_cluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,18 @@ def probes() -> list[Probe]:
             is_there=shutil.disk_usage(".").free > 2**30,
             hint="data of failed runs is kept",
         ),
+        _redis(),
         _spaces(),
         *(_need(need) for need in equipment.Need),
     ]
+
+
+def _redis() -> Probe:
+    reason = redis_cluster.why_no_redis()
+    hint = "for the workload redis"
+    if reason:
+        hint += f": NOT tested here: {reason}; it needs {redis_cluster.HOW_TO_GET}"
+    return Probe(what="Redis servers with agents", is_there=not reason, hint=hint)
 
 
 def _spaces() -> Probe:

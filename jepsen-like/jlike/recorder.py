@@ -17,7 +17,7 @@ from jlike.history import Kind, Op, Value
 
 class Recorder:
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._files: dict[str, IO[str]] = {}
         self._started_ns = time.monotonic_ns()
         self._processes = 0
@@ -68,5 +68,5 @@ class Recorder:
 
     def _file(self, name: str) -> IO[str]:
         if name not in self._files:
-            self._files[name] = (self._folder / name).open("w", encoding="utf-8", buffering=1)
+            self._files[name] = (self.folder / name).open("w", encoding="utf-8", buffering=1)
         return self._files[name]

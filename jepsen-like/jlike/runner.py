@@ -113,6 +113,7 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     """Leaves everything in `folder`: histories, faults, logs, results."""
     (folder / "test.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
     workloads = [WORKLOADS[name]() for name in options.workloads]
+    _must_be_had(workloads, options)
     recorder = Recorder(folder)
     peers = Peers()
     try:
@@ -167,6 +168,14 @@ def _environment(options: Options, workloads: Sequence[Workload]) -> str:
     if met and options.environment == environments.SPACES:
         raise HarnessBroken(f"{met[0]} must reach all peers: --environment relays")
     return environments.RELAYS if met else options.environment
+
+
+def _must_be_had(workloads: Sequence[Workload], options: Options) -> None:
+    for workload in workloads:
+        if reason := workload.lacks():
+            raise HarnessBroken(f"no {workload.name} here: {reason}; jlike doctor tells more")
+        if wrong := sorted(workload.unfit & set(options.nemeses)):
+            raise HarnessBroken(f"{workload.name} cannot be judged under {', '.join(wrong)}")
 
 
 def _must_fit(workloads: Sequence[Workload]) -> None:

@@ -89,6 +89,13 @@ class Workload(Protocol):
     needs_loopback: bool = False
     """It runs processes or servers that every peer must reach, or that must reach every peer."""
 
+    unfit: frozenset[str] = frozenset()
+    """Kinds of faults that would hit what it starts, where nobody mends them."""
+
+    def lacks(self) -> str:
+        """What this machine has not got and the workload needs; empty: nothing."""
+        return ""
+
     @property
     def kinds(self) -> Sequence[str]:
         """Of operations; each must succeed at least once."""

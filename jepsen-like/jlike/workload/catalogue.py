@@ -14,6 +14,7 @@ from jlike.workload.lock import Lock
 from jlike.workload.members import Members
 from jlike.workload.orchestration import Orchestration
 from jlike.workload.queue import Queue
+from jlike.workload.redis import Redis
 from jlike.workload.register import Register
 from jlike.workload.requests import Requests
 from jlike.workload.rolling import Rolling
@@ -21,6 +22,8 @@ from jlike.workload.sdk import Sdk
 from jlike.workload.sets import Sets
 from jlike.workload.snapshots import Snapshots
 
+BY_THEMSELVES = frozenset({"redis"})
+"""Not part of a campaign unless it is asked for: not every machine has it, nor every fault."""
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "register": Register,
     "set": Sets,
@@ -37,4 +40,5 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "snapshots": Snapshots,
     "members": Members,
     "orchestration": Orchestration,
+    "redis": Redis,
 }
