@@ -47,6 +47,7 @@ from replicante.telemetry.metrics import Metrics
 from replicante.telemetry.raft_report import RaftReport
 from replicante.workers.doors import Rooms
 from replicante.workers.peer_view import PeerView
+from replicante.workers.quarantines import Quarantines
 from replicante.workers.supervisor import Workers
 
 SWITCH_INTERVAL_S = 0.0005
@@ -207,9 +208,13 @@ class PeerServer:
         self._watchers = [
             asyncio.create_task(watch_loop_lag(metrics=self._metrics, log=self._log)),
             asyncio.create_task(self._watch_readiness()),
+            asyncio.create_task(self._tell_quarantines(state)),
         ]
         if self.config.workers.mode is WorkersMode.ON:
             self._watchers.append(asyncio.create_task(self._work(state)))
+
+    async def _tell_quarantines(self, state: ReplicatedState) -> None:
+        await Quarantines(peer=PeerView(self.peer), state=state, log=self._log).run()
 
     async def _work(self, state: ReplicatedState) -> None:
         """Discovery and orchestration, while this peer leads."""

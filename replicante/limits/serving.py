@@ -35,7 +35,7 @@ EVENT_PORTIONS_MAX = 64
 its own from lines that are still encoded once."""
 EVENT_WAKES_AT_ONCE_MAX = 64
 """Readers that are woken together; a slice of the loop."""
-EVENT_REST_MS_MAX = 200
+EVENT_REST_MS_MAX = 100
 """Longest rest between two rounds of waking: what many readers add to the age of an event."""
 EVENT_HEARTBEAT_MS = 5_000
 """Silence on a stream: short enough for proxies that close idle connections."""

@@ -42,6 +42,11 @@ DIGEST_INTERVAL_ENTRIES = 1_024
 """Digests are taken at multiples of this index, so that peers have common ones."""
 DIGESTS_KEPT = 8
 """Last ones in status: peers that differ in progress still share some."""
+QUARANTINES_KEPT_MAX = 64
+"""Peers of which the log has told that their state was wrong. Above PEERS_MAX: of a present one
+it is told again only after so many others."""
+QUARANTINES_LOOP_MS = 1_000
+"""How often the leader looks for one that the log has not told of."""
 EXPIRE_BATCH_MAX = 500
 """Due records that one entry sweeps; the leader ticks again while more are due."""
 REQUESTS_KEPT_MAX = 100_000

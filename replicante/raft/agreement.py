@@ -33,6 +33,9 @@ class Agreement:
         self.quarantine = quarantine
         self.differs_at: dict[str, int] = {}
         """Other members whose state is wrong, by key: the index at which that was found."""
+        self.evidence: dict[str, dict[str, str]] = {}
+        """Of each of these, the digests at that index that were known then, by peer id. Empty when
+        it is known only from the member's own word."""
         self.disputed_index: int | None = None
         """Voters, this peer among them, differ there, and no majority can come about."""
         self.standings: dict[str, m.Standing] = {}
@@ -61,16 +64,17 @@ class Agreement:
         self._own, self._judged, self._has_news = own, configuration, False
         self._forget_former_members(configuration)
         found: list[Observation] = []
+        told = self._digests_by_index()
         for key, standing in self.standings.items():
-            if standing.quarantined_index:
-                found += self._condemn([key], standing.quarantined_index, configuration)
+            if index := standing.quarantined_index:
+                found += self._condemn([key], index, told.get(index, {}), configuration)
         disputed_index = None
-        for index, digests in self._digests_by_index():
+        for index, digests in sorted(told.items()):
             right, is_decidable = _right_digest(digests, configuration)
             if right is not None:
                 disputed_index = None
                 wrong = [key for key, digest in digests.items() if digest != right]
-                found += self._condemn(wrong, index, configuration)
+                found += self._condemn(wrong, index, digests, configuration)
                 if self._own_key in wrong and self.quarantine is None:
                     own_digest = digests[self._own_key]
                     self.quarantine = Quarantine(index=index, own_digest=own_digest, digest=right)
@@ -83,22 +87,28 @@ class Agreement:
         return found
 
     def _forget_former_members(self, configuration: Configuration) -> None:
-        for known in (self.standings, self.differs_at):
-            for key in [key for key in known if configuration.find(key) is None]:
-                del known[key]
+        former = {key for key in self.standings | self.differs_at if not configuration.find(key)}
+        for key in former:
+            self.standings.pop(key, None)
+            self.differs_at.pop(key, None)
+            self.evidence.pop(key, None)
 
-    def _digests_by_index(self) -> list[tuple[int, dict[str, str]]]:
-        """(index, digest by member), oldest first."""
+    def _digests_by_index(self) -> dict[int, dict[str, str]]:
+        """index → digest by the key of the member."""
         found: dict[int, dict[str, str]] = {}
         for index, digest in self._own:
             found.setdefault(index, {})[self._own_key] = digest
         for key, standing in self.standings.items():
             for index, digest in standing.digests:
                 found.setdefault(index, {})[key] = digest
-        return sorted(found.items())
+        return found
 
     def _condemn(
-        self, keys: Iterable[str], index: int, configuration: Configuration
+        self,
+        keys: Iterable[str],
+        index: int,
+        digests: Mapping[str, str],
+        configuration: Configuration,
     ) -> list[Observation]:
         """Others among them that were not known to differ."""
         found: list[Observation] = []
@@ -107,6 +117,7 @@ class Agreement:
             if key == self._own_key or key in self.differs_at or member is None:
                 continue
             self.differs_at[key] = index
+            self.evidence[key] = {it.partition("/")[0]: digests[it] for it in sorted(digests)}
             found.append(
                 StateDiffers(peer_id=member.peer_id, incarnation=member.incarnation, index=index)
             )

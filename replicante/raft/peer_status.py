@@ -101,6 +101,7 @@ def _peer_info(
         match_index=_match_index(driver, member),
         level_max=_level_max(driver, member),
         differs_at=_differs_at(driver, member),
+        evidence=driver.agreement.evidence.get(member.key, {}),
     )
 
 

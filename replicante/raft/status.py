@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from replicante.errors import Quarantined
 
@@ -55,6 +56,8 @@ class PeerInfo:
     """Highest level of its state machine, as it said; None: not heard yet."""
     differs_at: int | None = None
     """Its state is known to be wrong since this index."""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """Then, the digests at that index by peer id, as far as this peer had heard them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from replicante.state import (
     consumer_commands,
     lease_commands,
     object_commands,
+    quarantine_commands,
     queue_commands,
     record_commands,
 )
@@ -46,6 +47,7 @@ from replicante.state.lease_commands import (
     LeaseRenew,
 )
 from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import (
     QueueAck,
     QueueClaim,
@@ -99,6 +101,7 @@ class Tag(enum.IntEnum):
     QUEUE_PURGE = 38
     REQUEST_WORK = 44
     CONFIRM_DISCOVERY = 45
+    NOTE_QUARANTINE = 50
 
 
 def pack_command(command: Command) -> list[Any]:
@@ -119,6 +122,9 @@ def pack_command(command: Command) -> list[Any]:
             return [int(Tag.SET_FEATURE_LEVEL), level]
         case SetEventRetention(count_max, bytes_max, age_ms_max):
             return [int(Tag.SET_EVENT_RETENTION), count_max, bytes_max, age_ms_max]
+        case NoteQuarantine():
+            fields = quarantine_commands.pack_note_fields(command)
+            return [int(Tag.NOTE_QUARANTINE), *fields]
         case KvTxn(compares, then, otherwise):
             return [
                 int(Tag.KV_TXN),
@@ -274,6 +280,7 @@ _UNPACKERS: Final[dict[int, Callable[[list[Any]], Command]]] = {
     Tag.QUEUE_PURGE: queue_commands.unpack_purge,
     Tag.REQUEST_WORK: record_commands.unpack_request,
     Tag.CONFIRM_DISCOVERY: record_commands.unpack_confirm,
+    Tag.NOTE_QUARANTINE: quarantine_commands.unpack_note,
 }
 _QUEUE_TAGS: Final = {
     QueueEnqueue: Tag.QUEUE_ENQUEUE,

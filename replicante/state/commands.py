@@ -21,6 +21,7 @@ from replicante.state.lease_commands import (
     LeaseCommand,
 )
 from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import (
     QueueAck,
     QueueClaim,
@@ -114,6 +115,7 @@ Command = (
     | RecordCommand
     | SetFeatureLevel
     | SetEventRetention
+    | NoteQuarantine
 )
 
 STAMPS_PER_OPERATION_MAX: Final = 4

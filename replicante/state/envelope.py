@@ -76,6 +76,7 @@ from replicante.state.lease_commands import (
 )
 from replicante.state.levels import LEVEL_MAX
 from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.quarantine_commands import NoteQuarantine, check_quarantine
 from replicante.state.queue_admission import check_queue_command
 from replicante.state.queue_commands import QueueAck, QueueEnqueue
 from replicante.state.record_commands import (
@@ -218,6 +219,8 @@ def _check_command(command: Command) -> None:
             check_count(age_ms_max, "age_ms_max")
         case KvTxn():
             _check_txn(command)
+        case NoteQuarantine():
+            check_quarantine(command)
         case LeaseAcquire() | LeaseRenew() | LeaseRelease() | LeaseForceRelease():
             _check_lease_command(command)
         case PutConsumer() | DeleteConsumer():

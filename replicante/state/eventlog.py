@@ -43,6 +43,10 @@ class EventCode(enum.StrEnum):
     """A generation began: history went on from a backup (restored) or from a survivor (forced), and
     what came after last_index before is lost. payload: recovery (how, from, generation, last_index,
     last_term, reason), voters, ended (how many claims, leases and sessions; each has its event)."""
+    RAFT_PEER_QUARANTINED = "RAFT_PEER_QUARANTINED"
+    """A peer's state is not what a majority of the voters has: it serves nobody any more. key: its
+    id. payload: incarnation, index (at which that was found), digests (by peer, of that index, as
+    the leader had heard them), revision."""
     FEATURE_LEVEL_RAISED = "FEATURE_LEVEL_RAISED"
     """payload: before, after."""
     EVENT_RETENTION_SET = "EVENT_RETENTION_SET"

@@ -71,7 +71,7 @@ def _check_tables(reader: Reader) -> Iterator[str]:
             yield f"a row of the unknown table {table.hex()}"
         start = prefix_range(table)[1]
     for key, _ in reader.scan(*prefix_range(tables.META)):
-        if key not in (tables.COUNTERS_KEY, tables.RETENTION_KEY, tables.FORKS_KEY):
+        if key not in tables.META_KEYS:
             yield f"an unknown row {key!r} of the state itself"
 
 

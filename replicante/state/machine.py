@@ -20,6 +20,7 @@ from replicante.state import (
     apply_kv,
     apply_leases,
     apply_objects,
+    apply_quarantines,
     apply_queue,
     apply_records,
     apply_settings,
@@ -57,6 +58,7 @@ from replicante.state.outcome import (
     encode_outcome,
     without_bodies,
 )
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import (
     QueueAck,
     QueueClaim,
@@ -336,6 +338,7 @@ _OPERATIONS: Final[dict[type, _One]] = {
     DropRecords: apply_records.drop,
     RequestWork: apply_records.request,
     ConfirmDiscovery: apply_records.confirm_discovery,
+    NoteQuarantine: apply_quarantines.note,
 }
 
 

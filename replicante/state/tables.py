@@ -31,7 +31,8 @@ from replicante.state.record_tables import ALL_RECORD_TABLES
 from replicante.storage.keys import encode_key
 
 META: Final = b"\x01"
-"""str name → COUNTERS_KEY, RETENTION_KEY, FORKS_KEY (`forks`) only."""
+"""str name → COUNTERS_KEY, RETENTION_KEY, FORKS_KEY (`forks`), QUARANTINES_KEY
+(`apply_quarantines`) only."""
 SESSIONS: Final = b"\x02"
 """bytes → bytes, owned by the forwarding sessions of `raft`."""
 REQUESTS: Final = b"\x03"
@@ -90,6 +91,8 @@ OBJECT_KEY_BYTES_MAX: Final = ROW_KEY_BYTES_MAX - 3
 COUNTERS_KEY: Final = encode_key(META, "counters")
 RETENTION_KEY: Final = encode_key(META, "retention")
 FORKS_KEY: Final = encode_key(META, "forks")
+QUARANTINES_KEY: Final = encode_key(META, "quarantines")
+META_KEYS: Final = (COUNTERS_KEY, RETENTION_KEY, FORKS_KEY, QUARANTINES_KEY)
 
 CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)

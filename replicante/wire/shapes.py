@@ -78,11 +78,12 @@ LONGEST_MS = 999_999_999 * 86_400_000
 
 def duration(low_ms: int, high_ms: int) -> Shape:
     """As text. The format tells the bounds, as `duration:1s:12h`."""
+    example_ms = min(max(low_ms, 30_000), high_ms)
     return {
         "type": "string",
         "format": f"duration:{format_duration_ms(low_ms)}:{format_duration_ms(high_ms)}",
         "pattern": "^([0-9]{1,12}(ms|[dhms]))+$",
-        "examples": ["30s"],
+        "examples": [format_duration_ms(example_ms)],
     }
 
 

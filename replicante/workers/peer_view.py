@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from replicante.limits import PEERS_MAX
 from replicante.raft import Peer
-from replicante.raft.status import Role
+from replicante.raft.status import PeerInfo, Role
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.workers.doors import Proposed
 
 
 class PeerView:
-    """Fits `doors.PeerDoor`."""
+    """Fits `doors.PeerDoor` and `quarantines.ComparingPeer`."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -31,3 +35,19 @@ class PeerView:
     @property
     def clock_ms(self) -> int:
         return self._peer.status().clock_ms
+
+    @property
+    def found_wrong(self) -> Sequence[NoteQuarantine]:
+        status = self._peer.status()
+        if status.quarantine is not None:
+            return ()
+        return [
+            _note(member, index=member.differs_at)
+            for member in status.peers
+            if member.differs_at is not None
+        ]
+
+
+def _note(member: PeerInfo, *, index: int) -> NoteQuarantine:
+    evidence = tuple(sorted(member.evidence.items())[:PEERS_MAX])
+    return NoteQuarantine(member.peer_id, member.incarnation, index, evidence)

@@ -105,6 +105,18 @@ class Trio:
 
         return await eventually(found, f"{name} to be in quarantine", seconds=WAIT_SECONDS)
 
+    async def quarantines(self, name: str) -> list[dict]:
+        """Of the log, as this peer has it."""
+        path = "/api/v0/events?after=0&code=RAFT_PEER_QUARANTINED"
+        return (await self.ask(name, "GET", path)).json["items"]
+
+    async def quarantine_told(self, name: str) -> dict:
+        """Its only one."""
+        (event,) = await eventually(
+            lambda: self.quarantines(name), "the log to tell of it", seconds=WAIT_SECONDS
+        )
+        return event
+
     async def leader(self) -> str:
         async def found():
             return (await self.status(next(iter(self.servers))))["leader"]
@@ -186,6 +198,12 @@ async def test_a_peer_that_lost_one_row_is_quarantined_for_good_and_comes_back_a
             assert f'replicante_raft_peer_state_differs{{to="{bad}"}} 1.0' in metrics
             assert "replicante_raft_quarantined 0.0" in metrics
 
+        event = await group.quarantine_told(leader)
+        assert (event["key"], event["payload"]["index"]) == (bad, found["index"])
+        digests = {name: found["digest" if name != bad else "own_digest"] for name in NAMES}
+        assert event["payload"]["digests"].items() <= digests.items()
+        assert bad in event["payload"]["digests"]
+
         # It remembers: the process that starts has no digest to compare yet, and serves nobody.
         await group.stop(bad)
         await group.start(bad)
@@ -205,6 +223,7 @@ async def test_a_peer_that_lost_one_row_is_quarantined_for_good_and_comes_back_a
         await group.start(bad, join=invited.json["token"])
         await group.ready(bad)
         assert (await group.status(bad))["quarantine"] is None
+        assert await group.quarantines(bad) == [event], "told once, and the same everywhere"
 
 
 async def test_a_leader_that_lost_one_row_loses_the_lead_and_quarantines_nobody_else(
@@ -228,6 +247,8 @@ async def test_a_leader_that_lost_one_row_loses_the_lead_and_quarantines_nobody_
             assert (await group.status(name))["quarantine"] is None
             assert (await group.ask(name, "GET", "/api/v0/kv/lamp")).json["value"] == 1
             await group.put(name, f"from-{name}", 3)
+        event = await group.quarantine_told(good[0])
+        assert event["key"] == bad, "told by the leader that came after it"
 
 
 async def test_states_are_compared_right_after_a_restart(tmp_path):

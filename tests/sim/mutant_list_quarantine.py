@@ -6,6 +6,7 @@ from mutant_parts import AGREEMENT, COMPARING, DRIVER, ELECTIONS, SNAPSHOTS, Edi
 
 _AGREEMENT = "tests/unit/test_raft_agreement.py"
 _SNAPSHOTS = "tests/unit/test_raft_snapshots.py"
+_NOTES = "tests/unit/test_state_quarantines.py"
 
 QUARANTINE_MUTANTS = (
     Mutant(
@@ -93,5 +94,41 @@ QUARANTINE_MUTANTS = (
             ),
         ),
         test=_SNAPSHOTS,
+    ),
+    Mutant(
+        "quarantine_told_by_every_leader",
+        "one incarnation is told of once, whoever tells it",
+        (
+            Edit(
+                "state/apply_quarantines.py",
+                "if one.incarnation == command.incarnation and one.peer == command.peer:",
+                "if one.revision == command.index:",
+            ),
+        ),
+        test=_NOTES,
+    ),
+    Mutant(
+        "quarantine_told_by_the_accused",
+        "a leader that is wrong itself accuses nobody",
+        (
+            Edit(
+                "workers/peer_view.py",
+                "        if status.quarantine is not None:\n            return ()\n",
+                "",
+            ),
+        ),
+        test=_NOTES,
+    ),
+    Mutant(
+        "quarantine_given_up_with_the_first_refusal",
+        "what could not be written is written by a later pass",
+        (
+            Edit(
+                "workers/quarantines.py",
+                "                pass  # there is a next pass, here or at another leader\n",
+                "                return\n",
+            ),
+        ),
+        test=_NOTES,
     ),
 )

@@ -49,6 +49,7 @@ from replicante.state.outcome import (
     Outcome,
     TxnApplied,
 )
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import (
     NewJob,
     QueueAck,
@@ -191,6 +192,9 @@ class Drawer:
     def set_feature_level(self) -> Command:
         return SetFeatureLevel(1)
 
+    def note_quarantine(self) -> Command:
+        return NoteQuarantine(self.pick("p1", "p2"), self.pick("i", "j"), 1_024, (("p1", "d"),))
+
     def set_event_retention(self) -> Command:
         return SetEventRetention(self.pick(20, 60, 1 << 40), 1 << 40, self.pick(60_000, 1 << 40))
 
@@ -309,9 +313,8 @@ class Drawer:
         return DropRecords(NS, self.pick(*CLUSTERS))
 
     def request_work(self) -> Command:
-        on, name = self.pick(
-            (FenceOn.CLUSTER, "r"), (FenceOn.CLUSTER, "s"), (FenceOn.PLATFORM, "f")
-        )
+        clusters = [(FenceOn.CLUSTER, name) for name in CLUSTERS]
+        on, name = self.pick(*clusters, (FenceOn.PLATFORM, "f"))
         return RequestWork(on, NS, name)
 
     def confirm_discovery(self) -> Command:

@@ -44,7 +44,7 @@ THEMES = tuple(
         """kv_put kv_put kv_put kv_delete kv_txn kv_txn batch lease_acquire lease_renew
         lease_release lease_force_release""",
         """put_consumer put_consumer delete_consumer kv_put set_event_retention
-        set_feature_level""",
+        set_feature_level note_quarantine""",
         """put_object put_object delete_object create_action move_action request_work drop_records
         lease_acquire""",
         """lease_acquire lease_acquire record_cycle record_cycle record_cycle record_cycle

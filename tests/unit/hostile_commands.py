@@ -42,6 +42,7 @@ from replicante.state.lease_commands import (
     LeaseRenew,
 )
 from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import (
     NewJob,
     QueueAck,
@@ -86,6 +87,11 @@ def hostile_commands(*, queue: str = "q", job: int = 5, token: int = 7) -> list[
         SetFeatureLevel(2),
         SetFeatureLevel(-1),
         SetEventRetention(-1, 0, 0),
+        NoteQuarantine("", "i", 1),
+        NoteQuarantine("p", lone, 1),
+        NoteQuarantine("p", "i", 0),
+        NoteQuarantine("p", "i", 1, (("b", "d"), ("a", "d"))),
+        NoteQuarantine("p", "i", 1, (("a", ""),)),
         LeaseAcquire("l", 999, encode_value({})),
         LeaseAcquire("l", 5_000, one),
         LeaseRenew("l", 0),

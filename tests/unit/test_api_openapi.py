@@ -13,6 +13,7 @@ from replicante.api.openapi import openapi_document
 from replicante.api.routes import ROUTES
 from replicante.api.routing import Access, Method, Router
 from replicante.errors import MethodNotAllowed, NoSuchPath
+from replicante.wire.durations import parse_duration_ms
 from replicante.wire.headers import IDEMPOTENCY_KEY
 
 CHANGES = (Access.WRITE, Access.OPERATE)
@@ -49,6 +50,32 @@ def test_every_route_is_described_with_its_parameters():
             assert in_path == set(re.findall(r"\{(\w+)", path))
             assert ("requestBody" in operation) == (route.body is not None)
             assert "default" not in operation["responses"]
+
+
+def shapes(node):
+    """Every part of the document that gives examples."""
+    if isinstance(node, dict):
+        if isinstance(node.get("examples"), list):
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from shapes(child)
+
+
+def test_every_example_is_what_its_own_shape_allows():
+    found = 0
+    for shape in shapes(DOCUMENT):
+        for example in shape["examples"]:
+            if not isinstance(example, str):
+                continue
+            found += 1
+            assert re.search(shape.get("pattern", ""), example), shape
+            kind, *bounds = str(shape.get("format")).split(":")
+            if kind == "duration":
+                low, high = map(parse_duration_ms, bounds)
+                assert low <= parse_duration_ms(example) <= high, shape
+    assert found > 100
 
 
 def test_links_lead_to_operations_with_the_parameters_that_they_give():

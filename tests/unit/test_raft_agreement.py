@@ -66,6 +66,7 @@ def test_the_others_see_who_differs_and_stay():
     c = member("c")
     assert found == [StateDiffers(peer_id=c.peer_id, incarnation=c.incarnation, index=1024)]
     assert agreement.differs_at == {c.key: 1024}
+    assert agreement.evidence == {c.key: {"a": "x", "b": "x", "c": "bad"}}
     assert agreement.is_state_trusted
     assert agreement.judge([(1024, "x")], group("abc")) == []
 

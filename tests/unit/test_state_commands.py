@@ -32,6 +32,7 @@ from replicante.state.lease_commands import (
     LeaseRelease,
     LeaseRenew,
 )
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import (
     NewJob,
     QueueAck,
@@ -144,6 +145,7 @@ PACKED = [
     (QueuePurge("q", 9, True, "r"), "9526a17109c3a172"),
     (RequestWork(FenceOn.PLATFORM, "n", "p"), "942c02a16ea170"),
     (ConfirmDiscovery("n", "c", ("a", "b"), "why"), "952da16ea16392a161a162a3776879"),
+    (NoteQuarantine("p", "i", 7, (("o", "x"), ("p", "y"))), "9532a170a169079292a16fa17892a170a179"),
 ]
 
 
@@ -195,6 +197,7 @@ def test_tags_never_change():
         "QUEUE_PURGE": 38,
         "REQUEST_WORK": 44,
         "CONFIRM_DISCOVERY": 45,
+        "NOTE_QUARANTINE": 50,
     }
 
 
@@ -238,6 +241,10 @@ def test_tags_never_change():
         [43, "n", 1],
         [44, 3, "n", "c"],
         [44, 1, "n", None],
+        [50, "p", "i", 0, []],
+        [50, b"p", "i", 7, []],
+        [50, "p", "i", 7, [["o"]]],
+        [50, "p", "i", 7, [["o", 1]]],
         [99],
         [0],
         [None],

@@ -28,13 +28,22 @@ from replicante.state.commands import Batch, SetEventRetention, SetFeatureLevel
 from replicante.state.digest import row_hash
 from replicante.state.envelope import Envelope, admit
 from replicante.state.outcome import Rejected, decode_outcome
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import QueueEnqueue, QueuePause, QueuePurge, QueueResume
 from replicante.storage.lmdb_store import LmdbStore
 from replicante.storage.memory import MemoryStore
 from replicante.testing.builders import CheckedState, LoneState
 
 SEEDS = range(40)
-NEVER_REFUSED = {Batch, QueueEnqueue, QueuePause, QueuePurge, QueueResume, SetEventRetention}
+NEVER_REFUSED = {
+    Batch,
+    NoteQuarantine,
+    QueueEnqueue,
+    QueuePause,
+    QueuePurge,
+    QueueResume,
+    SetEventRetention,
+}
 """Of operations of a batch each has its own answer; the others are always possible."""
 OF_THE_REQUEST = {"idempotency_key_reused", "outcome_expired", "first_attempt_in_future"}
 STAMPS = {"revision", "job", "token", "held", "floor", "head", "last_common", "first_new"}

@@ -15,6 +15,7 @@ from replicante.state.digest import digest_rows, format_digest, row_hash
 from replicante.state.expect import Expect
 from replicante.state.machine import ReplicatedState
 from replicante.state.outcome import Applied, RejectCode, Rejected, decode_outcome
+from replicante.storage.lmdb_store import LmdbStore
 from replicante.storage.memory import MemoryStore
 from replicante.testing.builders import (
     WALL_MS,
@@ -277,12 +278,28 @@ def test_the_feature_level_rises_with_an_event_and_never_falls(monkeypatch):
     assert last_event(state).payload_value() == {"before": 1, "after": 3}
 
 
-def test_a_peer_that_does_not_know_the_level_stops(monkeypatch):
+def test_a_peer_that_does_not_know_the_level_stops_and_goes_on_in_a_later_version(
+    monkeypatch, tmp_path
+):
+    def started():
+        return LoneState(LmdbStore.open(tmp_path / "s", identity=b"t", row_hash=row_hash))
+
     monkeypatch.setattr("replicante.state.envelope.LEVEL_MAX", 2)
     command = envelope_bytes(SetFeatureLevel(2))
-    state = LoneState()
+    state = started()
+    state.do(kv_put("a", 1))
+    before = state.applied_index
     with pytest.raises(FatalError, match="level 2"):
         state.propose(command)
+    state.machine.close()
+    monkeypatch.setattr(levels, "LEVEL_MAX", 2)
+    later = started()
+    assert later.applied_index <= before, "the log replays the entry"
+    while later.applied_index < before:
+        later.do(kv_put("a", 1))
+    assert isinstance(later.do(SetFeatureLevel(2)), Applied)
+    assert later.machine.feature_level == 2
+    later.machine.close()
 
 
 def test_retention_is_set_with_an_event():

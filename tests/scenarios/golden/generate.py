@@ -20,7 +20,7 @@ from typing import Any
 from golden_entries import Entry, birth, entry
 from golden_queues import queues
 from golden_records import confirmations
-from golden_recovery import recovery
+from golden_recovery import quarantines, recovery
 from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
@@ -368,6 +368,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     queues,
     confirmations,
     recovery,
+    quarantines,
 )
 
 

@@ -1,4 +1,5 @@
-"""The golden history of a recovery: what ends when a generation begins."""
+"""The golden histories of what went wrong: what ends when a generation begins, and peers whose
+state was found to be wrong."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ from collections.abc import Iterator
 from golden_entries import Entry, birth, entry
 
 from replicante.ids import make_index, make_stamp
+from replicante.limits import QUARANTINES_KEPT_MAX
 from replicante.model.codec import encode_value
 from replicante.state.consumer_commands import PutConsumer
 from replicante.state.lease_commands import LeaseAcquire, LeaseRenew
+from replicante.state.quarantine_commands import NoteQuarantine
 from replicante.state.queue_commands import NewJob, QueueAck, QueueClaim, QueueEnqueue
 from replicante.testing.builders import envelope_bytes, kv_put
 
@@ -47,6 +50,23 @@ def recovery() -> Iterator[Entry]:
         envelope_bytes(kv_put("after", 1)),
         envelope_bytes(PutConsumer("c", make_stamp(make_index(2, 1), 0), None)),
     )
+
+
+def quarantines() -> Iterator[Entry]:
+    """A peer is told of once for each of its incarnations, with and without evidence, whoever tells
+    it; more of them than are remembered."""
+    digests = (("p1", "aa" * 16), ("p2", "bb" * 16), ("p3", "aa" * 16))
+    yield from birth()
+    yield entry(
+        3,
+        envelope_bytes(NoteQuarantine("p2", "i1", 2_048, digests), actor="replicante"),
+        envelope_bytes(NoteQuarantine("p2", "i1", 3_072)),
+        envelope_bytes(NoteQuarantine("p2", "i2", 3_072)),
+    )
+    yield entry(4, envelope_bytes(NoteQuarantine("p2", "i1", 2_048, digests[:1])))
+    many = (NoteQuarantine("p3", f"i{number}", 4_096) for number in range(QUARANTINES_KEPT_MAX))
+    yield entry(5, *map(envelope_bytes, many))
+    yield entry(6, envelope_bytes(NoteQuarantine("p2", "i1", 2_048)))
 
 
 def _recovered(generation: int, *, last_index: int) -> Entry:
