@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -48,11 +50,11 @@ def apply(sources: tuple[str, ...], *, dry_run: bool, target: Target) -> None:
         done: list[ApplyAnswer] = []
         for document in documents:
             try:
-                answer = await client.objects.apply(
-                    document.body, is_dry_run=dry_run, write=target.write
-                )
-            except ReplicanteError as exc:
-                exc.message = f"{document.origin}: {exc.message}"
+                with _telling(document.origin):
+                    answer = await client.objects.apply(
+                        document.body, is_dry_run=dry_run, write=target.write
+                    )
+            except ReplicanteError:
                 _report(done, target)
                 raise
             done.append(answer)
@@ -121,7 +123,11 @@ def diff(sources: tuple[str, ...], *, detailed_exitcode: bool, target: Target) -
     documents = _documents(sources)
 
     async def compare_all(client: Client) -> list[str]:
-        return [await _difference(client, document, target) for document in documents]
+        found = []
+        for document in documents:
+            with _telling(document.origin):
+                found.append(await _difference(client, document, target))
+        return found
 
     found = [text for text in target.run(compare_all) if text]
     if found:
@@ -156,34 +162,57 @@ def show_one(kind: str, scope: tuple[str, ...], *, target: Target, read: Read) -
 def delete_all(
     wanted: list[tuple[str, tuple[str, ...]]], *, if_revision: str | None, target: Target
 ) -> None:
-    """Asks for the end of each, in order; the first one that is refused ends the command."""
+    """Asks for the end of each, in order; the first one that is refused ends the command, after
+    what was done before it was printed."""
+    names = ["/".join((kind.lower(), *scope)) for kind, scope in wanted]
 
     async def delete_each(client: Client) -> list[ObjectDeleted]:
-        return [
-            await client.objects.delete(
-                kind, *scope, expect_revision=if_revision, write=target.write
-            )
-            for kind, scope in wanted
-        ]
+        done: list[ObjectDeleted] = []
+        for name, (kind, scope) in zip(names, wanted, strict=True):
+            try:
+                with _telling(name):
+                    deleted = await client.objects.delete(
+                        kind, *scope, expect_revision=if_revision, write=target.write
+                    )
+            except ReplicanteError:
+                _report_deleted(names[: len(done)], done, target)
+                raise
+            done.append(deleted)
+        return done
 
     done = target.run(delete_each)
-    names = ["/".join((kind.lower(), *scope)) for kind, scope in wanted]
-    if len(done) == 1:
-        (deleted,) = done
-        status = "gone" if deleted.status is None else deleted.status
-        rows = [("deleted", names[0]), ("status", status), ("revision", deleted.revision)]
-        target.show(deleted, text=lambda: render.pairs(rows))
+    if len(done) > 1:
+        _report_deleted(names, done, target)
+        return
+    (deleted,) = done
+    rows = [("deleted", names[0]), ("status", _end(deleted)), ("revision", deleted.revision)]
+    target.show(deleted, text=lambda: render.pairs(rows))
+
+
+def _report_deleted(names: list[str], done: list[ObjectDeleted], target: Target) -> None:
+    if not done:
         return
     target.show(
         done,
         text=lambda: render.table(
             ("DELETED", "STATUS", "REVISION"),
-            [
-                (name, "gone" if it.status is None else it.status, it.revision)
-                for name, it in zip(names, done, strict=True)
-            ],
+            [(name, _end(it), it.revision) for name, it in zip(names, done, strict=True)],
         ),
     )
+
+
+def _end(deleted: ObjectDeleted) -> str:
+    return "gone" if deleted.status is None else deleted.status
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """A refusal says of which of many it speaks."""
+    try:
+        yield
+    except ReplicanteError as exc:
+        exc.message = f"{what}: {exc.message}"
+        raise
 
 
 async def _difference(client: Client, document: Document, target: Target) -> str:

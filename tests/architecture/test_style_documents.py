@@ -74,6 +74,25 @@ def test_every_document_is_in_the_index():
     assert not lost, lost
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "explanation/consistency",
+        "howto/follow-events",
+        "howto/keys-and-values",
+        "howto/leases-and-transactions",
+        "howto/queues",
+    ],
+)
+def test_a_page_of_the_state_promises_first_and_ends_with_how_it_can_fail(page):
+    text = FENCE.sub("", (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)
+    assert re.search("What is promised|The promise", "".join(parts[:2])), "before anything else"
+    titles = [part.splitlines()[0] for part in parts[1:]]
+    fails = [title for title in titles if title.startswith("How it can fail")]
+    assert fails and titles.index(fails[0]) >= len(titles) - 2, titles
+
+
 def test_readme_names_the_two_commands():
     readme = _text("README.md")
     assert "make demo" in readme

@@ -59,6 +59,26 @@ def test_a_folder_is_applied_in_the_order_of_its_names_and_deleted_in_reverse(te
     ]
 
 
+def test_what_was_done_before_a_refusal_is_shown_and_the_refusal_names_its_document(
+    terminal, folder
+):
+    terminal.run("apply", "-f", str(folder))
+    assert terminal.run("delete", "clusterspec", "default", "r1").code == 0
+    said = terminal.run("delete", "-f", str(folder))
+    assert said.code == 3
+    assert "clusterspec/default/r1: " in said.err
+    assert [line.split()[0] for line in said.out.splitlines()] == [
+        "DELETED",
+        "clusterspec/default/r2",
+    ]
+    broken = folder / "within" / "2.yml"
+    broken.write_text(broken.read_text().replace("30s", "soon", 1))
+    for verb in ("diff", "apply"):
+        said = terminal.run(verb, "-f", str(folder))
+        assert said.code != 0
+        assert "2.yml, document 1: " in said.err
+
+
 def test_diff_shows_what_apply_would_change_and_writes_nothing(terminal, folder):
     terminal.run("apply", "-f", str(folder))
     assert terminal.run("diff", "-f", str(folder), "--detailed-exitcode").code == 0
