@@ -86,7 +86,11 @@ def _wish() -> Wish:
     parser.add_argument("--seed", type=int, help="of an earlier run; minted by default")
     parser.add_argument("--peers", type=int, default=3)
     parser.add_argument("--phases", default=PHASES, help=f"some of {PHASES}")
-    parser.add_argument("--part", help="only paths in which this regular expression is found")
+    parser.add_argument(
+        "--part",
+        help="only paths in which this regular expression is found; where none leads on to another,"
+        " leave `stateful` out of the phases",
+    )
     told = parser.parse_args()
     seed = secrets.randbelow(1 << 31) if told.seed is None else told.seed
     return Wish(
