@@ -1,10 +1,133 @@
-"""Defects of the place where claims begin to look for ready jobs (ADR 0023)."""
+"""Defects of queues, leases, transactions and events, which clients of the product's own state
+machine meet in the simulator (ADR 0061)."""
 
 from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_LEASES = "state/apply_leases.py"
+_QUEUE = "state/apply_queue.py"
+
 WORK_MUTANTS = (
+    Mutant(
+        "any_token_acknowledges",
+        "a token of a claim that is over does nothing",
+        (Edit(_QUEUE, "    if is_over or row.token != token:\n", "    if is_over:\n"),),
+    ),
+    Mutant(
+        "operations_of_a_stale_acknowledgement",
+        "an acknowledgement and its operations are one write",
+        (
+            Edit(
+                _QUEUE,
+                "    row = _held_with(writer, queue, job, command.token)\n"
+                "    if isinstance(row, Rejected):\n"
+                "        return row\n"
+                "    revision = writer.stamp()\n"
+                "    queue_moves.remove_claimed(writer, queue, job, row)\n",
+                "    row = _held_with(writer, queue, job, command.token)\n"
+                "    if isinstance(row, Rejected):\n"
+                "        for one in command.operations:\n"
+                "            carry_out(writer, one)\n"
+                "        return row\n"
+                "    revision = writer.stamp()\n"
+                "    queue_moves.remove_claimed(writer, queue, job, row)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "claim_of_half_its_time",
+        "a claim lasts as long as its worker was told",
+        (
+            Edit(
+                "state/queue_moves.py",
+                "        deadline_ms=clock_ms + visibility_ms,\n        visibility_ms",
+                "        deadline_ms=clock_ms + visibility_ms // 2,\n        visibility_ms",
+            ),
+        ),
+    ),
+    Mutant(
+        "lease_granted_too_early",
+        "one holder at a time",
+        (
+            Edit(
+                _LEASES,
+                "        if before.deadline_ms > clock_ms:\n            left_ms",
+                "        if before.deadline_ms > clock_ms + before.duration_ms // 2:\n"
+                "            left_ms",
+            ),
+        ),
+    ),
+    Mutant(
+        "old_token_renews",
+        "a token of a grant that is over prolongs nothing",
+        (
+            Edit(
+                _LEASES,
+                "    before = _held_with(writer, command.name, command.token)\n"
+                "    if isinstance(before, Rejected):\n"
+                "        return before\n"
+                "    revision = writer.stamp()\n"
+                "    duration_ms",
+                "    before = leases.held(\n"
+                "        writer, command.name, clock_ms=writer.counters.clock_ms\n"
+                "    )\n"
+                "    if before is None:\n"
+                "        return Rejected(RejectCode.STALE_TOKEN, {'held': None})\n"
+                "    revision = writer.stamp()\n"
+                "    duration_ms",
+            ),
+        ),
+    ),
+    Mutant(
+        "one_comparison_is_enough",
+        "a transaction happens when every comparison holds",
+        (
+            Edit(
+                "state/apply_txn.py",
+                "    is_success = all(_holds(writer, compare) for compare in command.compares)\n",
+                "    is_success = not command.compares or any(\n"
+                "        _holds(writer, compare) for compare in command.compares\n"
+                "    )\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "leases_forgotten_by_a_restart",
+        "what is due is due on every peer, however often it was restarted",
+        (
+            Edit(
+                "state/leases.py",
+                "        self.earliest_ms = _earliest_ms(reader, from_ms=0)\n",
+                "        self.earliest_ms: int | None = None\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "change_without_its_event",
+        "a change and its event are one write",
+        (
+            Edit(
+                "state/queue_moves.py",
+                "    write_job(writer, queue, job, claimed)\n    _set_due",
+                "    write_job(writer, queue, job, claimed)\n"
+                "    if claimed.attempts > 1:\n"
+                "        writer.begin_command(request_id='', actor='')\n"
+                "    _set_due",
+            ),
+        ),
+    ),
+    Mutant(
+        "event_numbered_by_the_process",
+        "events are numbered without gaps, whoever is asked (design: one event log)",
+        (
+            Edit(
+                "state/writer.py",
+                "        seq = counters.events_seq + 1\n",
+                "        seq = counters.events_seq + (1 if self.request_id else 2)\n",
+            ),
+        ),
+    ),
     Mutant(
         "ready_job_behind_the_start",
         "a claim finds every job that is ready",
