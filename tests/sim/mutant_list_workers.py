@@ -239,9 +239,8 @@ _ORDER_MUTANTS = (
         (
             Edit(
                 _DISPATCH,
-                "    return is_over and observation is not None and action.action_id"
-                " in observation.unknown_actions\n",
-                "    return is_over\n",
+                "if observation is None or action.action_id not in observation.unknown_actions:",
+                "if observation is None:",
             ),
         ),
         test=unit_test("workers_doubt", "what_an_agent_may_have_is_never_given_up"),
@@ -252,8 +251,13 @@ _ORDER_MUTANTS = (
         (
             Edit(
                 _JOB,
-                "                if outcome.answer is SendAnswer.REFUSED\n",
-                "                if outcome.answer is not SendAnswer.TAKEN\n",
+                "is_refused=outcome.answer is SendAnswer.REFUSED,\n",
+                "is_refused=outcome.answer is not SendAnswer.TAKEN,\n",
+            ),
+            Edit(
+                _DISPATCH,
+                "if observation is None or action.action_id not in observation.unknown_actions:",
+                "if observation is None:",
             ),
         ),
         test=unit_test("workers_doubt", "silence_is_never_counted_as_a_refusal"),
