@@ -148,8 +148,8 @@ class Client:
     ) -> Lock:
         """`async with client.lock("name") as lock:` holds a lease while the block runs, renewed in
         the background; `lock.token` fences. The block is cancelled and `LeaseLost` raised when the
-        lease must be counted lost: duration_ms − 5 % after the last renewal that succeeded was
-        sent. wait_ms: None waits for ever, 0 not at all; then `LeaseHeld` is raised.
+        lease must be counted lost: duration_ms − 5 % − 250 ms after the last renewal that succeeded
+        was sent. wait_ms: None waits for ever, 0 not at all; then `LeaseHeld` is raised.
 
         Consistency and errors of entering as `Leases.acquire`."""
         return Lock(

@@ -37,7 +37,8 @@ class Leases:
         wait_ms: int = 0,
         write: Write = DEFAULT_WRITE,
     ) -> LeaseGrant:
-        """Takes a lease. Count it lost at (your monotonic time before this call) + duration − 5 %.
+        """Takes a lease. Count it lost at (your monotonic time before this call) + duration − 5 %
+        − 250 ms.
 
         owner: attributes for people. wait_ms: how long to wait while somebody holds it. A grant
         that came after a wait has run since it was made: renew it before you rely on it.

@@ -1,7 +1,7 @@
 """A lease as a lock around a block of code. Reached as `client.lock` and `election.campaign`.
 
 Rule: the lease counts as lost at (monotonic time before the request that granted or renewed it was
-sent) + duration − 5 %: by then the cluster, whose clock runs no faster, has not given it away. The
+sent) + what `margins` says of its duration: by then the cluster has not given it away. The
 block is cancelled at that moment, also while a renewal is still on its way.
 """
 
@@ -14,12 +14,11 @@ from typing import Self
 
 from replicante import errors, limits
 from replicante.client.leases import Leases
+from replicante.client.margins import sure_ms
 from replicante.client.options import Write
 from replicante.clock import Clock
 from replicante.wire.values import Json
 
-MARGIN_PARTS = 20
-"""1/20 of the duration, 5 %, is taken off: what clocks of machines differ in speed."""
 RENEWALS = 3
 """Of each duration; so two may fail in a row."""
 WAIT_STEP_MS = 30_000
@@ -206,7 +205,7 @@ class Lock:
 
     def _count_from(self, sent_ms: int) -> None:
         self._sent_ms = sent_ms
-        self._lost_ms = sent_ms + self._duration_ms - self._duration_ms // MARGIN_PARTS
+        self._lost_ms = sent_ms + sure_ms(self._duration_ms)
 
     async def _sleep_until(self, until_ms: int) -> None:
         await asyncio.sleep(max(0, until_ms - self._clock.monotonic_ms()) / 1_000)

@@ -98,7 +98,7 @@ class Queues:
         write: Write = DEFAULT_WRITE,
     ) -> tuple[Claimed, ...]:
         """Up to max_jobs jobs, empty when there is none within wait_ms. Count a claim lost at (your
-        monotonic time before this call) + its `expires_in` − 5 %.
+        monotonic time before this call) + its `expires_in` − 5 % − 250 ms.
 
         lease: token of a lease; the claims end with it. It goes out without a key: a claim whose
         answer was lost (`OutcomeUnknown`) runs out by itself, and its jobs come again.

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replicante import errors, limits
+from replicante.client.margins import sure_ms
 from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.wire.batch import BatchOperation
@@ -39,8 +40,6 @@ SESSION_MS = 10_000
 """Duration of the worker's lease: after a crash its jobs are back within it."""
 EXTENSIONS = 3
 """Of each visibility timeout; so two may fail in a row."""
-MARGIN_PARTS = 20
-"""1/20, 5 %, is taken off a visibility timeout: what clocks of machines differ in speed."""
 BACKOFF_MS_MIN, BACKOFF_MS_MAX = 1_000, 5 * 60 * 1_000
 """Pause before a job that failed is tried again: doubled with each attempt."""
 RETRY_MS = 1_000
@@ -222,7 +221,7 @@ class Worker:
 
     async def _keep(self, duty: _Duty, job: Job, sent_ms: int) -> None:
         """Extends until it is cancelled; returns when the claim must be counted lost."""
-        lost_after_ms = duty.visibility_ms - duty.visibility_ms // MARGIN_PARTS
+        lost_after_ms = sure_ms(duty.visibility_ms)
         lost_ms = sent_ms + lost_after_ms
         while True:
             now_ms = self._clock.monotonic_ms()

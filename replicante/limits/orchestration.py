@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replicante.limits.raft import CLOCK_STEP_MS_MAX
 from replicante.limits.units import KIB, MIB
 
 INTERVAL_MS_MIN = 250
@@ -100,8 +101,8 @@ WORK_LEASE_MS = 30_000
 """How long a worker holds its cluster without a renewal: three chances to renew it."""
 WORK_RENEW_MS = 10_000
 """A lease is renewed this long after the last time: before a cycle begins and while it runs."""
-WORK_LEASE_SURE_MS = WORK_LEASE_MS * 95 // 100
-"""After the last renewal: what would leave this peer later is withheld (ADR 0013: less 5 %)."""
+WORK_LEASE_SURE_MS = WORK_LEASE_MS * 95 // 100 - CLOCK_STEP_MS_MAX
+"""After the last renewal: what would leave this peer later is withheld (ADR 0013)."""
 WORK_RELEASES_MS_MAX = 3_000
 """A worker that stops gives back what it can in this time; the rest runs out or is taken."""
 WORK_PROPOSE_MS_MAX = 5_000

@@ -115,8 +115,9 @@ ELECTION_MS_MIN = 600
 """Shortest silence of a leader that starts an election."""
 ELECTION_MS_MAX = 1_200
 """Each peer draws between the two, so that two candidates seldom meet."""
-CLOCK_STEP_MS_MAX = ELECTION_MS_MIN
-"""Most that one tick may advance the cluster clock: a pause does not count (ADR 0013)."""
+CLOCK_STEP_MS_MAX = 250
+"""Most that one tick may advance the cluster clock, two heartbeats and a half: a pause does not
+count, and what is granted after one may be over by so much sooner (ADR 0013)."""
 CLOCK_TICK_MS = 10_000
 """While any deadline exists the clock is replicated at least this often."""
 LOG_TAIL_BYTES_MAX = 16 * MIB

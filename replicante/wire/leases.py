@@ -19,7 +19,7 @@ class LeaseAcquireBody(Request, frozen=True, kw_only=True):
 
 class LeaseGrant(Answer, frozen=True, kw_only=True):
     """Answer to acquire and renew. expires_in: counted from before the request was sent, by the
-    holder's monotonic clock; take 5 % off."""
+    holder's monotonic clock; take 5 % and 250 ms off."""
 
     name: str
     token: str

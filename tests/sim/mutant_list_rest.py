@@ -122,6 +122,12 @@ MORE_MUTANTS = (
         ),
     ),
     Mutant(
+        "holders_forget_the_step_of_the_clock",
+        "a holder counts its lease lost before the cluster gives it away (ADR 0013)",
+        (Edit("client/margins.py", " // RATE_PARTS - CLOCK_STEP_MS_MAX", " // RATE_PARTS"),),
+        test="tests/unit/test_client_margins.py",
+    ),
+    Mutant(
         "a_cut_tail_counts_as_durable",
         "entries that replace a cut tail are durable after their own write",
         (

@@ -17,7 +17,7 @@ from replicante.state import envelope
 from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease
 from replicante.testing.fake_peer import Trouble
 
-SHORT_MS = 120
+SHORT_MS = 1_000
 """Of leases that are to be lost."""
 LIVE_MS = 1_500
 """Of leases that are to be kept: renewed three times within it, on a busy machine too."""

@@ -20,6 +20,8 @@ NAME = "lock"
 KINDS = ("acquire", "renew", "release", "use", "guarded")
 RATE_ERROR = 0.05
 """By so much may the clock of a peer run faster than ours."""
+CLOCK_STEP_NS = 250_000_000
+"""A grant may carry the cluster clock of one step before it."""
 
 
 def check(operations: Iterable[Operation]) -> Finding:
@@ -70,7 +72,7 @@ def _overlap(name: str, acquired: list[Operation], found: list[Operation]) -> Fi
         for last in asked:
             duration = last.value[-1]
             gap = (other.returned_ns or 0) - last.called_ns
-            if gap < duration * (1 - RATE_ERROR):
+            if gap < duration * (1 - RATE_ERROR) - CLOCK_STEP_NS:
                 return invalid(
                     NAME,
                     f"{name} was granted again {gap / 1e6:.0f} ms after its holder was told"
@@ -134,7 +136,7 @@ def _holds(found: list[Operation], token: str, *, until: Operation) -> Operation
     for it in mine:
         if it.f in ("acquire", "renew") and it.is_ok and it.before(until):
             gap = (until.returned_ns or 0) - it.called_ns
-            if gap < it.value[-1] * (1 - RATE_ERROR):
+            if gap < it.value[-1] * (1 - RATE_ERROR) - CLOCK_STEP_NS:
                 return it
     return None
 

@@ -24,6 +24,8 @@ from jlike.verdict import Finding, invalid, unknown, valid
 NAME = "queue"
 RATE_ERROR = 0.05
 """By so much may the clock of a peer run faster than ours."""
+CLOCK_STEP_NS = 250_000_000
+"""A grant may carry the cluster clock of one step before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,7 @@ def _stale(acks: list[Operation], deliveries: list[Delivery]) -> Finding | None:
 
 
 def _early(deliveries: list[Delivery], *, visibility_ns: int) -> Finding | None:
-    least = visibility_ns * (1 - RATE_ERROR)
+    least = visibility_ns * (1 - RATE_ERROR) - CLOCK_STEP_NS
     last: dict[str, Delivery] = {}
     for delivery in sorted(deliveries, key=lambda it: it.token):
         before = last.get(delivery.body)
