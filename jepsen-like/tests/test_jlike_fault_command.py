@@ -23,7 +23,7 @@ def recorder(tmp_path):
 
 def _faults(recorder: Recorder, script: str, *, kinds=("kill", "cut")) -> FaultCommand:
     """script: in sh; sees begin|end, kind, peer and url as $1 to $4."""
-    folder = recorder._folder
+    folder = recorder.folder
     path = folder / "fault.sh"
     path.write_text(f'echo "$@" >> {folder}/calls\n{script}\n', encoding="utf-8")
     return FaultCommand(

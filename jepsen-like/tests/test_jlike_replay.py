@@ -98,7 +98,7 @@ def _conductor(monkeypatch, *verdicts: Verdict) -> list[Options]:
 def test_the_same_seed_and_options_come_again(monkeypatch, folder):
     made = _conductor(monkeypatch, Verdict.INVALID)
     assert cli.main(["replay", str(folder)]) == 1
-    assert list(map(asdict, made)) == [{**asdict(BIG), "urls": []}]
+    assert list(map(asdict, made)) == [{**asdict(BIG), "urls": [], "program": []}]
 
 
 def test_a_run_is_innocent_only_after_several_tries(monkeypatch, folder, capsys):

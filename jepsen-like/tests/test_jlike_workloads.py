@@ -50,7 +50,7 @@ async def test_an_old_token_is_tried_while_a_newer_claim_goes_on():
     assert [queue.next(chance)[1][1] for _ in range(2)] == [f"{1:019}", f"{2:019}"]
 
 
-DEEDS = {"roll", "lag", "grow", "shrink", "look", "obey", "carry"}
+DEEDS = {"roll", "lag", "grow", "shrink", "look", "obey", "carry", "hurt", "probe", "seen"}
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
