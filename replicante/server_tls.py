@@ -69,4 +69,8 @@ def peer_options(config: PeerConfig, tls: pki.Contexts | None) -> PeerOptions:
 def _authorities(config: PeerConfig) -> tuple[str, ...]:
     """Which authorities a join token names; none for plain TCP. The file was read before."""
     files = config.raft.tls_files
-    return () if files is None else pki.key_digests(files[2].read_bytes())
+    if files is None:
+        return ()
+    from replicante import pki
+
+    return pki.key_digests(files[2].read_bytes())

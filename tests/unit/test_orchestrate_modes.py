@@ -108,10 +108,10 @@ def test_looks_come_closer_while_something_is_suspected_or_moves():
     world = replicated()
     assert world.cycle().next_look_ms == 60_000
     hang_store(world)
-    assert world.cycle().next_look_ms == 500
+    assert world.cycle().next_look_ms == 250
     for _ in range(3):
         result = world.cycle(after_ms=2_000)
-    assert (len(world.sent), result.next_look_ms) == (1, 500)
+    assert (len(world.sent), result.next_look_ms) == (1, 250)
 
 
 def within(mode):

@@ -76,6 +76,7 @@ def situation_of(world: World, **changes) -> Situation:
         mode_reason="",
         is_platform_usable=True,
         epoch=inputs.epoch,
+        sent_ids=inputs.sent_ids,
         now_ms=inputs.now_ms,
         wall_now_ms=inputs.wall_now_ms,
     )

@@ -26,6 +26,14 @@ class NoNeighbours:
 
     async def stop(self): ...
 
+    async def close(self): ...
+
+
+class NoDisk:
+    """Of a peer that never writes."""
+
+    is_stopping = False
+
 
 class BrokenDriver:
     """Takes everything, applies it, and fails before it could say so."""
@@ -48,7 +56,7 @@ def running(driver):
     peer = Peer(Path("unused"), "a", "127.0.0.1:1", {}, ListMachine())
     peer._wake, peer._followed, peer._waiters = asyncio.Event(), asyncio.Event(), AppliedWaiters()
     peer._machine, peer._neighbours = InMemoryMachine(ListMachine()), NoNeighbours()
-    peer._snapshots = NoNeighbours()
+    peer._snapshots, peer._committing = NoNeighbours(), NoDisk()
     peer._committer, peer._opened = None, contextlib.ExitStack()
     peer._driver = driver
     peer._task = asyncio.create_task(peer._run())

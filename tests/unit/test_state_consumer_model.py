@@ -77,6 +77,8 @@ class Consumers(RuleBasedStateMachine):
         self.model = Model()
         self.ids = [0]
         """Every event ever."""
+        # The model knows no retention by age, and time passes in weeks.
+        self.keep(FOR_EVER)
 
     def settle(self):
         """Who was silent for too long expires, in an entry of its own."""

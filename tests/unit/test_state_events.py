@@ -68,6 +68,7 @@ def test_codes_are_never_renamed():
         "RAFT_CONFIGURATION_CHANGED",
         "RAFT_ENTRY_SKIPPED",
         "RAFT_GENESIS",
+        "RAFT_PEER_QUARANTINED",
         "RAFT_RECOVERED",
         "RAFT_TERM_STARTED",
     ]
