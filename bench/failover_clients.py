@@ -12,12 +12,10 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from redis import asyncio as redis_asyncio
 from redis import exceptions
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from replicante.clock import Clock
+from replicante.demo.writer import open_redis
 
 WRITE_PAUSE_MS = 10
 LOOK_PAUSE_MS = 20
@@ -58,7 +56,7 @@ class Client:
     async def _write_to(self, address: str, stop: asyncio.Event) -> None:
         """Until the first error."""
         try:
-            async with open_redis(address) as redis:
+            async with open_redis(address, call_ms=CALL_MS_MAX) as redis:
                 while not stop.is_set():
                     number = next(self.numbers)
                     async with asyncio.timeout(CALL_MS_MAX / 1_000):
@@ -86,20 +84,6 @@ class Client:
 
     async def lost(self, address: str) -> int:
         """How many acknowledged numbers are not in its set there.  Raises FAILURES."""
-        async with open_redis(address) as redis:
+        async with open_redis(address, call_ms=CALL_MS_MAX) as redis:
             there = {int(it) async for it in redis.sscan_iter(self.name, count=1_000)}
         return sum(it.number not in there for it in self.acks)
-
-
-def open_redis(address: str) -> redis_asyncio.Redis:
-    """One connection, without repeats of its own. Use as a context."""
-    host, _, port = address.rpartition(":")
-    return redis_asyncio.Redis(
-        host=host,
-        port=int(port),
-        socket_timeout=CALL_MS_MAX / 1_000,
-        socket_connect_timeout=CALL_MS_MAX / 1_000,
-        decode_responses=True,
-        single_connection_client=True,
-        retry=Retry(NoBackoff(), 0),
-    )

@@ -61,10 +61,7 @@ class Sentinel:
             process.wait()
 
     async def primary(self) -> str | None:
-        for sentinel in self._sentinels:
-            with contextlib.suppress(*FAILURES):
-                return await primary_by(sentinel)
-        return None
+        return await primary_by_any(self._sentinels)
 
     async def hurt(self, address: str, number: signal.Signals, *, is_whole_machine: bool) -> None:
         process = self._servers[address]
@@ -150,10 +147,7 @@ class ThroughSentinel:
             process.wait()
 
     async def primary(self) -> str | None:
-        for sentinel in self._sentinels:
-            with contextlib.suppress(*FAILURES):
-                return await primary_by(sentinel)
-        return None
+        return await primary_by_any(self._sentinels)
 
     async def hurt(self, address: str, number: signal.Signals, *, is_whole_machine: bool) -> None:
         await self._under.hurt(address, number, is_whole_machine=is_whole_machine)
@@ -215,6 +209,14 @@ async def primary_by(sentinel: str) -> str:
     """Raises FAILURES."""
     found = await ask(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
     return f"{found[0]}:{found[1]}"
+
+
+async def primary_by_any(sentinels: Iterable[str]) -> str | None:
+    """As the first that answers says; None: nobody does."""
+    for sentinel in sentinels:
+        with contextlib.suppress(*FAILURES):
+            return await primary_by(sentinel)
+    return None
 
 
 async def know_all(sentinels: Iterable[str]) -> bool:

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from failover_clients import FAILURES, open_redis
+from failover_clients import CALL_MS_MAX, FAILURES
+
+from replicante.demo.writer import open_redis
 
 HOST = "127.0.0.1"
 DOWN_AFTER_MS = 1_500
@@ -71,7 +73,7 @@ async def follow_fully(primary: str, addresses: Sequence[str]) -> bool:
 
 async def ask(address: str, *words: str) -> Any:
     """Raises FAILURES."""
-    async with open_redis(address) as redis:
+    async with open_redis(address, call_ms=CALL_MS_MAX) as redis:
         return await redis.execute_command(*words)
 
 

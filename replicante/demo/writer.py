@@ -121,14 +121,14 @@ class Writer:
             ledger.grew.set()
 
 
-def open_redis(address: str) -> redis_asyncio.Redis:
-    """One connection, without repeats of its own. Use as a context."""
+def open_redis(address: str, *, call_ms: int = CALL_MS_MAX) -> redis_asyncio.Redis:
+    """One connection, without repeats of its own. Use as a context. call_ms: of each call."""
     host, _, port = address.rpartition(":")
     return redis_asyncio.Redis(
         host=host,
         port=int(port),
-        socket_timeout=CALL_MS_MAX / 1_000,
-        socket_connect_timeout=CALL_MS_MAX / 1_000,
+        socket_timeout=call_ms / 1_000,
+        socket_connect_timeout=call_ms / 1_000,
         decode_responses=True,
         single_connection_client=True,
         retry=Retry(NoBackoff(), 0),

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from jlike.check.clocks import RATE_ERROR
 from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
 
 NAME = "levels"
-RATE_ERROR = 0.05
 READS = ("linearizable", "bounded", "stale", "since")
 ORDINAL_BITS = 16
 """Of a revision: its upper bits are the index of the state that it came with."""

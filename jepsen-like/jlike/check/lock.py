@@ -13,15 +13,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 
+from jlike.check.clocks import sure_ns
 from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
 
 NAME = "lock"
 KINDS = ("acquire", "renew", "release", "use", "guarded")
-RATE_ERROR = 0.05
-"""By so much may the clock of a peer run faster than ours."""
-CLOCK_STEP_NS = 250_000_000
-"""A grant may carry the cluster clock of one step before it."""
 
 
 def check(operations: Iterable[Operation]) -> Finding:
@@ -72,7 +69,7 @@ def _overlap(name: str, acquired: list[Operation], found: list[Operation]) -> Fi
         for last in asked:
             duration = last.value[-1]
             gap = (other.returned_ns or 0) - last.called_ns
-            if gap < duration * (1 - RATE_ERROR) - CLOCK_STEP_NS:
+            if gap < sure_ns(duration):
                 return invalid(
                     NAME,
                     f"{name} was granted again {gap / 1e6:.0f} ms after its holder was told"
@@ -136,7 +133,7 @@ def _holds(found: list[Operation], token: str, *, until: Operation) -> Operation
     for it in mine:
         if it.f in ("acquire", "renew") and it.is_ok and it.before(until):
             gap = (until.returned_ns or 0) - it.called_ns
-            if gap < it.value[-1] * (1 - RATE_ERROR) - CLOCK_STEP_NS:
+            if gap < sure_ns(it.value[-1]):
                 return it
     return None
 

@@ -18,14 +18,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from jlike.check.clocks import sure_ns
 from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
 
 NAME = "queue"
-RATE_ERROR = 0.05
-"""By so much may the clock of a peer run faster than ours."""
-CLOCK_STEP_NS = 250_000_000
-"""A grant may carry the cluster clock of one step before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +143,7 @@ def _stale(acks: list[Operation], deliveries: list[Delivery]) -> Finding | None:
 
 
 def _early(deliveries: list[Delivery], *, visibility_ns: int) -> Finding | None:
-    least = visibility_ns * (1 - RATE_ERROR) - CLOCK_STEP_NS
+    least = sure_ns(visibility_ns)
     last: dict[str, Delivery] = {}
     for delivery in sorted(deliveries, key=lambda it: it.token):
         before = last.get(delivery.body)
