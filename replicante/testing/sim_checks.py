@@ -173,7 +173,7 @@ class RaftChecks:
         configuration = peer.disk.configuration[1]
         if _decides_alone(peer):
             # Who decides alone counts only what is on its own disk (it applies no more either).
-            commit_index = min(commit_index, peer.driver.log.durable_index)
+            commit_index = min(commit_index, peer.disk.last_index)
         for index in range(self.committed_index + 1, commit_index + 1):
             record = peer.driver.log.get(index)
             self._count_repeats(record)
@@ -270,6 +270,10 @@ class RaftChecks:
         for index, _ in writes.records:
             record = peer.disk.read(index, index + 1)[0]
             self._check_match(peer, index, record.term, record.chain)
+        assert peer.driver is not None
+        engine = peer.driver.engine
+        if engine.is_leader and _decides_alone(peer):
+            self._extend(peer, engine.commit_index)
 
     def _check_match(self, peer: SimPeer, index: int, term: int, chain: bytes) -> None:
         """An index and a term name one entry for ever, and everything before it."""
@@ -307,6 +311,11 @@ class RaftChecks:
                 leader = self._leaders.setdefault(term, peer.key)
                 if leader != peer.key:
                     self._fail("one leader a term", f"{leader} and {peer.key} append in {term}")
+                if message.commit_index > self.committed_index:
+                    self._fail(
+                        "told is committed",
+                        f"{peer.name} tells of {message.commit_index}, not {self.committed_index}",
+                    )
                 if message.entries:
                     index = message.prev_index + len(message.entries)
                     self._check_match(peer, index, message.entries[-1].term, message.chain)

@@ -71,7 +71,8 @@ class SimNetwork:
         count: Callable[[str], None],
     ) -> None:
         self.is_calm = False
-        """Short delays, no loss, no repeats: the second phase of a run."""
+        """Short delays, no loss, no repeats, and an order as connections keep it: the second phase
+        of a run."""
         self._schedule = schedule
         self._options = options
         self._chance = Chance(options.seed, "network")
@@ -123,7 +124,7 @@ class SimNetwork:
         elif chance.happens(options.spike[0]):
             delay_us += chance.between(0, options.spike[1])
         arrival_us = self._schedule.now_us + delay_us
-        if options.is_ordered:
+        if options.is_ordered or self.is_calm:
             arrival_us = max(arrival_us, link.latest_us[channel])
             link.latest_us[channel] = arrival_us
         self._plan(link, arrival_us, body)
