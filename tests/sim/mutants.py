@@ -1,9 +1,11 @@
 """Proves that the simulator can fail: makes every mutant of `mutant_list` and lets it be found.
 
-    .venv/bin/python tests/sim/mutants.py [NAME…] [--jobs N] [--page]
+    .venv/bin/python tests/sim/mutants.py [NAME…] [--jobs N] [--since COMMIT] [--page]
 
 Each mutant is made in a copy of the package in a temporary folder and meets the seeds 0, 1, 2, …
-until a promise is broken, or a named test that has to fail. The true code meets the same first.
+until a promise is broken, or a named test that has to fail. The true code meets the same first, and
+afterwards every seed that killed. What was found is kept (`mutant_results`): who is interrupted and
+begins again on the same commit goes on from there; --since believes what older commits have shown.
 Prints the table of killers; --page puts it into the documentation when all of them were made. Exit
 code 1: a mutant survived, or an edit no longer fits the code, or the true code was found guilty.
 """
@@ -20,15 +22,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from mutant_list import MUTANTS
 from mutant_parts import Edit, Mutant
+from mutant_results import TRUE_CODE, Fate, Results
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "replicante"
 PAGE = ROOT / "docs" / "explanation" / "mutants.md"
+KEPT = ROOT / ".mutants.jsonl"
 _PAGE_HEAD = (
     "# Mutants\n\n"
     "Each row is a defect that somebody could put into the code in good faith. `make mutants`"
@@ -43,72 +47,95 @@ _BASELINE_SEEDS = 200
 _LIMIT_S = 1_800
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
-    mutant: str
-    rule: str
-    """What was broken; empty when nothing was."""
-    seed: int
-    elapsed_ms: int
-
-
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", help="mutants; all of them when none is named")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--since", metavar="COMMIT", help="believes results from then on")
+    parser.add_argument("--kept", type=Path, default=KEPT, help="where results are kept")
     parser.add_argument("--page", action="store_true", help=f"writes {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
     if options.page and options.names:
         parser.error("the page holds all mutants: name none")
     chosen = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
+    results = Results(options.kept, ROOT, since=options.since)
+    fates = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        guilt = _guilt(Path(folder) / "true", chosen, options.jobs)
-        if guilt is not None:
-            print(f"the true code breaks {guilt}: mend that first")
-            return 1
-        fates = []
+        proof = _Proof(Path(folder), results, options.jobs)
         for mutant in chosen:
-            fates.append(_kill(mutant, Path(folder) / mutant.name, options.jobs))
-            shutil.rmtree(Path(folder) / mutant.name)
+            fates.append(results.find(mutant) or proof.kill(mutant))
             print(_row(fates[-1], mutant), flush=True)
     survivors = [fate.mutant for fate in fates if not fate.rule]
     print(f"{len(fates) - len(survivors)} of {len(fates)} mutants are killed")
     if survivors:
         print(f"survivors: {', '.join(survivors)}")
+    for guilt in proof.guilt:
+        print(f"the true code breaks {guilt}: mend that first")
     if options.page and not survivors:
         PAGE.write_text(_page(fates, chosen), encoding="utf-8")
     return 1 if survivors else 0
+
+
+class _Proof:
+    """Makes mutants, and the code without any defect, below `folder`. What breaks the true code
+    kills nobody."""
+
+    def __init__(self, folder: Path, results: Results, jobs: int) -> None:
+        self.guilt: list[str] = []
+        self._folder = folder
+        self._results = results
+        self._jobs = jobs
+        self._true = folder / "true"
+        _copy(self._true, ())
+
+    def kill(self, mutant: Mutant) -> Fate:
+        met = mutant.test or f"{_BASELINE_SEEDS} seeds from 0"
+        if not self._holds(met):
+            return Fate(mutant=mutant.name, rule="")
+        folder = self._folder / mutant.name
+        _copy(folder, mutant.edits)
+        fate = replace(self._met(mutant, folder), commit=self._results.commit)
+        shutil.rmtree(folder)
+        if fate.seed >= _BASELINE_SEEDS and not self._holds(f"1 seeds from {fate.seed}"):
+            return replace(fate, rule="")
+        self._results.keep(fate, mutant)
+        return fate
+
+    def _holds(self, met: str) -> bool:
+        """The true code passes it: a test, or seeds."""
+        if self._results.find(TRUE_CODE, met) is not None:
+            return True
+        if met.startswith("tests/"):
+            found = "the test" if _fails(self._true, met) else ""
+        else:
+            count, _, _, first = met.split()
+            broken = _simulate(self._true, int(count), self._jobs, first=int(first))
+            found = "" if broken is None else f"{broken[0]!r} at seed {broken[1]}"
+        if found:
+            self.guilt.append(f"{met} ({found})")
+            return False
+        held = Fate(mutant=TRUE_CODE.name, rule="none", commit=self._results.commit)
+        self._results.keep(held, TRUE_CODE, met)
+        return True
+
+    def _met(self, mutant: Mutant, folder: Path) -> Fate:
+        if mutant.test:
+            started_s = time.monotonic()
+            is_found = _fails(folder, mutant.test)
+            elapsed_ms = round((time.monotonic() - started_s) * 1_000)
+            rule = mutant.test if is_found else ""
+            return Fate(mutant=mutant.name, rule=rule, elapsed_ms=elapsed_ms)
+        found = _simulate(folder, mutant.seeds_max, self._jobs)
+        if found is None:
+            return Fate(mutant=mutant.name, rule="")
+        rule, seed, elapsed_ms = found
+        return Fate(mutant=mutant.name, rule=rule, seed=seed, elapsed_ms=elapsed_ms)
 
 
 def _page(fates: Sequence[Fate], mutants: Sequence[Mutant]) -> str:
     rows = [_row(fate, mutant) for fate, mutant in zip(fates, mutants, strict=True)]
     head = _PAGE_HEAD.format(count=len(rows), day=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}")
     return "\n".join([head, *rows, ""])
-
-
-def _guilt(folder: Path, mutants: Sequence[Mutant], jobs: int) -> str | None:
-    """What the code without any defect breaks of all that the mutants are to meet."""
-    _copy(folder, ())
-    if any(not mutant.test for mutant in mutants):
-        found = _simulate(folder, _BASELINE_SEEDS, jobs)
-        if found is not None:
-            return f"{found[0]!r} at seed {found[1]}"
-    tests = list(dict.fromkeys(mutant.test for mutant in mutants if mutant.test))
-    return f"one of {', '.join(tests)}" if tests and _fails(folder, *tests) else None
-
-
-def _kill(mutant: Mutant, folder: Path, jobs: int) -> Fate:
-    _copy(folder, mutant.edits)
-    if mutant.test:
-        started_s = time.monotonic()
-        is_found = _fails(folder, mutant.test)
-        elapsed_ms = round((time.monotonic() - started_s) * 1_000)
-        return Fate(mutant.name, mutant.test if is_found else "", -1, elapsed_ms)
-    found = _simulate(folder, mutant.seeds_max, jobs)
-    if found is None:
-        return Fate(mutant.name, "", -1, 0)
-    rule, seed, elapsed_ms = found
-    return Fate(mutant.name, rule, seed, elapsed_ms)
 
 
 def _copy(folder: Path, edits: Sequence[Edit]) -> None:
@@ -118,9 +145,12 @@ def _copy(folder: Path, edits: Sequence[Edit]) -> None:
         (copy / path).write_text(text, encoding="utf-8")
 
 
-def _simulate(folder: Path, seeds: int, jobs: int) -> tuple[str, int, int] | None:
+def _simulate(
+    folder: Path, seeds: int, jobs: int, *, first: int = 0
+) -> tuple[str, int, int] | None:
     """(rule, seed, elapsed ms) of the first violation."""
-    arguments = ["--seeds", str(seeds), "--jobs", str(jobs), "--first-only", "--json"]
+    which = ["--seeds", str(seeds), "--first", str(first)]
+    arguments = [*which, "--jobs", str(jobs), "--first-only", "--json"]
     done = _python(folder, ["-m", "replicante.testing.sim", *arguments], cwd=folder)
     if not done.stdout.strip():
         raise SystemExit(f"the simulator itself failed: {done.stderr[-2_000:]}")
