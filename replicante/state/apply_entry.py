@@ -57,12 +57,12 @@ _CODES = {
 
 
 def announce(writer: Writer, header: Header) -> None:
-    """Emits the event of an entry that is no plain list of commands: its detail, and its term. What
-    begins a generation has told of itself before (`generations`).
+    """Emits the event of an entry that is no plain list of commands: its detail, and its term. A
+    plain one has none; what begins a generation has told of itself before (`generations`).
 
     Raises FatalError for a kind or a detail that this version does not know.
     """
-    if header.kind in (EntryKind.COMMANDS, EntryKind.RECOVERED):
+    if header.kind == EntryKind.RECOVERED:
         return
     code = _CODES.get(EntryKind(header.kind)) if header.kind in _KINDS else None
     if code is None:

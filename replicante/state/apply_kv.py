@@ -22,6 +22,8 @@ from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.tables import KV, KV_PLAIN, kv_lease, kv_revision, kv_row, lease_record_key
 from replicante.state.writer import Writer
 
+_PUT: Final = EventCode.KV_PUT
+"""To look a member of an enum up costs as much as a call."""
 # The payload of KV_PUT by hand, because every write pays for it: a map of three, its keys sorted.
 # A stamp is text of 19 digits there, as everywhere in JSON.
 _PREVIOUS_NONE: Final = b"\x83\xa8previous\xc0\xa8revision\xb3%019d\xa5value"
@@ -29,7 +31,8 @@ _PREVIOUS: Final = b"\x83\xa8previous\xb3%019d\xa8revision\xb3%019d\xa5value"
 
 
 def put(writer: Writer, command: KvPut) -> Applied | Rejected:
-    row_key = KV + command.key
+    key, value, lease = command.key, command.value, command.lease
+    row_key = KV + key
     stored = writer.get(row_key)
     before = stored
     if stored is not None and stored[0] != KV_PLAIN:
@@ -37,29 +40,26 @@ def put(writer: Writer, command: KvPut) -> Applied | Rejected:
     previous = None if before is None else kv_revision(before)
     if command.expect is not None and (refusal := unmet(command.expect, previous)):
         return refusal
-    if command.lease is not None and (refusal := not_held(writer, command.lease)):
+    if lease is not None and (refusal := not_held(writer, lease)):
         return refusal
     if stored is not None and stored[0] != KV_PLAIN:
         if before is None:
-            drop_bound(writer, command.key)
+            drop_bound(writer, key)
         else:
-            _unbind(writer, command.key, before)
+            _unbind(writer, key, before)
     revision = writer.stamp()
-    row = kv_row(revision=revision, value=command.value, lease=command.lease)
+    row = kv_row(revision=revision, value=value, lease=lease)
     writer.put(row_key, row)
-    if command.lease is not None:
-        writer.put(lease_record_key(command.lease, command.key), b"")
+    if lease is not None:
+        writer.put(lease_record_key(lease, key), b"")
     counters = writer.counters
     if before is None:
         counters.kv_count += 1
         counters.kv_bytes += len(row_key) + len(row)
     else:
         counters.kv_bytes += len(row) - len(before)
-    writer.emit(
-        EventCode.KV_PUT,
-        _put_payload(revision, previous, command.value, command.lease),
-        key=command.key.decode(),
-    )
+    payload = _put_payload(revision, previous, value, lease)
+    writer.emit(_PUT, payload, key=key.decode())
     return Applied(Stamp(revision), before is None)
 
 

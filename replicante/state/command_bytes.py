@@ -166,17 +166,17 @@ def unpack_command(packed: list[Any]) -> Command:
 
 
 def _unpack_kv_put(packed: list[Any]) -> KvPut:
-    _, key, value, expect, *more = packed
+    lease = None
+    if len(packed) == 4:
+        _, key, value, expect = packed
+    else:
+        _, key, value, expect, lease = packed
+        if type(lease) is not int or lease <= 0:
+            raise ValueError("a lease is named by its token")
     if type(value) is not bytes:
         raise TypeError("a value is bytes")
     _check_key(key)
-    expectation = unpack_expect(expect)
-    if not more:
-        return KvPut(key, value, expectation)
-    (lease,) = more
-    if type(lease) is not int or lease <= 0:
-        raise ValueError("a lease is named by its token")
-    return KvPut(key, value, expectation, lease)
+    return KvPut(key, value, None if expect is None else unpack_expect(expect), lease)
 
 
 def _unpack_kv_delete(packed: list[Any]) -> KvDelete:

@@ -89,6 +89,9 @@ from replicante.state.writer import Writer
 from replicante.storage.keys import prefix_range
 from replicante.storage.kv import Store, View
 
+_COMMANDS_KIND: Final = EntryKind.COMMANDS
+"""To look a member of an enum up costs as much as a call, and nearly every entry asks."""
+
 
 class ReplicatedState:
     """One instance owns its store: nothing else writes to it."""
@@ -170,12 +173,15 @@ class ReplicatedState:
             raise FatalError(f"entry {header.index} comes after entry {self.applied_index}")
         self._entry_index = header.index
         counters = self._counters
-        counters.clock_ms = max(counters.clock_ms, header.clock_ms)
+        if header.clock_ms > counters.clock_ms:
+            counters.clock_ms = header.clock_ms
         self._writer.begin_entry(index=header.index, wall_ms=header.wall_ms)
-        if header.kind == EntryKind.RECOVERED:
+        is_plain = header.kind == _COMMANDS_KIND
+        if not is_plain and header.kind == EntryKind.RECOVERED:
             generations.begin(self._writer, header)
         self._sweeps.before_commands()
-        announce(self._writer, header)
+        if not is_plain:
+            announce(self._writer, header)
 
     def apply(self, command: bytes) -> bytes:
         """command: what `envelope.admit` made. The result is for `outcome.decode_outcome`.
@@ -190,11 +196,11 @@ class ReplicatedState:
         writer.begin_command(request_id=unpacked.request_id, actor=unpacked.actor)
         idempotency = unpacked.idempotency
         if idempotency is None:
-            return encode_outcome(_carry_out(writer, unpacked.command))
+            return encode_outcome(_COMMANDS[type(unpacked.command)](writer, unpacked.command))
         repeat = dedupe.answer_repeat(writer, idempotency)
         if repeat is not None:
             return repeat
-        outcome = _carry_out(writer, unpacked.command)
+        outcome = _COMMANDS[type(unpacked.command)](writer, unpacked.command)
         if type(outcome) is Rejected and outcome.code is RejectCode.LEASE_HELD:
             # Who waits for a lease asks again under the same key; one grant at most comes of it.
             return encode_outcome(outcome)
@@ -307,16 +313,6 @@ class SessionRows(MutableMapping[bytes, bytes]):
         return sum(1 for _ in self)
 
 
-_QUEUE_COMMANDS: Final[dict[type, Callable[[Writer, Any], Outcome]]] = {
-    QueueEnqueue: apply_queue.enqueue,
-    QueueClaim: apply_queue.claim,
-    QueueNack: apply_queue.nack,
-    QueueExtend: apply_queue.extend,
-    QueuePause: apply_queue.pause,
-    QueueResume: apply_queue.resume,
-    QueueRedrive: apply_queue.redrive,
-    QueuePurge: apply_queue.purge,
-}
 _One = Callable[[Writer, Any], Applied | Rejected]
 
 _OPERATIONS: Final[dict[type, _One]] = {
@@ -342,20 +338,31 @@ _OPERATIONS: Final[dict[type, _One]] = {
 }
 
 
-def _carry_out(writer: Writer, command: Any) -> Outcome:
-    if type(command) is KvTxn:
-        return apply_txn.apply(writer, command)
-    if type(command) is Batch:
-        return BatchApplied(tuple(_one_of_batch(writer, one) for one in command.operations))
-    if type(command) is QueueAck:
-        return apply_queue.ack(writer, command, _one_of_batch)
-    queued = _QUEUE_COMMANDS.get(type(command))
-    if queued is not None:
-        return queued(writer, command)
-    return _OPERATIONS[type(command)](writer, command)
-
-
 def _one_of_batch(writer: Writer, operation: Any) -> Applied | Rejected:
     if type(operation) is QueueEnqueue:
         return apply_queue.enqueue_one(writer, operation)
     return _OPERATIONS[type(operation)](writer, operation)
+
+
+def _batch(writer: Writer, command: Batch) -> BatchApplied:
+    return BatchApplied(tuple([_one_of_batch(writer, one) for one in command.operations]))
+
+
+def _ack(writer: Writer, command: QueueAck) -> Outcome:
+    return apply_queue.ack(writer, command, _one_of_batch)
+
+
+_COMMANDS: Final[dict[type, Callable[[Writer, Any], Outcome]]] = {
+    **_OPERATIONS,
+    Batch: _batch,
+    KvTxn: apply_txn.apply,
+    QueueEnqueue: apply_queue.enqueue,
+    QueueClaim: apply_queue.claim,
+    QueueAck: _ack,
+    QueueNack: apply_queue.nack,
+    QueueExtend: apply_queue.extend,
+    QueuePause: apply_queue.pause,
+    QueueResume: apply_queue.resume,
+    QueueRedrive: apply_queue.redrive,
+    QueuePurge: apply_queue.purge,
+}

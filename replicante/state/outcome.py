@@ -164,7 +164,8 @@ _REMOVED: Final = 4
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
-    packed: bytes = _pack(_packed(outcome))
+    fields = _packed_applied(outcome) if type(outcome) is Applied else _packed(outcome)
+    packed: bytes = _pack(fields)
     return packed
 
 
@@ -231,12 +232,7 @@ _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
 
 def _packed(outcome: Outcome | Got) -> tuple[Any, ...]:
     if isinstance(outcome, Applied):
-        flags = (
-            (_CREATED if outcome.is_created else 0)
-            | (_CHANGED if outcome.is_changed else 0)
-            | (_REMOVED if outcome.is_removed else 0)
-        )
-        return (_APPLIED, outcome.revision, flags)
+        return _packed_applied(outcome)
     if isinstance(outcome, Rejected):
         return (_REJECTED, str(outcome.code), outcome.details)
     if isinstance(outcome, Got):
@@ -250,6 +246,15 @@ def _packed(outcome: Outcome | Got) -> tuple[Any, ...]:
     if isinstance(outcome, JobsMoved):
         return (_MOVED, outcome.count, outcome.left_count)
     return (_BATCH, [_packed(one) for one in outcome.outcomes])
+
+
+def _packed_applied(outcome: Applied) -> tuple[Any, ...]:
+    flags = _CHANGED if outcome.is_changed else 0
+    if outcome.is_created:
+        flags |= _CREATED
+    if outcome.is_removed:
+        flags |= _REMOVED
+    return (_APPLIED, outcome.revision, flags)
 
 
 def _unpacked(packed: list[Any]) -> Outcome:

@@ -54,10 +54,13 @@ class Sweeps:
         times = self._writer.leases
         if times.earliest_ms is not None or times.has_ended:
             self._sweep_leases()
-        self._sweep_queues()
+        clock_ms = self._writer.counters.clock_ms
+        due_ms = self._writer.queue_times.earliest_ms
+        if due_ms is not None and due_ms <= clock_ms:
+            queue_moves.sweep_due(self._writer, count_max=EXPIRE_BATCH_MAX)
+            self._writer.queue_times.settle(self._writer)
         self._sweep_consumers()
         oldest_ms = self._oldest_request_ms
-        clock_ms = self._writer.counters.clock_ms
         self._is_behind_requests = False
         if oldest_ms is not None and oldest_ms + IDEMPOTENCY_WINDOW_MS <= clock_ms:
             self._is_behind_requests = dedupe.forget_due(self._writer)
@@ -85,12 +88,6 @@ class Sweeps:
             oldest = _oldest_event(self._writer)
             self._oldest_event_ms = _clock_ms(oldest)
             self._is_behind_events = self._has_surplus_events() and self._may_go(oldest)
-
-    def _sweep_queues(self) -> None:
-        times, clock_ms = self._writer.queue_times, self._writer.counters.clock_ms
-        if times.earliest_ms is not None and times.earliest_ms <= clock_ms:
-            queue_moves.sweep_due(self._writer, count_max=EXPIRE_BATCH_MAX)
-            times.settle(self._writer)
 
     def _sweep_consumers(self) -> None:
         """All that are due: there are fewer than one entry may sweep."""

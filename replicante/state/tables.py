@@ -101,6 +101,9 @@ _LAYOUT: Final = 1
 KV_PLAIN: Final = _LAYOUT
 """First byte of a kv row that is bound to no lease."""
 _KV_HEAD: Final = struct.Struct(">BQ")
+_KV_HEAD_BYTES: Final = _KV_HEAD.size
+_pack_kv_head = _KV_HEAD.pack
+_read_kv_head = _KV_HEAD.unpack_from
 _LAYOUT_LABELLED: Final = 2
 """Of an object row that ends with labels."""
 _LAYOUT_BOUND: Final = 2
@@ -211,19 +214,19 @@ def kv_row(*, revision: int, value: bytes, lease: int | None = None) -> bytes:
     """lease: token of the grant that the record is bound to."""
     if lease is not None:
         return _KV_BOUND_HEAD.pack(_LAYOUT_BOUND, revision, lease) + value
-    return _KV_HEAD.pack(_LAYOUT, revision) + value
+    return _pack_kv_head(_LAYOUT, revision) + value
 
 
 def kv_revision(row: bytes) -> int:
     """Raises FatalError when the row is no kv row."""
-    if len(row) <= _KV_HEAD.size or row[0] not in (_LAYOUT, _LAYOUT_BOUND):
+    if len(row) <= _KV_HEAD_BYTES or not _LAYOUT <= row[0] <= _LAYOUT_BOUND:
         raise FatalError(f"a kv row of {len(row)} bytes and layout {row[:1].hex()}")
-    revision: int = _KV_HEAD.unpack_from(row)[1]
+    revision: int = _read_kv_head(row)[1]
     return revision
 
 
 def kv_value(row: bytes) -> bytes:
-    return row[_KV_HEAD.size if row[0] == _LAYOUT else _KV_BOUND_HEAD.size :]
+    return row[_KV_HEAD_BYTES if row[0] == _LAYOUT else _KV_BOUND_HEAD.size :]
 
 
 def kv_lease(row: bytes) -> int | None:

@@ -92,7 +92,7 @@ class Writer:
         self.wall_ms = wall_ms
         self._first_seq = self.counters.events_seq
         self._first_stamp = self._next_stamp = index << ORDINAL_BITS
-        self.begin_command(request_id="", actor="")
+        self.request_id = self.actor = ""
 
     def begin_command(self, *, request_id: str, actor: str) -> None:
         """Whose events come next."""

@@ -36,7 +36,7 @@ from replicante.storage.lmdb_copy import export_copy, place_copy, prepare_copy
 from replicante.storage.lmdb_environment import LmdbEnvironment
 from replicante.storage.lmdb_flusher import LmdbFlusher
 from replicante.storage.lmdb_view import LmdbView
-from replicante.storage.memtable import TOMBSTONE, Memtable, newest, scan_layers
+from replicante.storage.memtable import TOMBSTONE, Memtable, scan_layers
 
 RESTART_HINT = "Check the disk and the kernel's log, then start this peer again."
 
@@ -352,13 +352,15 @@ class LmdbStore:
             raise
 
     def _read(self, layers: tuple[Memtable, ...], key: bytes) -> bytes | None:
-        value = newest(layers, key)
-        if value is None:
-            try:
-                return self._txn.get(key)
-            except lmdb.Error as exc:
-                raise self._fail(self._environment.unreadable(exc)) from exc
-        return None if value is TOMBSTONE else value
+        # `newest`, written out: every write reads what it replaces.
+        for layer in layers:
+            value = layer.rows.get(key)
+            if value is not None:
+                return None if value is TOMBSTONE else value
+        try:
+            return self._txn.get(key)
+        except lmdb.Error as exc:
+            raise self._fail(self._environment.unreadable(exc)) from exc
 
     def _stored_digest(self, row_hash: RowHash) -> int:
         """The digest at the applied index: as stored, or of all rows."""

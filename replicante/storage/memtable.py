@@ -57,12 +57,13 @@ class Memtable:
 
     def put(self, key: bytes, value: bytes) -> None:
         """The hot path of every write: 0.2 µs."""
-        assert 0 < len(key) <= ROW_KEY_BYTES_MAX, f"row key of {len(key)} bytes"
+        size = len(key)
+        assert 0 < size <= ROW_KEY_BYTES_MAX, f"row key of {size} bytes"
         rows = self.rows
         if key not in rows:
             self._fresh.append(key)
         rows[key] = value
-        self.written_bytes += len(key) + len(value) + MEMTABLE_ROW_OVERHEAD_BYTES
+        self.written_bytes += size + len(value) + MEMTABLE_ROW_OVERHEAD_BYTES
 
     def sort_some(self) -> None:
         """Called at the end of each entry, so that no scan has more than one entry to sort."""
