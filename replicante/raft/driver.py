@@ -99,6 +99,7 @@ class Driver:
         self._freshness = Freshness(started_term=self.engine.term)
         self._last_step_ms = now_ms
         self._last_tick_entry_ms = now_ms
+        self._standing = self.engine.standing
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
         self._hand_over = HandOver(self.engine, heartbeat_ms=heartbeat_ms)
         self._changing = Changing(
@@ -295,7 +296,9 @@ class Driver:
 
     def _notice_leadership(self, effects: Effects) -> None:
         engine = self.engine
-        now = (engine.role, engine.leader_key, engine.term)
+        if engine.standing == self._standing:
+            return  # in nearly every step
+        self._standing, now = engine.standing, (engine.role, engine.leader_key, engine.term)
         if now == self._seen:
             return
         role_before, leader_before, _ = self._seen

@@ -42,7 +42,10 @@ NO_OP = b"\x01"
 
 _ROLES = {0: Role.FOLLOWER, 1: Role.CANDIDATE, 2: Role.LEADER}
 
+_LEADER = 2
+
 _start = retimed("__init__")
+_append_queued = retimed("_checkCommandsToApply")
 
 
 class EngineCore(upstream.SyncObj):  # type: ignore[misc]
@@ -50,10 +53,15 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
 
     _SyncObj__otherNodes: Any
     _SyncObj__raftElectionDeadline: Any
-    _SyncObj__raftLeader: Any
-    _SyncObj__raftState: Any
+    _SyncObj__raftLeader: MemberNode | None
+    _SyncObj__raftState: int
+    _SyncObj__raftCurrentTerm: int
+    _SyncObj__raftCommitIndex: int
     # PySyncObj's constructor reads every attribute that `dir` names, before it has set this one.
     _SyncObj__newAppendEntriesTime = 0.0
+
+    _is_queued = False
+    """PySyncObj's queue of commands holds some."""
 
     def __init__(
         self,
@@ -85,6 +93,7 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
             read_configuration(each).find(own_key) for each in log.configurations_from(0)
         )
         """In a configuration that this peer has seen."""
+        self._is_member = self.configuration.find(own_key) is not None
         self.may_lead = True
         """False: it never stands for election, whatever it hears (ADR 0044)."""
         self.passed_over: frozenset[str] = frozenset()
@@ -152,7 +161,12 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
     removeNodeFromCluster = addNodeToCluster
 
     _onTick = retimed("_onTick")
-    _checkCommandsToApply = retimed("_checkCommandsToApply")
+
+    def _checkCommandsToApply(self) -> None:
+        """In nearly every step nothing is queued, and PySyncObj's queue says so by an exception."""
+        if self._is_queued:
+            self._is_queued = False
+            _append_queued(self)
 
     # --- what it is ---------------------------------------------------------------------
 
@@ -164,20 +178,30 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
 
     @property
     def is_leader(self) -> bool:
-        return bool(self._SyncObj__raftState == 2)
+        return self._SyncObj__raftState == _LEADER
 
     @property
     def term(self) -> int:
-        return int(self._SyncObj__raftCurrentTerm)
+        return self._SyncObj__raftCurrentTerm
 
     @property
     def leader_key(self) -> str | None:
         leader = self._SyncObj__raftLeader
-        return None if leader is None else str(leader.id)
+        return None if leader is None else leader.id
 
     @property
     def commit_index(self) -> int:
-        return int(self._SyncObj__raftCommitIndex)
+        return self._SyncObj__raftCommitIndex
+
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """Another value whenever role, term or leader are others: for who asks in every step."""
+        return (
+            self._SyncObj__raftState,
+            self._SyncObj__raftCurrentTerm,
+            self._SyncObj__raftLeader,
+            self.configuration,
+        )
 
     @property
     def is_own_term_committed(self) -> bool:
@@ -205,6 +229,7 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
 
     def propose(self, kind: EntryKind, payload: bytes) -> None:
         """Queued; appended by this step's tick if this peer still leads then."""
+        self._is_queued = True
         self._applyCommand(bytes((int(kind),)) + payload, None)
 
     def append_own(self, command: bytes, index: int, term: int) -> None:
@@ -238,8 +263,7 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
     @property
     def is_removed(self) -> bool:
         """Committed: this peer was a member and is none any more."""
-        is_member = self.configuration.find(self.own_key) is not None
-        return self.was_member and not is_member and self.is_configuration_committed
+        return self.was_member and not self._is_member and self.is_configuration_committed
 
     def follow_log(self) -> None:
         """The newest configuration in the log counts, committed or not (thesis §4.1). Called by
@@ -248,7 +272,8 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
             return
         self.configuration_index, payload = self._newest = self.log.configuration
         self.configuration = read_configuration(payload)
-        self.was_member |= self.configuration.find(self.own_key) is not None
+        self._is_member = self.configuration.find(self.own_key) is not None
+        self.was_member |= self._is_member
         self._SyncObj__otherNodes = self._other_voters()
         self._members_changed()
         self._know_members()

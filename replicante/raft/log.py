@@ -296,6 +296,8 @@ class Log:
     def trim_point(self, *, kept_bytes: int, applied_index: int) -> int | None:
         """Where the log may begin next: about `kept_bytes` stay, and everything after
         `applied_index`, which a state machine has durably. None when there is nothing to drop."""
+        if not self._sizes.has_old_segments:
+            return None
         limit = min(applied_index, self.commit_floor, self._durable_index)
         return self._sizes.trim_point(kept_bytes=kept_bytes, limit=limit)
 

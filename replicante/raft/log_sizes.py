@@ -69,10 +69,14 @@ class LogSizes:
         self.total_bytes -= segment.size_bytes - kept_bytes
         segment.size_bytes = kept_bytes
 
+    @property
+    def has_old_segments(self) -> bool:
+        return len(self._segments) > 1
+
     def trim_point(self, *, kept_bytes: int, limit: int) -> int | None:
         """First index of the second segment, when the first one can go: `kept_bytes` are left
         without it, and nothing above `limit` goes."""
-        if len(self._segments) < 2:
+        if not self.has_old_segments:
             return None
         oldest, second = self._segments[0], self._segments[1]
         if self.total_bytes - oldest.size_bytes < kept_bytes or second.first_index > limit:

@@ -45,6 +45,8 @@ class MemberNode(Node):  # type: ignore[misc]  # PySyncObj has no types
     """A member under its key; hashed by an integer, so that sets iterate alike in every
     process."""
 
+    id: str
+
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self._hash = binascii.crc32(key.encode())

@@ -28,6 +28,8 @@ from replicante.testing.sim_states import SimState, StateHome
 from replicante.testing.sim_world import Phase, World, site_of
 
 _STALL_US_MAX = 400_000
+_FLUSHED = (LaggingMachine, SimState)
+"""Machines that become durable in the background."""
 
 
 class SimPeer:
@@ -344,9 +346,11 @@ class SimPeer:
 
     def _flush_state(self) -> None:
         machine = self.machine
+        if not isinstance(machine, _FLUSHED):
+            return
         now_ms = self.clock.monotonic_ms()
         is_due = now_ms - self._last_flush_ms >= self._world.options.flush_ms
-        if not isinstance(machine, LaggingMachine | SimState) or not (is_due or machine.is_full):
+        if not (is_due or machine.is_full):
             return
         self._last_flush_ms = now_ms
         if not machine.is_flushing and machine.applied_index > machine.durable_index:
