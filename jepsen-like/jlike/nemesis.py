@@ -130,7 +130,7 @@ class Nemesis:
             ids=self.peers.ids,
             leader=self.leader(),
             is_first_term=self.terms() < 2,
-            free=frozenset(self.peers.ids) - self._held,
+            free=frozenset(self.peers.ids) - self._held - self.peers.away,
         )
 
     async def _occasion(self) -> str:

@@ -29,6 +29,9 @@ FILES = ("log/data.mdb", "state/data.mdb")
 async def corrupt(plan: Plan, peers: Peers) -> bool:
     """It counts when every victim refused its files. Raises Breach otherwise."""
     for it in (peers[name] for name in plan.victims):
+        if not peers.can_spare(it.id):
+            return False  # nobody could take it in again
+        peers.away.add(it.id)
         it.kill()
         file, act = DAMAGES[plan.how]
         act(it.data / file)
@@ -36,6 +39,7 @@ async def corrupt(plan: Plan, peers: Peers) -> bool:
         it.start()
         refusal = await _refusal(it, said_before)
         await rejoin(it, peers)
+        peers.away.discard(it.id)
         if refusal:
             raise Breach(f"{it.id}, {plan.how}: {refusal}")
     return True
@@ -55,16 +59,24 @@ async def _refusal(peer: Peer, said_before: int) -> str:
 
 
 async def rejoin(peer: Peer, peers: Peers) -> None:
-    """Its old identity goes, its directory too, and a token lets it in again."""
-    async with asyncio.timeout(REJOINS_S):
-        peer.kill()
-        await _until_ok(peers, peer, "DELETE", f"/raft/peers/{peer.id}", is_fine=_is_gone)
-        made = await _until_ok(peers, peer, "POST", "/raft/tokens", {"id": peer.id, "valid": "10m"})
-        shutil.rmtree(peer.data, ignore_errors=True)
-        peer.joining = ("--raft-join", made.body["token"])
-        peer.start()
-        await _until_ok(peers, peer, "POST", f"/raft/peers/{peer.id}/promote")
-        peer.joining = ()
+    """Its old identity goes, its directory too, and a token lets it in again. Raises TimeoutError."""
+    peer.kill()
+    try:
+        async with asyncio.timeout(REJOINS_S):
+            await _take_in_again(peer, peers)
+    except TimeoutError:
+        words = f"{peer.id} was not taken in again within {REJOINS_S:.0f} s: {peer.last_words}"
+        raise TimeoutError(words) from None
+
+
+async def _take_in_again(peer: Peer, peers: Peers) -> None:
+    await _until_ok(peers, peer, "DELETE", f"/raft/peers/{peer.id}", is_fine=_is_gone)
+    made = await _until_ok(peers, peer, "POST", "/raft/tokens", {"id": peer.id, "valid": "10m"})
+    shutil.rmtree(peer.data, ignore_errors=True)
+    peer.joining = ("--raft-join", made.body["token"])
+    peer.start()
+    await _until_ok(peers, peer, "POST", f"/raft/peers/{peer.id}/promote")
+    peer.joining = ()
 
 
 def _is_gone(answer: Answer) -> bool:

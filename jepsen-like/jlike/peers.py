@@ -163,12 +163,14 @@ class Mortal(Protocol):
 @dataclass(slots=True, kw_only=True)
 class Peers:
     """All peers of a run: the members, and spares that have a place and wait to be taken in.
-    environment: none when others started the peers. crowd: whoever asks them."""
+    environment: none when others started the peers. crowd: whoever asks them. away: who is kept from
+    serving for longer than a restart takes."""
 
     by_id: dict[str, Peer] = field(default_factory=dict)
     spares: dict[str, Peer] = field(default_factory=dict)
     environment: Environment | None = None
     crowd: Sequence[Mortal] = ()
+    away: set[str] = field(default_factory=set)
 
     @property
     def ids(self) -> list[str]:
@@ -186,6 +188,10 @@ class Peers:
     @property
     def everybody(self) -> list[Peer]:
         return [*self.by_id.values(), *self.spares.values()]
+
+    def can_spare(self, peer_id: str) -> bool:
+        """Without this one and whoever is away, a majority is left that can go on."""
+        return 2 * len({*self.away, peer_id} & set(self.by_id)) < len(self.by_id)
 
     def pids(self) -> dict[str, int]:
         return {it.id: it.process.pid for it in self.everybody if it.process and it.is_alive}

@@ -219,7 +219,10 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
     clients = _clients(cast)
     peers.crowd = clients
     try:
-        await _load(cast, clients, faults, stop=stop)
+        try:
+            await _load(cast, clients, faults, stop=stop)
+        except ExceptionGroup as group:
+            raise HarnessBroken(_words(group)) from group
     finally:
         await faults.heal()
     cast.recorder.note("stages", stage="healing")
@@ -268,6 +271,12 @@ def _clients(cast: Cast) -> list[Client]:
         cast.client(workloads[number % len(workloads)], seed=f"{options.seed} client {number}")
         for number in range(max(options.clients, len(workloads)))
     ]
+
+
+def _words(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
 
 
 async def _load(

@@ -7,7 +7,10 @@ import random
 import pytest
 
 from jlike import nemesis, nemesis_damage, nemesis_plan
+from jlike.history import Kind
+from jlike.http import Answer
 from jlike.nemesis_plan import Plan, Scene
+from jlike.peers import Peer, Peers
 
 IDS = [f"p{number}" for number in range(1, 6)]
 SEEDS = range(300)
@@ -130,3 +133,43 @@ def test_faults_that_would_end_each_other_do_not_go_together():
     assert nemesis._unlike(["slow", "partition", "kill", "flapping", "lossy", "pause"]) == [
         *("slow", "partition", "kill", "pause")
     ]
+
+
+def _peers(count: int) -> Peers:
+    return Peers(by_id={f"p{it}": Peer(id=f"p{it}", url="") for it in range(1, count + 1)})
+
+
+@pytest.mark.parametrize(("count", "away"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2)])
+def test_no_more_peers_are_away_than_a_majority_can_do_without(count, away):
+    peers = _peers(count)
+    for peer_id in peers.ids:
+        if peers.can_spare(peer_id):
+            peers.away.add(peer_id)
+    assert len(peers.away) == away
+
+
+def test_whoever_is_away_once_can_be_away_again():
+    peers = _peers(3)
+    peers.away.add("p2")
+    assert peers.can_spare("p2")
+    assert not peers.can_spare("p1")
+
+
+async def test_files_are_not_damaged_when_nobody_could_take_the_peer_in_again():
+    peers = _peers(3)
+    peers.away.add("p2")
+    (plan,) = _plans("corrupt", _scene(free=["p1"]))[:1]
+    assert not await nemesis_damage.corrupt(plan, peers)
+    assert peers.away == {"p2"}
+
+
+async def test_a_peer_that_nobody_takes_in_again_is_told_with_its_name(monkeypatch):
+    async def refused(*_: object) -> Answer:
+        return Answer(kind=Kind.FAIL, status=503, code="no_leader")
+
+    monkeypatch.setattr(nemesis_damage, "REJOINS_S", 0.05)
+    monkeypatch.setattr(nemesis_damage, "POLL_S", 0.01)
+    peers = _peers(3)
+    monkeypatch.setattr(Peers, "ask", refused)
+    with pytest.raises(TimeoutError, match="p1 was not taken in again"):
+        await nemesis_damage.rejoin(peers["p1"], peers)

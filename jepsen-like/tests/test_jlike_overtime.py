@@ -164,6 +164,13 @@ async def test_a_deed_that_never_comes_is_not_waited_for_for_ever(recorder, monk
         await runner._until_done([Rolling()], recorder)
 
 
+def test_what_broke_inside_a_group_is_told_in_its_own_words():
+    inner = ExceptionGroup("deeper", [TimeoutError("p1 was not taken in again"), OSError("late")])
+    assert runner._words(ExceptionGroup("tasks", [inner])) == (
+        "TimeoutError: p1 was not taken in again"
+    )
+
+
 class Busy(Register):
     """Its questions are answered from a certain try on."""
 

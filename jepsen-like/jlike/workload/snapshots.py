@@ -51,7 +51,8 @@ class Snapshots(Sets):
             if stage.stop.is_set():
                 return
             peer_id = stage.chance.choice(stage.peers.ids)
-            await stage.deed("lag", peer_id, self._lag(stage, peer_id), peer=peer_id)
+            if stage.peers.can_spare(peer_id):
+                await stage.deed("lag", peer_id, self._lag(stage, peer_id), peer=peer_id)
 
     async def _lag(self, stage: Stage, peer_id: str) -> Outcome:
         """Value, when it came back: as `check.snapshots` wants it."""
@@ -62,7 +63,9 @@ class Snapshots(Sets):
         had += UNSEEN_ENTRIES
         peer.kill()
         starts = peer.starts
+        stage.peers.away.add(peer_id)
         kept = await self._until_trimmed(stage, peer, had)
+        stage.peers.away.discard(peer_id)
         if peer.starts != starts:
             return Outcome(kind=Kind.INFO, error="a fault had started it again")
         peer.start()
