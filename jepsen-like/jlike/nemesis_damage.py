@@ -59,7 +59,7 @@ async def _refusal(peer: Peer, said_before: int) -> str:
 
 
 async def rejoin(peer: Peer, peers: Peers) -> None:
-    """Its old identity goes, its directory too, and a token lets it in again. Raises TimeoutError."""
+    """Its old identity goes, its directory too, and a token lets it in. Raises TimeoutError."""
     peer.kill()
     try:
         async with asyncio.timeout(REJOINS_S):

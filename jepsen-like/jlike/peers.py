@@ -163,8 +163,8 @@ class Mortal(Protocol):
 @dataclass(slots=True, kw_only=True)
 class Peers:
     """All peers of a run: the members, and spares that have a place and wait to be taken in.
-    environment: none when others started the peers. crowd: whoever asks them. away: who is kept from
-    serving for longer than a restart takes."""
+    environment: none when others started the peers. crowd: whoever asks them. away: who is
+    kept from serving for longer than a restart takes."""
 
     by_id: dict[str, Peer] = field(default_factory=dict)
     spares: dict[str, Peer] = field(default_factory=dict)
