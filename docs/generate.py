@@ -55,8 +55,8 @@ error that proposes the nearest one."""
 AGENT_SETTINGS_INTRO = """# Settings of agents
 
 What a program that is written with `replicante.agents.sdk` may set up. `AgentSettings` and
-`AgentTls` are given in Python; the other two also as a map, as a configuration file has it:
-`read_supervisor({"systemd": {"unit": "redis"}})`."""
+`AgentTls` are given in Python; the others also as a map, as a configuration file has it:
+`read_supervisor({"systemd": {"unit": "redis"}})`, `read_scripts({KIND: {"command": [WORD]}})`."""
 LOGS_INTRO = """# Log lines
 
 A line is an event name and keys, never a sentence; `peer`, `level` and `time` are on every line.
@@ -140,7 +140,8 @@ def settings_page() -> str:
 
 def agent_settings_page() -> str:
     parts = [AGENT_SETTINGS_INTRO]
-    for kind in (sdk.AgentSettings, sdk.AgentTls, sdk.SystemdSettings, sdk.CommandSettings):
+    kinds = (sdk.AgentSettings, sdk.AgentTls, sdk.SystemdSettings, sdk.CommandSettings)
+    for kind in (*kinds, sdk.ScriptSettings, sdk.ScriptArgument):
         parts += [f"\n## {kind.__name__}\n", f"{_flat(kind.__doc__)}\n"]
         parts.append("| name | default | meaning |\n|---|---|---|")
         defaults = {name: it.default for name, it in inspect.signature(kind).parameters.items()}

@@ -30,6 +30,22 @@ SERVICE_STEPS_MAX = 360
 """Looks at a service that is on its way: three minutes, twice what systemd gives a unit."""
 SERVICE_OUTPUT_BYTES_MAX = 2_000
 """Of what a supervisor or a command said, as it is told in a message."""
+SCRIPT_MS_MAX = 24 * 3_600 * 1_000
+"""One run of a script that carries out an action."""
+SCRIPT_MS_DEFAULT = 10 * 60 * 1_000
+"""The same, where nothing is said."""
+SCRIPT_GRACE_MS = 5_000
+"""Between the request to end that a script gets, and its end."""
+SCRIPT_LOOK_MS = 50
+"""Between two looks at a script within one step of its action."""
+SCRIPT_STEP_MS = 1_000
+"""One step of an action waits so long for its script: so soon a wish to cancel is met."""
+SCRIPT_RUNS_MAX = 3
+"""Runs of one action whose script may be repeated and was cut off; then the action fails."""
+SCRIPT_OUTPUT_BYTES_MAX = 2_000
+"""The end of what a script printed, as its action tells it."""
+SCRIPT_TEXT_CHARACTERS_MAX = 4_096
+"""One text among the arguments of a script: the kernel bounds them all together."""
 REDIS_CALL_MS_MAX = 800
 """One question to a Redis server beside its agent; several fit into AGENT_STORE_CALL_MS_MAX."""
 REDIS_BRIEF_MS_MAX = 300
@@ -70,3 +86,4 @@ SENTINEL_MARGIN_MS = 5_000
 primary by itself before it is asked to: two failovers at once lose more than one."""
 
 assert SERVICE_COMMAND_MS_MAX + 2 * SERVICE_STATUS_MS_MAX < AGENT_STEP_MS_MAX
+assert 2 * SCRIPT_GRACE_MS + SCRIPT_STEP_MS < AGENT_STEP_MS_MAX

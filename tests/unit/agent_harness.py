@@ -58,11 +58,18 @@ class Caller:
 
 @asynccontextmanager
 async def calling(
-    folder: Path, store: sdk.Store, actions=(), *, node_id: str = "n1", supervisor=None, **settings
+    folder: Path,
+    store: sdk.Store,
+    actions=(),
+    *,
+    node_id: str = "n1",
+    supervisor=None,
+    scripts=None,
+    **settings,
 ):
     """An agent and who calls it; leaving it ends the agent as a crash between two steps would."""
     chosen = sdk.AgentSettings(node_id=node_id, data_dir=folder, **settings)
-    running = sdk.Agent(chosen, store, actions, supervisor=supervisor)
+    running = sdk.Agent(chosen, store, actions, supervisor=supervisor, scripts=scripts)
     async with running as agent, aiohttp.ClientSession() as session:
         yield Caller(session, agent.url)
 

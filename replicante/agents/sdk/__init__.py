@@ -8,6 +8,9 @@ from __future__ import annotations
 from replicante.agents.sdk.agent import Agent as Agent
 from replicante.agents.sdk.catalogue import ActionKind as ActionKind
 from replicante.agents.sdk.catalogue import NoArgs as NoArgs
+from replicante.agents.sdk.scripts.settings import ScriptArgument as ScriptArgument
+from replicante.agents.sdk.scripts.settings import ScriptSettings as ScriptSettings
+from replicante.agents.sdk.scripts.settings import read_scripts as read_scripts
 from replicante.agents.sdk.settings import AgentSettings as AgentSettings
 from replicante.agents.sdk.settings import AgentTls as AgentTls
 from replicante.agents.sdk.store import CanStop as CanStop

@@ -113,7 +113,7 @@ class ActionStore:
         return await self._do(lambda: self._select(f"finished_ms IS NOT NULL {order}"))
 
     async def record(self, action_id: str, step: Step, *, now_ms: int) -> KeptAction:
-        """Where the action is now. A step that wants another one meets a wish to cancel here."""
+        """Where the action is now; also, whether it is to be cancelled instead of going on."""
         return await self._do(lambda: self._record(action_id, step, now_ms))
 
     async def _do(self, work: Callable[[], T]) -> T:
@@ -181,8 +181,6 @@ class ActionStore:
         (before,) = self._select("id = ?", action_id)
         if before.phase.is_final:
             return before
-        if step.phase is Phase.RUNNING and before.is_cancel_asked:
-            step = Step(phase=Phase.CANCELLED, payload=step.payload)
         self._move(action_id, step, now_ms)
         if step.phase.is_final:
             oldest_ms = now_ms - AGENT_ACTIONS_KEPT_MS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +14,8 @@ from replicante.agents.sdk.action_store import ActionStore
 from replicante.agents.sdk.catalogue import ActionKind, Catalogue
 from replicante.agents.sdk.metrics import AgentMetrics
 from replicante.agents.sdk.runner import Runner
+from replicante.agents.sdk.scripts.actions import ScriptActions
+from replicante.agents.sdk.scripts.settings import ScriptSettings
 from replicante.agents.sdk.server import AgentServer
 from replicante.agents.sdk.settings import AgentSettings, AgentTls
 from replicante.agents.sdk.store import Store
@@ -34,15 +36,18 @@ class Agent:
         actions: Iterable[ActionKind] = (),
         *,
         supervisor: Supervisor | None = None,
+        scripts: Mapping[str, ScriptSettings] | None = None,
     ) -> None:
         """supervisor: of the store's service; with it come the actions that start and stop it.
+        scripts: programs that carry out actions, by kind.
 
         Raises InvalidConfig for actions that cannot be offered."""
         self._settings = settings
         self._store = store
         self._supervisor = supervisor
         services = () if supervisor is None else ServiceActions(supervisor).kinds()
-        self._catalogue = Catalogue((*services, *actions))
+        carried = ScriptActions(scripts or {}, folder=settings.data_dir, entropy=SystemEntropy())
+        self._catalogue = Catalogue((*services, *carried.kinds(), *actions))
         self._kept: ActionStore | None = None
         self._runner: web.AppRunner | None = None
         self._running: asyncio.Task[None] | None = None

@@ -42,6 +42,8 @@ class NoArgs(msgspec.Struct, frozen=True):
 
 Handler = Callable[[Any, Value], Awaitable[Step]]
 """(arguments, what the last step left; None at first) → what this step came to."""
+Cancel = Callable[[Value], Awaitable[None]]
+"""Ends what the last step, which left this, has under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,9 @@ class ActionKind:
     run: Handler
     args: type[msgspec.Struct] = NoArgs
     """Fields without a default are required; Null args count as none given."""
+    cancel: Cancel | None = None
+    """Called before a running action becomes CANCELLED, between two of its steps; again after a
+    crash. None: its steps leave nothing under way."""
 
 
 class Catalogue:

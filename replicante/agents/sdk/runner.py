@@ -16,6 +16,7 @@ from replicante.agents.sdk.metrics import AgentMetrics
 from replicante.agents.sdk.values import KeptAction, Phase, Step, failed
 from replicante.clock import Clock
 from replicante.limits import AGENT_STEP_MS_MAX
+from replicante.model.codec import Value
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Runner:
             step = self._begin(action)
             action = await self._store.record(action_id, step, now_ms=self._clock.wall_ms())
         if action.phase is Phase.RUNNING and action.is_cancel_asked:
-            step = Step(phase=Phase.CANCELLED, payload=action.payload)
+            step = await self._cancel(action)
             action = await self._store.record(action_id, step, now_ms=self._clock.wall_ms())
         if action.phase is not Phase.RUNNING:
             self._metrics.ended(action.order.kind, action.phase)
@@ -65,13 +66,24 @@ class Runner:
         if action.phase.is_final:
             self._metrics.ended(action.order.kind, action.phase)
             return 0
-        return step.pause_ms
+        return 0 if action.is_cancel_asked else step.pause_ms
 
     def _begin(self, action: KeptAction) -> Step:
         deadline_ms = action.order.deadline_wall_ms
         if deadline_ms is not None and self._clock.wall_ms() >= deadline_ms:
             return failed("its deadline passed before it began")
         return Step(phase=Phase.RUNNING)
+
+    async def _cancel(self, action: KeptAction) -> Step:
+        kind = self._catalogue.find(action.order.kind)
+        error: Value = None
+        if kind is not None and kind.cancel is not None:
+            try:
+                async with asyncio.timeout(AGENT_STEP_MS_MAX / 1_000):
+                    await kind.cancel(action.payload)
+            except (OSError, ValueError, TimeoutError) as exc:
+                error = {"error_msg": f"what it began may go on: {type(exc).__name__}: {exc}"}
+        return Step(phase=Phase.CANCELLED, payload=action.payload, error=error)
 
     async def _step(self, action: KeptAction) -> Step:
         order = action.order

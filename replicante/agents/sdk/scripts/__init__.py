@@ -1,0 +1,1 @@
+"""Actions that programs of an operator carry out."""
