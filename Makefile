@@ -56,6 +56,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy bench
 	$(BIN)/lint-imports --no-logo
 	@said=$$($(BIN)/python -m pytest --collect-only -q) || { echo "$$said" | tail -60; exit 1; }
 

@@ -76,7 +76,7 @@ async def _run(options: argparse.Namespace, folder: Path) -> None:
         (folder / name).mkdir()
     async with AsyncExitStack() as stack:
         begin = through_sentinel if options.through else replicante
-        ours = begin(folder / "ours", is_protecting=options.protect, clock=clock)
+        ours = begin(folder / "ours", is_protecting=options.protect)
         systems: list[System] = [
             await stack.enter_async_context(ours),
             await stack.enter_async_context(

@@ -15,15 +15,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from failover_systems import POLL_MS, STEADY_SECONDS_MAX, follow_fully, free_port_row
+from failover_systems import POLL_MS, STEADY_SECONDS_MAX, follow_fully
+from peers import running_peers
 
 from replicante.client import STALE, Client
-from replicante.clock import Clock
 from replicante.demo.lookups import copies, find_primary, wait_formed
 from replicante.demo.plan import CLUSTER_ID, NS, documents
 from replicante.demo.sightings import event_ms
-from replicante.dev import LocalCluster, Voices
-from replicante.dev_plan import plan_peers
+from replicante.dev import Voices
 from replicante.errors import Conflict, ReplicanteError
 from replicante.model.action_kinds import (
     CONTROLLER_SWITCHOVER,
@@ -122,23 +121,19 @@ class Replicante:
 
 @asynccontextmanager
 async def replicante(
-    folder: Path, *, is_protecting: bool, clock: Clock, through: bool = False
+    folder: Path, *, is_protecting: bool, through: bool = False
 ) -> AsyncIterator[Replicante]:
     """Three peers and three nodes. A failure without proof is believed after the same time as
     Sentinel's; the pauses that keep a real cluster from flapping are short, for each trial is a new
     failure."""
-    http, raft = free_port_row(3), free_port_row(3)
-    plans = plan_peers(
-        peers_count=3, data_dir=folder / "peers", http_port=http, raft_port=raft, log_format="json"
-    )
     platform = LocalPlatform(folder / "nodes")
     with (folder / "peers.log").open("w") as log:
         voices = Voices(log=lambda peer, line: _write(log, peer, line), note=print)
-        cluster = LocalCluster(plans, voices=voices, clock=clock)
         try:
-            await cluster.start()
-            urls = await cluster.wait_ready()
-            async with Client(urls) as client:
+            async with (
+                running_peers(folder / "peers", voices=voices) as (cluster, _),
+                Client(cluster.urls) as client,
+            ):
                 for document in _declared(
                     platform.directory, is_protecting=is_protecting, through=through
                 ):
@@ -152,7 +147,6 @@ async def replicante(
                     reading.cancel()
                     await asyncio.gather(reading, return_exceptions=True)
         finally:
-            await cluster.stop()
             await asyncio.to_thread(platform.clean)
 
 

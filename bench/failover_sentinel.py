@@ -17,17 +17,15 @@ from failover_clients import FAILURES
 from failover_replicante import Replicante, replicante
 from failover_systems import (
     DOWN_AFTER_MS,
-    HOST,
     POLL_MS,
     STEADY_SECONDS_MAX,
     ask,
     follow_fully,
-    free_ports,
     spawn,
 )
+from peers import HOST, free_ports
 
 from replicante.agents.stores.redis.program import find_program
-from replicante.clock import Clock
 
 SENTINEL_PATIENCE_MS = 7_000
 """`failover-timeout`. Sentinel begins no second failover of a primary within twice of it, and each
@@ -174,10 +172,8 @@ class ThroughSentinel:
 
 
 @asynccontextmanager
-async def through_sentinel(
-    folder: Path, *, is_protecting: bool, clock: Clock
-) -> AsyncIterator[ThroughSentinel]:
-    under = replicante(folder, is_protecting=is_protecting, clock=clock, through=True)
+async def through_sentinel(folder: Path, *, is_protecting: bool) -> AsyncIterator[ThroughSentinel]:
+    under = replicante(folder, is_protecting=is_protecting, through=True)
     async with under as found:
         made = ThroughSentinel(found, folder)
         try:

@@ -5,9 +5,7 @@ Rule: everything that is waited for has a time limit; every process ends by its 
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,6 @@ from failover_clients import CALL_MS_MAX, FAILURES
 
 from replicante.demo.writer import open_redis
 
-HOST = "127.0.0.1"
 DOWN_AFTER_MS = 1_500
 STEADY_SECONDS_MAX = 60
 POLL_MS = 50
@@ -74,25 +71,7 @@ async def follow_fully(primary: str, addresses: Sequence[str]) -> bool:
 async def ask(address: str, *words: str) -> Any:
     """Raises FAILURES."""
     async with open_redis(address, call_ms=CALL_MS_MAX) as redis:
-        return await redis.execute_command(*words)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def free_port_row(count: int) -> int:
-    """The first of so many neighbours that nobody listens on."""
-    while True:
-        (first,) = free_ports(1)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            for port in range(first, first + count):
-                stack.enter_context(socket.socket()).bind((HOST, port))
-            return first
+        return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 def spawn(words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:

@@ -20,20 +20,20 @@ import sys
 import tempfile
 import time
 from array import array
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from peers import running_peers
 from raft_load import new_event_loop, set_switch_interval
 
 from replicante.client import Client
-from replicante.clock import SystemClock
-from replicante.demo.lookups import find_leader
-from replicante.dev import LocalCluster, Voices
-from replicante.dev_plan import plan_peers
+from replicante.dev import LocalCluster
 from replicante.wire import headers, paths
 
-HTTP_PORT, RAFT_PORT = 22_216, 22_316
 CONNECTING_AT_ONCE = 50
 KEY = "bench/followers/"
 DRAIN_S = 20.0
@@ -115,7 +115,7 @@ async def _read_all(order: dict[str, Any]) -> None:
             request = f"GET {target} HTTP/1.1\r\n{head}"
             group.append(
                 loop.create_connection(
-                    lambda request=request: _Follower(request.encode(), latencies_us),
+                    partial(_Follower, request.encode(), latencies_us),
                     order["host"],
                     order["port"],
                 )
@@ -148,19 +148,9 @@ class _Usage:
 
 
 async def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    plans = plan_peers(
-        peers_count=3,
-        data_dir=folder,
-        http_port=HTTP_PORT,
-        raft_port=RAFT_PORT,
-        log_format="json",
-    )
-    voices = Voices(log=lambda _peer, _line: None, note=print)
-    cluster = LocalCluster(plans, voices=voices, clock=SystemClock())
     readers: list[asyncio.subprocess.Process] = []
-    try:
-        await cluster.start()
-        leader = await find_leader(await cluster.wait_ready())
+    async with running_peers(folder) as (cluster, leader), _ended(readers):
+        plans = list(cluster.plans.values())
         followed = next(plan for plan in plans if plan.id != leader)
         before_any = _usage(cluster)
         readers = [await _start_reader(options, followed.http_port) for _ in range(options.readers)]
@@ -176,12 +166,6 @@ async def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             took_s, after = time.monotonic() - started_s, _usage(cluster)
             reports = await asyncio.gather(*(_end_reader(reader, written) for reader in readers))
             elections = max([await _term(client, plan.url) for plan in plans]) - max(terms)
-    finally:
-        for reader in readers:
-            if reader.returncode is None:
-                reader.kill()
-                await reader.wait()
-        await cluster.stop()
     cpu = {peer: (after[peer].cpu_s - before[peer].cpu_s) / took_s for peer in after}
     grown_kib = after[followed.id].anonymous_kib - before_any[followed.id].anonymous_kib
     return {
@@ -198,6 +182,18 @@ async def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "lost": sum(report["lost"] for report in reports),
         "faults": [fault for report in reports for fault in report["faults"]],
     }
+
+
+@asynccontextmanager
+async def _ended(readers: list[asyncio.subprocess.Process]) -> AsyncIterator[None]:
+    """Whatever happens, none of them is left."""
+    try:
+        yield
+    finally:
+        for reader in readers:
+            if reader.returncode is None:
+                reader.kill()
+                await reader.wait()
 
 
 async def _write(client: Client, options: argparse.Namespace) -> tuple[int, int]:

@@ -23,17 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from peers import running_peers
 from raft_load import new_event_loop
 
 from replicante.client import Client
-from replicante.clock import SystemClock
-from replicante.demo.lookups import find_leader
-from replicante.dev import LocalCluster, Voices
-from replicante.dev_plan import plan_peers
 from replicante.peer_file import read_peer_file
 from replicante.wire.durations import parse_duration_ms
 
-HTTP_PORT, RAFT_PORT = 22_316, 22_416
 IDLE_SECONDS = 15.0
 FIRST_LOOKS_SECONDS_MAX = 120.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -80,22 +76,10 @@ def _agents(per_cluster_count: int) -> Iterator[str]:
 
 
 async def _measure(options: argparse.Namespace, folder: Path, agents_url: str) -> None:
-    plans = plan_peers(
-        peers_count=3,
-        data_dir=folder,
-        http_port=HTTP_PORT,
-        raft_port=RAFT_PORT,
-        log_format="json",
-    )
-    voices = Voices(log=lambda _peer, _line: None, note=print)
-    cluster = LocalCluster(plans, voices=voices, clock=SystemClock())
-    try:
-        await cluster.start()
-        urls = await cluster.wait_ready()
-        leader = await find_leader(urls)
-        pids = {plan.id: _pid(plan.data_dir) for plan in plans}
+    async with running_peers(folder) as (cluster, leader):
+        pids = {plan.id: _pid(plan.data_dir) for plan in cluster.plans.values()}
         idle = await _window(pids, IDLE_SECONDS)
-        async with Client(urls) as client, aiohttp.ClientSession() as session:
+        async with Client(cluster.urls) as client, aiohttp.ClientSession() as session:
             await _declare(client, options, agents_url)
             await _first_looks(session, agents_url, options.nodes)
             before = await _looks(session, agents_url)
@@ -103,8 +87,6 @@ async def _measure(options: argparse.Namespace, folder: Path, agents_url: str) -
             busy = await _window(pids, options.seconds)
             took_s = time.monotonic() - began_s
             looks = await _looks(session, agents_url) - before
-    finally:
-        await cluster.stop()
     interval_s = (parse_duration_ms(options.interval) or 0) / 1_000
     expected = options.nodes * took_s / interval_s
     print(

@@ -266,7 +266,7 @@ def _fail_over(group: Group) -> float:
     killed_s = time.monotonic()
     leader.kill()
     follower.tell(do="write")
-    accepted_s = follower.await_answer()["accepted_s"]
+    accepted_s = float(follower.await_answer()["accepted_s"])
     leader.start()
     return round((accepted_s - killed_s) * 1_000, 1)
 

@@ -38,16 +38,16 @@ class CutCounter(logging.Handler):
         self.count += "truncating already-applied" in record.getMessage()
 
 
-class StockPeer(SyncObj):
+class StockPeer(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     def __init__(self, own: str, others: list[str], conf: SyncObjConf) -> None:
         super().__init__(own, others, conf)
         self.rows: dict[bytes, bytes] = {}
 
-    @replicated
+    @replicated  # type: ignore[untyped-decorator]
     def nothing(self, key: bytes, value: bytes) -> None:
         """The null machine."""
 
-    @replicated
+    @replicated  # type: ignore[untyped-decorator]
     def put(self, key: bytes, value: bytes) -> None:
         self.rows[key] = value
 

@@ -17,18 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from peers import running_peers
 from raft_load import new_event_loop
 
 from replicante.client import Client, Read
-from replicante.clock import SystemClock
-from replicante.demo.lookups import find_leader
-from replicante.dev import LocalCluster, Voices
-from replicante.dev_plan import plan_peers
+from replicante.dev import LocalCluster
 from replicante.errors import ReplicanteError
 from replicante.wire.batch import BatchKvPut
 from replicante.wire.headers import Consistency
 
-HTTP_PORT, RAFT_PORT = 22_516, 22_616
 BATCH_RECORDS = 1_000
 CALLERS = 4
 SETTLE_SECONDS = 10.0
@@ -51,24 +48,12 @@ def main() -> None:
 
 
 async def _measure(options: argparse.Namespace, folder: Path) -> None:
-    plans = plan_peers(
-        peers_count=options.peers,
-        data_dir=folder,
-        http_port=HTTP_PORT,
-        raft_port=RAFT_PORT,
-        log_format="json",
-    )
-    voices = Voices(log=lambda _peer, _line: None, note=print)
-    cluster = LocalCluster(plans, voices=voices, clock=SystemClock())
-    try:
-        await cluster.start()
-        urls = await cluster.wait_ready()
-        leader = await find_leader(urls)
-        last = next(plan.id for plan in reversed(plans) if plan.id != leader or len(plans) == 1)
+    async with running_peers(folder, count=options.peers) as (cluster, leader):
+        last = next(it for it in reversed(cluster.plans) if it != leader or len(cluster.plans) == 1)
         await asyncio.sleep(SETTLE_SECONDS)
         _report("idle", _memory(cluster))
         print(f"restart, empty: {await _restart(cluster, last):.1f} s")
-        async with Client(urls) as client:
+        async with Client(cluster.urls) as client:
             took_s = await _fill(client, options)
         rate = options.records / took_s
         print(f"{options.records} records of {options.value_bytes} bytes: {rate:,.0f} a second")
@@ -85,8 +70,6 @@ async def _measure(options: argparse.Namespace, folder: Path) -> None:
                     f" worst of {PAGES} {max(times):.1f} ms"
                 )
         _report("after the pages", _memory(cluster))
-    finally:
-        await cluster.stop()
 
 
 async def _fill(client: Client, options: argparse.Namespace) -> float:

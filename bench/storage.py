@@ -39,11 +39,10 @@ def fill(store: LmdbStore, keys: list[bytes], *, rows_per_entry: int) -> None:
         store.end_entry(index)
 
 
-def first_page(store: LmdbStore, *, is_reversed: bool = False) -> None:
+def first_page(store: LmdbStore, *, is_reversed: bool = False) -> list[tuple[bytes, bytes]]:
     with store.view() as view:
         rows = view.scan(b"k", b"l", is_reversed=is_reversed)
-        for _ in range(100):
-            next(rows)
+        return [next(rows) for _ in range(100)]
 
 
 def put_while_flushing(store: LmdbStore, keys: list[bytes]) -> None:

@@ -17,18 +17,16 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import raft_group
+from peers import running_peers
 from raft_load import Load, Meter, new_event_loop, set_switch_interval
 from work_queue_peer import QUEUE, VISIBILITY_MS, enqueue
 
 from replicante.client import Client
-from replicante.clock import SystemClock
-from replicante.demo.lookups import find_leader
-from replicante.dev import LocalCluster, Voices
-from replicante.dev_plan import plan_peers
 from replicante.errors import ReplicanteError
 from replicante.limits import JOB_DELAY_MS_MAX, QUEUE_STEP_JOBS_MAX
 from replicante.state.commands import Command
@@ -44,7 +42,6 @@ FLUSH_EVERY_JOBS = 20_000
 ROUNDS, FLUSH_EVERY_ROUNDS = 400, 20
 """Flushed as often as a peer does at a good thousand round trips/s."""
 STEP_MS = 5
-HTTP_PORT, RAFT_PORT = 22_016, 22_116
 
 
 def main() -> None:
@@ -162,7 +159,7 @@ def _round_trips(folder: Path, *, callers: int) -> None:
     )
 
 
-def _step(state: LoneState, commands: list[Command]) -> tuple[float, list[Outcome]]:
+def _step(state: LoneState, commands: Sequence[Command]) -> tuple[float, list[Outcome]]:
     """One entry of all callers; seconds of CPU in apply, and what came of it."""
     encoded = [envelope_bytes(command) for command in commands]
     state.advance(STEP_MS)
@@ -181,25 +178,13 @@ def _in_process(load: Load, folder: Path) -> dict[str, object]:
 
 
 async def _over_http(load: Load, folder: Path) -> dict[str, object]:
-    plans = plan_peers(
-        peers_count=3,
-        data_dir=folder,
-        http_port=HTTP_PORT,
-        raft_port=RAFT_PORT,
-        log_format="json",
-    )
-    voices = Voices(log=lambda _peer, _line: None, note=print)
-    cluster = LocalCluster(plans, voices=voices, clock=SystemClock())
-    try:
-        await cluster.start()
-        urls = await cluster.wait_ready()
-        leader = cluster.plans[await find_leader(urls)].url
-        async with Client([leader]) as client:
-            meter = Meter(load)
-            await asyncio.gather(*(_caller(client, meter) for _ in range(load.callers)))
-            return meter.result()
-    finally:
-        await cluster.stop()
+    async with (
+        running_peers(folder) as (cluster, leader),
+        Client([cluster.plans[leader].url]) as client,
+    ):
+        meter = Meter(load)
+        await asyncio.gather(*(_caller(client, meter) for _ in range(load.callers)))
+        return meter.result()
 
 
 async def _caller(client: Client, meter: Meter) -> None:
