@@ -4,12 +4,16 @@ comparing (ADR 0044). Pure; called by driver, once each a step.
 A peer in quarantine keeps its log and acknowledges and votes as before: its log is proved equal by
 chains, whatever its state is. It never stands for election, gives leadership away, hands on no
 state and vouches for no age; its shell refuses callers.
+
+A standing is told once to each link, and again only when it changes: one that comes before the
+entry that makes its teller a member is kept until then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from replicante import limits
 from replicante.raft import messages as m
 from replicante.raft.agreement import Agreement
 from replicante.raft.engine import Engine
@@ -40,6 +44,8 @@ class Comparing:
         self._told_digests: Sequence[tuple[int, str]] | None = None
         self._told_quarantine: Quarantine | None = None
         self._fresh_links: set[str] = set()
+        self._early: dict[str, m.Standing] = {}
+        """Of peers that are no members as far as is known here, by key, oldest first."""
         self._resigns_ms: int | None = None
         self._news: list[Observation] = []
         if quarantine is not None:
@@ -49,11 +55,18 @@ class Comparing:
     def heard(self, key: str, standing: m.Standing) -> None:
         if self._engine.configuration.find(key) is not None:
             self.agreement.heard(key, standing)
+            return
+        self._early.pop(key, None)
+        self._early[key] = standing
+        if len(self._early) > limits.PEERS_MAX:
+            del self._early[next(iter(self._early))]
 
     def link_up(self, key: str) -> None:
         self._fresh_links.add(key)
 
     def step(self, effects: Effects, *, now_ms: int) -> None:
+        if self._early:
+            self._hear_early()
         self._news += self.agreement.judge(self._machine.digests(), self._engine.configuration)
         if self._news:
             effects.observations += self._news
@@ -64,6 +77,11 @@ class Comparing:
             self._give_way(now_ms)
         else:
             self._resigns_ms = None
+
+    def _hear_early(self) -> None:
+        find = self._engine.configuration.find
+        for key in [key for key in self._early if find(key) is not None]:
+            self.agreement.heard(key, self._early.pop(key))
 
     def _obey(self) -> None:
         self._engine.may_lead = self.agreement.quarantine is None

@@ -87,6 +87,8 @@ class Neighbours:
         self._speakers.born(header)
         self._http_addresses: dict[str, str] = {settings.peer_id: settings.http_address}
         self._connected: set[str] = set()
+        self._known_born: dict[str, str] = {}
+        """Peer id → the incarnation that said so."""
         self._failure: Exception | None = None
         self._is_started = False
         self._token = token_of(settings)
@@ -255,6 +257,8 @@ class Neighbours:
                 self._meet(peer_id, incarnation, address, note)
             elif not note.is_born:
                 self._send_note(peer_id)
+            else:
+                self._heard_born(peer_id, incarnation)
             return
         key = f"{peer_id}/{incarnation}"
         if not (self._beginning.is_over and self._speakers.knows(key)):
@@ -318,6 +322,13 @@ class Neighbours:
             return
         (self._connected.add if is_up else self._connected.discard)(peer_id)
         self._tell_link(peer_id, is_up=is_up)
+
+    def _heard_born(self, peer_id: str, incarnation: str) -> None:
+        """What was told to it before was lost, as by a link that broke: it took no part yet."""
+        if self._known_born.get(peer_id) != incarnation:
+            self._known_born[peer_id] = incarnation
+            if peer_id in self._connected:
+                self._tell_link(peer_id, is_up=True)
 
     def _tell_link(self, peer_id: str, *, is_up: bool) -> None:
         key = self._speakers.key_of(peer_id)

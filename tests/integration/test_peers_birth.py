@@ -1,4 +1,5 @@
-"""A cluster is born whatever the order in which the links of its peers come up."""
+"""A cluster is born whatever the order in which the links of its peers come up, and in which they
+get to write that they are born."""
 
 from __future__ import annotations
 
@@ -79,3 +80,39 @@ async def test_what_is_agreed_before_the_second_link_of_a_pair_stands_is_heard(
     finally:
         for peer in peers:
             await peer.stop()
+
+
+class LateBirth:
+    """One peer has agreed, and writes that it was born when it is told to."""
+
+    def __init__(self, monkeypatch, name: str) -> None:
+        self.may_write = asyncio.Event()
+        advance, late = Neighbours.advance_birth, self
+
+        async def advance_birth(neighbours: Neighbours, committer: CommitThread) -> None:
+            if neighbours._settings.peer_id == name and neighbours.header.birth_lock:
+                await late.may_write.wait()
+            await advance(neighbours, committer)
+
+        monkeypatch.setattr(Neighbours, "advance_birth", advance_birth)
+
+
+async def test_who_is_born_last_hears_what_the_others_told_it_before(tmp_path, monkeypatch):
+    late = LateBirth(monkeypatch, NAMES[-1])
+    addresses = {name: f"127.0.0.1:{PORTS.take()}" for name in NAMES}
+    peers = [(await started(tmp_path, addresses, name))[0] for name in NAMES]
+    try:
+        await said(peers[0], b"two of three live")
+        late.may_write.set()
+        async with asyncio.timeout(PATIENCE_S):
+            while any(None in _levels(peer) for peer in peers):
+                await asyncio.sleep(0.01)
+    finally:
+        late.may_write.set()
+        for peer in peers:
+            await peer.stop()
+
+
+def _levels(peer: Peer) -> list[int | None]:
+    """What every member says that it supports, as this one heard it."""
+    return [it.level_max for it in peer.status().peers] or [None]

@@ -126,6 +126,17 @@ async def test_one_peer_grows_to_three_by_tokens(group):
     assert {group.voters(of=name) for name in group.peers} == {"p1,p2,p3"}
 
 
+async def test_who_joined_is_heard_to_support_a_level_by_everybody(group):
+    await group.join("p2")
+    await group.join("p3", by="p2")
+    await group.until(
+        lambda: all(
+            [it.level_max for it in peer.status().peers] == [1, 1, 1]
+            for peer in group.peers.values()
+        )
+    )
+
+
 async def test_one_three_five_three_under_load_and_nothing_is_lost(group):
     done: list[bytes] = []
     is_over = asyncio.Event()

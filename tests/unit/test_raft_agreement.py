@@ -9,6 +9,7 @@ import pytest
 from raft_builders import heartbeat, key, member
 from raft_harness import Cluster, Station, sent_to
 
+from replicante import limits
 from replicante.errors import CorruptData, Quarantined
 from replicante.raft import driver as d
 from replicante.raft import messages as m
@@ -114,6 +115,15 @@ def test_learners_are_judged_and_do_not_judge():
     assert learner.quarantine is not None
     assert [type(it) for it in found] == [StateQuarantined]
     assert agreement.quarantine is None
+
+
+def test_what_strangers_say_is_kept_up_to_a_bound():
+    peer = Station("a")
+    strangers = [f"s{number}" for number in range(limits.PEERS_MAX + 1)]
+    for name in strangers:
+        peer.receive(name, standing())
+    assert list(peer.driver._comparing._early) == [key(name) for name in strangers[1:]]
+    assert peer.driver.agreement.standings == {}
 
 
 def test_strangers_do_not_count():
