@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 import cluster as clusters  # noqa: E402 - found by the line above
+import fuzz_world  # noqa: E402
 
 PHASES = "examples,coverage,fuzzing,stateful"
 CONFIG = HERE / "schemathesis.toml"
@@ -42,6 +43,9 @@ async def fuzz(wish: Wish, folder: Path) -> int:
     RuntimeError when a peer ended, logged a defect, or holds another state than the others."""
     async with clusters.running(folder, wish.peers) as cluster:
         url = cluster["p1"].url
+        for document in fuzz_world.documents():
+            applied = await cluster.ask("p1", "POST", "/api/v0/apply", json=document)
+            assert applied.status in (200, 201), (document, applied.body)
         code = await _ask_all(wish, url, folder=folder)
         await cluster.ready()
         if wish.peers > 1:

@@ -1,7 +1,8 @@
 """What schemathesis cannot read off the OpenAPI description. Loaded by it; written for `fuzz`.
 
 Rules: a request that the description allows is changed only where the description says in words
-what JSON Schema cannot say, and each such place is listed in WORDS. Requests that break the
+what JSON Schema cannot say, and each such place is listed in WORDS. Of these requests every second
+one that names a cluster, a platform or an action names one that is there. Requests that break the
 description are sent as they are, but for long waits, short deadlines, and the removal of a peer
 that is asked.
 """
@@ -14,6 +15,7 @@ import string
 from collections.abc import Iterator
 from typing import Any
 
+import fuzz_world
 import msgpack
 import schemathesis
 from hypothesis import strategies as st
@@ -114,6 +116,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     _spare_members(case)
     if case.meta is not None and case.meta.generation.mode.is_negative:
         return
+    _name_what_is_there(case)
     _fit_query(case)
     _fit_headers(case)
     if isinstance(case.body, (dict, list)):
@@ -142,6 +145,11 @@ def _spare_members(case: Any) -> None:
         parameters = case.path_parameters or {}
         if re.fullmatch("p[1-9]", str(parameters.get("id"))):
             parameters["id"] = NO_MEMBER
+
+
+def _name_what_is_there(case: Any) -> None:
+    parameters = case.path_parameters or {}
+    parameters.update(fuzz_world.known_names(case.method, case.operation.path, parameters))
 
 
 def _fit_query(case: Any) -> None:
