@@ -82,6 +82,15 @@ async def test_what_is_agreed_before_the_second_link_of_a_pair_stands_is_heard(
             await peer.stop()
 
 
+async def heard_all(peer: Peer) -> None:
+    """Until it knows of every member which level that one supports."""
+    while True:
+        levels = [it.level_max for it in peer.status().peers]
+        if levels and None not in levels:
+            return
+        await asyncio.sleep(0.01)
+
+
 class LateBirth:
     """One peer has agreed, and writes that it was born when it is told to."""
 
@@ -105,14 +114,9 @@ async def test_who_is_born_last_hears_what_the_others_told_it_before(tmp_path, m
         await said(peers[0], b"two of three live")
         late.may_write.set()
         async with asyncio.timeout(PATIENCE_S):
-            while any(None in _levels(peer) for peer in peers):
-                await asyncio.sleep(0.01)
+            for peer in peers:
+                await heard_all(peer)
     finally:
         late.may_write.set()
         for peer in peers:
             await peer.stop()
-
-
-def _levels(peer: Peer) -> list[int | None]:
-    """What every member says that it supports, as this one heard it."""
-    return [it.level_max for it in peer.status().peers] or [None]
