@@ -146,6 +146,10 @@ class _Place:
     routes: dict[str, Route] = field(default_factory=dict)
 
 
+_Found: TypeAlias = tuple[dict[str, Route], dict[str, str]]
+"""By method, and the arguments as they stand in the path."""
+
+
 class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -163,9 +167,10 @@ class Router:
         exact = self._exact.get(raw_path)
         if exact is not None:
             return Match(route=_by_method(exact, method), arguments={})
-        routes, raw_arguments = self._find(raw_path)
-        if routes is None:
+        found = _find(self._root, raw_path, 1)
+        if found is None:
             raise errors.NoSuchPath()
+        routes, raw_arguments = found
         route = _by_method(routes, method)
         arguments = {name: _decoded(name, raw) for name, raw in raw_arguments.items()}
         return Match(route=route, arguments=arguments)
@@ -189,26 +194,28 @@ class Router:
                 place = place.literals.setdefault(segment, _Place())
         place.routes[route.method.value] = route
 
-    def _find(self, raw_path: str) -> tuple[dict[str, Route] | None, dict[str, str]]:
-        place = self._root
-        arguments: dict[str, str] = {}
-        position = 1
-        while True:
-            end = raw_path.find("/", position)
-            segment = raw_path[position : end if end >= 0 else None]
-            if place.rest is not None:
-                name, routes = place.rest
-                return routes, {**arguments, name: raw_path[position:]}
-            following = place.literals.get(segment)
-            if following is None:
-                if place.argument is None:
-                    return None, {}
-                name, following = place.argument
-                arguments[name] = segment
-            place = following
-            if end < 0:
-                return place.routes or None, arguments
-            position = end + 1
+
+def _find(place: _Place, raw_path: str, position: int) -> _Found | None:
+    """What the path from `position` on leads to, below `place`; as deep as the table of routes. A
+    literal segment goes before an argument, unless it leads nowhere."""
+    if place.rest is not None:
+        name, routes = place.rest
+        return routes, {name: raw_path[position:]}
+    end = raw_path.find("/", position)
+    segment = raw_path[position : end if end >= 0 else None]
+    literal = place.literals.get(segment)
+    found = None if literal is None else _below(literal, raw_path, end)
+    if found is not None or place.argument is None:
+        return found
+    name, following = place.argument
+    found = _below(following, raw_path, end)
+    return None if found is None else (found[0], {name: segment, **found[1]})
+
+
+def _below(place: _Place, raw_path: str, end: int) -> _Found | None:
+    if end >= 0:
+        return _find(place, raw_path, end + 1)
+    return (place.routes, {}) if place.routes else None
 
 
 def _by_method(routes: Mapping[str, Route], method: str) -> Route:

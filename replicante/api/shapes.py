@@ -53,7 +53,8 @@ _QUERY: Mapping[str, Shape] = {
 }
 
 _OBJECT = {
-    "kind": shapes.ANY_TEXT,
+    # By one name: the other kinds live in a namespace, and have paths of their own.
+    "kind": shapes.any_case("namespace"),
     **dict.fromkeys(("ns", "name", "cluster"), shapes.OBJECT_NAME),
     **dict.fromkeys(("node", "id"), shapes.NAME),
 }
@@ -65,7 +66,7 @@ _ARGUMENTS: Mapping[str, Mapping[str, Shape]] = {
     paths.REQUESTS: {"id": shapes.text(bytes_max=limits.IDEMPOTENCY_KEY_BYTES_MAX)},
     paths.RAFT_PEERS: {"id": shapes.PEER_ID},
     f"{headers.API_PREFIX}/object": _OBJECT,
-    f"{headers.API_PREFIX}/list": _OBJECT,
+    f"{headers.API_PREFIX}/list": {**_OBJECT, "kind": shapes.ANY_TEXT},
 }
 
 _REVISION: Shape = {

@@ -45,6 +45,12 @@ def whole(low: int, high: int) -> Shape:
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
+def any_case(word: str) -> Shape:
+    """word: ASCII letters."""
+    letters = "".join(f"[{one.upper()}{one.lower()}]" for one in word)
+    return {"type": "string", "pattern": f"^{letters}$", "examples": [word]}
+
+
 def choice(*words: str) -> Shape:
     return {"type": "string", "enum": list(words)}
 

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 from api_harness import running
 
-from replicante.testing.builders import namespace_document, put_namespace
+from replicante.testing.builders import (
+    cluster_document,
+    namespace_document,
+    platform_document,
+    put_namespace,
+)
 
 NS = "/object/replicante.io/v0/namespace"
 LIST = "/list/replicante.io/v0/namespace"
@@ -80,6 +85,22 @@ async def test_a_kind_is_written_in_any_case(kind):
         read = await api.get(f"/object/replicante.io/v0/{kind}/n1")
         assert read.json["kind"] == "Namespace"
         assert (await api.get(f"/list/replicante.io/v0/{kind}")).status == 200
+
+
+@pytest.mark.parametrize("kind", ["clusterspec", "ClusterSpec", "platform"])
+async def test_a_kind_that_lives_in_namespaces_is_listed_over_all_of_them(kind):
+    async with running() as api:
+        for ns in ("n1", "n2"):
+            for document in (
+                namespace_document(ns),
+                cluster_document("c", ns=ns),
+                platform_document("c", ns=ns),
+            ):
+                assert (await api.post("/apply", document)).status == 201
+        listed = await api.get(f"/list/replicante.io/v0/{kind}")
+        assert [it["ns_id"] for it in listed.json["items"]] == ["n1", "n2"]
+        refused = (await api.get(f"/object/replicante.io/v0/{kind}/n1")).problem("invalid", 400)
+        assert "is found by namespace" in refused["detail"]
 
 
 async def test_a_dry_run_tells_what_would_happen_and_writes_nothing():
