@@ -120,7 +120,7 @@ def test_members_are_who_was_taken_in_last(views, verdict):
     assert members.check(history.operations).verdict is verdict
 
 
-def test_who_was_removed_answers_no_more():
+def test_who_was_removed_answers_nothing_old():
     history = _members()
     history.did("shrink", "p2", ["p2", True])
     history.did("voters", None, ["p3", "p4"])

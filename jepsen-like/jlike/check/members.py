@@ -2,7 +2,7 @@
 
 Called by `jlike.judge`, beside the rules of sets. Values:
   grow    peer → peer: taken in, ready, voting
-  shrink  peer → [peer, whether it still answered a linearizable read afterwards]
+  shrink  peer → [peer, whether it answered a linearizable read without what was written before]
   voters  null → [peer, …] as one member sees it, when all is quiet
 One change comes after the other, so at the end each peer votes whose last change was to be taken
 in, and none whose last change was to be removed; of a change whose outcome is open nothing is said.
@@ -29,7 +29,9 @@ def check(operations: Iterable[Operation]) -> Finding:
             changes += it.is_ok
             if it.f == "shrink" and it.is_ok and it.result[1]:
                 return invalid(
-                    NAME, f"{it.value} was removed and went on to answer linearizable reads", [it]
+                    NAME,
+                    f"{it.value} was removed and answered a linearizable read from before",
+                    [it],
                 )
         elif it.f == "voters" and it.is_ok:
             voters.append(it)

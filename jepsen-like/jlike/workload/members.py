@@ -19,6 +19,7 @@ LEADER_SHARE = 0.4
 GROWTH_SHARE = 0.6
 STEP_S = 60.0
 """For a new member to be ready, to vote, for a removed one to end; then its change is given up."""
+NOT_FOUND = 404
 POLL_S = 0.2
 REST_S = 1.0
 NOT_TAKEN = Outcome(kind=Kind.INFO, error="not done in time, or load ended")
@@ -85,16 +86,24 @@ class Members(Sets):
         return NOT_TAKEN
 
     async def _shrink(self, stage: Stage, peer_id: str) -> Outcome:
-        """Value: [peer, whether it still answered a read that asks a majority]."""
+        """Value: [peer, whether it still answered a linearizable read, and without what was written
+        after its removal]. Right until it is told it may answer such reads, for a majority vouches
+        for each."""
         peer = stage.peers[peer_id]
         stage.peers.let_go(peer_id)  # nobody asks it, and no new fault hits it
         if not await _until_gone(stage, peer_id):
             stage.peers.take_in(peer_id)
             return NOT_TAKEN
-        answer = await stage.http.ask(peer.url, "GET", f"{API}/kv?prefix={self.name}/&limit=1")
+        path, written = f"{API}/kv/{self.name}-removed", stage.recorder.now_ns()
+        if await _until_done(stage, "PUT", path, {"value": written}) is None:
+            return NOT_TAKEN
+        answer = await stage.http.ask(peer.url, "GET", path)
+        is_stale = answer.status == NOT_FOUND or (
+            answer.kind is Kind.OK and answer.body["value"] != written
+        )
         await _until(stage, lambda: _has_ended(peer))
         peer.kill()
-        return Outcome(kind=Kind.OK, value=[peer_id, answer.kind is Kind.OK])
+        return Outcome(kind=Kind.OK, value=[peer_id, is_stale])
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f != "voters":
