@@ -6,6 +6,7 @@ from __future__ import annotations
 from replicante import errors
 from replicante.api.answers import problem_of
 from replicante.api.jobs import new_job
+from replicante.api.rejections import rejection
 from replicante.api.routes_objects import object_kind, put_command, read_document
 from replicante.api.writes import expect_revision, lease_token
 from replicante.ids import format_stamp
@@ -28,7 +29,6 @@ from replicante.state.outcome import (
     Outcome,
     Rejected,
     TxnApplied,
-    rejected_error,
 )
 from replicante.state.queue_commands import QueueEnqueue
 from replicante.wire.batch import (
@@ -65,7 +65,7 @@ def outcome_item(outcome: Applied | Rejected, operation: Operation | None) -> Ba
         case None:
             pass
     if isinstance(outcome, Rejected):
-        problem = problem_of(rejected_error(outcome))
+        problem = problem_of(rejection(outcome, operation))
         return BatchItem(status=problem.status, key=key, kind=kind, id=name, problem=problem)
     return BatchItem(
         status=201 if outcome.is_created else 200,

@@ -16,6 +16,7 @@ from replicante import errors, limits
 from replicante.api import query as q
 from replicante.api.call import Reply
 from replicante.api.negotiate import Media
+from replicante.api.rejections import rejection
 from replicante.api.strict_parse import parse_body
 from replicante.state.commands import (
     Batch,
@@ -30,7 +31,7 @@ from replicante.state.envelope import Envelope, admit
 from replicante.state.expect import Expect
 from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease, LeaseRenew
 from replicante.state.object_commands import DeleteObject
-from replicante.state.outcome import Applied, Outcome, Rejected, decode_outcome, rejected_error
+from replicante.state.outcome import Applied, Outcome, Rejected, decode_outcome
 from replicante.state.queue_commands import QueueAck, QueueExtend, QueueNack, QueuePurge
 from replicante.wire import headers
 from replicante.wire.paths import request_path
@@ -138,7 +139,7 @@ async def carry_out(ctx: Context, prepared: Prepared[T]) -> Written[T]:
         )
     if isinstance(outcome, Rejected):
         ctx.metrics.writes.labels("rejected").inc()
-        error = rejected_error(outcome)
+        error = rejection(outcome, prepared.command)
         error.details["index"] = index
         raise error
     ctx.metrics.writes.labels("applied").inc()

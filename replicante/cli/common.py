@@ -17,7 +17,7 @@ from replicante.cli import render
 from replicante.cli.contexts_file import contexts_path, read_contexts
 from replicante.cli.render import Output
 from replicante.client import DEFAULT_ENDPOINTS, Client, Consistency, Note, NoteKind, Read, Write
-from replicante.errors import ReplicanteError, RevisionMismatch
+from replicante.errors import LeaseHeld, ReplicanteError, RevisionMismatch
 from replicante.wire.durations import parse_duration_ms
 from replicante.wire.values import Json
 
@@ -195,9 +195,12 @@ def resolve_endpoints(
 def error_text(error: ReplicanteError) -> str:
     """For people: the message, and below it what may help."""
     hints = list(error.hints)
-    if isinstance(error, RevisionMismatch):
-        revision = error.details.get("revision")
-        hints.append(f"its revision is now {revision}" if revision else "there is none now")
+    if isinstance(error, RevisionMismatch) and error.details.get("revision"):
+        hints.append(f"its revision is now {error.details['revision']}")
+    if isinstance(error, LeaseHeld) and "owner" in error.details:
+        owner = error.details["owner"]
+        by = f"by {render.json_line(owner)}" if owner else "by somebody who gave no name"
+        hints.insert(0, f"held {by}, for {error.details['expires_in']} unless it is renewed")
     lines = [f"error: {error.message}", *(f"  hint: {hint}" for hint in hints)]
     return "\n".join(lines)
 
@@ -226,12 +229,14 @@ def _tell(note: Note) -> None:
         click.echo(f"goes on at {note.endpoint} {note.detail}", err=True)
 
 
-def parse_json(content: str) -> Json:
-    """The value of an argument. Raises click.UsageError."""
+def parse_json(content: str, *, name: str, may_be_text: bool = False) -> Json:
+    """The value of the argument `name`. may_be_text: the command takes --text, too. Raises
+    click.UsageError."""
     try:
         return json.loads(content, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
-        raise click.UsageError(f"VALUE is not JSON ({exc}). For a plain text, add --text.") from exc
+        way_out = " For a plain text, add --text." if may_be_text else ""
+        raise click.UsageError(f"{name} is not JSON ({exc}).{way_out}") from exc
 
 
 def _no_constant(name: str) -> NoReturn:

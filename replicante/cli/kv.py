@@ -67,8 +67,8 @@ def put(
     target: Target,
 ) -> None:
     """Set KEY to VALUE, which is JSON."""
-    content = _content(value, file)
-    body = content if text else parse_json(content)
+    content = _content(value, file, name="VALUE")
+    body = content if text else parse_json(content, name="VALUE", may_be_text=True)
     item = target.run(
         lambda client: client.kv.put(
             key,
@@ -111,7 +111,8 @@ def txn(body: str | None, *, file: IO[bytes] | None, target: Target) -> None:
 
     Exit code 5 when the comparisons did not hold, whatever `otherwise` did."""
     try:
-        asked = msgspec.convert(parse_json(_content(body, file)), TxnBody)
+        content = _content(body, file, name="BODY")
+        asked = msgspec.convert(parse_json(content, name="BODY"), TxnBody)
     except msgspec.ValidationError as exc:
         raise click.UsageError(f"The transaction is not valid: {exc}.") from exc
     done = target.run(
@@ -166,16 +167,16 @@ def _results(done: TxnAnswer) -> str:
     return f"{branch}\n" + render.table(("OP", "KEY", "VALUE", "REVISION"), rows)
 
 
-def _content(value: str | None, file: IO[bytes] | None) -> str:
+def _content(value: str | None, file: IO[bytes] | None, *, name: str) -> str:
     if (value is None) == (file is None):
-        raise click.UsageError("Give either the text or --file.")
+        raise click.UsageError(f"Give either {name} or --file.")
     if file is None:
         assert value is not None
         return value
     data = file.read(limits.VALUE_BYTES_MAX + 1)
     if len(data) > limits.VALUE_BYTES_MAX:
-        raise click.UsageError(f"The value is larger than {limits.VALUE_BYTES_MAX} bytes.")
+        raise click.UsageError(f"The file is larger than {limits.VALUE_BYTES_MAX} bytes.")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise click.UsageError(f"The value is not UTF-8: {exc}.") from exc
+        raise click.UsageError(f"The file is not UTF-8: {exc}.") from exc

@@ -15,7 +15,7 @@ from replicante.wire.values import Json
 
 @click.group(epilog=example("replicante lease list"))
 def lease() -> None:
-    """Leases: acquire, renew, release, list, take away."""
+    """Leases: acquire, renew, release, get, list, take away."""
 
 
 @lease.command(
@@ -87,6 +87,16 @@ def force_release(name: str, *, reason: str, target: Target) -> None:
         lambda client: client.leases.force_release(name, reason=reason, write=target.write)
     )
     target.show(released, text=lambda: _released(released))
+
+
+@lease.command("get", epilog=example("replicante lease get backup"))
+@click.argument("name")
+@client_options
+@read_options
+def get(name: str, *, target: Target, read: Read) -> None:
+    """Print who holds the lease NAME, and for how long yet."""
+    item = target.run(lambda client: client.leases.get(name, read=read))
+    target.show(item, text=lambda: _rows([item]))
 
 
 @lease.command("list", epilog=example("replicante lease list", "replicante lease list nightly/"))

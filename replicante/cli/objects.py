@@ -14,9 +14,13 @@ from replicante.cli.documents import Document, read_sources
 from replicante.cli.exits import Exit
 from replicante.cli.render import Output
 from replicante.client import Client, Read
-from replicante.errors import NotFound, ReplicanteError
+from replicante.errors import NoSuchPath, NotFound, ReplicanteError
 from replicante.wire.objects import ApplyAnswer, ObjectAnswer, ObjectDeleted, ObjectSummary
 from replicante.wire.values import Json
+
+_KINDS = "namespace NAME, platform NAMESPACE NAME, clusterspec (or cluster) NAMESPACE NAME"
+_SHORT_KINDS = {"cluster": "clusterspec"}
+"""As the commands of single kinds are called."""
 
 _SOURCES = click.option(
     "-f",
@@ -71,7 +75,8 @@ def apply(sources: tuple[str, ...], *, dry_run: bool, target: Target) -> None:
 def get(kind: str, *, scope: tuple[str, ...], target: Target, read: Read) -> None:
     """Print one object, as YAML unless -o json is asked for. NAME: its own, after the names of what
     holds it."""
-    show_one(kind, scope, target=target, read=read)
+    with _one_of_kinds(kind):
+        show_one(_long(kind), scope, target=target, read=read)
 
 
 @click.command("list", epilog=example("replicante list clusterspec default --labels tier=cache"))
@@ -81,8 +86,9 @@ def get(kind: str, *, scope: tuple[str, ...], target: Target, read: Read) -> Non
 @client_options
 @read_options
 def list_(kind: str, *, scope: tuple[str, ...], labels: str, target: Target, read: Read) -> None:
-    """Print all objects of a KIND, within NAME where the kind lives in something."""
-    show_list(kind, scope, labels=labels, target=target, read=read)
+    """Print all objects of a KIND, or those within NAME where the kind lives in something."""
+    with _one_of_kinds(kind):
+        show_list(_long(kind), scope, labels=labels, target=target, read=read)
 
 
 @click.command(
@@ -107,9 +113,11 @@ def delete(
     if sources and if_revision is not None:
         raise click.UsageError("--if-revision goes with one object.")
     wanted = [(document.kind, document.scope) for document in reversed(_documents(sources, 0))]
-    if kind is not None:
-        wanted = [(kind, scope)]
-    delete_all(wanted, if_revision=if_revision, target=target)
+    if kind is None:
+        delete_all(wanted, if_revision=if_revision, target=target)
+        return
+    with _one_of_kinds(kind):
+        delete_all([(_long(kind), scope)], if_revision=if_revision, target=target)
 
 
 @click.command(
@@ -203,6 +211,20 @@ def _report_deleted(names: list[str], done: list[ObjectDeleted], target: Target)
 
 def _end(deleted: ObjectDeleted) -> str:
     return "gone" if deleted.status is None else deleted.status
+
+
+def _long(kind: str) -> str:
+    return _SHORT_KINDS.get(kind.lower(), kind)
+
+
+@contextmanager
+def _one_of_kinds(kind: str) -> Iterator[None]:
+    """A path that is none came of a kind that is none, or of too many names."""
+    try:
+        yield
+    except NoSuchPath as exc:
+        message = f"No object is found as {kind!r} with so many names; known: {_KINDS}."
+        raise NotFound(message) from exc
 
 
 @contextmanager

@@ -29,7 +29,11 @@ def queue() -> None:
 @client_options
 @read_options
 def list_(prefix: str, *, target: Target, read: Read) -> None:
-    """Print the queues that hold anything or are paused, and whose names start with PREFIX."""
+    """Print the queues that hold anything or are paused, and whose names start with PREFIX.
+
+    A job is counted once. READY: claimed next. LATER: waits for its delay, or for another job of
+    its group. OLDEST: since when the job that is claimed next was sent.
+    """
 
     async def collect(client: Client) -> list[QueueItem]:
         return [item async for item in client.queues.list(prefix, read=read)]
@@ -75,11 +79,12 @@ def dlq(name: str, *, limit: int, target: Target, read: Read) -> None:
 @queue.command(
     epilog=example(
         'replicante queue send mail \'{"to": "ada"}\'',
-        "replicante queue send mail '\"later\"' --delay 10m --priority 5 --dedup digest",
+        "replicante queue send mail later --text --delay 10m --priority 5 --dedup digest",
     )
 )
 @click.argument("name")
 @click.argument("body")
+@click.option("--text", is_flag=True, help="BODY is a text, not JSON.")
 @click.option("--delay", type=Duration(), default="0s", help="Not claimed before.")
 @click.option("--priority", type=int, default=0, help="The highest is claimed first.")
 @click.option("--group", help="Its jobs are claimed in order, one at a time.")
@@ -90,6 +95,7 @@ def send(
     name: str,
     body: str,
     *,
+    text: bool,
     delay: int,
     priority: int,
     group: str | None,
@@ -97,8 +103,8 @@ def send(
     max_attempts: int | None,
     target: Target,
 ) -> None:
-    """Add a job with the JSON value BODY to the queue NAME, and print its id."""
-    value = parse_json(body)
+    """Add a job with BODY, which is JSON, to the queue NAME, and print its id."""
+    value = body if text else parse_json(body, name="BODY", may_be_text=True)
     added = target.run(
         lambda client: client.queues.send(
             name,
@@ -197,17 +203,18 @@ def purge(name: str, *, dead: bool, reason: str, target: Target) -> None:
                 return JobsMoved(moved=moved, left=step.left)
 
     removed = target.run(remove)
-    target.show(removed, text=lambda: _moved(removed))
+    rows = [("removed", str(removed.moved)), ("left", str(removed.left))]
+    target.show(removed, text=lambda: render.pairs(rows))
 
 
 def _queues(items: list[QueueItem]) -> str:
     return render.table(
-        ("QUEUE", "READY", "WAITING", "CLAIMED", "DEAD", "OLDEST", "PAUSED"),
+        ("QUEUE", "READY", "LATER", "CLAIMED", "DEAD", "OLDEST", "PAUSED"),
         [
             (
                 item.name,
                 str(item.ready),
-                str(item.waiting),
+                str(item.waiting - item.ready),
                 str(item.claimed),
                 str(item.dead),
                 item.oldest_age or "-",
@@ -250,4 +257,4 @@ def _claimed(jobs: list[Claimed]) -> str:
 
 
 def _moved(moved: JobsMoved) -> str:
-    return render.pairs([("moved", str(moved.moved)), ("left", str(moved.left))])
+    return render.pairs([("redriven", str(moved.moved)), ("left", str(moved.left))])

@@ -52,8 +52,9 @@ def document(value: object, output: Output) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns as wide as their widest cell; no trailing blanks. None is shown as `-`."""
-    lines = [list(header), *([_cell(value) for value in row] for row in rows)]
+    """Columns as wide as their widest cell; no trailing blanks. None is shown as `-`. The first
+    column names things, so it is never cut: half a name cannot be typed."""
+    lines = [list(header), *([_whole(row[0]), *map(_cell, row[1:])] for row in rows)]
     widths = [max(width(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
         GAP.join(
@@ -64,10 +65,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def pairs(rows: Sequence[tuple[str, object]]) -> str:
-    """Names and values below each other."""
+    """Names and values below each other, whole."""
     size = max(width(name) for name, _ in rows)
     return "\n".join(
-        f"{name}{' ' * (size - width(name))}{GAP}{_cell(value)}" for name, value in rows
+        f"{name}{' ' * (size - width(name))}{GAP}{_whole(value)}" for name, value in rows
     )
 
 
@@ -108,7 +109,10 @@ def _columns(character: str) -> int:
 
 
 def _cell(value: object) -> str:
+    return cut(_whole(value), width_max=CELL_WIDTH_MAX)
+
+
+def _whole(value: object) -> str:
     if value is None:
         return "-"
-    text = value if isinstance(value, str) else json_line(value)
-    return cut(shown(text), width_max=CELL_WIDTH_MAX)
+    return shown(value if isinstance(value, str) else json_line(value))

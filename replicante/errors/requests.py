@@ -139,7 +139,7 @@ class TooManyConsumers(Conflict):
 
 
 class StaleToken(Conflict):
-    """This token does not hold the lease: it ran out, was released, or another holder came."""
+    """This token holds nothing: what it held ran out, was given back, or has another holder."""
 
     code = "stale_token"
 

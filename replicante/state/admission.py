@@ -11,6 +11,7 @@ from replicante.limits import INTEGER_MAX, NAME_BYTES_MAX
 from replicante.model.codec import is_canonical
 from replicante.state.tables import OBJECT_KEY_BYTES_MAX
 from replicante.storage.keys import encoded_key_bytes
+from replicante.wire.durations import format_duration_ms
 
 
 def check_positive(number: int, path: str, *, what: str) -> None:
@@ -36,7 +37,9 @@ def check_text(text: str, path: str, *, bytes_max: int) -> None:
     except UnicodeEncodeError:
         raise Invalid("not valid UTF-8: a lone surrogate", path=path) from None
     if size > bytes_max:
-        raise Invalid(f"{size} bytes; the limit is {bytes_max}", path=path, limit=bytes_max)
+        raise Invalid(
+            f"{path} is {size} bytes; the limit is {bytes_max}", path=path, limit=bytes_max
+        )
 
 
 def check_name(name: str, path: str) -> None:
@@ -48,6 +51,13 @@ def check_name(name: str, path: str) -> None:
 def check_count(number: int, path: str) -> None:
     if not 0 <= number <= INTEGER_MAX:
         raise Invalid("must be 0 to 2^63 − 1", path=path)
+
+
+def check_time(time_ms: int, path: str, *, low_ms: int, high_ms: int, what: str) -> None:
+    if not low_ms <= time_ms <= high_ms:
+        low, high = format_duration_ms(low_ms), format_duration_ms(high_ms)
+        found = format_duration_ms(time_ms) if time_ms >= 0 else f"{time_ms}ms"
+        raise Invalid(f"{what} is {low} to {high}, not {found}", path=path, limit=high_ms)
 
 
 def check_scope(scope: tuple[str, ...], path: str, *, count: int) -> None:

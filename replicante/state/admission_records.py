@@ -115,8 +115,13 @@ def _check_change(change: RecordChange, path: str) -> None:
 def _check_names(names: tuple[str, ...], path: str, *, count: int) -> None:
     check_scope(names, path, count=count)
     # The keys of indexes and histories hold a stamp besides.
-    if encoded_key_bytes(*names, 0) > OBJECT_KEY_BYTES_MAX:
-        raise Invalid("the names are too long together", path=path, limit=OBJECT_KEY_BYTES_MAX)
+    size = encoded_key_bytes(*names, 0)
+    if size > OBJECT_KEY_BYTES_MAX:
+        raise Invalid(
+            f"the names are {size} bytes as a row key; the limit is {OBJECT_KEY_BYTES_MAX}",
+            path=path,
+            limit=OBJECT_KEY_BYTES_MAX,
+        )
 
 
 def _check_map(encoded: bytes, path: str) -> None:

@@ -48,6 +48,7 @@ from replicante.state.admission import (
     check_scope,
     check_size,
     check_text,
+    check_time,
 )
 from replicante.state.admission_records import check_action, check_record
 from replicante.state.command_bytes import pack_command, unpack_command
@@ -346,12 +347,8 @@ def _check_lease_command(command: LeaseCommand) -> None:
 
 
 def _check_duration(duration_ms: int) -> None:
-    if not LEASE_MS_MIN <= duration_ms <= LEASE_MS_MAX:
-        raise Invalid(
-            f"a lease lasts {LEASE_MS_MIN} to {LEASE_MS_MAX} ms, not {duration_ms}",
-            path="duration",
-            limit=LEASE_MS_MAX,
-        )
+    what = "the duration of a lease"
+    check_time(duration_ms, "duration", low_ms=LEASE_MS_MIN, high_ms=LEASE_MS_MAX, what=what)
 
 
 def _check_kv_key(key: bytes, path: str) -> None:

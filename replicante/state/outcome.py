@@ -196,13 +196,14 @@ def encode_replayed(recorded: bytes) -> bytes:
     return packed
 
 
-def rejected_error(rejected: Rejected) -> errors.ReplicanteError:
-    """What a caller is told. Stamps among the details become text of 19 digits."""
+def rejected_error(rejected: Rejected, *, message: str | None = None) -> errors.ReplicanteError:
+    """What a caller is told. message: None for that of the error. Stamps among the details become
+    text of 19 digits."""
     details = {
         name: format_stamp(value) if name in _STAMPS and value is not None else value
         for name, value in rejected.details.items()
     }
-    return _ERRORS[rejected.code](**details)
+    return _ERRORS[rejected.code](message, **details)
 
 
 _STAMPS: Final = frozenset(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from replicante.errors import BodyTooLarge, Invalid
 from replicante.limits import (
     CLAIM_JOBS_MAX,
-    INTEGER_MAX,
     JOB_ATTEMPTS_MAX,
     JOB_BODY_BYTES_MAX,
     JOB_DELAY_MS_MAX,
@@ -22,7 +21,7 @@ from replicante.limits import (
     ROW_KEY_BYTES_MAX,
 )
 from replicante.model.codec import is_canonical
-from replicante.state.admission import check_positive
+from replicante.state.admission import check_name, check_positive, check_text, check_time
 from replicante.state.queue_commands import (
     NewJob,
     QueueAck,
@@ -44,27 +43,31 @@ _PLACEHOLDER = 0
 def check_queue_command(command: QueueCommand, where: str = "") -> None:
     """where: beginning of the path of a fault, as `operations[3].`. The operations of an
     acknowledgement are the caller's. Raises Invalid, BodyTooLarge."""
-    _check_name(command.queue, f"{where}queue")
+    check_name(command.queue, f"{where}queue")
     match command:
         case QueueEnqueue(_, jobs):
-            _check_between(len(jobs), 1, REQUEST_OPERATIONS_MAX, f"{where}jobs", "jobs")
+            _check_between(
+                len(jobs), 1, REQUEST_OPERATIONS_MAX, f"{where}jobs", "the number of jobs"
+            )
             for i, job in enumerate(jobs):
                 place = where if len(jobs) == 1 else f"{where}[{i}]."
                 _check_job(command.queue, job, place)
         case QueueClaim(_, count, visibility_ms, worker, lease):
-            _check_between(count, 1, CLAIM_JOBS_MAX, "max", "jobs")
+            _check_between(count, 1, CLAIM_JOBS_MAX, "max", "the number of jobs")
             _check_visibility(visibility_ms)
-            _check_text(worker, "worker", bytes_max=NAME_BYTES_MAX)
+            check_text(worker, "worker", bytes_max=NAME_BYTES_MAX)
             if lease is not None:
-                _check_between(lease, 1, INTEGER_MAX, "lease", "the token of a lease")
+                check_positive(lease, "lease", what="the token of a lease")
         case QueueAck(_, job, token, operations):
             _check_claim(job=job, token=token)
             count = len(operations)
-            _check_between(count, 0, REQUEST_OPERATIONS_MAX - 1, "operations", "operations")
+            _check_between(
+                count, 0, REQUEST_OPERATIONS_MAX - 1, "operations", "the number of operations"
+            )
         case QueueNack(_, job, token, delay_ms, reason):
             _check_claim(job=job, token=token)
-            _check_between(delay_ms, 0, JOB_DELAY_MS_MAX, "delay", "ms")
-            _check_text(reason, "reason", bytes_max=JOB_REASON_BYTES_MAX)
+            check_time(delay_ms, "delay", low_ms=0, high_ms=JOB_DELAY_MS_MAX, what="a delay")
+            check_text(reason, "reason", bytes_max=JOB_REASON_BYTES_MAX)
         case QueueExtend(_, job, token, visibility_ms):
             _check_claim(job=job, token=token)
             if visibility_ms is not None:
@@ -73,13 +76,13 @@ def check_queue_command(command: QueueCommand, where: str = "") -> None:
             _check_reason(reason)
         case QueueRedrive(_, count, jobs):
             wanted = len(jobs) or count
-            _check_between(wanted, 1, QUEUE_STEP_JOBS_MAX, "count", "dead letters")
+            _check_between(wanted, 1, QUEUE_STEP_JOBS_MAX, "count", "the number of dead letters")
             if len(set(jobs)) != len(jobs):
                 raise Invalid("each id is named once", path="ids")
             for i, named in enumerate(jobs):
                 check_positive(named, f"ids[{i}]", what="the id of a job")
         case QueuePurge(_, count, _, reason):
-            _check_between(count, 1, QUEUE_STEP_JOBS_MAX, "count", "jobs")
+            _check_between(count, 1, QUEUE_STEP_JOBS_MAX, "count", "the number of jobs")
             _check_reason(reason)
         case _:
             pass
@@ -99,14 +102,16 @@ def _check_job(queue: str, job: NewJob, where: str) -> None:
         )
     if not is_canonical(job.body):
         raise Invalid("not the canonical bytes of a value", path=f"{where}body")
-    _check_between(job.delay_ms, 0, JOB_DELAY_MS_MAX, f"{where}delay", "ms")
+    check_time(job.delay_ms, f"{where}delay", low_ms=0, high_ms=JOB_DELAY_MS_MAX, what="a delay")
     _check_between(
         job.priority, -JOB_PRIORITY_MAX, JOB_PRIORITY_MAX, f"{where}priority", "a priority"
     )
-    _check_between(job.attempts_max, 1, JOB_ATTEMPTS_MAX, f"{where}max_attempts", "attempts")
+    _check_between(
+        job.attempts_max, 1, JOB_ATTEMPTS_MAX, f"{where}max_attempts", "the number of attempts"
+    )
     for name, path in ((job.group, "group"), (job.dedup, "dedup")):
         if name is not None:
-            _check_name(name, f"{where}{path}")
+            check_name(name, f"{where}{path}")
             _check_key(queue, name, f"{where}{path}")
 
 
@@ -122,31 +127,21 @@ def _check_key(queue: str, name: str, path: str) -> None:
 
 
 def _check_visibility(visibility_ms: int) -> None:
-    low, high = JOB_VISIBILITY_MS_MIN, JOB_VISIBILITY_MS_MAX
-    _check_between(visibility_ms, low, high, "visibility_timeout", "ms")
+    check_time(
+        visibility_ms,
+        "visibility_timeout",
+        low_ms=JOB_VISIBILITY_MS_MIN,
+        high_ms=JOB_VISIBILITY_MS_MAX,
+        what="a visibility timeout",
+    )
 
 
 def _check_between(number: int, low: int, high: int, path: str, what: str) -> None:
     if not low <= number <= high:
-        raise Invalid(f"{number} is not {low} to {high} ({what})", path=path, limit=high)
-
-
-def _check_name(name: str, path: str) -> None:
-    if not name:
-        raise Invalid("a name is not empty", path=path)
-    _check_text(name, path, bytes_max=NAME_BYTES_MAX)
+        raise Invalid(f"{what} is {low} to {high}, not {number}", path=path, limit=high)
 
 
 def _check_reason(reason: str) -> None:
     if not reason:
         raise Invalid("say why; the event keeps it", path="reason")
-    _check_text(reason, "reason", bytes_max=JOB_REASON_BYTES_MAX)
-
-
-def _check_text(text: str, path: str, *, bytes_max: int) -> None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise Invalid("not valid UTF-8: a lone surrogate", path=path) from None
-    if size > bytes_max:
-        raise Invalid(f"{size} bytes; the limit is {bytes_max}", path=path, limit=bytes_max)
+    check_text(reason, "reason", bytes_max=JOB_REASON_BYTES_MAX)

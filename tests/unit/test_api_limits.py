@@ -56,6 +56,18 @@ BEYOND = [
     ("GET", f"/leases?limit={limits.PAGE_ITEMS_MAX + 1}", None, limits.PAGE_ITEMS_MAX),
     ("GET", f"/queues?limit={limits.PAGE_ITEMS_MAX + 1}", None, limits.PAGE_ITEMS_MAX),
     ("GET", f"/queues/q/jobs?limit={limits.PAGE_ITEMS_MAX + 1}", None, limits.PAGE_ITEMS_MAX),
+    (
+        "GET",
+        f"/list/replicante.io/v0/namespace?limit={limits.PAGE_ITEMS_MAX + 1}",
+        None,
+        limits.PAGE_ITEMS_MAX,
+    ),
+    (
+        "GET",
+        f"/list/replicante.io/v0/naction/n/c?limit={limits.PAGE_ITEMS_MAX + 1}",
+        None,
+        limits.PAGE_ITEMS_MAX,
+    ),
 ]
 
 

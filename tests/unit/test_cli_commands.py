@@ -91,6 +91,21 @@ def test_conditions_are_exit_code_5_and_tell_the_present_revision(terminal):
     assert json.loads(said.err)["details"]["revision"] == revision
 
 
+def test_a_refusal_names_the_thing(terminal):
+    def said(*arguments):
+        return terminal.run(*arguments).err.splitlines()[0].removeprefix("error: ")
+
+    assert said("kv", "delete", "a") == "There is no key 'a'."
+    assert said("kv", "put", "a", "1", "--if-revision", "5") == "There is no key 'a'."
+    assert terminal.run("kv", "put", "a", "1").code == 0
+    assert said("kv", "put", "a", "1", "--if-new") == "There is a key 'a' already."
+    changed = "The key 'a' changed since the revision that the request names."
+    assert said("kv", "delete", "a", "--if-revision", "5") == changed
+    assert said("events", "consumer", "delete", "c") == "There is no consumer 'c'."
+    assert said("queue", "redrive", "mail", "5").startswith("There is no dead letter")
+    assert said("namespace", "delete", "n") == "namespace/n: There is no Namespace n."
+
+
 @pytest.mark.parametrize(
     ("trouble", "code"),
     [(Trouble.NO_LEADER, 8), (Trouble.STOPPING, 8), (Trouble.LOST_BEFORE, 9), (Trouble.DEFECT, 9)],
@@ -132,6 +147,21 @@ def test_objects_from_apply_to_delete(terminal, tmp_path):
     assert [item["id"] for item in listed] == ["a", "b"]
     assert terminal.run("delete", "namespace", "a").code == 0
     assert terminal.run("delete", "namespace", "a").code == 3
+
+
+def test_a_kind_is_called_as_its_commands_are_and_a_wrong_one_is_told_the_kinds(terminal, tmp_path):
+    file = tmp_path / "all.yaml"
+    cluster = "apiVersion: replicante.io/v0\nkind: ClusterSpec\nmetadata: {name: c}\n"
+    file.write_text(NAMESPACE % "a" + "---\n" + cluster + "spec: {ns_id: a}\n")
+    assert terminal.run("apply", "-f", str(file)).code == 0
+    for kind in ("cluster", "clusterspec", "ClusterSpec"):
+        assert terminal.run("get", kind, "a", "c").code == 0
+        assert "a/c" in terminal.run("list", kind).out
+        assert "found by namespace" in terminal.run("get", kind, "c").err
+    unknown = terminal.run("get", "nonsense", "a", "c")
+    assert (unknown.code, unknown.out) == (3, "")
+    assert "known: namespace NAME" in unknown.err
+    assert terminal.run("delete", "cluster", "a", "c").code == 0
 
 
 def test_a_refused_document_is_named_after_what_was_applied_before(terminal, tmp_path):

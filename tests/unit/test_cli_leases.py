@@ -44,10 +44,13 @@ def test_a_lease_from_acquire_to_release(terminal):
 
 
 def test_a_held_lease_is_exit_code_5(terminal):
-    acquire(terminal)
+    acquire(terminal, "backup", "--owner", "host=db1")
     held = terminal.run("lease", "acquire", "backup", "--duration", "30s", "--wait", "10ms")
     assert (held.code, held.out) == (5, "")
     assert "is held" in held.err
+    assert 'held by {"host":"db1"}, for ' in held.err
+    assert '{"host":"db1"}' in terminal.run("lease", "get", "backup").out
+    assert terminal.run("lease", "get", "other").code == 3
 
 
 def test_an_old_token_is_exit_code_5(terminal):
@@ -61,7 +64,8 @@ def test_a_lease_is_taken_away_with_a_reason(terminal):
     acquire(terminal)
     assert terminal.run("lease", "force-release", "backup").code == 2
     assert terminal.run("lease", "force-release", "backup", "--reason", "db1 is gone").code == 0
-    assert terminal.run("lease", "force-release", "backup", "--reason", "again").code == 3
+    again = terminal.run("lease", "force-release", "backup", "--reason", "again")
+    assert (again.code, again.err) == (3, "error: There is no lease 'backup'.\n")
     events = terminal.run("events", "tail", "--code", "LEASE_FORCE", "-o", "json")
     assert json.loads(events.out)["payload"]["reason"] == "db1 is gone"
 

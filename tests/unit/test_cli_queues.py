@@ -43,7 +43,39 @@ def test_a_received_job_may_be_kept(terminal):
 
 
 def test_a_body_that_is_no_json_is_a_wrong_usage(terminal):
-    assert terminal.run("queue", "send", "mail", "hello").code == 2
+    said = terminal.run("queue", "send", "mail", "hello")
+    assert said.code == 2
+    assert "BODY is not JSON" in said.err and "--text" in said.err
+    shown(terminal, "send", "mail", "hello", "--text")
+    assert shown(terminal, "peek", "mail")[0]["body"] == "hello"
+
+
+def test_a_job_is_counted_in_one_column(terminal):
+    for more in ([], ["--delay", "10m"], ["--group", "g"], ["--group", "g"]):
+        shown(terminal, "send", "mail", "1", *more)
+    shown(terminal, "receive", "mail", "--keep", "5m")
+    head, row = terminal.run("queue", "list").out.splitlines()
+    counts = dict(zip(head.split(), row.split(), strict=True))
+    assert {name: counts[name] for name in ("READY", "LATER", "CLAIMED", "DEAD")} == {
+        "READY": "1",
+        "LATER": "2",
+        "CLAIMED": "1",
+        "DEAD": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--delay", "31d"), "a delay is 0s to 30d, not 31d"),
+        (("--priority", "101"), "a priority is -100 to 100, not 101"),
+        (("--max-attempts", "0"), "the number of attempts is 1 to 1000, not 0"),
+    ],
+)
+def test_a_bound_is_told_in_the_words_of_the_option(terminal, arguments, said):
+    refused = terminal.run("queue", "send", "mail", "1", *arguments)
+    assert (refused.code, refused.out) == (2, "")
+    assert said in refused.err
 
 
 def test_a_queue_is_paused_and_resumed(terminal):

@@ -53,5 +53,11 @@ def test_documents_can_be_read_back(value):
     assert yaml.safe_load(document(value, Output.YAML)) == value
 
 
+def test_a_name_is_never_cut():
+    name = "n" * 384
+    assert table(("NAME", "VALUE"), [(name, "v" * 384)]).splitlines()[1].startswith(f"{name}   v")
+    assert pairs([("name", name)]) == f"name   {name}"
+
+
 def test_names_and_values_stand_below_each_other():
     assert pairs([("a", 1), ("long", None)]) == "a      1\nlong   -"

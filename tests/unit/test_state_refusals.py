@@ -17,13 +17,20 @@ from refusal_cases import CASES
 
 from replicante import state as room
 from replicante.errors import BodyTooLarge, Invalid
+from replicante.limits import (
+    JOB_BODY_BYTES_MAX,
+    KV_KEY_BYTES_MAX,
+    LEASE_MS_MAX,
+    NAME_BYTES_MAX,
+    REQUEST_OPERATIONS_MAX,
+    VALUE_BYTES_MAX,
+)
 from replicante.state.envelope import Envelope, admit
 from replicante.state.expect import Expect
 from replicante.state.outcome import RejectCode, Rejected
 from replicante.state.tables import COUNTERS_KEY
-from replicante.testing.builders import (
-    CheckedState,
-)
+from replicante.testing.builders import CheckedState
+from replicante.wire.durations import format_duration_ms
 
 ROOM = Path(room.__file__).parent
 
@@ -129,6 +136,21 @@ def test_every_refusal_of_apply_has_a_case():
 
 def test_every_code_of_a_refusal_has_a_case():
     assert {code for _, code in CASES.values()} == set(RejectCode)
+
+
+def test_a_refusal_for_a_limit_names_the_limit():
+    asked = [Envelope(request_id="", command=it) for it in hostile_commands()]
+    seen = set()
+    for envelope in asked + hostile_envelopes():
+        with pytest.raises((Invalid, BodyTooLarge)) as caught:
+            admit(envelope)
+        limit = caught.value.details.get("limit")
+        if limit is not None:
+            seen.add(limit)
+            message = caught.value.message
+            assert str(limit) in message or format_duration_ms(limit) in message, message
+    bounds = (KV_KEY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX, JOB_BODY_BYTES_MAX)
+    assert seen >= {*bounds, REQUEST_OPERATIONS_MAX, LEASE_MS_MAX}
 
 
 def test_every_refusal_of_the_gate_has_a_case():
