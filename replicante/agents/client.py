@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -109,7 +109,7 @@ class HttpAgents:
         try:
             async with self._inflight, asyncio.timeout(AGENT_CALL_MS_MAX / 1_000):
                 agent = _Agent(self, node, epoch, ca_bundle)
-                reply = await agent.call("POST", protocol.ACTION, body)
+                reply = await agent.call("POST", protocol.ACTION, body, to=action.sent_to)
         except TimeoutError:
             return Sent(answer=SendAnswer.UNKNOWN, message="no answer in time")
         except _Failed as exc:
@@ -159,6 +159,9 @@ class _Agent:
         self._base = node.agent_address.rstrip("/")
         self._epoch = str(epoch)
         self._ca_bundle = ca_bundle
+        self.incarnations: dict[str, None] = {}
+        self.boots: dict[str, None] = {}
+        """Who answered, in that order."""
         self._tls: ssl.SSLContext | bool | None = None
 
     async def get(self, path: str) -> _Reply:
@@ -168,20 +171,25 @@ class _Agent:
             raise _Failed(AgentAnswer.GARBAGE, f"status {reply.status}: {_error_text(reply.body)}")
         return reply
 
-    async def call(self, method: str, path: str, body: Value) -> _Reply:
-        """Raises _Failed when there is no answer that could be read."""
+    async def call(self, method: str, path: str, body: Value, *, to: str | None = None) -> _Reply:
+        """to: the incarnation of the agent that alone may obey.
+        Raises _Failed when there is no answer that could be read."""
+        headers = {protocol.EPOCH_HEADER: self._epoch}
+        if to is not None:
+            headers[protocol.INCARNATION_HEADER] = to
         try:
             async with self._agents.session().request(
                 method,
                 f"{self._base}{path}",
                 json=body,
-                headers={protocol.EPOCH_HEADER: self._epoch},
+                headers=headers,
                 ssl=self._ssl(),
                 allow_redirects=False,
             ) as response:
                 raw = await _bounded(response)
                 is_fenced = response.headers.get(protocol.EPOCH_HEADER) == self._epoch
                 status = response.status
+                self._keep_marks(response.headers)
         except aiohttp.ClientConnectorError as exc:
             is_refused = isinstance(exc.os_error, ConnectionRefusedError)
             answer = AgentAnswer.REFUSED if is_refused else AgentAnswer.UNREACHABLE
@@ -197,6 +205,16 @@ class _Agent:
         if status == protocol.STALE_EPOCH_STATUS:
             raise _Failed(AgentAnswer.STALE_EPOCH, "it knows a greater epoch")
         return _Reply(status=status, body=_parsed(raw, status), is_fenced=is_fenced)
+
+    def _keep_marks(self, headers: Mapping[str, str]) -> None:
+        for name, kept in (
+            (protocol.INCARNATION_HEADER, self.incarnations),
+            (protocol.BOOT_HEADER, self.boots),
+        ):
+            mark = protocol.read_mark(headers.get(name))
+            if mark is not None:
+                kept.pop(mark, None)
+                kept[mark] = None
 
     def _ssl(self) -> ssl.SSLContext | bool:
         """The same for all calls of a look."""
@@ -252,6 +270,8 @@ async def _look(agent: _Agent, ask: Look) -> Observation:
         finished=finished,
         actions=actions,
         unknown_actions=unknown,
+        incarnations=tuple(agent.incarnations),
+        boots=tuple(agent.boots),
     )
 
 

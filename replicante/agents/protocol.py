@@ -2,7 +2,8 @@
 
 Paths and fields are those of the original's newer generation (`/api/unstable/…`). Ours beside
 them: the header Replicante-Epoch on every call, which an agent that keeps epochs repeats in its
-answer and refuses with 412 when it knows a greater one; `begin_within_ms` of a submission;
+answer and refuses with 412 when it knows a greater one; the incarnation and the boot of the agent
+in its answers, and of whom a submission is for (421 by another one); `begin_within_ms` of that;
 `contact`, `controllers`, `status_reason` of a node; `history_id` and `upstream` of a shard.
 Unknown fields are ignored.
 """
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicante.errors import Invalid
+from replicante.limits import AGENT_MARK_CHARACTERS_MAX
 from replicante.model.actions import NAction
 from replicante.model.civil_time import format_rfc3339, parse_rfc3339_ms
 from replicante.model.codec import Value
@@ -38,6 +40,10 @@ ACTIONS_QUEUE = f"{PREFIX}/actions/queue"
 ACTIONS_FINISHED = f"{PREFIX}/actions/finished"
 EPOCH_HEADER = "Replicante-Epoch"
 STALE_EPOCH_STATUS = 412
+INCARNATION_HEADER = "Replicante-Agent-Incarnation"
+"""Of each answer: of what the agent keeps on its disk. Of a submission: whom it is for."""
+BOOT_HEADER = "Replicante-Agent-Boot"
+"""Of each answer: of the agent's process."""
 BEGIN_WITHIN = "begin_within_ms"
 """Field of a submission: a duration, because the clocks of two machines differ (ADR 0051)."""
 
@@ -167,6 +173,12 @@ def read_action(value: Value) -> SeenAction:
         error=state.get("error"),
         payload=state.get("payload"),
     )
+
+
+def read_mark(text: str | None) -> str | None:
+    """An incarnation or boot; None where there is none that could be kept."""
+    is_one = text is not None and text.isascii() and text.isalnum()
+    return text if is_one and len(text or "") <= AGENT_MARK_CHARACTERS_MAX else None
 
 
 def _shard(value: Value) -> SeenShard:

@@ -123,3 +123,10 @@ SEARCH_VALUES_MAX = 256
 """Values of one matcher."""
 SEARCH_SORTS_MAX = 16
 """Sort rules of one node search."""
+AGENT_DOUBT_MS = 30_000
+"""So long an agent must answer without a contradiction before its word about its actions counts
+again: several looks, and longer than a submission may be on its way."""
+AGENT_BOOTS_KEPT_MAX = 8
+"""Processes that answered for one agent; one that answers after a later one is a second one."""
+AGENT_MARK_CHARACTERS_MAX = 64
+"""Of an incarnation or a boot that an agent tells; what is longer is none."""

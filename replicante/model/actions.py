@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -28,7 +29,8 @@ class NActionPhase(enum.StrEnum):
     DONE = "DONE"
     FAILED = "FAILED"
     LOST = "LOST"
-    """The agent was asked for this very action and does not know it."""
+    """The agent was asked for this very action and does not know it, though it had it, or may have
+    had it before it lost what it keeps."""
 
     @property
     def is_final(self) -> bool:
@@ -38,8 +40,10 @@ class NActionPhase(enum.StrEnum):
     def is_pending(self) -> bool:
         return self in (NActionPhase.PENDING_APPROVE, NActionPhase.PENDING_SCHEDULE)
 
-    def may_become(self, next_phase: NActionPhase) -> bool:
-        return next_phase in _NACTION_NEXT[self]
+    def may_become(self, next_phase: NActionPhase, *, is_sent: bool) -> bool:
+        """is_sent: it left for its agent; what did not cannot be lost there."""
+        is_unsent_loss = next_phase is NActionPhase.LOST and self.is_pending and not is_sent
+        return next_phase in _NACTION_NEXT[self] and not is_unsent_loss
 
 
 NACTION_FINAL = frozenset(
@@ -52,7 +56,7 @@ _NACTION_NEXT: dict[NActionPhase, frozenset[NActionPhase]] = {
     ),
     # Between two cycles an agent may take an action, run it and end it.
     NActionPhase.PENDING_SCHEDULE: frozenset(
-        {NActionPhase.NEW, NActionPhase.RUNNING} | _ENDS_AT_AGENT
+        {NActionPhase.NEW, NActionPhase.RUNNING, NActionPhase.LOST} | _ENDS_AT_AGENT
     ),
     NActionPhase.NEW: frozenset({NActionPhase.RUNNING, NActionPhase.LOST} | _ENDS_AT_AGENT),
     NActionPhase.RUNNING: frozenset({NActionPhase.LOST} | _ENDS_AT_AGENT),
@@ -129,6 +133,11 @@ class NAction(Record, frozen=True, kw_only=True):
     the action whatever was heard of it."""
     deadline_ms: int | None = None
     """Cluster clock after which it is not sent any more, and does not begin."""
+    sent_to: str | None = None
+    """The incarnation of the agent that it is for, written with `sent_epoch`: another one does not
+    take it. None: that agent tells none."""
+
+    later: ClassVar[tuple[str, ...]] = ("sent_to",)
 
     @property
     def may_be_at_agent(self) -> bool:
@@ -192,7 +201,7 @@ def move_naction(
     action: NAction, phase: NActionPhase, *, now_ms: int, wall_ms: int
 ) -> NAction | IllegalTransition:
     """The action in its next phase; the time of its end is set when the phase is final."""
-    if not action.phase.may_become(phase):
+    if not action.phase.may_become(phase, is_sent=action.sent_epoch is not None):
         return IllegalTransition(before=str(action.phase), after=str(phase))
     if not phase.is_final:
         return msgspec.structs.replace(action, phase=phase)

@@ -6,8 +6,12 @@ declaration takes effect at once.
 
 from __future__ import annotations
 
+import enum
+from typing import ClassVar
+
 import msgspec
 
+from replicante.model.codec import Value
 from replicante.model.records import Record
 
 
@@ -24,6 +28,27 @@ class Attempts(Record, frozen=True, kw_only=True):
 
     count: int
     last_ms: int
+
+
+class DoubtReason(enum.StrEnum):
+    """Stored: a text is never reused."""
+
+    DENIED = "denied"
+    """It does not know an action that it had taken."""
+    FORGOT = "forgot"
+    """It lost what it kept, while it may have had an action."""
+    DOUBLED = "doubled"
+    """Two processes answer for it."""
+
+
+class Doubt(Record, frozen=True, kw_only=True):
+    """Why the word of an agent about its actions is not believed for a while."""
+
+    reason: DoubtReason
+    since_ms: int
+    last_ms: int
+    """When it was seen last."""
+    evidence: dict[str, Value] = msgspec.field(default_factory=dict)
 
 
 class ConvergeState(Record, frozen=True, kw_only=True):
@@ -44,3 +69,7 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     """Condition that holds → cluster ms since when."""
     epoch: int = 0
     """The greatest fencing token under which this state was written."""
+    doubts: dict[str, Doubt] = msgspec.field(default_factory=dict)
+    """Node → what its agent said or did that cannot be."""
+
+    later: ClassVar[tuple[str, ...]] = ("doubts",)

@@ -6,7 +6,7 @@ Called by `orchestrate` and `state`. Fields and statuses are those of the origin
 from __future__ import annotations
 
 import enum
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -103,6 +103,12 @@ class Node(Record, frozen=True, kw_only=True):
     """The agent keeps the epoch and refuses older ones."""
     seen_ms: int | None = None
     """Cluster clock of the last usable answer; no event tells of it."""
+    incarnation: str | None = None
+    """Of what the agent keeps on its disk: another one after that was lost. None: it tells none."""
+    boots: tuple[str, ...] = ()
+    """The last processes that answered for the agent, the newest last; no event tells of them."""
+
+    later: ClassVar[tuple[str, ...]] = ("incarnation", "boots")
 
     @property
     def member_address(self) -> str | None:

@@ -109,3 +109,12 @@ class Observation(Record, frozen=True, kw_only=True):
     """Details of what was asked for one by one."""
     unknown_actions: tuple[str, ...] = ()
     """Ids that the agent was asked for and answered 404: it does not have them."""
+    incarnations: tuple[str, ...] = ()
+    """Of what the agent keeps on its disk, as the answers of this look told it: one, or none where
+    agents tell nothing, or several where several processes answered."""
+    boots: tuple[str, ...] = ()
+    """Of the processes that answered, in the order in which they did."""
+
+    @property
+    def incarnation(self) -> str | None:
+        return self.incarnations[-1] if self.incarnations else None

@@ -10,7 +10,7 @@ same feature level, or an answer of a newer agent, is still read.
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -23,8 +23,15 @@ _FAULT_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A frozen noun; every field is a value, an enum, or another record."""
 
+    later: ClassVar[tuple[str, ...]] = ()
+    """Fields that came after rows without them: left out while they hold nothing, so that what was
+    recorded before them keeps its bytes."""
+
     def to_value(self) -> dict[str, Value]:
         value: dict[str, Value] = msgspec.to_builtins(self)
+        for name in self.later:
+            if not value[name]:
+                del value[name]
         return value
 
     @classmethod

@@ -1,7 +1,7 @@
 """Names what is wrong or special about a cluster now, with its evidence. Pure; called by the cycle.
 
 A condition holds or does not: it is computed from one cycle alone, so it clears by itself. What is
-remembered is only since when it holds.
+remembered is only since when it holds, and for a while that an agent contradicted itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from replicante.model.actions import NActionPhase
 from replicante.model.codec import Value
+from replicante.model.converge_state import Doubt, DoubtReason
 from replicante.model.decision import ConditionRecord
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer, Observation
@@ -39,6 +40,8 @@ CONDITIONS = {
     "controller_disagrees": "The controller in charge names another primary than the one that is.",
     "action_at_silent_agent": "An action may run at an agent that does not answer.",
     "action_awaits_approval": "An action waits for a person.",
+    "agent_denies": "An agent denies an action that it had, or lost what it keeps.",
+    "agent_doubled": "Two processes answer for the agent of one node.",
     "data_incomplete": "The last known facts of a node are not fresh.",
 }
 """Every name and what it says; a name is never reused."""
@@ -51,6 +54,7 @@ def find_conditions(
     observations: Mapping[str, Observation],
     primaries: Mapping[str, Primary],
     stuck: Mapping[str, str],
+    doubts: Mapping[str, Doubt],
     since: Mapping[str, int],
     now_ms: int,
 ) -> tuple[ConditionRecord, ...]:
@@ -61,6 +65,7 @@ def find_conditions(
         *_of_primaries(before, view, primaries),
         *(("nobody_eligible", f"shard/{it}", why, {}) for it, why in stuck.items()),
         *_of_actions(view),
+        *_of_doubts(doubts),
     ]
     return tuple(
         ConditionRecord(
@@ -205,3 +210,16 @@ def _of_actions(view: ClusterView) -> Iterable[_Found]:
         if action.phase is NActionPhase.PENDING_APPROVE:
             message = f"{action.kind} on {action.node_id} waits for approval"
             yield "action_awaits_approval", action.action_id, message, evidence
+
+
+_DOUBTS = {
+    DoubtReason.DENIED: ("agent_denies", "it denies an action that it had taken"),
+    DoubtReason.FORGOT: ("agent_denies", "it lost what it kept while it may have had an action"),
+    DoubtReason.DOUBLED: ("agent_doubled", "two processes answer for it"),
+}
+
+
+def _of_doubts(doubts: Mapping[str, Doubt]) -> Iterable[_Found]:
+    for node_id, doubt in doubts.items():
+        name, message = _DOUBTS[doubt.reason]
+        yield name, node_id, message, {"reason": str(doubt.reason), **doubt.evidence}

@@ -33,6 +33,7 @@ from replicante.orchestrate.acting import Acting, derived_id
 from replicante.orchestrate.conditions import condition_key, find_conditions
 from replicante.orchestrate.converge.steps import STEPS
 from replicante.orchestrate.dispatch import Dispatched, dispatch
+from replicante.orchestrate.memories import unsure, with_doubts
 from replicante.orchestrate.oaction_kinds import PlatformCall
 from replicante.orchestrate.oactions import OActionsRun, run_oactions
 from replicante.orchestrate.primaries import assess_primaries
@@ -156,6 +157,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     scope = (inputs.spec.ns_id, inputs.spec.cluster_id)
     observations = {it.node_id: trusted(it, scope=scope) for it in inputs.observations}
     now_ms, wall_ms = inputs.now_ms, inputs.wall_now_ms
+    state = with_doubts(_state(inputs), before, before.nodes, observations, now_ms=now_ms)
     synced = sync_nodes(before, observations, now_ms=now_ms, wall_ms=wall_ms)
     actions = sync_actions(
         synced.view,
@@ -164,10 +166,11 @@ def _look(inputs: CycleInputs) -> _Stages:
         ended_room_count=inputs.ended_room_count,
         cancelled=inputs.cancelled,
         sent_ids=inputs.sent_ids,
+        unsure=unsure(state, observations),
         now_ms=now_ms,
         wall_ms=wall_ms,
     )
-    state = with_ended(_state(inputs), actions.view, actions.ended, now_ms=now_ms)
+    state = with_ended(state, actions.view, actions.ended, now_ms=now_ms)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
     mode, mode_reason = _mode(inputs)
@@ -270,6 +273,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
         observations=situation.observations,
         primaries=situation.primaries,
         stuck={it: why for result in results.values() for it, why in result.stuck.items()},
+        doubts=state.doubts,
         since=old_state.conditions,
         now_ms=inputs.now_ms,
     )

@@ -26,6 +26,7 @@ from replicante.model.node import NodeStatus
 from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.oactions import may_begin
+from replicante.orchestrate.proposal import Situation
 from replicante.orchestrate.recording import change
 
 
@@ -79,6 +80,9 @@ def _choice(
         return SchedulingChoice.FOUND_NODE_RUNNING
     if node is None or node.node_status is NodeStatus.UNREACHABLE:
         return SchedulingChoice.FOUND_NODE_PENDING
+    if action.node_id in acting.situation.state.doubts and action.sent_epoch is not None:
+        # Who answers now may not be the one that has it.
+        return SchedulingChoice.FOUND_NODE_PENDING
     is_declarative = action.requester is Requester.CORE_DECLARATIVE
     is_ours = action.action_id in allowed or action.sent_epoch is not None
     if is_declarative and not is_ours:
@@ -97,6 +101,7 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         sent = msgspec.structs.replace(
             action,
             sent_epoch=situation.epoch,
+            sent_to=_incarnation(situation, action.node_id),
             deadline_ms=situation.now_ms + ACTION_SEND_MS_MAX,
         )
         acting.put_naction(action, sent, ChangeCode.NACTION_DISPATCH)
@@ -112,6 +117,11 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         if end.phase is NActionPhase.CANCELLED:
             code = ChangeCode.NACTION_CANCEL
         acting.put_naction(action, end, code)
+
+
+def _incarnation(situation: Situation, node_id: str) -> str | None:
+    observation = situation.observations.get(node_id)
+    return None if observation is None else observation.incarnation
 
 
 def _end(acting: Acting, action: NAction) -> NAction | None:

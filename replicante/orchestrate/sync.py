@@ -18,6 +18,7 @@ from replicante.model.node import Node, NodeStatus, StoreExtras
 from replicante.model.observation import AgentAnswer, Observation, SeenNode
 from replicante.model.report import Note, NoteCategory
 from replicante.model.shard import Shard
+from replicante.orchestrate.memories import boots_after
 from replicante.orchestrate.recording import change, node_code
 from replicante.orchestrate.view import ClusterView
 
@@ -88,6 +89,8 @@ def _node(
         controllers=tuple(sorted(seen.controllers)),
         is_fenced=observation.is_fenced,
         seen_ms=observation.at_ms,
+        incarnation=observation.incarnation,
+        boots=boots_after(() if before is None else before.boots, observation.boots),
     )
 
 
@@ -99,7 +102,7 @@ def _status(seen: SeenNode, observation: Observation) -> NodeStatus:
 
 
 def _news(node: Node) -> Node:
-    return msgspec.structs.replace(node, seen_ms=None)
+    return msgspec.structs.replace(node, seen_ms=None, boots=())
 
 
 def _note(synced: Synced, node_id: str, observation: Observation | None) -> None:

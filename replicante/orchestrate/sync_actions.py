@@ -1,9 +1,10 @@
 """Second half of sync: what the agents say of their actions. Pure; called by the cycle.
 
 An action counts as lost only when its agent was asked for this very id and does not have it, under
-an epoch in which it was not sent: no copy of it is obeyed afterwards (ADR 0070). An action whose
-agent did not answer stays as it is: it may be running. What was cancelled here and is still at the
-agent is not resurrected; the agent is asked to cancel it.
+an epoch in which it was not sent: no copy of it is obeyed afterwards (ADR 0070). An agent in doubt
+is not believed that it lacks something (ADR 0084). An action whose agent did not answer stays as it
+is: it may be running. What was cancelled here and is still at the agent is not resurrected; the
+agent is asked to cancel it.
 """
 
 from __future__ import annotations
@@ -56,19 +57,22 @@ def sync_actions(
     ended_room_count: int,
     cancelled: Iterable[NAction],
     sent_ids: frozenset[str],
+    unsure: frozenset[str],
     now_ms: int,
     wall_ms: int,
 ) -> SyncedActions:
-    """sent_ids: actions that left under this epoch. finished_ids: actions that the store knows as
-    ended: an agent's list does not revive them. ended_room_count: ended actions of strangers that
-    may be taken in: one that would only push out another comes back in the next cycle, with events,
-    for ever."""
+    """sent_ids: actions that left under this epoch. unsure: nodes whose agents are not believed
+    that they lack an action. finished_ids: actions that the store knows as ended: an agent's list
+    does not revive them. ended_room_count: ended actions of strangers that may be taken in: one
+    that would only push out another comes back in the next cycle, with events, for ever."""
     synced = SyncedActions(view=view)
     after: list[NAction] = []
     for action in view.nactions:
         observation = observations.get(action.node_id)
         moved = action
-        if observation is not None:
+        if observation is not None and not (
+            action.node_id in unsure and action.action_id in observation.unknown_actions
+        ):
             moved = _follow(synced, action, observation, now_ms=now_ms, wall_ms=wall_ms)
             is_lost = moved.phase is NActionPhase.LOST
             if is_lost and observation.is_fenced and action.action_id in sent_ids:
@@ -131,6 +135,9 @@ def _follow(
     if action.action_id in observation.unknown_actions:
         if action.phase in (NActionPhase.NEW, NActionPhase.RUNNING):
             return _move(action, NActionPhase.LOST, now_ms=now_ms, wall_ms=wall_ms)
+        if action.sent_to not in (None, observation.incarnation):
+            # The one that it was sent to may have had it, and is gone with what it kept.
+            return _move(action, NActionPhase.LOST, now_ms=now_ms, wall_ms=wall_ms)
         # It was sent and never arrived: it is sent again under the same id.
         return action
     is_queued = observation.queue is not None and action.action_id in observation.queue
@@ -143,7 +150,8 @@ def _take(
     synced: SyncedActions, action: NAction, seen: SeenAction, *, now_ms: int, wall_ms: int
 ) -> NAction:
     phase = _PHASES[seen.phase]
-    if phase is not action.phase and not action.phase.may_become(phase):
+    is_sent = action.sent_epoch is not None
+    if phase is not action.phase and not action.phase.may_become(phase, is_sent=is_sent):
         synced.notes.append(
             Note(
                 category=NoteCategory.ERROR,

@@ -216,9 +216,11 @@ def _not_as_seen(writer: Writer, command: RecordCycle) -> Rejected | None:
 def _wrong_step(change: RecordChange, present: bytes | None) -> Rejected | None:
     if present is None or change.after is None or change.kind not in _CANCELLED:
         return None
-    before, after = load_value(present)["phase"], load_value(change.after)["phase"]
+    held = load_value(present)
+    before, after = held["phase"], load_value(change.after)["phase"]
     if change.kind is RecordKind.NACTION:
-        may_become = NActionPhase(before).may_become(NActionPhase(after))
+        is_sent = held.get("sent_epoch") is not None
+        may_become = NActionPhase(before).may_become(NActionPhase(after), is_sent=is_sent)
     else:
         may_become = OActionPhase(before).may_become(OActionPhase(after))
     if before == after or may_become:

@@ -55,6 +55,9 @@ class FakeAgent:
     """It repeats the epoch of a call."""
     epoch: int = 0
     """The greatest that it ever saw."""
+    incarnation: str | None = None
+    boot: str | None = None
+    """None: it tells neither, as an agent of the original."""
     actions: dict[str, SeenAction] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     """Ids of the actions that it carried out, as often as it did."""
@@ -142,6 +145,8 @@ class FakeAgents:
                 agent.actions[it] for it in asked if it in agent.actions and it not in ask.settled
             ),
             unknown_actions=tuple(it for it in asked if it not in agent.actions),
+            incarnations=() if agent.incarnation is None else (agent.incarnation,),
+            boots=() if agent.boot is None else (agent.boot,),
         )
 
     def _submit(self, action: NAction, node: DiscoveredNode, epoch: int) -> Sent:
@@ -151,6 +156,8 @@ class FakeAgents:
             return Sent(answer=SendAnswer.UNKNOWN, message="no answer in time")
         if agent.manner is Manner.REFUSING:
             return Sent(answer=SendAnswer.REFUSED, message="status 400: no such kind")
+        if agent.incarnation is not None and action.sent_to not in (None, agent.incarnation):
+            return Sent(answer=SendAnswer.REFUSED, message="status 421: for another incarnation")
         if epoch < agent.epoch:
             return Sent(answer=SendAnswer.STALE_EPOCH, message="it knows a greater epoch")
         agent.epoch = epoch

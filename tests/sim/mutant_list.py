@@ -10,6 +10,7 @@ from __future__ import annotations
 from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
+from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
@@ -295,6 +296,7 @@ MUTANTS = (
     *STATE_MUTANTS,
     *WORK_MUTANTS,
     *WORKER_MUTANTS,
+    *MEMORY_MUTANTS,
     *DECISION_MUTANTS,
     *RECOVERY_MUTANTS,
 )

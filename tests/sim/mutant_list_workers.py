@@ -103,7 +103,7 @@ _FENCE_MUTANTS = (
     Mutant(
         "epoch_not_sent",
         "every call of a cycle carries the epoch",
-        (Edit(_CLIENT, "headers={protocol.EPOCH_HEADER: self._epoch},", "headers={},"),),
+        (Edit(_CLIENT, "headers = {protocol.EPOCH_HEADER: self._epoch}", "headers = {}"),),
         test=unit_test("agents_client", "one_look_asks_for_everything_and_reads_it"),
     ),
     Mutant(

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from replicante.agents import sdk
-from replicante.agents.sdk.server import EPOCH_HEADER, PREFIX
+from replicante.agents.sdk.server import EPOCH_HEADER, INCARNATION_HEADER, PREFIX
 
 WAIT_SECONDS = 60
 """For a fact, on a loaded machine."""
@@ -29,10 +29,18 @@ class Caller:
     async def post(self, path: str, body, *, epoch: int | None = None):
         return await self._call("POST", path, body, epoch)
 
-    async def submit(self, kind: str, args=None, *, action_id: str, epoch: int | None = None):
-        """The status."""
+    async def submit(
+        self,
+        kind: str,
+        args=None,
+        *,
+        action_id: str,
+        epoch: int | None = None,
+        to: str | None = None,
+    ):
+        """The status.  to: the incarnation of the agent that it is for."""
         body = {"id": action_id, "kind": kind, "args": args}
-        return (await self.post("action", body, epoch=epoch))[0]
+        return (await self._call("POST", "action", body, epoch, to=to))[0]
 
     async def until_phase(self, action_id: str, *phases: str) -> dict:
         """The action, once it is in one of the phases."""
@@ -47,8 +55,12 @@ class Caller:
                     return found
                 await asyncio.sleep(POLL_SECONDS)
 
-    async def _call(self, method: str, path: str, body, epoch: int | None):
+    async def _call(
+        self, method: str, path: str, body, epoch: int | None, *, to: str | None = None
+    ):
         headers = {} if epoch is None else {EPOCH_HEADER: str(epoch)}
+        if to is not None:
+            headers[INCARNATION_HEADER] = to
         url = f"{self.url}{PREFIX}/{path}"
         async with self._session.request(method, url, json=body, headers=headers) as response:
             raw = await response.read()

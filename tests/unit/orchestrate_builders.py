@@ -80,6 +80,9 @@ class FakeNode:
     history: str | None = "h1"
     has_address: bool = True
     group: str = "data"
+    incarnation: str | None = None
+    boot: str | None = None
+    """None: its agent tells neither, as one of the original."""
     actions: dict[str, SeenAction] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
     """Ids that had an effect here, in order."""
@@ -120,6 +123,8 @@ class FakeNode:
             finished=(),
             actions=tuple(self.actions.values()),
             unknown_actions=tuple(it for it in asked if it not in self.actions),
+            incarnations=() if self.incarnation is None else (self.incarnation,),
+            boots=() if self.boot is None else (self.boot,),
         )
 
     def _shard(self) -> SeenShard:
@@ -135,8 +140,9 @@ class FakeNode:
         )
 
     def take(self, action: NAction, phase: SeenPhase = SeenPhase.NEW) -> None:
-        """What `POST action` does: a known id is left alone."""
-        if action.action_id not in self.actions:
+        """What `POST action` does: a known id is left alone, one for another agent refused."""
+        is_meant = self.incarnation is None or action.sent_to in (None, self.incarnation)
+        if is_meant and action.action_id not in self.actions:
             self.actions[action.action_id] = SeenAction(
                 action_id=action.action_id,
                 kind=action.kind,

@@ -7,13 +7,14 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from replicante.agents import protocol
 from replicante.agents.client import HttpAgents
 from replicante.agents.protocol import Look, SendAnswer
-from replicante.limits import AGENT_ANSWER_BYTES_MAX
+from replicante.limits import AGENT_ANSWER_BYTES_MAX, AGENT_MARK_CHARACTERS_MAX
 from replicante.model.actions import NAction, NActionPhase
 from replicante.model.discovery import DiscoveredNode
 from replicante.model.node import NodeStatus
@@ -65,6 +66,10 @@ class Agent:
         self.paths: list[str] = []
         self.bodies: list[object] = []
         self.is_fenced = True
+        self.marks: list[tuple[str | None, str | None]] = []
+        """Incarnation and boot of each answer, the last one again and again."""
+        self.meant: list[str | None] = []
+        """Whom each submission was for."""
         self.is_hung = False
         self.released = asyncio.Event()
 
@@ -74,10 +79,15 @@ class Agent:
             await self.released.wait()
         if request.method == "POST":
             self.bodies.append(await request.json())
+            self.meant.append(request.headers.get(protocol.INCARNATION_HEADER))
         status, body = self.answers.get(request.path, (404, None))
         headers = {}
         if self.is_fenced:
             headers[protocol.EPOCH_HEADER] = request.headers[protocol.EPOCH_HEADER]
+        if self.marks:
+            told = self.marks.pop(0) if len(self.marks) > 1 else self.marks[0]
+            names = (protocol.INCARNATION_HEADER, protocol.BOOT_HEADER)
+            headers |= {it: mark for it, mark in zip(names, told, strict=True) if mark is not None}
         if isinstance(body, str):
             return web.Response(status=status, text=body, headers=headers)
         if body is None:
@@ -142,6 +152,33 @@ async def test_one_look_asks_for_everything_and_reads_it():
     queue, finished = map(agent.paths.index, (protocol.ACTIONS_QUEUE, protocol.ACTIONS_FINISHED))
     assert queue < finished
     assert f"{protocol.ACTION}/old" not in agent.paths
+
+
+async def test_a_look_tells_who_answered_and_in_which_order():
+    agent = Agent()
+    agent.marks = [("inc1", "boot1"), ("inc2", "boot2"), ("inc1", "boot1")]
+    async with served(agent) as (agents, node):
+        found = await look(agents, node)
+    assert (found.incarnations, found.boots) == (("inc2", "inc1"), ("boot2", "boot1"))
+
+
+@pytest.mark.parametrize("mark", [None, "", "a b", "é", "x" * (AGENT_MARK_CHARACTERS_MAX + 1)])
+async def test_who_answers_with_what_cannot_be_kept_tells_nothing(mark):
+    agent = Agent()
+    agent.marks = [(mark, mark)]
+    async with served(agent) as (agents, node):
+        found = await look(agents, node)
+    assert found.answer is AgentAnswer.ANSWERED
+    assert (found.incarnations, found.boots, found.incarnation) == ((), (), None)
+
+
+async def test_a_submission_says_for_whom_it_is():
+    agent = Agent()
+    async with served(agent) as (agents, node):
+        for sent_to in (None, "inc1"):
+            action = msgspec.structs.replace(naction(), sent_to=sent_to)
+            await agents.submit(action, node, epoch=9, begin_within_ms=None, ca_bundle=None)
+    assert agent.meant == [None, "inc1"]
 
 
 async def test_an_agent_without_epochs_is_unfenced():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from agent_harness import FixedStore, calling
 from replicante import limits
 from replicante.agents import sdk
 from replicante.agents.sdk.catalogue import TEST_FAIL, TEST_LOOP, TEST_SUCCESS
+from replicante.agents.sdk.server import BOOT_HEADER, INCARNATION_HEADER
 from replicante.errors import InvalidConfig
 
 KIND = "x.example.com/act"
@@ -73,6 +75,38 @@ async def test_an_older_epoch_is_refused_also_for_reads_and_by_the_next_process(
         assert await agent.submit(TEST_SUCCESS, action_id="late", epoch=6) == 412
         assert (await agent.get("action/late"))[0] == 404
         assert (await agent.get("info/shards", epoch=7))[0] == 200
+
+
+async def test_an_agent_tells_who_it_is_and_takes_only_what_is_meant_for_it(tmp_path):
+    folder = tmp_path / "agent"
+
+    async def marks():
+        """Of one process."""
+        async with calling(folder, FixedStore()) as agent:
+            _, _, headers = await agent.get("info/node")
+            again = (await agent.get("nothing"))[2]
+            found = [headers[INCARNATION_HEADER], headers[BOOT_HEADER]]
+            assert [again[INCARNATION_HEADER], again[BOOT_HEADER]] == found
+            return found
+
+    first, second = await marks(), await marks()
+    assert first[0] == second[0] and first[1] != second[1], "a restart"
+    shutil.rmtree(folder)
+    third = await marks()
+    assert third[0] != first[0], "what it kept is lost"
+    async with calling(folder, FixedStore()) as agent:
+        assert await agent.submit(TEST_SUCCESS, action_id="a", to=first[0]) == 421
+        assert (await agent.get("action/a"))[0] == 404
+        assert await agent.submit(TEST_SUCCESS, action_id="a", to=third[0]) == 200
+
+
+async def test_two_agents_never_work_in_one_folder(tmp_path):
+    async with calling(tmp_path, FixedStore()):
+        with pytest.raises(BlockingIOError, match="another agent"):
+            async with calling(tmp_path, FixedStore()):
+                pass
+    async with calling(tmp_path, FixedStore()) as agent:
+        assert (await agent.get("info/node"))[0] == 200
 
 
 async def test_who_names_no_epoch_may_read_but_not_act_once_epochs_were_seen(tmp_path):

@@ -135,9 +135,16 @@ def test_a_node_action_moves_forward_only(before, after):
 
 def test_what_was_never_approved_is_never_sent_nor_lost():
     waiting = naction(NActionPhase.PENDING_APPROVE)
-    reachable = {phase for phase in NActionPhase if waiting.phase.may_become(phase)}
+    reachable = {it for it in NActionPhase if waiting.phase.may_become(it, is_sent=False)}
     assert reachable == {NActionPhase.PENDING_SCHEDULE, NActionPhase.CANCELLED}
-    assert not NActionPhase.PENDING_SCHEDULE.may_become(NActionPhase.LOST)
+
+
+def test_only_what_was_sent_can_be_lost():
+    pending, lost = NActionPhase.PENDING_SCHEDULE, NActionPhase.LOST
+    assert pending.may_become(lost, is_sent=True)
+    assert not pending.may_become(lost, is_sent=False)
+    unsent = naction(pending)
+    assert isinstance(move_naction(unsent, lost, now_ms=5, wall_ms=6), IllegalTransition)
 
 
 def test_an_orchestrator_action_ends_once():

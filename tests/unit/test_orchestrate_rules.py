@@ -218,6 +218,15 @@ def agents_fenced():
     return after_cycle(world)
 
 
+def agent_remembers():
+    world = replicated(incarnation="a", boot="1")
+    for boot in ("2", "1"):
+        world.nodes["n2"].boot = boot
+        world.cycle()
+    kill_store(world)
+    return after_cycle(world)
+
+
 def candidate_fit():
     world = replicated()
     world.nodes["n2"].role = ShardRole.RECOVERING
@@ -354,6 +363,7 @@ SITUATIONS = {
     "witnesses_agree": witnesses_agree,
     "no_foreign_controller": no_foreign_controller,
     "agents_fenced": agents_fenced,
+    "agent_remembers": agent_remembers,
     "candidate_fit": candidate_fit,
     "loss_bounded": loss_bounded,
     "initialise_only_virgin": initialise_only_virgin,

@@ -9,12 +9,13 @@ guards, so that nothing of an older epoch gets in behind a newer one.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from replicante.agents.sdk.values import KeptAction, Order, Phase, Refusal, Step
 from replicante.limits import (
@@ -28,6 +29,7 @@ from replicante.model.codec import Value
 T = TypeVar("T")
 
 FILE = "agent.db"
+_LOCK = "LOCK"
 STALE_EPOCH_STATUS = 412
 _FORMAT = 1
 _SCHEMA = """
@@ -48,6 +50,9 @@ CREATE TABLE IF NOT EXISTS fence (
     only INTEGER PRIMARY KEY CHECK (only = 1), epoch INTEGER NOT NULL
 );
 INSERT OR IGNORE INTO fence VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS identity (
+    only INTEGER PRIMARY KEY CHECK (only = 1), incarnation TEXT NOT NULL
+);
 """
 _COLUMNS = (
     "id, kind, args, metadata, created_ms, deadline_ms, scheduled_ms, finished_ms, phase, error,"
@@ -59,24 +64,40 @@ class ActionStore:
     """`await ActionStore.open(folder)`. Methods are called on the loop and may overlap; an
     sqlite3.Error from any of them means that nothing was promised."""
 
-    def __init__(self, thread: ThreadPoolExecutor, db: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        thread: ThreadPoolExecutor,
+        db: sqlite3.Connection,
+        *,
+        lock: IO[str],
+        incarnation: str,
+    ) -> None:
         self._thread = thread
         self._db = db
+        self._lock = lock
+        self.incarnation = incarnation
+        """Of what is kept here: another one after the folder was lost."""
 
     @classmethod
-    async def open(cls, folder: Path) -> ActionStore:
+    async def open(cls, folder: Path, *, fresh_incarnation: str) -> ActionStore:
+        """fresh_incarnation: of a folder that has none; it stays as long as the folder does.
+
+        Raises OSError, also when another process works in this folder; sqlite3.Error."""
+        lock = _locked(folder)
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agent-store")
         loop = asyncio.get_running_loop()
         try:
-            db = await loop.run_in_executor(thread, _open, folder)
+            db, kept = await loop.run_in_executor(thread, _open, folder, fresh_incarnation)
         except BaseException:
             thread.shutdown(wait=False)
+            lock.close()
             raise
-        return cls(thread, db)
+        return cls(thread, db, lock=lock, incarnation=kept)
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
         self._thread.shutdown(wait=False)
+        self._lock.close()
 
     async def raise_epoch(self, epoch: int | None) -> None:
         """Remembers a greater epoch.  Raises Refusal for one that is older than the greatest; None
@@ -220,8 +241,19 @@ class ActionStore:
         return [_kept(row) for row in rows.fetchall()]
 
 
-def _open(folder: Path) -> sqlite3.Connection:
+def _locked(folder: Path) -> IO[str]:
+    """Held until it is closed: two agents over one list would carry out everything twice."""
     folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / _LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        lock.close()
+        raise BlockingIOError(f"another agent works in {folder}") from exc
+    return lock
+
+
+def _open(folder: Path, fresh_incarnation: str) -> tuple[sqlite3.Connection, str]:
     db = sqlite3.connect(folder / FILE, isolation_level=None)
     # FULL in WAL mode: a commit returns after its fsync.
     db.executescript(
@@ -234,7 +266,9 @@ def _open(folder: Path) -> sqlite3.Connection:
             f"{folder / FILE} has format {found}; this agent reads {_FORMAT}"
         )
     db.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
-    return db
+    db.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (fresh_incarnation,))
+    (kept,) = db.execute("SELECT incarnation FROM identity").fetchone()
+    return db, str(kept)
 
 
 def _kept(row: tuple[str | int | None, ...]) -> KeptAction:

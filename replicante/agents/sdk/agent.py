@@ -64,7 +64,8 @@ class Agent:
     async def start(self) -> None:
         """Raises OSError, ssl.SSLError, sqlite3.Error."""
         context = None if self._settings.tls is None else _context(self._settings.tls)
-        self._kept = await ActionStore.open(self._settings.data_dir)
+        fresh = SystemEntropy().token()
+        self._kept = await ActionStore.open(self._settings.data_dir, fresh_incarnation=fresh)
         try:
             await self._serve(self._kept, context)
         except BaseException:

@@ -1,7 +1,8 @@
 """Answers the agent protocol over HTTP. Called by `agent`.
 
 Paths and fields are those of the original's newer generation. Ours beside them: the epoch of every
-call, which is on the disk before the call is answered and is repeated in the answer; the catalogue,
+call, which is on the disk before the call is answered and is repeated in the answer; who answers,
+by the incarnation of what it keeps and by its boot, and whom a submission is for; the catalogue,
 `deadline_time`, `begin_within_ms`, history and cancel of actions; the check `can-stop`.
 """
 
@@ -40,6 +41,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PREFIX = "/api/unstable"
 EPOCH_HEADER = "Replicante-Epoch"
+INCARNATION_HEADER = "Replicante-Agent-Incarnation"
+BOOT_HEADER = "Replicante-Agent-Boot"
 BEGIN_WITHIN = "begin_within_ms"
 SERVICE_STATE = "replicante.io/service.state"
 SERVICE_DETAIL = "replicante.io/service.detail"
@@ -69,6 +72,7 @@ class AgentServer:
         self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
+        self._marks = {INCARNATION_HEADER: actions.incarnation, BOOT_HEADER: entropy.token()}
         self._wake = wake
 
     def application(self) -> web.Application:
@@ -103,6 +107,7 @@ class AgentServer:
             response = _error(exc.status, exc.message)
         except web.HTTPException as exc:
             response = _error(exc.status, exc.reason)
+        response.headers.update(self._marks)
         route = request.match_info.route.resource
         name = "none" if route is None else route.canonical
         self._metrics.requests.labels(route=name, status=str(response.status)).inc()
@@ -128,6 +133,7 @@ class AgentServer:
 
     async def _submit(self, request: web.Request) -> web.Response:
         self._expect_taken()
+        self._expect_meant(request.headers)
         order = _order(await _body(request), entropy=self._entropy, clock=self._clock)
         self._catalogue.check(order.kind, order.args)
         now_ms = self._clock.wall_ms()
@@ -185,6 +191,12 @@ class AgentServer:
             self._metrics.store_errors.labels(op=op).inc()
             text = str(exc) or f"no answer within {AGENT_STORE_CALL_MS_MAX} ms"
             raise Refusal(503, f"the store is unavailable: {text}") from exc
+
+    def _expect_meant(self, headers: Mapping[str, str]) -> None:
+        """What was sent to another one, as before a disk was lost, may have been done by that."""
+        meant = headers.get(INCARNATION_HEADER)
+        if meant is not None and meant != self._marks[INCARNATION_HEADER]:
+            raise Refusal(421, "it is for another incarnation of this agent")
 
     def _expect_taken(self) -> None:
         if not self._settings.takes_actions:

@@ -7,8 +7,10 @@ act on less, and only where these rules ask instead of deny.
 
 from __future__ import annotations
 
+from replicante.limits import AGENT_DOUBT_MS
 from replicante.model.action_kinds import CLUSTER_INIT, THROUGH_KINDS
 from replicante.model.codec import Value
+from replicante.model.converge_state import DoubtReason
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.orchestrate.controllers import in_charge
@@ -156,6 +158,29 @@ def _agents_fenced(case: Case) -> Finding:
     )
 
 
+def _agent_remembers(case: Case) -> Finding:
+    proposal = case.proposal
+    doubt = case.situation.state.doubts.get(proposal.node_id or "")
+    if proposal.is_asked_for or doubt is None:
+        return allow("nothing that its agent said of its actions contradicts what is known")
+    rest_ms = max(0, doubt.last_ms + AGENT_DOUBT_MS - case.situation.now_ms)
+    return ask(
+        f"the agent of {proposal.node_id} {_DOUBTS[doubt.reason]}, so an action might be carried"
+        f" out twice; it is believed again when it answers like one for {rest_ms} ms more, or a"
+        " person who looked may approve",
+        doubt=str(doubt.reason),
+        rest_ms=rest_ms,
+        **doubt.evidence,
+    )
+
+
+_DOUBTS = {
+    DoubtReason.DENIED: "denies an action that it had taken",
+    DoubtReason.FORGOT: "lost what it kept while it may have had an action",
+    DoubtReason.DOUBLED: "is answered for by two processes",
+}
+
+
 def _target(case: Case) -> tuple[str, ...]:
     return () if case.proposal.node_id is None else (case.proposal.node_id,)
 
@@ -203,5 +228,10 @@ EVIDENCE_RULES = (
         name="agents_fenced",
         promise="Automation acts only where a worker of the past is refused, unless declared.",
         judge=_agents_fenced,
+    ),
+    Rule(
+        name="agent_remembers",
+        promise="Automation asks nothing of an agent that contradicts itself about its actions.",
+        judge=_agent_remembers,
     ),
 )

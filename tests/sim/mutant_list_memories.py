@@ -1,0 +1,137 @@
+"""Defects of how agents that forget, or are two, are met, as edits of the code (ADR 0084)."""
+
+from __future__ import annotations
+
+from mutant_parts import Edit, Mutant, unit_test
+
+_DISPATCH = "orchestrate/dispatch.py"
+_MEMORIES = "orchestrate/memories.py"
+_SERVER = "agents/sdk/server.py"
+_STORE = "agents/sdk/action_store.py"
+_SYNC_ACTIONS = "orchestrate/sync_actions.py"
+
+MEMORY_MUTANTS = (
+    Mutant(
+        "sent_to_whoever_answers",
+        "what an agent may have done before it lost its folder is not done by the next one",
+        (
+            Edit(
+                _SERVER,
+                "        if meant is not None and meant != self._marks[INCARNATION_HEADER]:\n",
+                "        if meant is not None and not meant:\n",
+            ),
+        ),
+        test=unit_test(
+            "agents_sdk", "an_agent_tells_who_it_is_and_takes_only_what_is_meant_for_it"
+        ),
+    ),
+    Mutant(
+        "incarnation_of_each_start",
+        "an agent that keeps its folder is the same one",
+        (
+            Edit(
+                _STORE,
+                "INSERT OR IGNORE INTO identity",
+                "INSERT OR REPLACE INTO identity",
+            ),
+        ),
+        test=unit_test(
+            "agents_sdk", "an_agent_tells_who_it_is_and_takes_only_what_is_meant_for_it"
+        ),
+    ),
+    Mutant(
+        "two_agents_in_one_folder",
+        "two agents never work in one folder",
+        (Edit(_STORE, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB"),),
+        test=unit_test("agents_sdk", "two_agents_never_work_in_one_folder"),
+    ),
+    Mutant(
+        "not_written_whom_it_was_sent_to",
+        "what an agent may have had before it lost its folder is never sent again",
+        (Edit(_DISPATCH, "_incarnation(situation, action.node_id),", "None,"),),
+        test=unit_test(
+            "orchestrate_memories",
+            "what_its_agent_may_have_had_before_it_lost_its_folder_is_never_sent_again",
+        ),
+    ),
+    Mutant(
+        "waits_for_ever_for_who_is_gone",
+        "an action of an agent that lost its folder ends as lost",
+        (
+            Edit(
+                _SYNC_ACTIONS,
+                "        if action.sent_to not in (None, observation.incarnation):\n",
+                "        if action.sent_to == observation.incarnation is None:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_memories",
+            "what_its_agent_may_have_had_before_it_lost_its_folder_is_never_sent_again",
+        ),
+    ),
+    Mutant(
+        "unknown_believed_of_two",
+        "no action is lost by the word of another process than has it",
+        (
+            Edit(
+                _SYNC_ACTIONS,
+                "            action.node_id in unsure and",
+                "            action.node_id in () and",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_memories",
+            "nobody_is_believed_that_an_action_is_unknown_while_two_processes_answer",
+        ),
+    ),
+    Mutant(
+        "a_restart_is_a_second_process",
+        "the restart of an agent that keeps its folder blocks nothing",
+        (
+            Edit(
+                _MEMORIES,
+                "if boot in before[:-1]]",
+                "if before and boot not in before]",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_memories", "a_restart_of_an_agent_that_keeps_its_folder_is_nothing"
+        ),
+    ),
+    Mutant(
+        "a_returned_process_is_a_restart",
+        "two processes that answer for one node are seen",
+        (Edit(_MEMORIES, "if returned or len", "if len"),),
+        test=unit_test(
+            "orchestrate_memories",
+            "two_processes_are_told_apart_from_a_restart_by_the_first_one_coming_back",
+        ),
+    ),
+    Mutant(
+        "silence_clears_a_doubt",
+        "a doubt ends by answers, not by silence",
+        (
+            Edit(
+                _MEMORIES,
+                "            has_answered and now_ms",
+                "            now_ms",
+            ),
+        ),
+        test=unit_test("orchestrate_memories", "silence_ends_no_doubt"),
+    ),
+    Mutant(
+        "sent_again_to_two",
+        "what was sent is not sent again while two processes answer",
+        (
+            Edit(
+                _DISPATCH,
+                "    if action.node_id in acting.situation.state.doubts and action",
+                "    if action.node_id in () and action",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_memories",
+            "an_action_that_was_sent_is_not_sent_again_while_two_processes_answer",
+        ),
+    ),
+)
