@@ -2,9 +2,8 @@
 exception.
 
 Rules: the queue is read before the finished list, so that an action which ends in between is in the
-second; an action is called unknown only when the agent answered 404 for that very id; plain HTTP is
-for agents on this machine only, and over https the agent's certificate names the host of its
-address.
+second; an action is unknown only when the agent answered 404 for that very id; plain HTTP is for
+agents on this machine only, and over https the agent's certificate names the host of its address.
 """
 
 from __future__ import annotations
@@ -159,9 +158,9 @@ class _Agent:
         self._base = node.agent_address.rstrip("/")
         self._epoch = str(epoch)
         self._ca_bundle = ca_bundle
+        # Who answered, in that order.
         self.incarnations: dict[str, None] = {}
         self.boots: dict[str, None] = {}
-        """Who answered, in that order."""
         self._tls: ssl.SSLContext | bool | None = None
 
     async def get(self, path: str) -> _Reply:

@@ -353,6 +353,14 @@ def hang_store(world: World, node_id: str = "n1") -> None:
             node.sight = Sight.DOWN
 
 
+def double_agent(world: World, node_id: str = "n2"):
+    """Another process answers, and then the first one again: what the cycle came to."""
+    for boot in ("2", "1"):
+        world.nodes[node_id].boot = boot
+        result = world.cycle()
+    return result
+
+
 def outcomes(result, step: str) -> list[str]:
     return [str(it.outcome) for it in result.decision.proposals if it.step == step]
 

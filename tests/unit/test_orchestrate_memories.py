@@ -7,6 +7,7 @@ from orchestrate_builders import (
     World,
     against,
     condition_names,
+    double_agent,
     kill_store,
     outcomes,
     replicated,
@@ -53,12 +54,8 @@ def lose_folder(world: World, node_id: str = "n2") -> None:
     node.incarnation, node.boot = "b", "2"
 
 
-def doubled(world: World, node_id: str = "n2") -> None:
-    """Another process answers, and then the first one again."""
-    for boot in ("2", "1"):
-        world.nodes[node_id].boot = boot
-        result = world.cycle()
-    assert "agent_doubled" in condition_names(result)
+def doubled(world: World) -> None:
+    assert "agent_doubled" in condition_names(double_agent(world))
 
 
 def evidence(result, name: str) -> dict:

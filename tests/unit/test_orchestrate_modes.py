@@ -23,6 +23,7 @@ from replicante.model.modes import read_mode
 from replicante.model.namespace import Namespace, read_namespace
 from replicante.model.node import NodeStatus
 from replicante.model.violations import Violations
+from replicante.orchestrate.safety import rules
 
 
 def virgin(node_id):
@@ -36,6 +37,14 @@ def test_observe_says_what_would_have_been_done():
     assert result.submissions == () and world.nactions == []
     assert outcomes(result, "failover") == ["would_do"]
     assert against(result, "failover") == {"mode_active"}
+
+
+def test_every_rule_judges_every_proposal_also_when_nothing_is_done():
+    world = replicated(spec=make_spec(mode="observe"))
+    kill_store(world)
+    for record in world.cycle().decision.proposals:
+        assert [it.rule for it in record.verdicts] == [rule.name for rule in rules.RULES]
+        assert all(it.reason for it in record.verdicts)
 
 
 def test_an_ended_mode_acts_no_more():

@@ -12,6 +12,7 @@ from orchestrate_builders import (
     FakeNode,
     World,
     against,
+    double_agent,
     hang_store,
     kill_store,
     make_spec,
@@ -220,9 +221,7 @@ def agents_fenced():
 
 def agent_remembers():
     world = replicated(incarnation="a", boot="1")
-    for boot in ("2", "1"):
-        world.nodes["n2"].boot = boot
-        world.cycle()
+    double_agent(world)
     kill_store(world)
     return after_cycle(world)
 
@@ -387,13 +386,6 @@ def test_every_rule_has_its_situation():
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_rule_alone_stands_in_the_way(name):
     assert SITUATIONS[name]() == {name}
-
-
-def test_every_rule_judges_every_proposal_also_when_nothing_is_done():
-    result = dead_primary(mode="observe").cycle()
-    for record in result.decision.proposals:
-        assert [it.rule for it in record.verdicts] == [rule.name for rule in rules.RULES]
-        assert all(it.reason for it in record.verdicts)
 
 
 def test_two_disruptions_are_never_begun_in_one_cycle():

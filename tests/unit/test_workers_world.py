@@ -20,7 +20,7 @@ from replicante.state.fences import FenceOn, lease_name
 FIRST = int(os.environ.get("WORK_FIRST", "0"))
 SEEDS = int(os.environ.get("WORK_SEEDS", "20"))
 FORGETFUL_SEEDS = 4
-"""A world each, for what may happen at agents that lose what they must keep."""
+"""A world each, for what may happen at agents of the original that lose what they must keep."""
 
 
 def events_of(world: World):
@@ -42,7 +42,7 @@ def grants(events) -> dict[int, str]:
 
 
 def expect_nothing_twice_and_nothing_forgotten(world: World) -> None:
-    effects = Counter(it for agent in world.agents.agents.values() for it in agent.effects)
+    effects = Counter(it for agent in world.agents.everyone() for it in agent.effects)
     for action_id in world.asked:
         action = world.action(action_id)
         assert action.phase.is_final, f"{action_id} is {action.phase}"
@@ -92,11 +92,48 @@ async def test_the_worst_world_breaks_no_promise(seed):
     assert (world.known_nodes, world.forgotten_nodes) == (set(NODES), set())
 
 
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + max(4, SEEDS // 2)))
+async def test_agents_that_forget_or_are_two_do_nothing_twice(seed):
+    """Whatever answers: each action is carried out once or never, and its end says no less."""
+    world = await World.run(seed, do_agents_forget=seed % 2 == 0, are_agents_doubled=seed % 3 > 0)
+    events = events_of(world)
+    expect_one_worker_at_a_time(events)
+    expect_every_event_has_its_change(world, events)
+    effects = Counter(it for agent in world.agents.everyone() for it in agent.effects)
+    for action_id in world.asked:
+        action = world.action(action_id)
+        assert action.phase.is_final, f"{action_id} is {action.phase}"
+        assert effects[action_id] <= 1, f"{action_id} was carried out {effects[action_id]} times"
+        if action.phase != "LOST":
+            assert effects[action_id] == (action.phase == "DONE"), f"{action_id} {action.phase}"
+
+
+async def test_worlds_of_forgetful_and_doubled_agents_are_bad_enough():
+    """Actions were lost, some of them behind their effect; doubts were told."""
+    met = Counter()
+    for seed in range(FORGETFUL_SEEDS):
+        world = await World.run(seed, do_agents_forget=True, are_agents_doubled=True)
+        events = events_of(world)
+        effects = Counter(it for agent in world.agents.everyone() for it in agent.effects)
+        lost = [event.key for event, _ in events if event.code == "NACTION_LOST"]
+        met["lost"] += len(lost)
+        met["lost behind its effect"] += any(effects[key] for key in lost)
+        told = {
+            condition["name"]
+            for event, payload in events
+            if event.code == "DECISION"
+            for condition in payload["after"]["conditions"]
+        }
+        for name in ("agent_denies", "agent_doubled"):
+            met[name] += name in told
+    assert len(met) == 4 and min(met.values()) > 0, met
+
+
 async def test_only_an_agent_that_lost_its_folder_acts_twice_or_behind_an_end():
     """And for each action that it lost there is an event."""
     met = Counter()
     for seed in range(FIRST, FIRST + FORGETFUL_SEEDS):
-        world = await World.run(seed, do_agents_forget=True)
+        world = await World.run(seed, do_agents_forget=True, are_agents_marked=False)
         events = events_of(world)
         expect_one_worker_at_a_time(events)
         expect_every_event_has_its_change(world, events)

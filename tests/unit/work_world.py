@@ -6,8 +6,9 @@
 Each peer has a copy of the state of its own, which lags while the peer is cut off; a peer that was
 deposed while cut off goes on believing that it leads, and still reaches the agents. Peers are
 killed at any point and come back. Messages to agents are slow, are lost, arrive again later, and
-outlive the process that sent them. Agents are deaf, mute, lying, refusing; the platform answers
-garbage or leaves out most nodes. One loop, one source of randomness: a seed repeats itself.
+outlive the process that sent them. Agents are deaf, mute, lying, refusing, and in some worlds lose
+their folders or are two; the platform answers garbage or leaves out most nodes. One loop, one
+source of randomness: a seed repeats itself.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from work_agents import WorldAgents
 from work_bench import CLUSTER, FakePlatform
+from work_wire import Wire
 
 from replicante import errors
-from replicante.agents.protocol import Look, SendAnswer, Sent
+from replicante.agents.protocol import Sent
 from replicante.model.action_requests import ActionOn
 from replicante.model.actions import NAction
 from replicante.model.codec import encode_value
 from replicante.model.discovery import DiscoveredNode
-from replicante.model.observation import AgentAnswer, Observation
 from replicante.platforms.client import PlatformSays
 from replicante.state import record_queries
 from replicante.state.action_commands import CreateAction
@@ -41,7 +43,7 @@ from replicante.testing.builders import (
     put_object,
 )
 from replicante.testing.clock import ManualClock
-from replicante.testing.fake_agents import FakeAgent, FakeAgents, Manner
+from replicante.testing.fake_agents import Manner
 from replicante.testing.fake_peer import FakeProposed
 from replicante.workers.doors import Rooms
 from replicante.workers.supervisor import Workers
@@ -54,10 +56,8 @@ CALM_STEPS = 40
 _MANNERS = (*[Manner.HONEST] * 4, Manner.DEAF, Manner.MUTE, Manner.LYING, Manner.REFUSING)
 _PAUSES_MS = (0, 250, 1_000, 2_500, 10_000, 30_000)
 _DELAYS = (0, 0, 0, 0, 0, 1, 3, 40)
-_HOLD_UPS = (0, 0, 50, 200, 500)
 _TURNS = (0, 5, 20, 60)
-"""Of the loop: what a call takes, how long the network may hold a submission up, and how much
-happens between two steps."""
+"""Of the loop: what a call takes, and how much happens between two steps."""
 
 
 class Log(LoneState):
@@ -159,59 +159,13 @@ class WorldPeer:
         self.workers, self.is_leading = None, False
 
 
-class Wire:
-    """The way of one peer to the agents. Fits `doors.AgentDoor`."""
-
-    def __init__(self, world: World, peer: str) -> None:
-        self.world = world
-        self.peer = peer
-
-    async def look(self, ask: Look, *, ca_bundle: str | None) -> Observation:
-        await self.world.delay()
-        found = await self.world.agents.look(ask, ca_bundle=ca_bundle)
-        if found.answer is AgentAnswer.ANSWERED:
-            self.world.hear(ask.node.node_id, ask.epoch)
-        await self.world.delay()
-        if self.world.happens(0.05):
-            return Observation(node_id=found.node_id, at_ms=ask.at_ms, answer=AgentAnswer.TIMEOUT)
-        return found
-
-    async def submit(
-        self,
-        action: NAction,
-        node: DiscoveredNode,
-        *,
-        epoch: int,
-        begin_within_ms: int | None,
-        ca_bundle: str | None,
-    ) -> Sent:
-        async def arrive() -> Sent:
-            await self.world.delay(_HOLD_UPS)
-            return await self.world.arrive(self.peer, action, node, epoch)
-
-        if self.world.happens(0.4):
-            self.world.send(arrive)
-        # Once on its way it arrives, whatever becomes of its sender.
-        sent = await asyncio.shield(self.world.send(arrive))
-        await self.world.delay()
-        if self.world.happens(0.15):
-            return Sent(answer=SendAnswer.UNKNOWN, message="the answer was lost")
-        return sent
-
-    async def cancel(
-        self, action: NAction, node: DiscoveredNode, *, epoch: int, ca_bundle: str | None
-    ) -> None:
-        await self.world.delay()
-        await self.world.agents.cancel(action, node, epoch=epoch, ca_bundle=ca_bundle)
-
-
 @dataclass(slots=True)
 class World:
     seed: int
     random: random.Random
+    agents: WorldAgents
     log: Log = field(default_factory=Log)
     clock: ManualClock = field(default_factory=ManualClock)
-    agents: FakeAgents = field(default_factory=lambda: FakeAgents(*map(FakeAgent, NODES)))
     platform: FakePlatform = field(default_factory=FakePlatform)
     peers: dict[str, WorldPeer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -222,14 +176,29 @@ class World:
     """Believed to be gone, on the platform's word alone."""
     is_calm: bool = False
     do_agents_forget: bool = False
+    are_agents_doubled: bool = False
     forgotten: Counter[str] = field(default_factory=Counter)
     """Node → how often its agent lost its folder."""
     messages: set[asyncio.Task[Sent]] = field(default_factory=set)
 
     @classmethod
-    async def run(cls, seed: int, *, do_agents_forget: bool = False) -> World:
+    async def run(
+        cls,
+        seed: int,
+        *,
+        do_agents_forget: bool = False,
+        are_agents_doubled: bool = False,
+        are_agents_marked: bool = True,
+    ) -> World:
         """A wild time, and a calm one in which everything can be finished."""
-        world = cls(seed=seed, random=random.Random(seed), do_agents_forget=do_agents_forget)
+        chance = random.Random(seed)
+        world = cls(
+            seed=seed,
+            random=chance,
+            agents=WorldAgents(*NODES, chance=chance, are_marked=are_agents_marked),
+            do_agents_forget=do_agents_forget,
+            are_agents_doubled=are_agents_doubled,
+        )
         world.log.do(put_namespace("default"))
         platform = platform_document("p")
         platform["spec"]["discovery"] = {"interval": "20s"}
@@ -247,8 +216,7 @@ class World:
         await world.calm_down()
         for _ in range(CALM_STEPS):
             await world.step(10_000)
-            for agent in world.agents.agents.values():
-                agent.run_actions()
+            world.agents.run_actions()
         await asyncio.gather(*(peer.kill() for peer in world.peers.values()), *world.messages)
         return world
 
@@ -275,6 +243,9 @@ class World:
     async def fault(self) -> None:
         if self.do_agents_forget and self.happens(0.15):
             self.forget(self.random.choice(NODES))
+        if self.are_agents_doubled and self.happens(0.3):
+            change = self.random.choice((self.agents.double, self.agents.unite))
+            change(self.random.choice(NODES))
         if self.happens(0.3):
             self.ask(self.random.choice(NODES))
         if self.happens(0.4):
@@ -295,6 +266,7 @@ class World:
                 self.elect()
             case 6:
                 agent.manner = self.random.choice(_MANNERS)
+                self.agents.restart(agent.node_id)
             case 7:
                 agent.run_actions()
             case 8:
@@ -318,10 +290,7 @@ class World:
             peer.is_cut, peer.is_leading = False, False
 
     def forget(self, node_id: str) -> None:
-        """Its list of actions and its epoch are on one disk."""
-        agent = self.agents.agents[node_id]
-        agent.actions.clear()
-        agent.epoch = 0
+        self.agents.forget(node_id)
         self.forgotten[node_id] += 1
 
     def misinform(self) -> None:
@@ -350,8 +319,9 @@ class World:
     async def calm_down(self) -> None:
         self.is_calm = True
         self.platform.names(*NODES)
-        for agent in self.agents.agents.values():
+        for agent in self.agents.everyone():
             agent.manner = Manner.HONEST
+            self.agents.unite(agent.node_id)
         for peer in self.peers.values():
             self.heal(peer)
             if peer.workers is None:
@@ -367,11 +337,11 @@ class World:
         return task
 
     async def arrive(self, peer: str, action: NAction, node: DiscoveredNode, epoch: int) -> Sent:
-        agent = self.agents.agents[node.node_id]
         recorded = self.action(action.action_id)
         newest_epoch = self.newest_epochs.get(node.node_id, 0)
-        was_there = action.action_id in agent.actions
-        sent = self.agents._submit(action, node, epoch)
+        there = {id(it) for it in self.agents.everyone() if action.action_id in it.actions}
+        agent, sent = self.agents.arrive(action, node, epoch)
+        was_there = id(agent) in there
         was_taken = action.action_id in agent.actions and not was_there
         self.arrivals.append(
             Arrival(
