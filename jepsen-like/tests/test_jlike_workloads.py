@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import random
 
@@ -9,9 +11,13 @@ import pytest
 
 from jlike.history import Kind, Value
 from jlike.http import Answer, Http
+from jlike.peers import Peer, Peers
+from jlike.recorder import Recorder
 from jlike.workload import append
+from jlike.workload.base import Stage
 from jlike.workload.catalogue import WORKLOADS
 from jlike.workload.queue import Queue
+from jlike.workload.sdk import Sdk
 
 
 class OneJob(Http):
@@ -70,6 +76,34 @@ def test_every_kind_of_question_comes_up_and_can_be_written_down(name):
     assert asked | last | DEEDS >= set(workload.kinds)
     assert asked <= set(workload.kinds)
     assert workload.name == name
+
+
+async def test_users_of_the_sdk_know_whoever_may_become_a_member(tmp_path):
+    peers = Peers(
+        by_id={"p1": Peer(id="p1", url="http://127.0.0.1:9")},
+        spares={"p2": Peer(id="p2", url="http://127.0.0.1:10")},
+    )
+    workload = Sdk()
+    with contextlib.closing(Recorder(tmp_path)) as recorder:
+        stage = Stage(
+            name="sdk",
+            peers=peers,
+            http=Http(timeout_s=1),
+            recorder=recorder,
+            chance=random.Random(1),
+            stop=asyncio.Event(),
+            leader=lambda: None,
+        )
+        await workload.open(stage)
+        try:
+            url = peers["p2"].url
+            asked = asyncio.create_task(workload._asked_of_the_sdk(url, "append", "sdk", "s1"))
+            await asyncio.sleep(0)
+            assert workload._waiting, "the program has the question"
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+        finally:
+            await workload.close()
 
 
 def test_two_workloads_never_write_to_one_place():

@@ -52,7 +52,8 @@ class Sdk(Register):
         return "append", [QUEUE, f"s{self._sent}"]
 
     async def open(self, stage: Stage) -> None:
-        self._urls = [stage.peers[it].url for it in stage.peers.ids]
+        # Who is a spare now may be a member later, and asked.
+        self._urls = [it.url for it in stage.peers.everybody]
         self._program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", str(PROGRAM), *self._urls),
             stdin=asyncio.subprocess.PIPE,
