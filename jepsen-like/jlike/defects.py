@@ -103,8 +103,8 @@ DEFECTS = (
         edits=(
             Edit(
                 "state/apply_kv.py",
-                "if command.lease is not None and (refusal := not_held(writer, command.lease)):",
-                "if command.lease == 0 and (refusal := not_held(writer, command.lease)):",
+                "if lease is not None and (refusal := not_held(writer, lease)):",
+                "if lease == 0 and (refusal := not_held(writer, lease)):",
             ),
         ),
         workload="lock",

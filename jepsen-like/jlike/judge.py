@@ -9,7 +9,8 @@ from jlike import history_edn
 from jlike.check import stats
 from jlike.history import BrokenHistory, Operation, pair, parse
 from jlike.verdict import Finding
-from jlike.workload.catalogue import WORKLOADS
+from jlike.workload.base import LOG_START
+from jlike.workload.catalogue import WORKLOADS, made
 
 
 def operations_of(folder: Path, workload: str) -> list[Operation]:
@@ -40,12 +41,20 @@ def histories(folder: Path) -> list[str]:
 def findings_of(folder: Path) -> list[tuple[str, Finding]]:
     """(workload, finding) of every checker that has a history to judge."""
     found: list[tuple[str, Finding]] = []
+    begins = _begins(folder)
     for name in histories(folder):
-        workload = WORKLOADS[name]()
+        workload = made(name, scope="", begins=begins)
         operations = operations_of(folder, name)
         found += [(name, it) for it in workload.check(operations)]
         found.append((name, stats.check(operations, expected=workload.kinds)))
     return found
+
+
+def _begins(folder: Path) -> str:
+    """Where in the event log the run began; runs that do not say so began with it."""
+    path = folder / "test.json"
+    told = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return str(told.get("begins", LOG_START))
 
 
 def as_json(findings: list[tuple[str, Finding]]) -> str:

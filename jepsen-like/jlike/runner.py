@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import json
 import random
+import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -25,8 +26,8 @@ from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
 from jlike.verdict import Finding, Verdict, invalid, unknown, valid, worse, worst
 from jlike.watch import Watch
-from jlike.workload.base import Stage, Workload
-from jlike.workload.catalogue import WORKLOADS
+from jlike.workload.base import LOG_START, Stage, Workload
+from jlike.workload.catalogue import made
 
 REQUEST_S = 5.0
 START_S = 60.0
@@ -35,7 +36,7 @@ OVERTIME_S = 60.0
 """Beyond the time of the run, for faults that took no effect yet; and again for deeds."""
 HARNESS = "harness"
 MARK = "jlike/run"
-"""A record that says to the next run that one was here."""
+"""A record that says to the next run that one declared something here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,8 @@ class Options:
     cluster gets none. environment: of environments.NAMES. package: folder that holds the package
     peers are started from; empty: the one that is installed. program: words that start a peer, in
     place of the product's; it is told its place as that is, and speaks as much of the API as the
-    workloads ask for."""
+    workloads ask for. scope, begins: as `workload.base.Workload` names them; chosen anew for each
+    run with urls."""
 
     workloads: Sequence[str]
     nemeses: Sequence[str]
@@ -58,6 +60,8 @@ class Options:
     environment: str = environments.BEST
     package: str = ""
     program: Sequence[str] = ()
+    scope: str = ""
+    begins: str = LOG_START
 
 
 class HarnessBroken(Exception):
@@ -111,8 +115,11 @@ class Cast:
 
 async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     """Leaves everything in `folder`: histories, faults, logs, results."""
+    if options.urls:
+        options = await shared(options)
     (folder / "test.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
-    workloads = [WORKLOADS[name]() for name in options.workloads]
+    scope, begins = options.scope, options.begins
+    workloads = [made(name, scope=scope, begins=begins) for name in options.workloads]
     _must_be_had(workloads, options)
     recorder = Recorder(folder)
     peers = Peers()
@@ -184,16 +191,31 @@ def _must_fit(workloads: Sequence[Workload]) -> None:
             raise HarnessBroken(f"{workload.name} ends and starts peers: it needs peers of ours")
 
 
+async def shared(options: Options) -> Options:
+    """For a cluster that was there before the run: names of its own, and the log from here on.
+
+    Raises HarnessBroken."""
+    http, code = Http(timeout_s=REQUEST_S), ""
+    for url in options.urls:
+        query = "after=head&limit=1&consistency=linearizable"
+        answer = await http.ask(url.rstrip("/"), "GET", f"{API}/events?{query}")
+        if answer.kind is Kind.OK:
+            scope = f"jlike-{secrets.token_hex(4)}-"
+            return replace(options, scope=scope, begins=answer.body["head"])
+        code = answer.code
+    raise HarnessBroken(f"no peer says where its event log ends: {code}")
+
+
 async def must_be_new(http: Http, url: str) -> None:
-    """Raises HarnessBroken for a cluster that a run has met before: its records, jobs and request
-    ids have the names of this one's, and would be taken for wrong answers."""
+    """For what is declared once and looked after from then on. Raises HarnessBroken for a cluster
+    where another run did that."""
     answer = await http.ask(
         url, "PUT", f"{API}/kv/{MARK}", {"value": True}, headers={"If-None-Match": "*"}
     )
     if answer.code == "revision_mismatch":
         raise HarnessBroken(
-            f"a run of jlike has met this cluster before ({MARK} is there), and what it left would"
-            " be taken for violations: name an empty cluster"
+            f"a run of jlike has declared its clusters here before ({MARK} is there), and what it"
+            " left would be taken for violations: name an empty cluster"
         )
     if answer.kind is not Kind.OK:
         raise HarnessBroken(f"{MARK} could not be written at {url}: {answer.code}")
@@ -206,7 +228,7 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
             peer.start()
     if not await watch.ready(seconds=START_S):
         raise HarnessBroken(f"not every peer was ready within {START_S:.0f} s")
-    if cast.options.urls:
+    if cast.options.urls and any(it.needs_new_cluster for it in cast.workloads):
         await must_be_new(cast.http, peers[peers.ids[0]].url)
     stop = asyncio.Event()
     for workload in cast.workloads:

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import json
 import random
+from collections.abc import Mapping
 
 import pytest
 
 from jlike.history import Kind, Value
-from jlike.http import Answer, Http
+from jlike.http import NO_HEADERS, Answer, Http
 from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
 from jlike.workload import append
 from jlike.workload.base import Stage
-from jlike.workload.catalogue import WORKLOADS
+from jlike.workload.catalogue import WORKLOADS, made
 from jlike.workload.queue import Queue
 from jlike.workload.sdk import Sdk
 
@@ -78,6 +79,59 @@ def test_every_kind_of_question_comes_up_and_can_be_written_down(name):
     assert workload.name == name
 
 
+class Wire(Http):
+    """Tells what it was asked; every answer is that a leader is missing."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout_s=1)
+        self.asked: list[str] = []
+
+    async def ask(
+        self,
+        url: str,
+        method: str,
+        path: str,
+        body: Value = None,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Answer:
+        self.asked.append(f"{path} {json.dumps(body)} {dict(headers)}")
+        return Answer(kind=Kind.OK, status=200, body=GIVEN)
+
+
+GIVEN = {
+    "items": [{"id": "7", "token": "8", "body": "j", "seq": 1, "chain": "", "key": "k"}],
+    "head": "1",
+    "next": None,
+    "position": "0",
+    "revision": "1",
+    "token": "8",
+    "is_success": True,
+    "results": [],
+    "value": 1,
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(WORKLOADS) - {"sdk", "orchestration", "redis"}))
+async def test_runs_that_share_a_cluster_have_names_of_their_own(name):
+    """Each question but those about the whole log names the run in a path, a body or a header."""
+    scope, wire, chance = "jlike-1234-", Wire(), random.Random(5)
+    workload = made(name, scope=scope, begins=f"{9:019}")
+    await workload.setup(wire, "http://nowhere")
+    for _ in range(60):
+        f, value = workload.next(chance)
+        with contextlib.suppress(KeyError, TypeError):  # what it was given makes no sense
+            await workload.perform(wire, "http://nowhere", f, value)
+    for f, value in workload.final():
+        with contextlib.suppress(KeyError, TypeError):
+            await workload.perform(wire, "http://nowhere", f, value)
+    whole = ("/events?after=", "/raft/peers")
+    named = [it for it in wire.asked if not any(part in it for part in whole)]
+    assert named
+    assert all(scope in it for it in named), [it for it in named if scope not in it][:3]
+    assert not any(f"after={0:019}" in it for it in wire.asked), "older events are not its own"
+
+
 async def test_users_of_the_sdk_know_whoever_may_become_a_member(tmp_path):
     peers = Peers(
         by_id={"p1": Peer(id="p1", url="http://127.0.0.1:9")},
@@ -124,7 +178,8 @@ def test_a_transaction_sees_its_own_appends_and_compares_all_that_it_read():
         {"key": "append/y", "value": None, "revision": None},
     ]
     seen = Answer(kind=Kind.OK, status=200, body={"results": results})
-    order = append._order(seen, append._lists(seen), after)
+    workload = WORKLOADS["append"]()
+    order = workload._order(seen, workload._lists(seen), after)
     assert order == {
         "compares": [
             {"check": "revision_equals", "key": "append/x", "revision": "7"},

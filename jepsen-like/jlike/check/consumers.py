@@ -25,9 +25,10 @@ from jlike.verdict import Finding, invalid, unknown, valid
 NAME = "consumers"
 
 
-def check(operations: Iterable[Operation], *, start: str) -> Finding:
+def check(operations: Iterable[Operation], *, start: str, is_whole: bool = True) -> Finding:
+    """is_whole: nothing is before the start."""
     found = list(operations)
-    numbers = _numbers(found, start=start)
+    numbers = _numbers(found, {start: 0} if is_whole else {})
     if isinstance(numbers, Finding):
         return numbers
     moves: dict[str, list[Operation]] = defaultdict(list)
@@ -57,9 +58,9 @@ def check(operations: Iterable[Operation], *, start: str) -> Finding:
     return valid(NAME, f"{handled} moves of {len(moves)} consumers, over each event once")
 
 
-def _numbers(found: list[Operation], *, start: str) -> dict[str, int] | Finding:
+def _numbers(found: list[Operation], known: Mapping[str, int]) -> dict[str, int] | Finding:
     """Id → number of each event that anybody was given; the log has no event 0."""
-    numbers = {start: 0}
+    numbers = dict(known)
     for operation in found:
         for event_id, seq in _rows(operation):
             if numbers.setdefault(event_id, seq) != seq:

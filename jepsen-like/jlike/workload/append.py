@@ -54,40 +54,54 @@ class Append(Workload):
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "final":
-            seen = await _read(http, url, [value])
-            return read_outcome(seen, [["r", value, _lists(seen).get(value, [])]])
+            seen = await self._read(http, url, [value])
+            return read_outcome(seen, [["r", value, self._lists(seen).get(value, [])]])
         keys = sorted({part[1] for part in value})
-        seen = await _read(http, url, keys)
+        seen = await self._read(http, url, keys)
         if seen.kind is not Kind.OK:
             return Outcome(kind=Kind.FAIL, error=seen.code)
-        lists = _lists(seen)
+        lists = self._lists(seen)
         done, after = _carried_out(value, lists)
         if after == lists:
             return Outcome(kind=Kind.OK, value=done)
-        answer = await http.ask(url, "POST", f"{API}/txn", _order(seen, lists, after))
+        answer = await http.ask(url, "POST", f"{API}/txn", self._order(seen, lists, after))
         if answer.kind is Kind.OK and not answer.body["is_success"]:
             return Outcome(kind=Kind.FAIL, error="differs")
         return outcome(answer, done)
+
+    async def _read(self, http: Http, url: str, keys: Sequence[str]) -> Answer:
+        gets = [{"op": "get", "key": self._key(it)} for it in keys]
+        return await http.ask(url, "POST", f"{API}/txn", {"then": gets})
+
+    def _lists(self, seen: Answer) -> dict[str, list[int]]:
+        """Key → its list; a key that is not there has an empty one."""
+        results = seen.body["results"] if seen.kind is Kind.OK else []
+        return {
+            it["key"].removeprefix(self._key("")): it["value"] if it["revision"] is not None else []
+            for it in results
+        }
+
+    def _order(
+        self, seen: Answer, lists: Mapping[str, list[int]], after: Mapping[str, list[int]]
+    ) -> Value:
+        compares: list[Value] = [
+            {"check": "absent", "key": it["key"]}
+            if it["revision"] is None
+            else {"check": "revision_equals", "key": it["key"], "revision": it["revision"]}
+            for it in seen.body["results"]
+        ]
+        changed = [key for key in sorted(after) if after[key] != lists[key]]
+        puts = [{"op": "put", "key": self._key(key), "value": after[key]} for key in changed]
+        return {"compares": compares, "then": puts}
+
+    def _key(self, key: str) -> str:
+        return f"{self.own(self.name)}/{key}"
 
     def final(self) -> Sequence[tuple[str, Value]]:
         return [("final", key) for key in sorted(self._used)]
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         return [append.check(operations)]
-
-
-async def _read(http: Http, url: str, keys: Sequence[str]) -> Answer:
-    gets = [{"op": "get", "key": _key(it)} for it in keys]
-    return await http.ask(url, "POST", f"{API}/txn", {"then": gets})
-
-
-def _lists(seen: Answer) -> dict[str, list[int]]:
-    """Key → its list; a key that is not there has an empty one."""
-    results = seen.body["results"] if seen.kind is Kind.OK else []
-    return {
-        it["key"].removeprefix("append/"): it["value"] if it["revision"] is not None else []
-        for it in results
-    }
 
 
 def _carried_out(
@@ -102,19 +116,3 @@ def _carried_out(
             after[key] = [*after[key], element]
         done.append([f, key, list(after[key]) if f == "r" else element])
     return done, after
-
-
-def _order(seen: Answer, lists: Mapping[str, list[int]], after: Mapping[str, list[int]]) -> Value:
-    compares: list[Value] = [
-        {"check": "absent", "key": it["key"]}
-        if it["revision"] is None
-        else {"check": "revision_equals", "key": it["key"], "revision": it["revision"]}
-        for it in seen.body["results"]
-    ]
-    changed = [key for key in sorted(after) if after[key] != lists[key]]
-    puts = [{"op": "put", "key": _key(key), "value": after[key]} for key in changed]
-    return {"compares": compares, "then": puts}
-
-
-def _key(key: str) -> str:
-    return f"append/{key}"

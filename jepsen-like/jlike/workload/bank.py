@@ -25,13 +25,13 @@ class Bank(Workload):
         return "transfer", [one, other, chance.randrange(1, 6)]
 
     async def setup(self, http: Http, url: str) -> bool:
-        puts = [{"op": "put", "key": _key(it), "value": sum_} for it, sum_ in SETUP.items()]
+        puts = [{"op": "put", "key": self._key(it), "value": sum_} for it, sum_ in SETUP.items()]
         answer = await http.ask(url, "POST", f"{API}/txn", {"then": puts})
         return answer.kind is Kind.OK
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         seen = await self._balances(http, url)
-        balances = _found(seen)
+        balances = self._found(seen)
         if f == "read" or seen.kind is not Kind.OK:
             return read_outcome(seen, balances)
         one, other, amount = value
@@ -40,36 +40,36 @@ class Bank(Workload):
         moved = {one: balances[one] - amount, other: balances[other] + amount}
         body = {
             "compares": [
-                {"check": "value_equals", "key": _key(it), "value": balances[it]} for it in moved
+                {"check": "value_equals", "key": self._key(it), "value": balances[it]}
+                for it in moved
             ],
-            "then": [{"op": "put", "key": _key(it), "value": sum_} for it, sum_ in moved.items()],
+            "then": [
+                {"op": "put", "key": self._key(it), "value": sum_} for it, sum_ in moved.items()
+            ],
         }
         answer = await http.ask(url, "POST", f"{API}/txn", body)
         if answer.kind is Kind.OK and not answer.body["is_success"]:
             return Outcome(kind=Kind.FAIL, error="differs")
         return outcome(answer)
 
-    @staticmethod
-    async def _balances(http: Http, url: str) -> Answer:
-        gets = [{"op": "get", "key": _key(it)} for it in SETUP]
+    async def _balances(self, http: Http, url: str) -> Answer:
+        gets = [{"op": "get", "key": self._key(it)} for it in SETUP]
         return await http.ask(url, "POST", f"{API}/txn", {"then": gets})
+
+    def _key(self, account: str) -> str:
+        return f"{self.own(self.name)}/{account}"
+
+    def _found(self, answer: Answer) -> dict[str, int]:
+        if answer.kind is not Kind.OK:
+            return {}
+        return {
+            it["key"].removeprefix(self._key("")): it["value"]
+            for it in answer.body["results"]
+            if it["revision"] is not None
+        }
 
     def final(self) -> Sequence[tuple[str, Value]]:
         return [("read", None)]
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         return [bank.check(operations, setup=SETUP)]
-
-
-def _key(account: str) -> str:
-    return f"bank/{account}"
-
-
-def _found(answer: Answer) -> dict[str, int]:
-    if answer.kind is not Kind.OK:
-        return {}
-    return {
-        it["key"].removeprefix("bank/"): it["value"]
-        for it in answer.body["results"]
-        if it["revision"] is not None
-    }

@@ -21,6 +21,8 @@ from jlike.recorder import Recorder
 from jlike.verdict import Finding
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+LOG_START = f"{0:019}"
+"""Before the first event of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,10 @@ class Stage:
 
 class Workload(Protocol):
     name: str
+    scope: str = ""
+    """What each name that it writes begins with: runs that share a cluster have each its own."""
+    begins: str = LOG_START
+    """The place in the event log that it reads on from: what was before is not of this run."""
     settings: Mapping[str, str] = NOTHING
     """Options of each peer's command besides its place."""
     spares: int = 0
@@ -89,8 +95,14 @@ class Workload(Protocol):
     needs_loopback: bool = False
     """It runs processes or servers that every peer must reach, or that must reach every peer."""
 
+    needs_new_cluster: bool = False
+    """It declares what would stay and be looked after for ever."""
     unfit: frozenset[str] = frozenset()
     """Kinds of faults that would hit what it starts, where nobody mends them."""
+
+    def own(self, name: str) -> str:
+        """As it is called on the wire; histories tell of names without the scope."""
+        return self.scope + name
 
     def lacks(self) -> str:
         """What this machine has not got and the workload needs; empty: nothing."""

@@ -42,3 +42,10 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "orchestration": Orchestration,
     "redis": Redis,
 }
+
+
+def made(name: str, *, scope: str, begins: str) -> Workload:
+    """scope, begins: of the run, as `base.Workload` names them."""
+    workload = WORKLOADS[name]()
+    workload.scope, workload.begins = scope, begins
+    return workload

@@ -9,10 +9,9 @@ from jlike.check import consumers
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, Workload, outcome, read_outcome
+from jlike.workload.base import LOG_START, Outcome, Workload, outcome, read_outcome
 
 NAMES = ("c0", "c1", "c2")
-START = f"{0:019}"
 PAGE = 40
 LAST_PAGE = 500
 
@@ -39,7 +38,9 @@ class Consumers(Workload):
         return "fetch", chance.choice(NAMES)
 
     async def setup(self, http: Http, url: str) -> bool:
-        made = [await http.ask(url, "PUT", _path(it), {"position": START}) for it in NAMES]
+        made = [
+            await http.ask(url, "PUT", self._path(it), {"position": self.begins}) for it in NAMES
+        ]
         return all(it.kind is Kind.OK for it in made)
 
     def forget(self) -> None:
@@ -50,23 +51,25 @@ class Consumers(Workload):
         match f:
             case "write":
                 key, argument = value
-                return outcome(await http.ask(url, "PUT", f"{API}/kv/{key}", {"value": argument}))
+                return outcome(
+                    await http.ask(url, "PUT", f"{API}/kv/{self.own(key)}", {"value": argument})
+                )
             case "fetch":
                 return await self._fetch(http, url, value)
             case "commit":
                 name, _, revision, last = value
                 match = {"If-Match": f'"{revision}"'}
                 body = {"position": last}
-                return outcome(await http.ask(url, "PUT", _path(name), body, headers=match))
+                return outcome(await http.ask(url, "PUT", self._path(name), body, headers=match))
             case "place":
-                answer = await http.ask(url, "GET", _path(value))
+                answer = await http.ask(url, "GET", self._path(value))
                 place = (answer.body or {}).get("position")
                 return read_outcome(answer, [value, place])
             case _:
                 return await self._log(http, url)
 
     async def _fetch(self, http: Http, url: str, name: str) -> Outcome:
-        place = await http.ask(url, "GET", _path(name))
+        place = await http.ask(url, "GET", self._path(name))
         if place.kind is not Kind.OK:
             return read_outcome(place)
         position, revision = place.body["position"], place.body["revision"]
@@ -81,7 +84,7 @@ class Consumers(Workload):
 
     async def _log(self, http: Http, url: str) -> Outcome:
         rows: list[Value] = []
-        after = START
+        after = self.begins
         while True:
             query = f"after={after}&limit={LAST_PAGE}&consistency=linearizable"
             answer = await http.ask(url, "GET", f"{API}/events?{query}")
@@ -97,8 +100,7 @@ class Consumers(Workload):
         return [*(("place", it) for it in NAMES), ("log", None)]
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
-        return [consumers.check(operations, start=START)]
+        return [consumers.check(operations, start=self.begins, is_whole=self.begins == LOG_START)]
 
-
-def _path(name: str) -> str:
-    return f"{API}/events/consumers/{name}"
+    def _path(self, name: str) -> str:
+        return f"{API}/events/consumers/{self.own(name)}"

@@ -11,8 +11,8 @@ from jlike.http import API, Http
 from jlike.verdict import Finding
 from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
-START = f"{0:019}"
 PAGE = 500
+READERS = 4
 
 
 class Events(Workload):
@@ -21,7 +21,7 @@ class Events(Workload):
 
     def __init__(self) -> None:
         self._count = 0
-        self._cursors = [START] * 4
+        self._cursors: list[str] = []
         """Of readers that go on at whichever peer is asked next."""
         self._end = ""
 
@@ -29,19 +29,22 @@ class Events(Workload):
         if chance.random() < 0.5:
             self._count += 1
             return "write", [f"events/{self._count}", self._count]
+        self._cursors = self._cursors or [self.begins] * READERS
         return "poll", [chance.choice(self._cursors), False]
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "write":
             key, argument = value
-            return outcome(await http.ask(url, "PUT", f"{API}/kv/{key}", {"value": argument}))
+            return outcome(
+                await http.ask(url, "PUT", f"{API}/kv/{self.own(key)}", {"value": argument})
+            )
         after, is_final = value
         if is_final:
             return await self._whole(http, url)
         answer = await http.ask(url, "GET", f"{API}/events?after={after}&limit={PAGE}")
         if answer.kind is not Kind.OK:
             return read_outcome(answer)
-        found = _rows(answer.body["items"])
+        found = self._rows(answer.body["items"])
         if found and after in self._cursors:
             self._cursors[self._cursors.index(after)] = found[-1][0]
         return Outcome(kind=Kind.OK, value=found)
@@ -49,24 +52,25 @@ class Events(Workload):
     async def _whole(self, http: Http, url: str) -> Outcome:
         """All of it up to the end that the first peer named, so that later events do not count."""
         rows: list[list[Value]] = []
-        after = START
+        after = self.begins
         while True:
             query = f"after={after}&limit={PAGE}&consistency=linearizable"
             answer = await http.ask(url, "GET", f"{API}/events?{query}")
             if answer.kind is not Kind.OK:
                 return read_outcome(answer)
             self._end = self._end or answer.body["head"]
-            rows += _rows(answer.body["items"])
+            rows += self._rows(answer.body["items"])
             after = answer.body["next"]
             if not answer.body["items"] or after >= self._end:
                 return Outcome(kind=Kind.OK, value=[it for it in rows if it[0] <= self._end])
 
     def final(self) -> Sequence[tuple[str, Value]]:
-        return [("poll", [START, True])]
+        return [("poll", [self.begins, True])]
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         return [events.check(operations)]
 
-
-def _rows(items: Iterable[Value]) -> list[list[Value]]:
-    return [[it["id"], it["seq"], it["chain"], it["key"]] for it in items]
+    def _rows(self, items: Iterable[Value]) -> list[list[Value]]:
+        return [
+            [it["id"], it["seq"], it["chain"], it["key"].removeprefix(self.scope)] for it in items
+        ]

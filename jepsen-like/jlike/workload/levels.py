@@ -43,7 +43,7 @@ class Levels(Workload):
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         key, argument = value
-        path = f"{API}/kv/levels/{key}"
+        path = f"{API}/kv/{self.own(self.name)}/{key}"
         if f == "write":
             answer = await http.ask(url, "PUT", path, {"value": argument})
             revision = (answer.body or {}).get("revision")

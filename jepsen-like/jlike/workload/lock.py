@@ -40,7 +40,7 @@ class Lock(Workload):
         self._held.clear()
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
-        path = f"{API}/kv/{self.name}/{value[0]}"
+        path = f"{API}/kv/{self.own(self.name)}/{value[0]}"
         if f == "use":
             return outcome(await http.ask(url, "PUT", path, {"value": value[1], "lease": value[1]}))
         if f == "guarded":
@@ -51,7 +51,7 @@ class Lock(Workload):
         body: dict[str, Value] = {"duration": f"{DURATION_MS}ms"}
         if f != "acquire":
             body = {"token": value[1]}
-        answer = await http.ask(url, "POST", f"{API}/leases/{value[0]}/{f}", body)
+        answer = await http.ask(url, "POST", f"{API}/leases/{self.own(value[0])}/{f}", body)
         if answer.kind is not Kind.OK or f != "acquire":
             return outcome(answer)
         token = answer.body["token"]

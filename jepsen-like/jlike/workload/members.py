@@ -94,7 +94,7 @@ class Members(Sets):
         if not await _until_gone(stage, peer_id):
             stage.peers.take_in(peer_id)
             return NOT_TAKEN
-        path, written = f"{API}/kv/{self.name}-removed", stage.recorder.now_ns()
+        path, written = f"{API}/kv/{self.own(self.name)}-removed", stage.recorder.now_ns()
         if await _until_done(stage, "PUT", path, {"value": written}) is None:
             return NOT_TAKEN
         answer = await stage.http.ask(peer.url, "GET", path)

@@ -45,6 +45,7 @@ class Orchestration(Workload):
     name = "orchestration"
     kinds = ("order", "phase", "look", "obey", "carry", "phases")
     needs_loopback = True
+    needs_new_cluster = True
 
     def __init__(self) -> None:
         self._agents: list[Agent] = []

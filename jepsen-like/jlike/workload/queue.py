@@ -17,7 +17,7 @@ WEIGHTS = (3, 2, 7)
 """A claim gives up to two jobs: fewer acknowledgements than that, and most come too late."""
 ASLEEP_SHARE = 0.1
 """Of claims whose worker is late: old tokens must be tried while a newer claim goes on."""
-PATH = f"{API}/queues/torture/jobs"
+QUEUE = "torture"
 PAGE = 1_000
 
 
@@ -49,15 +49,17 @@ class Queue(Workload):
         self._asleep.clear()
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
+        queue_path = f"{API}/queues/{self.own(QUEUE)}"
+        path = f"{queue_path}/jobs"
         if f == "enqueue":
-            return outcome(await http.ask(url, "POST", PATH, {"body": value, "max_attempts": 100}))
+            return outcome(await http.ask(url, "POST", path, {"body": value, "max_attempts": 100}))
         if f == "ack":
             job_id, token, _ = value
-            return outcome(await http.ask(url, "POST", f"{PATH}/{job_id}/ack", {"token": token}))
+            return outcome(await http.ask(url, "POST", f"{path}/{job_id}/ack", {"token": token}))
         if f == "drain":
-            return await self._drain(http, url)
+            return await self._drain(http, url, path)
         order = {"max": 2, "visibility_timeout": f"{VISIBILITY_MS}ms"}
-        answer = await http.ask(url, "POST", f"{API}/queues/torture/claim", order)
+        answer = await http.ask(url, "POST", f"{queue_path}/claim", order)
         items = answer.body["items"] if answer.kind is Kind.OK else ()
         jobs = [[it["id"], it["token"], it["body"]] for it in items]
         for job in jobs:
@@ -66,11 +68,11 @@ class Queue(Workload):
             self._claimed.append(job)
         return outcome(answer, jobs)
 
-    async def _drain(self, http: Http, url: str) -> Outcome:
+    async def _drain(self, http: Http, url: str, path: str) -> Outcome:
         bodies: list[str] = []
         cursor = ""
         while True:
-            answer = await http.ask(url, "GET", f"{PATH}?limit={PAGE}{cursor}")
+            answer = await http.ask(url, "GET", f"{path}?limit={PAGE}{cursor}")
             if answer.kind is not Kind.OK:
                 return read_outcome(answer)
             bodies += [it["body"] for it in answer.body["items"]]

@@ -38,7 +38,7 @@ class Register(Workload):
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         key, argument = value
-        name = f"{self.name}/{key}"
+        name = f"{self.own(self.name)}/{key}"
         path = f"{API}/kv/{name}"
         if f == "read":
             answer = await http.ask(url, "GET", path)

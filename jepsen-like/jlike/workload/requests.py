@@ -13,7 +13,6 @@ from jlike.verdict import Finding
 from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 QUEUE = "requests"
-PATH = f"{API}/queues/{QUEUE}/jobs"
 PAGE = 1_000
 RECENT = 40
 
@@ -40,17 +39,17 @@ class Requests(Workload):
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "final":
-            return await jobs_of(http, url, QUEUE)
+            return await jobs_of(http, url, QUEUE, scope=self.scope)
         element = value[1]
-        key = f"jlike-{element}"
+        key = f"jlike-{self.own(element)}"
         if f == "ask":
             answer = await http.ask(url, "GET", f"{API}/requests/{key}")
             if answer.code == "not_found":
                 return Outcome(kind=Kind.OK, value=None)
             items = (answer.body or {}).get("items") or [{}]
             return read_outcome(answer, [items[0].get("id")])
-        headers = {"Idempotency-Key": key}
-        answer = await http.ask(url, "POST", PATH, {"body": element}, headers=headers)
+        headers, path = {"Idempotency-Key": key}, f"{API}/queues/{self.own(QUEUE)}/jobs"
+        answer = await http.ask(url, "POST", path, {"body": element}, headers=headers)
         items = answer.body["items"] if answer.kind is Kind.OK else [{}]
         return outcome(answer, [items[0].get("id")])
 
@@ -61,12 +60,12 @@ class Requests(Workload):
         return [requests.check(operations)]
 
 
-async def jobs_of(http: Http, url: str, queue: str) -> Outcome:
+async def jobs_of(http: Http, url: str, queue: str, *, scope: str) -> Outcome:
     """All that wait there: {queue: [body, …]}."""
     bodies: list[str] = []
-    cursor = ""
+    path, cursor = f"{API}/queues/{scope}{queue}/jobs", ""
     while True:
-        answer = await http.ask(url, "GET", f"{API}/queues/{queue}/jobs?limit={PAGE}{cursor}")
+        answer = await http.ask(url, "GET", f"{path}?limit={PAGE}{cursor}")
         if answer.kind is not Kind.OK:
             return read_outcome(answer)
         bodies += [it["body"] for it in answer.body["items"]]

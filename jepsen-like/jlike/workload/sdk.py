@@ -75,11 +75,10 @@ class Sdk(Register):
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "final":
-            return await jobs_of(http, url, QUEUE)
+            return await jobs_of(http, url, QUEUE, scope=self.scope)
         key, argument = value
-        if f != "append":
-            key = f"{self.name}/{key}"
-        told = await self._asked_of_the_sdk(url, f, key, argument)
+        name = self.own(key if f == "append" else f"{self.name}/{key}")
+        told = await self._asked_of_the_sdk(url, f, name, argument)
         kind = Kind(told["kind"])
         if kind is not Kind.OK:
             return Outcome(kind=Kind.FAIL if f == "read" else kind, error=told["error"])

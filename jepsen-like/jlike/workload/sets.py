@@ -33,10 +33,11 @@ class Sets(Workload):
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         group, element = value
+        place = f"{self.own(self.name)}/{group}"
         if f == "add":
-            path = f"{API}/kv/{self.name}/{group}/{element}"
+            path = f"{API}/kv/{place}/{element}"
             return outcome(await http.ask(url, "PUT", path, {"value": element}), value)
-        answer = await http.ask(url, "GET", f"{API}/kv?prefix={self.name}/{group}/&limit={PAGE}")
+        answer = await http.ask(url, "GET", f"{API}/kv?prefix={place}/&limit={PAGE}")
         if answer.kind is not Kind.OK:
             return read_outcome(answer)
         return Outcome(kind=Kind.OK, value=[group, [it["value"] for it in answer.body["items"]]])

@@ -40,8 +40,9 @@ class Snapshots(Sets):
             return await super().perform(http, url, f, value)
         group, element = value
         text = f"{element:06}" * (BULK_BYTES // 6)
-        bulk = {"op": "put", "key": f"{self.name}-bulk/{element % BULK_KEYS}", "value": text}
-        put = {"op": "put", "key": f"{self.name}/{group}/{element}", "value": element}
+        name = self.own(self.name)
+        bulk = {"op": "put", "key": f"{name}-bulk/{element % BULK_KEYS}", "value": text}
+        put = {"op": "put", "key": f"{name}/{group}/{element}", "value": element}
         answer = await http.ask(url, "POST", f"{API}/txn", {"then": [put, bulk]})
         return outcome(answer, value)
 
