@@ -102,7 +102,8 @@ def restore(backup: Path, members: Sequence[str], *, into: Path, generation: int
     peers of before are not let in.
     """
     # The engine: not for --help.
-    from replicante.raft.restoring import How, Recovery, prepare_directories
+    from replicante.raft.generations import How, Recovery
+    from replicante.raft.restoring import prepare_directories
 
     chosen = _members(members)
     with _disk_errors():

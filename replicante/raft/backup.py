@@ -58,9 +58,11 @@ class Backup:
     state_digest: str
 
 
-def describe(header: LogHeader, base: Base, state: Path, *, wall_ms: int) -> Manifest:
-    """Of a state that lies in `state`, durably. On a thread: reads all of it."""
-    size_bytes, digest = measure(state)
+def describe(
+    header: LogHeader, base: Base, measured: tuple[int, bytes], *, wall_ms: int
+) -> Manifest:
+    """measured: size and digest of the state, which is as of `base`."""
+    size_bytes, digest = measured
     return Manifest(
         cluster_name=header.cluster_name,
         cluster_id=header.cluster_id,

@@ -22,15 +22,14 @@ from replicante.entropy import Entropy
 from replicante.errors import CorruptData, InvalidConfig
 from replicante.limits import LOG_MAP_BYTES_DEFAULT
 from replicante.raft.backup import begin_backup, describe, end_backup
-from replicante.raft.host import MachineHost
-from replicante.raft.in_memory import InMemoryMachine, begin_durable
-from replicante.raft.log import Base
+from replicante.raft.generations import How, Recovery, end_of, replay
+from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.restoring import FOLDER as RESTORE
-from replicante.raft.restoring import How, Recovery, prepare_directories
+from replicante.raft.restoring import prepare_directories
 from replicante.raft.snapshot_files import FOLDER as SHELF
-from replicante.raft.snapshot_files import FolderShelf
+from replicante.raft.snapshot_files import FolderShelf, measure
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
 
 OpenCopy = Callable[[Path, LogHeader, Path], AbstractContextManager[DurableStateMachine]]
@@ -75,10 +74,10 @@ def force_directories(
         state = begin_backup(backup)
         (scratch / "copy").mkdir()
         with open_copy(survivor, header, scratch / "copy") as machine:
-            _replay(survivor, log, loaded, machine)
+            replay(log.verified(), loaded, machine, whose=str(survivor))
             machine.export(state)
-        base = _end_of(loaded)
-        end_backup(backup, describe(header, base, state, wall_ms=clock.wall_ms()))
+        manifest = describe(header, end_of(loaded), measure(state), wall_ms=clock.wall_ms())
+        end_backup(backup, manifest)
         return prepare_directories(
             backup,
             out,
@@ -120,37 +119,3 @@ def _read(survivor: Path, log: LmdbLog) -> tuple[LogHeader, LoadedLog]:
     if loaded is None:
         raise CorruptData(f"the log in {survivor} has no entry")
     return header, loaded
-
-
-def _replay(survivor: Path, log: LmdbLog, loaded: LoadedLog, machine: DurableStateMachine) -> None:
-    """Afterwards the machine holds, durably, what the whole log did."""
-    if not loaded.first_index - 1 <= machine.applied_index <= loaded.last.index:
-        raise CorruptData(
-            f"the state in {survivor} is as of entry {machine.applied_index}, its log holds the"
-            f" entries {loaded.first_index} to {loaded.last.index}",
-            hints=("use another survivor, or a backup",),
-        )
-    host = MachineHost(machine)
-    for record in log.verified():
-        if record.index > machine.applied_index:
-            host.apply(record)
-            if machine.is_full:
-                machine.flush()
-    begin_durable(machine)
-    machine.flush()
-    if machine.durable_index != loaded.last.index:
-        raise CorruptData(f"the copy of the state in {survivor} cannot be kept")
-
-
-def _end_of(loaded: LoadedLog) -> Base:
-    """Of the whole log. The term is that of the newest promise: an entry of the new generation is
-    of no term in which the old one may have had a leader."""
-    last, (configuration_index, configuration) = loaded.last, loaded.configurations[-1]
-    return Base(
-        index=last.index,
-        term=max(last.term, loaded.hard.term),
-        clock_ms=last.clock_ms,
-        chain=last.chain,
-        configuration_index=configuration_index,
-        configuration=configuration,
-    )

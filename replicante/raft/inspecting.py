@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from replicante.dir_lock import DirLock
 from replicante.errors import CorruptData, NotFound
@@ -27,6 +29,33 @@ from replicante.raft.survivors import Standing, Survivor
 StateIndex = Callable[[Path], int | None]
 """Data directory → the entry that the state in it is as of; None: it has none. Raises
 CorruptData."""
+
+
+class StoppedLog(Protocol):
+    """A log that no process writes. All but the last two raise CorruptData."""
+
+    def hard_state(self) -> HardState: ...
+
+    def base(self) -> Base | None: ...
+
+    def load(self) -> LoadedLog | None: ...
+
+    def verified(self) -> Iterator[Record]:
+        """Its entries in order; ends with CorruptData where they break."""
+        ...
+
+    def marker(self) -> Base | None: ...
+
+    def holds(self, base: Base) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FoundState:
+    """What lies beside a log. The fields are those of `Survivor`."""
+
+    index: int | None
+    unfinished: str = ""
+    fault: str = ""
 
 
 def inspect_directories(folders: Iterable[Path], state_index: StateIndex) -> list[Survivor]:
@@ -68,12 +97,13 @@ def _inspect(folder: Path, state_index: StateIndex) -> Survivor:
         header = log.header()
         if header is None or not header.cluster_id:
             raise NotFound(f"the peer of {folder} never was part of a cluster")
-        return _survivor(folder, log, header, state_index)
+        return survivor_of(str(folder), header, log, _read_state(folder, log, state_index))
 
 
-def _survivor(folder: Path, log: LmdbLog, header: LogHeader, state_index: StateIndex) -> Survivor:
+def survivor_of(folder: str, header: LogHeader, log: StoppedLog, found: FoundState) -> Survivor:
+    """What one data directory holds. Pure: `folder` is a name."""
     hard, base, loaded, log_fault = _read_log(log)
-    state, unfinished, state_fault = _read_state(folder, log, state_index)
+    state = found.index
     if not log_fault:
         loaded = _as_started(log, hard, loaded, state)
     committed_index = max(state or 0, 0 if base is None else base.index)
@@ -82,7 +112,7 @@ def _survivor(folder: Path, log: LmdbLog, header: LogHeader, state_index: StateI
     newest = possible[-1] if possible else Configuration(())
     last = None if loaded is None else loaded.last
     return Survivor(
-        folder=str(folder),
+        folder=folder,
         cluster_name=header.cluster_name,
         cluster_id=header.cluster_id,
         peer_id=header.peer_id,
@@ -101,14 +131,14 @@ def _survivor(folder: Path, log: LmdbLog, header: LogHeader, state_index: StateI
         chain="" if last is None else last.chain.hex(),
         committed_index=committed_index,
         state_index=state,
-        unfinished=unfinished,
+        unfinished=found.unfinished,
         log_fault=log_fault,
-        state_fault=state_fault or _misfit(loaded, state, unfinished),
+        state_fault=found.fault or _misfit(loaded, state, found.unfinished),
         configurations=possible,
     )
 
 
-def _read_log(log: LmdbLog) -> tuple[HardState, Base | None, LoadedLog | None, str]:
+def _read_log(log: StoppedLog) -> tuple[HardState, Base | None, LoadedLog | None, str]:
     """The last one: what is broken; then the entries are those before it."""
     hard, base = HardState(), None
     try:
@@ -120,26 +150,26 @@ def _read_log(log: LmdbLog) -> tuple[HardState, Base | None, LoadedLog | None, s
         return hard, base, sound, error.message
 
 
-def _until_broken(log: LmdbLog) -> Iterator[Record]:
+def _until_broken(log: StoppedLog) -> Iterator[Record]:
     try:
         yield from log.verified()
     except CorruptData:
         return
 
 
-def _read_state(folder: Path, log: LmdbLog, state_index: StateIndex) -> tuple[int | None, str, str]:
-    """(index, what is unfinished, fault)"""
+def _read_state(folder: Path, log: LmdbLog, state_index: StateIndex) -> FoundState:
     try:
         if (folder / RESTORE / MANIFEST).exists():
-            return read_manifest(folder / RESTORE).index, "it has not taken its backup yet", ""
+            index = read_manifest(folder / RESTORE).index
+            return FoundState(index, unfinished="it has not taken its backup yet")
         unfinished = "" if log.marker() is None else "a snapshot was being installed"
-        return state_index(folder), unfinished, ""
+        return FoundState(state_index(folder), unfinished=unfinished)
     except CorruptData as error:
-        return None, "", error.message
+        return FoundState(None, fault=error.message)
 
 
 def _as_started(
-    log: LmdbLog, hard: HardState, loaded: LoadedLog | None, state: int | None
+    log: StoppedLog, hard: HardState, loaded: LoadedLog | None, state: int | None
 ) -> LoadedLog | None:
     """Where the state jumped and the log did not yet, the next start has the log begin anew."""
     marker = log.marker()

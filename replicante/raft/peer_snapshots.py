@@ -31,7 +31,7 @@ from replicante.raft.observations import (
     SnapshotResumed,
 )
 from replicante.raft.settings import PeerSettings
-from replicante.raft.snapshot_files import FolderFiles
+from replicante.raft.snapshot_files import FolderFiles, measure
 from replicante.raft.snapshots import Snapshot, SnapshotDesk
 
 Send = Callable[[list[tuple[str, m.Message]]], None]
@@ -112,7 +112,7 @@ class PeerSnapshots:
             base = await self._base_of(index)
             wall_ms = self._clock.wall_ms()
             manifest = await asyncio.to_thread(
-                lambda: describe(header, base, state, wall_ms=wall_ms)
+                lambda: describe(header, base, measure(state), wall_ms=wall_ms)
             )
             await asyncio.to_thread(end_backup, folder, manifest)
         except BaseException:

@@ -15,8 +15,9 @@ from replicante.entropy import SystemEntropy
 from replicante.errors import Conflict, CorruptData, InvalidConfig, NoLeader
 from replicante.ids import generation_of
 from replicante.raft.backup import check_state, read_manifest
+from replicante.raft.generations import How, Recovery
 from replicante.raft.in_memory import InMemoryMachine
-from replicante.raft.restoring import How, Recovery, prepare_directories
+from replicante.raft.restoring import prepare_directories
 
 
 @pytest.fixture

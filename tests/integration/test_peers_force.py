@@ -193,12 +193,12 @@ async def promoted(peer: Peer, peer_id: str) -> None:
 
 STEPS = (
     (forcing, "begin_backup"),
-    (forcing, "_replay"),
+    (forcing, "replay"),
     (forcing, "describe"),
     (forcing, "end_backup"),
     (forcing, "prepare_directories"),
     (restoring, "check_state"),
-    (restoring, "_first_entry"),
+    (restoring, "begin_logs"),
     (LmdbLog, "write_header"),
     (LmdbLog, "write"),
     (restoring, "copy_durably"),

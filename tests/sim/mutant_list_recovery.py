@@ -33,8 +33,8 @@ RECOVERY_MUTANTS = (
         (
             Edit(
                 "raft/restoring.py",
-                "        shutil.copyfile(check_state(folder, manifest), taken)\n",
-                "        check_state(folder, manifest).rename(taken)\n",
+                "        shutil.copyfile(check_state(self._folder, manifest), taken)\n",
+                "        check_state(self._folder, manifest).rename(taken)\n",
             ),
         ),
         test=_RESTORE,
@@ -68,12 +68,12 @@ RECOVERY_MUTANTS = (
         "the new generation has all that the survivor's log did (ADR 0038)",
         (
             Edit(
-                "raft/forcing.py",
+                "raft/generations.py",
                 "        if record.index > machine.applied_index:\n",
                 "        if False:\n",
             ),
             Edit(
-                "raft/forcing.py",
+                "raft/generations.py",
                 "    if machine.durable_index != loaded.last.index:\n",
                 "    if False:\n",
             ),
