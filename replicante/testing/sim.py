@@ -59,6 +59,11 @@ MUST_BE_MET = (
     "transferred",
     "transfer_was_late",
     "event_followed",
+    "backup_restored",
+    "force",
+    "copy_compared",
+    "former_peer_returned",
+    "stranger_refused",
 )
 """A campaign that never saw one of these has proved less than it says."""
 _MUST_FROM_SEEDS = 100

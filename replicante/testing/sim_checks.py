@@ -18,6 +18,7 @@ from replicante.raft.membership import Configuration, majority, read_configurati
 from replicante.raft.records import CommandItem, Record, decode_items
 from replicante.raft.state_machine import EntryKind
 from replicante.testing.clock import Schedule
+from replicante.testing.sim_birth import Birth
 from replicante.testing.sim_peer import SimPeer
 
 
@@ -46,22 +47,22 @@ class RaftChecks:
     def __init__(
         self,
         schedule: Schedule,
-        configuration: Configuration,
-        genesis: Record,
+        birth: Birth,
         *,
         drift: int,
         count: Callable[[str], None],
     ) -> None:
         self.ledger: dict[int, Committed] = {
-            genesis.index: Committed(genesis.chain, 0, 0, schedule.now_us)
+            it.index: Committed(it.chain, it.term, it.clock_ms, schedule.now_us)
+            for it in (birth.genesis, birth.first)
         }
-        self.committed_index = genesis.index
+        self.committed_index = birth.first.index
         self._schedule = schedule
         self._drift = drift
         self._count = count
-        self.configuration = configuration
+        self.configuration = birth.configuration
         """The newest that is committed."""
-        self._configuration_index = genesis.index
+        self._configuration_index = birth.first.index
         self._leaders: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._chains: dict[tuple[int, int], bytes] = {}
@@ -123,6 +124,7 @@ class RaftChecks:
             return
         self._led[peer.key] = term
         self._count("leader_elected")
+        self._check_elected(peer, term)
         last = self.ledger[self.committed_index]
         if last.term < term:
             chain = _chain_in_log(peer, self.committed_index)
@@ -131,6 +133,14 @@ class RaftChecks:
                     "leader completeness",
                     f"{peer.name} leads term {term} without entry {self.committed_index}",
                 )
+
+    def _check_elected(self, peer: SimPeer, term: int) -> None:
+        """Judged from the votes that were sent, not from those that were counted."""
+        assert peer.driver is not None
+        voters = peer.driver.engine.configuration.voter_keys - {peer.key}
+        votes = 1 + sum(self._votes.get((key, term)) == peer.key for key in voters)
+        if votes < majority(len(voters) + 1):
+            self._fail("elected by a majority", f"{peer.name} leads term {term} with {votes} votes")
 
     def _check_served_time(self, peer: SimPeer) -> None:
         """A pause of the leader makes nothing expire (ADR 0013)."""
@@ -225,7 +235,7 @@ class RaftChecks:
         """A majority of these voters has the entry on disk."""
         chain = self.ledger[index].chain
         disks = [self._peers[voter.key].disk for voter in configuration.voters]
-        return sum(disk.holds(index, chain) for disk in disks) >= majority(len(disks))
+        return sum(disk.has(index, chain) for disk in disks) >= majority(len(disks))
 
     def _follow(self, record: Record) -> None:
         """Another configuration is committed; the next one may differ from it by one voter."""

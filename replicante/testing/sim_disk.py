@@ -7,9 +7,12 @@ kept are the bytes that the log made, decoded and proved to follow each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from replicante.errors import CorruptData
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
+from replicante.raft.log_store import LogHeader
 from replicante.raft.membership import Configuration, read_configuration
 from replicante.raft.records import Record, decode_record
 from replicante.raft.state_machine import EntryKind
@@ -22,14 +25,15 @@ _SEGMENT_BYTES = 300
 class SimDisk:
     """Fits `LogBackend`. `write` is the barrier: what it was given is durable afterwards."""
 
-    def __init__(self, genesis: Record) -> None:
+    def __init__(self, first: Record, header: LogHeader | None = None) -> None:
+        self.header = header
         self.hard = HardState()
         self.writes_count = 0
-        self.base: Base | None = None
+        self._base: Base | None = None
         self._marker: Base | None = None
-        self._first_index = genesis.index
-        self._records = [genesis]
-        self._configurations = [(genesis.index, read_configuration(genesis.payload))]
+        self._first_index = first.index
+        self._records = [first]
+        self._configurations = [(first.index, read_configuration(first.payload))]
         """(index, configuration), as they lie in the log; the first may be from before it."""
 
     def write(self, writes: WriteSet) -> None:
@@ -47,7 +51,7 @@ class SimDisk:
                 self._configurations.append((index, read_configuration(record.payload)))
         if writes.base is not None:
             del self._records[: writes.base.index - self._first_index]
-            self.base, self._first_index = writes.base, writes.base.index
+            self._base, self._first_index = writes.base, writes.base.index
         if writes.hard is not None:
             self.hard = writes.hard
         self.writes_count += 1
@@ -62,7 +66,7 @@ class SimDisk:
         loaded = load_records(
             self._records,
             hard=self.hard,
-            base=self.base,
+            base=self._base,
             tail_bytes_max=_TAIL_BYTES,
             segment_bytes=_SEGMENT_BYTES,
         )
@@ -88,8 +92,22 @@ class SimDisk:
             self._records = [base.record()]
             installed = read_configuration(base.configuration)
             self._configurations = [(base.configuration_index, installed)]
-        self.base, self._first_index, self._marker = base, base.index, None
+        self._base, self._first_index, self._marker = base, base.index, None
         return keeps_tail
+
+    # --- StoppedLog --------------------------------------------------------------------------
+
+    def hard_state(self) -> HardState:
+        return self.hard
+
+    def base(self) -> Base | None:
+        return self._base
+
+    def verified(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    def holds(self, base: Base) -> bool:
+        return self.chain_at(base.index) == base.chain
 
     # --- what checks ask ---------------------------------------------------------------------
 
@@ -98,7 +116,7 @@ class SimDisk:
         """The newest that is durable here, and its index."""
         return self._configurations[-1]
 
-    def holds(self, index: int, chain: bytes) -> bool:
+    def has(self, index: int, chain: bytes) -> bool:
         """The entry is here, or what it did is in the state that the log begins with."""
         return index < self._first_index or self.chain_at(index) == chain
 

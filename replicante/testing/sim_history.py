@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from replicante.testing.clock import Schedule
+from replicante.testing.sim_birth import Birth
 from replicante.testing.sim_checks import RaftChecks, Violation
 from replicante.testing.sim_peer import SimPeer
 
@@ -69,16 +70,18 @@ class HistoryChecks:
         raft: RaftChecks,
         *,
         decode: Callable[[bytes], tuple[bool, int]],
+        birth: Birth,
         count: Callable[[str], None],
     ) -> None:
         """decode: of an outcome, whether it is a write of a version, and which version it tells."""
         self.operations: list[Operation] = []
+        self._number = birth.number
         self._schedule = schedule
         self._raft = raft
         self._decode = decode
         self._count = count
-        self._told_versions: dict[int, int] = {}
-        self._told_index = 0
+        self._told_versions = dict(birth.versions)
+        self._told_index = birth.first.index
         self._applied: dict[int, tuple[int, int, bytes]] = {}
         """operation → (index, ordinal, outcome)"""
         self.broken: Violation | None = None
@@ -96,7 +99,7 @@ class HistoryChecks:
         self, *, client: int, peer: SimPeer, is_read: bool, key: int, expected: int
     ) -> Operation:
         operation = Operation(
-            number=len(self.operations) + 1,
+            number=self._number + len(self.operations) + 1,
             client=client,
             peer=peer.name,
             process=peer.process,
@@ -176,7 +179,7 @@ class HistoryChecks:
 
     def applied(self, number: int, index: int, ordinal: int, outcome: bytes) -> None:
         """Called by every machine for every command; replays after a restart come here too."""
-        operation = self.operations[number - 1]
+        operation = self.operations[number - 1 - self._number]
         before = self._applied.get(number)
         if before is not None:
             if before != (index, ordinal, outcome):

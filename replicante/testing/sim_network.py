@@ -18,6 +18,7 @@ from replicante.raft import messages as m
 from replicante.raft.frames import Channel
 from replicante.testing.clock import Schedule
 from replicante.testing.entropy import Chance
+from replicante.testing.sim_greeting import Greeting
 from replicante.testing.sim_options import Options
 
 _HELD_MAX = 200
@@ -45,6 +46,10 @@ class Station(Protocol):
 
     def link_refused(self, other: str) -> None: ...
 
+    def greeting(self) -> Greeting:
+        """For who may be of another generation; only while it runs."""
+        ...
+
 
 @dataclass(slots=True)
 class Link:
@@ -52,6 +57,8 @@ class Link:
 
     source: Station
     target: Station
+    is_foreign: bool
+    """Between two generations of the cluster."""
     is_up: bool = False
     is_cut: bool = False
     generation: int = 0
@@ -79,13 +86,23 @@ class SimNetwork:
         self._note = note
         self._count = count
         self._links: dict[tuple[str, str], Link] = {}
+        self._stations: list[Station] = []
 
     def connect(self, stations: Iterable[Station]) -> None:
-        every = list(stations)
-        for source in every:
-            for target in every:
+        """Those of one group with each other, and with whoever was there before: they dial each
+        other as well, and it is for their greetings to keep them apart."""
+        fresh = list(stations)
+        for source in fresh:
+            for target in fresh:
                 if source is not target:
-                    self._links[source.name, target.name] = Link(source, target)
+                    self._link(source, target, is_foreign=False)
+            for stranger in self._stations:
+                self._link(source, stranger, is_foreign=True)
+                self._link(stranger, source, is_foreign=True)
+        self._stations += fresh
+
+    def _link(self, source: Station, target: Station, *, is_foreign: bool) -> None:
+        self._links[source.name, target.name] = Link(source, target, is_foreign)
 
     def calm(self) -> None:
         """From now on delays are short, and nothing waits behind what was delayed before."""
@@ -191,6 +208,9 @@ class SimNetwork:
             if not (source.is_running and target.is_running):
                 return
             if (source.process, target.process) != (source_process, target_process):
+                return
+            if link.is_foreign and not source.greeting().is_mutual(target.greeting()):
+                self._count("stranger_refused")
                 return
             link.is_up = True
             link.generation += 1

@@ -50,7 +50,7 @@ class Site(enum.Enum):
     AFTER_BARRIER = "after_barrier"
     STARTING = "starting"
     INSTALLING = "installing"
-    """Between any two steps of the installation of a snapshot."""
+    """Between any two steps of the installation of a snapshot, or of a backup."""
 
 
 class WorkKind(enum.Enum):
@@ -60,6 +60,15 @@ class WorkKind(enum.Enum):
     LEASE = "lease"
     BANK = "bank"
     FOLLOW = "follow"
+
+
+class Disaster(enum.Enum):
+    """After which a cluster goes on in the next generation."""
+
+    BACKUP = "backup"
+    """Somebody begins again from what one peer had durably at some moment."""
+    LOST_MAJORITY = "lost_majority"
+    """Somebody forces the survivor that knows most."""
 
 
 class Reaction(enum.Enum):
@@ -140,6 +149,8 @@ class Options:
     """What clients do with the product's own state machine; none: the machines are registers."""
     held_ms: int
     """How long a claim or a lease lasts."""
+    disaster: Disaster | None
+    """In the middle of the first phase."""
     bounds: tuple[tuple[str, int], ...]
     """Names of replicante.limits and what they are in this run."""
 
@@ -165,6 +176,9 @@ def draw(seed: int) -> Options:
     work = Chance(seed, "works")
     has_real_state = work.happens(0.3)
     works = _subset(work, list(WorkKind), 0.7) or (WorkKind.QUEUE,)
+    # And so do runs of one generation.
+    end = Chance(seed, "disaster")
+    disaster = end.weighted([(None, 80), (Disaster.BACKUP, 8), (Disaster.LOST_MAJORITY, 12)])
     return Options(
         seed=seed,
         voters_count=voters_count,
@@ -201,6 +215,7 @@ def draw(seed: int) -> Options:
         save_entries=chance.pick([4, 30, 1 << 40]),
         works=works if has_real_state else (),
         held_ms=election_ms_min * work.pick([2, 4, 9]),
+        disaster=disaster,
         bounds=_draw_bounds(chance, election_ms_min, has_real_state=has_real_state),
         spares_count=spares_count,
         change_gap_us=change_gap_us,

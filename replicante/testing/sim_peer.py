@@ -12,6 +12,7 @@ from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.changes import Change
 from replicante.raft.data_dir import count_boot
+from replicante.raft.generations import take_step
 from replicante.raft.host import MachineHost
 from replicante.raft.log import Log, WriteSet
 from replicante.raft.membership import Member
@@ -19,8 +20,8 @@ from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
 from replicante.testing.clock import Action, SimClock
 from replicante.testing.entropy import Chance
-from replicante.testing.sim_disk import SimDisk
-from replicante.testing.sim_files import SimFiles
+from replicante.testing.sim_birth import Newborn
+from replicante.testing.sim_greeting import Greeting
 from replicante.testing.sim_machine import LaggingMachine
 from replicante.testing.sim_options import Site
 from replicante.testing.sim_snapshots import SimSnapshots
@@ -38,15 +39,18 @@ class SimPeer:
     def __init__(
         self,
         world: World,
-        member: Member,
+        newborn: Newborn,
         everybody: Sequence[Member],
-        disk: SimDisk,
         *,
+        suffix: str,
         is_durable: bool,
     ) -> None:
-        self.name = member.peer_id
+        """suffix: of the names that the peers of this group have on the network, whatever their
+        peer ids: those of two generations may be the same."""
+        member = newborn.member
+        self.name = member.peer_id + suffix
         self.key = member.key
-        self.disk = disk
+        self.disk = newborn.disk
         self.process = 0
         self.phase = Phase.DOWN
         self.is_paused = False
@@ -58,9 +62,10 @@ class SimPeer:
         options, schedule = world.options, world.schedule
         self._world = world
         self.member = member
-        self._keys = {other.peer_id: other.key for other in everybody}
-        self._names = {other.key: other.peer_id for other in everybody}
-        self.files = SimFiles()
+        self._keys = {other.peer_id + suffix: other.key for other in everybody}
+        self._names = {key: name for name, key in self._keys.items()}
+        self._shelf = newborn.shelf
+        self.files = newborn.shelf.files
         self._chance = Chance(options.seed, f"peer {self.name}")
         self._entropy = Chance(options.seed, f"engine {self.name}")
         self.clock = SimClock(
@@ -115,12 +120,15 @@ class SimPeer:
         machine = self.home.open(self._world.report)
         finish_installation(self.disk, machine)
         loaded = self.disk.load()
+        while take_step(self._shelf, loaded, machine):
+            if self._world.reached(self, Site.INSTALLING):
+                return
         hard = count_boot(self.disk, loaded)
         options = self._world.options
         self._snapshots = SimSnapshots(self, self._world, self.files)
         self.driver = d.Driver(
             identity=d.Identity(
-                peer_id=self.name,
+                peer_id=self.member.peer_id,
                 key=self.key,
                 incarnation=self.member.incarnation,
                 boot=hard.boot,
@@ -192,11 +200,18 @@ class SimPeer:
 
     def link_changed(self, other: str, *, is_up: bool) -> None:
         self._world.note(f"link {self.name}>{other} {is_up}")
+        if other not in self._keys:
+            self._world.watcher.met(self, other)
+            return
         self._give(d.LinkChanged(self._keys[other], is_up))
 
     def link_refused(self, other: str) -> None:
         self._world.count("link_refused")
         self._give(d.LinkRefused(self._keys[other]))
+
+    def greeting(self) -> Greeting:
+        assert self.driver is not None
+        return Greeting(self.disk, self.driver.engine.roster, self.process)
 
     def propose(self, command: bytes, *, timeout_ms: int) -> int:
         """The ticket under which it will be answered."""

@@ -17,7 +17,7 @@ from replicante.testing.sim_peer import SimPeer
 from replicante.testing.sim_world import Phase
 
 if TYPE_CHECKING:
-    from replicante.testing.sim_cluster import SimCluster
+    from replicante.testing.sim_generation import Generation
 
 LEADER_WITHIN = 10
 """Election timeouts until the healed majority has a leader."""
@@ -44,7 +44,7 @@ class Outsider(enum.Enum):
 
 
 class Progress:
-    def __init__(self, cluster: SimCluster, chance: Chance) -> None:
+    def __init__(self, cluster: Generation, chance: Chance) -> None:
         self._cluster = cluster
         self._chance = chance
         options = cluster.options

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from replicante.state import invariants
@@ -201,6 +202,37 @@ class StateClients(Clients):
 
     def works_told(self) -> dict[str, list[str]]:
         return {work.name: work.lines for work in self._works}
+
+
+class ProbingClients(StateClients):
+    """Of a later generation: the works that were begun before it know nothing of what it lost, so
+    its clients only read, and propose commands that leave no trace."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        options: Options,
+        history: HistoryChecks,
+        peers: list[SimPeer],
+        *,
+        note: Callable[[str], None],
+    ) -> None:
+        idle = replace(options, works=())
+        super().__init__(schedule, idle, history, peers, note=note, count=lambda name: None)
+
+    def _ask(self, client: int) -> None:
+        if not self.is_open:
+            return
+        operation = self.ask(
+            self._chance.pick(self._peers),
+            client=client,
+            is_read=self._chance.happens(self._options.reads_share),
+            key=0,
+            expected=-1,
+            timeout_ms=self._chance.between(*self._options.deadline_ms),
+        )
+        if operation is None:
+            self._schedule.after(self._think_us(), lambda: self._ask(client))
 
 
 _EVENTS = {"enqueue": 1, "ack": 2, "nack": 1, "write": 1, "release": 1, "transfer": 2, "open": 3}

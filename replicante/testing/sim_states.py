@@ -160,7 +160,7 @@ class StateHome:
         self.registers = Registers()
         self.state: SimState | None = None
         """Of the process that runs."""
-        self._files = files
+        self.files = files
         self._unflushed_max = unflushed_max
         self._save_entries = save_entries
         self._disk = StateDisk() if is_durable else None
@@ -175,8 +175,8 @@ class StateHome:
         if self._disk is None:
             machine = RegisterMachine(report)
             self.registers = machine.registers
-            return InMemoryMachine(machine, self._files, every_entries=self._save_entries)
-        lagging = LaggingMachine(self._disk, report, self._files, unflushed_max=self._unflushed_max)
+            return InMemoryMachine(machine, self.files, every_entries=self._save_entries)
+        lagging = LaggingMachine(self._disk, report, self.files, unflushed_max=self._unflushed_max)
         self.registers = lagging.registers
         return lagging
 

@@ -47,6 +47,10 @@ class Watcher(Protocol):
 
     def ended(self, peer: SimPeer) -> None: ...
 
+    def met(self, peer: SimPeer, stranger: str) -> None:
+        """Links lead to somebody of another generation."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:

@@ -7,14 +7,83 @@ from mutant_parts import Edit, Mutant
 
 _BACKUP = "tests/unit/test_raft_backup_and_jump.py"
 _FORCE = "tests/unit/test_recover_force.py"
+_INSPECT = "tests/unit/test_recover_inspect.py"
 _GENERATIONS = "tests/unit/test_state_generations.py"
 _HISTORY = "tests/unit/test_api_history.py"
 _RESTORE = "tests/integration/test_peers_backup.py"
 _SKIP = "tests/unit/test_recover_skip.py"
 _WELCOME = "tests/unit/test_raft_welcome.py"
 _SKIPPING = "raft/skipping.py"
+_GENERATION = "raft/generations.py"
+_SURVIVORS = "raft/survivors.py"
+_WELCOMING = "raft/welcome.py"
 
 RECOVERY_MUTANTS = (
+    Mutant(
+        "everybody_is_welcome",
+        "peers of two generations never meet (ADR 0038, ADR 0060)",
+        (
+            Edit(_WELCOMING, "hello.generation != header.generation:", "False:"),
+            Edit(_WELCOMING, "if has_history and hello.lineage != header.lineage:", "if False:"),
+            Edit(_WELCOMING, "    return _judge_stranger(hello, roster)\n", "    return None\n"),
+        ),
+    ),
+    Mutant(
+        "longest_survivor_is_best",
+        "the survivor to go on from has what any of them knows to be committed (ADR 0038)",
+        (
+            Edit(
+                _SURVIVORS,
+                "(not it.is_sound, -it.generation, -it.last_term, -it.last_index)",
+                "(not it.is_sound, -it.generation, -it.last_index)",
+            ),
+        ),
+        test=_INSPECT,
+    ),
+    Mutant(
+        "half_of_them_counts_as_whole",
+        "nothing is lost when it is said that nothing is lost (ADR 0038)",
+        (
+            Edit(
+                _SURVIVORS,
+                "        len(it.voters) - _count(it, here) < majority(len(it.voters)) for",
+                "        len(it.voters) - _count(it, here) <= majority(len(it.voters)) for",
+            ),
+        ),
+    ),
+    Mutant(
+        "sessions_outlive_their_generation",
+        "a session of before is over when the generation begins (ADR 0040)",
+        (Edit("raft/host.py", "            self.sessions.end_all()\n", "            pass\n"),),
+    ),
+    Mutant(
+        "backup_is_dropped_when_it_is_installed",
+        "a crash anywhere in the first start is finished by the next one (ADR 0060)",
+        (
+            Edit(
+                _GENERATION,
+                "        machine.install(shelf.copy(manifest), index=manifest.index)\n",
+                "        machine.install(shelf.copy(manifest), index=manifest.index)\n"
+                "        shelf.drop()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "first_entry_is_not_kept",
+        "the first entry is durable in the state before the backup is dropped (ADR 0060)",
+        (
+            Edit(
+                _GENERATION,
+                "        machine.flush()\n        return True\n",
+                "        return True\n",
+            ),
+            Edit(
+                _GENERATION,
+                "    if machine.durable_index < loaded.first_index:\n",
+                "    if False:\n",
+            ),
+        ),
+    ),
     Mutant(
         "state_jumps_under_a_backup",
         "a backup is of one index, whatever arrives meanwhile (ADR 0060)",
@@ -44,7 +113,7 @@ RECOVERY_MUTANTS = (
         "nobody who is left of the old generation is let in (ADR 0060)",
         (
             Edit(
-                "raft/welcome.py",
+                _WELCOMING,
                 "if has_history and hello.generation != header.generation:",
                 "if False:",
             ),
@@ -56,7 +125,7 @@ RECOVERY_MUTANTS = (
         "two recoveries to one generation never meet (ADR 0038)",
         (
             Edit(
-                "raft/welcome.py",
+                _WELCOMING,
                 "if has_history and hello.lineage != header.lineage:",
                 "if False:",
             ),
@@ -68,23 +137,21 @@ RECOVERY_MUTANTS = (
         "the new generation has all that the survivor's log did (ADR 0038)",
         (
             Edit(
-                "raft/generations.py",
+                _GENERATION,
                 "        if record.index > machine.applied_index:\n",
                 "        if False:\n",
             ),
             Edit(
-                "raft/generations.py",
+                _GENERATION,
                 "    if machine.durable_index != loaded.last.index:\n",
                 "    if False:\n",
             ),
         ),
-        test=_FORCE,
     ),
     Mutant(
         "leases_outlive_their_generation",
         "a lease of before is over when the generation begins (ADR 0040)",
         (Edit("state/generations.py", "    for name in held:\n", "    for name in held[:0]:\n"),),
-        test=_GENERATIONS,
     ),
     Mutant(
         "claims_outlive_their_generation",
@@ -96,7 +163,6 @@ RECOVERY_MUTANTS = (
                 "        if False:\n",
             ),
         ),
-        test=_GENERATIONS,
     ),
     Mutant(
         "fork_is_not_told",

@@ -51,8 +51,11 @@ class Machine:
 
 
 class Store:
+    def __init__(self) -> None:
+        self.is_marked = asyncio.Event()
+
     def write_marker(self, base: Base) -> None:
-        pass
+        self.is_marked.set()
 
     def reset_to(self, base: Base) -> bool:
         return True
@@ -86,9 +89,10 @@ async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_m
         backups.append(asyncio.create_task(snapshots.backup(driver, HEADER, Path("first"))))
         await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
 
+    store = Store()
     snapshots = PeerSnapshots(
         PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
-        Store(),
+        store,
         Committer(begin_backup),
         clock=SystemClock(),
         send=lambda messages: None,
@@ -97,8 +101,9 @@ async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_m
     )
     snapshots._desk = SimpleNamespace(installed=lambda engine, base: [])
     installing = asyncio.create_task(snapshots._install(driver, AHEAD, tmp_path / "incoming"))
-    await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
-    for _ in range(20):
+    async with asyncio.timeout(PATIENCE_S):
+        await store.is_marked.wait()
+    for _ in range(20):  # it goes on to the state at once, or waits for the copy
         await asyncio.sleep(0)
     machine.may_end.set()
     async with asyncio.timeout(PATIENCE_S):
