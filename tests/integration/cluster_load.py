@@ -162,7 +162,8 @@ class Load:
         except NoAnswer as lost:
             history.codes["no answer" if lost.was_sent else "not connected"] += 1
             took = time.monotonic() - started
-            if took > deadline + GRACE_SECONDS - 0.1 and not was_frozen:
+            is_frozen = was_frozen or cluster[peer].is_frozen
+            if took > deadline + GRACE_SECONDS - 0.1 and not is_frozen:
                 history.wrongs.append(f"{peer} hung: {lost}")
             await asyncio.sleep(PAUSE_SECONDS)
             return lost
