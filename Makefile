@@ -36,7 +36,7 @@ sim: $(STAMP)
 
 # Workers, agents and a platform at their worst, a world a seed. make sim-workers SEEDS=2000, from another one with FIRST=5000
 sim-workers: $(STAMP)
-	WORK_SEEDS=$(SEEDS) WORK_FIRST=$(FIRST) $(BIN)/python -m pytest -q -n 2 tests/unit/test_workers_world.py
+	WORK_SEEDS=$(SEEDS) WORK_FIRST=$(FIRST) $(BIN)/python -m pytest -q -n 2 tests/unit/test_workers_world.py tests/unit/test_workers_failovers.py
 
 # Real peers under faults, judged by what their clients saw. make torture TIME=60 ARGS='--seed 7 -w lock,bank -n kill'
 TIME ?= 60

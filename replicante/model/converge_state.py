@@ -13,6 +13,7 @@ import msgspec
 
 from replicante.model.codec import Value
 from replicante.model.records import Record
+from replicante.model.shard import Shard
 
 
 class Suspicion(Record, frozen=True, kw_only=True):
@@ -72,4 +73,9 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     doubts: dict[str, Doubt] = msgspec.field(default_factory=dict)
     """Node → what its agent said or did that cannot be."""
 
-    later: ClassVar[tuple[str, ...]] = ("doubts",)
+    led: dict[str, Shard] = msgspec.field(default_factory=dict)
+    """Shard → what its appointed primary told last while it was one, kept while it is none: one
+    that was started anew counts in another history, and its successor is measured by what it had.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("doubts", "led")

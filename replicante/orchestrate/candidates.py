@@ -49,14 +49,18 @@ class Candidate:
 
 
 def candidates(
-    view: ClusterView, *, shard_id: str, replaces: str, now_ms: int
+    view: ClusterView, *, shard_id: str, replaces: str, led: Shard | None, now_ms: int
 ) -> tuple[Candidate, ...]:
     """Every copy but the one to be replaced; the best first.
 
     Best: eligible, then the greatest offset, then the node id.
+    led: what the one to be replaced told last as the primary, where it is none any more.
     """
     copies = view.copies(shard_id)
     old = next((copy for copy in copies if copy.node_id == replaces), None)
+    is_primary = old is not None and old.role is ShardRole.PRIMARY
+    if led is not None and led.node_id == replaces and not is_primary:
+        copies, old = (*copies, led), led
     found = [
         Candidate(
             copy=copy,

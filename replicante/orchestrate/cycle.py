@@ -37,7 +37,7 @@ from replicante.orchestrate.memories import unsure, with_doubts
 from replicante.orchestrate.oaction_kinds import PlatformCall
 from replicante.orchestrate.oactions import OActionsRun, run_oactions
 from replicante.orchestrate.primaries import assess_primaries
-from replicante.orchestrate.progress import with_acts, with_ended, with_sights
+from replicante.orchestrate.progress import with_acts, with_ended, with_led, with_sights
 from replicante.orchestrate.proposal import Situation, StepResult, is_wish, wish_identity
 from replicante.orchestrate.recording import change
 from replicante.orchestrate.seen import seen_nodes
@@ -170,6 +170,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         now_ms=now_ms,
         wall_ms=wall_ms,
     )
+    state = with_led(state, before, actions.view)
     state = with_ended(state, actions.view, actions.ended, now_ms=now_ms)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)

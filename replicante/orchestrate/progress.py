@@ -16,7 +16,7 @@ from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER, THROU
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
 from replicante.model.codec import Value
 from replicante.model.converge_state import Attempts, ConvergeState, Suspicion
-from replicante.model.shard import ShardRole
+from replicante.model.shard import Shard, ShardRole
 from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
 from replicante.orchestrate.proposal import Proposal
@@ -91,6 +91,23 @@ def with_sights(
             else:
                 suspicions[key] = suspicion
     return msgspec.structs.replace(state, suspicions=suspicions, appointed=appointed)
+
+
+def with_led(state: ConvergeState, before: ClusterView, view: ClusterView) -> ConvergeState:
+    """The memory after sync: what an appointed primary told last while it was one.
+    before: the view ahead of sync."""
+    led: dict[str, Shard] = {}
+    for shard_id, node_id in state.appointed.items():
+        now = view.shards.get(node_id, {}).get(shard_id)
+        if now is not None and now.role is ShardRole.PRIMARY:
+            continue
+        known = state.led.get(shard_id)
+        earlier = before.shards.get(node_id, {}).get(shard_id)
+        if earlier is not None and earlier.role is ShardRole.PRIMARY:
+            led[shard_id] = earlier
+        elif known is not None and known.node_id == node_id:
+            led[shard_id] = known
+    return msgspec.structs.replace(state, led=led)
 
 
 def with_acts(

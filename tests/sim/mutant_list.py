@@ -8,6 +8,7 @@ the code moved, and the mutant has to move with it.
 from __future__ import annotations
 
 from mutant_list_decisions import DECISION_MUTANTS
+from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
@@ -297,6 +298,7 @@ MUTANTS = (
     *WORK_MUTANTS,
     *WORKER_MUTANTS,
     *MEMORY_MUTANTS,
+    *FAILOVER_MUTANTS,
     *DECISION_MUTANTS,
     *RECOVERY_MUTANTS,
 )

@@ -32,6 +32,7 @@ class Wire:
         await self.world.delay()
         if self.world.happens(0.05):
             return Observation(node_id=found.node_id, at_ms=ask.at_ms, answer=AgentAnswer.TIMEOUT)
+        self.world.delivered(self.peer, ask.at_ms, found)
         return found
 
     async def submit(
@@ -43,6 +44,8 @@ class Wire:
         begin_within_ms: int | None,
         ca_bundle: str | None,
     ) -> Sent:
+        self.world.leaves(self.peer, action)
+
         async def arrive() -> Sent:
             await self.world.delay(_HOLD_UPS)
             return await self.world.arrive(self.peer, action, node, epoch)

@@ -29,6 +29,7 @@ from replicante.model.action_requests import ActionOn
 from replicante.model.actions import NAction
 from replicante.model.codec import encode_value
 from replicante.model.discovery import DiscoveredNode
+from replicante.model.observation import Observation
 from replicante.platforms.client import PlatformSays
 from replicante.state import record_queries
 from replicante.state.action_commands import CreateAction
@@ -358,6 +359,12 @@ class World:
         if was_taken:
             self.hear(node.node_id, epoch)
         return sent
+
+    def delivered(self, peer: str, at_ms: int, found: Observation) -> None:
+        """A look reached who asked for it.  at_ms: of all looks of one cycle."""
+
+    def leaves(self, peer: str, action: NAction) -> None:
+        """A submission left its peer."""
 
     def hear(self, node_id: str, epoch: int) -> None:
         self.newest_epochs[node_id] = max(epoch, self.newest_epochs.get(node_id, 0))

@@ -193,6 +193,7 @@ def candidates_of(situation: Situation, primary: Primary) -> tuple[Candidate, ..
         situation.view,
         shard_id=primary.shard_id,
         replaces=primary.node_id or "",
+        led=situation.state.led.get(primary.shard_id),
         now_ms=situation.now_ms,
     )
 

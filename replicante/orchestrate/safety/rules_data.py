@@ -39,6 +39,7 @@ def _candidate_fit(case: Case) -> Finding:
         situation.view,
         shard_id=proposal.shard_id or "",
         replaces=replaces,
+        led=situation.state.led.get(proposal.shard_id or ""),
         now_ms=situation.now_ms,
     )
     if chosen is None:

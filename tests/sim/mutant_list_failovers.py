@@ -1,0 +1,77 @@
+"""Defects of failovers, as edits of the code: the world with a simulated store finds them."""
+
+from __future__ import annotations
+
+from mutant_parts import Edit, Mutant, unit_test
+
+_FAILOVER = "orchestrate/converge/failover.py"
+_PRIMARIES = "orchestrate/primaries.py"
+_PROGRESS = "orchestrate/progress.py"
+_DATA = "orchestrate/safety/rules_data.py"
+_DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
+_EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_WORLD = unit_test("workers_failovers", "failovers_break_no_promise")
+
+FAILOVER_MUTANTS = (
+    Mutant(
+        "a_stopped_primary_is_left",
+        "never do two servers take writes at once (ADR 0046)",
+        (
+            Edit(
+                _FAILOVER,
+                "        and node.contact is StoreContact.SILENT\n        and node.is_fenced",
+                "        and node.contact is StoreContact.REFUSED\n        and node.is_fenced",
+            ),
+        ),
+        test=unit_test(
+            "workers_failovers",
+            "a_stopped_primary_that_goes_on_takes_no_write_beside_its_successor",
+        ),
+    ),
+    Mutant(
+        "loss_not_bounded",
+        "no copy is promoted beyond the declared loss",
+        (Edit(_DATA, "    if known > bound:\n", "    if known > bound + 1_000:\n"),),
+        test=_WORLD,
+    ),
+    Mutant(
+        "witnesses_not_heard",
+        "no copy is promoted while one still sees the primary (ADR 0031)",
+        (
+            Edit(_PRIMARIES, "    if Sight.UP in witnesses.values():\n", "    if not known:\n"),
+            Edit(
+                _EVIDENCE,
+                "    if primary.is_seen_by_a_copy and not is_past_doubt:\n",
+                "    if not primary.node_id and not is_past_doubt:\n",
+            ),
+        ),
+        test=_WORLD,
+    ),
+    Mutant(
+        "no_quiet_after_a_recovery",
+        "a flapping primary costs one recovery, not many",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    if proposal.is_asked_for or recovered_ms is None:\n",
+                "    if proposal.is_asked_for or recovered_ms is not situation:\n",
+            ),
+        ),
+        test=_WORLD,
+    ),
+    Mutant(
+        "what_a_primary_had_is_forgotten",
+        "a primary that was started anew is replaced, and by what it had",
+        (
+            Edit(
+                _PROGRESS,
+                "        if earlier is not None and earlier.role is ShardRole.PRIMARY:\n",
+                "        if earlier is not None and earlier.role is ShardRole.OTHER:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_restarts",
+            "a_primary_that_was_started_anew_is_replaced_by_what_it_was",
+        ),
+    ),
+)
