@@ -11,7 +11,7 @@ from replicante.ids import generation_of, position_of
 
 if TYPE_CHECKING:  # the engine is loaded by a command that runs, not by --help
     from replicante.raft.membership import Member
-    from replicante.raft.skipping import SkipReport
+    from replicante.raft.skip_rules import SkipReport
     from replicante.raft.survivors import Advice, Survivor
 
 _WIDTH = 100

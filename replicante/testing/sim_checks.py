@@ -8,7 +8,7 @@ when a message, a disk or the log itself can tell. The first broken rule ends th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from replicante import limits
@@ -19,6 +19,7 @@ from replicante.raft.records import CommandItem, Record, decode_items
 from replicante.raft.state_machine import EntryKind
 from replicante.testing.clock import Schedule
 from replicante.testing.sim_birth import Birth
+from replicante.testing.sim_disk import SimDisk
 from replicante.testing.sim_peer import SimPeer
 
 
@@ -86,6 +87,15 @@ class RaftChecks:
                 "term goes back",
                 f"{peer.name} starts in {term} and has spoken in {self._sent_terms[peer.key]}",
             )
+
+    def rewritten(self, index: int, disk: SimDisk) -> None:
+        """From here on entries have other chains, everywhere, while nobody runs."""
+        for place in range(index, self.committed_index + 1):
+            chain = disk.chain_at(place)
+            if chain is None:
+                self._fail("all that follows a skip stays", f"entry {place} is gone")
+            self.ledger[place] = replace(self.ledger[place], chain=chain)
+        self._chains = {place: it for place, it in self._chains.items() if place[0] < index}
 
     # --- after a step ------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ from replicante.testing.entropy import Chance
 from replicante.testing.sim_birth import first_birth
 from replicante.testing.sim_checks import Violation
 from replicante.testing.sim_generation import Generation, Ground
-from replicante.testing.sim_options import Options, draw
+from replicante.testing.sim_options import Disaster, Options, draw
 from replicante.testing.sim_progress import Progress
 from replicante.testing.sim_recovery import recover
+from replicante.testing.sim_skip import check_told, poison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,11 @@ def _play(first: Generation, generations: list[Generation]) -> None:
     newest = first
     if first.options.disaster is not None:
         first.live(until_us=end_us // 2)
-        later = recover(first)
+        later = None
+        if first.options.disaster is Disaster.POISON:
+            poison(first)
+        else:
+            later = recover(first)
         if later is not None:
             newest = later
             generations.append(later)
@@ -91,6 +96,7 @@ def _play(first: Generation, generations: list[Generation]) -> None:
     newest.live(until_us=end_us)
     newest.calm()
     Progress(newest, Chance(newest.options.seed, "progress")).demand()
+    check_told(newest)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 
+from replicante.errors import FatalError
 from replicante.ids import generation_of
 from replicante.raft import driver as d
 from replicante.raft import messages as m
@@ -202,6 +203,28 @@ class Generation:
 
     def ended(self, peer: SimPeer) -> None:
         self.clients.peer_ended(peer)
+
+    def failed(self, peer: SimPeer, error: FatalError) -> None:
+        if error.details.get("index") != self.history.poisoned_index:
+            raise error
+        self.count("poison_met")
+        self.raft.stepped(peer)  # it found the entry committed before it met it
+        peer.crash()
+
+    # --- entries that are skipped ------------------------------------------------------------
+
+    def common_index(self, peer: SimPeer) -> int:
+        """The newest entry of its log that was committed."""
+        index = min(peer.disk.last_index, self.raft.committed_index)
+        while not peer.disk.has(index, self.raft.ledger[index].chain):
+            index -= 1
+        return index
+
+    def note_skipped(self, index: int, treated: SimPeer) -> None:
+        """treated: who has all that was committed."""
+        self.trace.note(f"skipped {index}")
+        self.raft.rewritten(index, treated.disk)
+        self.history.forget(index)
 
     def met(self, peer: SimPeer, stranger: str) -> None:
         raise Violation("generations never meet", f"{peer.name} has links with {stranger}")

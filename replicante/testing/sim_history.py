@@ -76,6 +76,10 @@ class HistoryChecks:
         """decode: of an outcome, whether it is a write of a version, and which version it tells."""
         self.operations: list[Operation] = []
         self._number = birth.number
+        self.poison = 0
+        """The operation that no machine can apply in the entry that has it first; 0: none."""
+        self.poisoned_index = 0
+        """That entry, once somebody met it."""
         self._schedule = schedule
         self._raft = raft
         self._decode = decode
@@ -179,6 +183,8 @@ class HistoryChecks:
 
     def applied(self, number: int, index: int, ordinal: int, outcome: bytes) -> None:
         """Called by every machine for every command; replays after a restart come here too."""
+        if number == self.poison:
+            self.break_if_poisoned(number, index, ordinal, outcome)
         operation = self.operations[number - 1 - self._number]
         before = self._applied.get(number)
         if before is not None:
@@ -194,6 +200,18 @@ class HistoryChecks:
             text = "what the same process was asked afterwards was done before"
             self._break("given up is not done later", operation, text)
         self._fences[owner] = max(self._fences.get(owner, 0), operation.fence)
+
+    def break_if_poisoned(self, number: int, index: int, ordinal: int, outcome: bytes) -> None:
+        """Inside of a state machine, as a defect of it would: the host ends the peer."""
+        if number != self.poison or self.poisoned_index not in (0, index):
+            return
+        self.poisoned_index = index
+        raise ValueError(f"operation {number} cannot be applied")
+
+    def forget(self, index: int) -> None:
+        """What the entry did before it broke was never kept by anybody."""
+        for number in [it for it, applied in self._applied.items() if applied[0] == index]:
+            del self._applied[number]
 
     def _break(self, rule: str, operation: Operation, text: str) -> None:
         self.broken = self.broken or Violation(rule, f"{text} | {operation}")

@@ -63,12 +63,14 @@ class WorkKind(enum.Enum):
 
 
 class Disaster(enum.Enum):
-    """After which a cluster goes on in the next generation."""
+    """Which only an operator ends; after the first two a cluster is in its next generation."""
 
     BACKUP = "backup"
     """Somebody begins again from what one peer had durably at some moment."""
     LOST_MAJORITY = "lost_majority"
     """Somebody forces the survivor that knows most."""
+    POISON = "poison"
+    """No peer can apply an entry, until it is skipped."""
 
 
 class Reaction(enum.Enum):
@@ -178,7 +180,14 @@ def draw(seed: int) -> Options:
     works = _subset(work, list(WorkKind), 0.7) or (WorkKind.QUEUE,)
     # And so do runs of one generation.
     end = Chance(seed, "disaster")
-    disaster = end.weighted([(None, 80), (Disaster.BACKUP, 8), (Disaster.LOST_MAJORITY, 12)])
+    disaster = end.weighted(
+        [
+            (None, 80),
+            (Disaster.BACKUP, 7),
+            (Disaster.LOST_MAJORITY, 8),
+            (Disaster.POISON, 5),
+        ]
+    )
     return Options(
         seed=seed,
         voters_count=voters_count,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from replicante.errors import FatalError
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.changes import Change
@@ -22,15 +23,12 @@ from replicante.testing.clock import Action, SimClock
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_birth import Newborn
 from replicante.testing.sim_greeting import Greeting
-from replicante.testing.sim_machine import LaggingMachine
 from replicante.testing.sim_options import Site
 from replicante.testing.sim_snapshots import SimSnapshots
-from replicante.testing.sim_states import SimState, StateHome
+from replicante.testing.sim_states import FLUSHED, Flushing, StateHome, begins_flush
 from replicante.testing.sim_world import Phase, World, site_of
 
 _STALL_US_MAX = 400_000
-_FLUSHED = (LaggingMachine, SimState)
-"""Machines that become durable in the background."""
 
 
 class SimPeer:
@@ -260,7 +258,11 @@ class SimPeer:
         now_ms = self.clock.monotonic_ms()
         world = self._world
         world.note(f"step {self.name} {now_ms} {len(inputs)}")
-        effects = driver.step(inputs, now_ms=now_ms, wall_ms=self.clock.wall_ms())
+        try:
+            effects = driver.step(inputs, now_ms=now_ms, wall_ms=self.clock.wall_ms())
+        except FatalError as error:
+            world.watcher.failed(self, error)
+            return
         world.watcher.stepped(self, effects)
         if driver.log.has_writes:
             # Taken first, so that a crash while sending finds the write on its way.
@@ -361,18 +363,17 @@ class SimPeer:
 
     def _flush_state(self) -> None:
         machine = self.machine
-        if not isinstance(machine, _FLUSHED):
+        if not isinstance(machine, FLUSHED):
             return
         now_ms = self.clock.monotonic_ms()
         is_due = now_ms - self._last_flush_ms >= self._world.options.flush_ms
         if not (is_due or machine.is_full):
             return
         self._last_flush_ms = now_ms
-        if not machine.is_flushing and machine.applied_index > machine.durable_index:
-            machine.request_flush()
+        if begins_flush(machine):
             self.later(self.sync_us() * 2, lambda: self._flushed(machine))
 
-    def _flushed(self, machine: LaggingMachine | SimState) -> None:
+    def _flushed(self, machine: Flushing) -> None:
         if machine.is_flushing:
             machine.finish_flush()
             self.wake()

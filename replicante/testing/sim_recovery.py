@@ -30,6 +30,7 @@ from replicante.testing.sim_checks import Violation
 from replicante.testing.sim_files import SimFiles
 from replicante.testing.sim_generation import Generation, digest_of
 from replicante.testing.sim_history import Fate
+from replicante.testing.sim_machine import Report
 from replicante.testing.sim_options import Disaster
 from replicante.testing.sim_peer import SimPeer
 from replicante.testing.sim_recovery_checks import check_ended, held_count
@@ -135,7 +136,7 @@ def _from_survivor(former: Generation, chance: Chance) -> Generation | None:
     named = [best, *chance.some(others, chance.between(0, 2))]
     members = {it.member.peer_id: it.member.raft_address for it in named}
     recovery = Recovery(how=How.FORCED, reason="a majority is lost")
-    common_index = _common_index(former, best)
+    common_index = former.common_index(best)
     later = _begin(former, chance, taken, members, recovery, common_index)
     _let_return(former, chance)
     return later
@@ -163,14 +164,10 @@ def _inspect(peer: SimPeer) -> Survivor:
 
 def _bring_to_end(former: Generation, best: SimPeer) -> _Taken:
     """As `force_directories`: a copy of the durable state takes the rest of the log."""
-    source = best.home.open(_hear_nothing)
-    home = _empty_home(former)
     done: list[tuple[int, int]] = []
-    machine = home.open(lambda number, index, ordinal, outcome: done.append((number, index)))
-    if source.applied_index > 0:
-        index = source.export(_COPY)
-        home.files.write(_COPY, best.files.held.pop(_COPY))
-        machine.install(_COPY, index=index)
+    home, machine = copy_of(
+        former, best, lambda number, index, ordinal, outcome: done.append((number, index))
+    )
     loaded = best.disk.load()
     replay(best.disk.verified(), loaded, machine, whose=best.name)
     for number, index in done:
@@ -184,6 +181,20 @@ def _bring_to_end(former: Generation, best: SimPeer) -> _Taken:
     if base.index <= former.raft.committed_index:
         _check_history(former, base, digest_of(home, machine), may_differ=True)
     return _Taken(_describe(best, base, state), state, home, machine)
+
+
+def copy_of(
+    group: Generation, peer: SimPeer, report: Report
+) -> tuple[StateHome, DurableStateMachine]:
+    """Of the state that a stopped peer has durably, in a place of its own."""
+    source = peer.home.open(_hear_nothing)
+    home = _empty_home(group)
+    machine = home.open(report)
+    if source.applied_index > 0:
+        index = source.export(_COPY)
+        home.files.write(_COPY, peer.files.held.pop(_COPY))
+        machine.install(_COPY, index=index)
+    return home, machine
 
 
 def _check_advice(former: Generation, ranked: tuple[Survivor, ...], advice: Advice) -> None:
@@ -202,14 +213,6 @@ def _check_advice(former: Generation, ranked: tuple[Survivor, ...], advice: Advi
     is_whole = disk.has(index, raft.ledger[index].chain)
     if advice.way is Way.FORCE_WITHOUT_LOSS and not is_whole:
         _fail("nothing acknowledged is lost", f"{best.folder} is to be forced without {index}")
-
-
-def _common_index(former: Generation, best: SimPeer) -> int:
-    """The newest entry of its log that was committed."""
-    index = min(best.disk.last_index, former.raft.committed_index)
-    while not best.disk.has(index, former.raft.ledger[index].chain):
-        index -= 1
-    return index
 
 
 # --- both ----------------------------------------------------------------------------------------

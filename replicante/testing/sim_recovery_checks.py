@@ -41,12 +41,12 @@ def check_ended(home: StateHome, machine: DurableStateMachine, first: Record) ->
             raise Violation("what is held ends with its generation", f"{what} lives on")
         for broken in invariants.violations(view):
             raise Violation("the state is sound", broken)
-        told = {event.code for event in _events(view) if stamp_index(event.id) == first.index}
+        told = {event.code for event in events_of(view) if stamp_index(event.id) == first.index}
         if EventCode.RAFT_RECOVERED not in told:
             raise Violation("a generation is told of", f"entry {first.index} tells {told}")
 
 
-def _events(view: View) -> Iterator[Event]:
+def events_of(view: View) -> Iterator[Event]:
     for _, row in view.scan(*prefix_range(EVENTS)):
         yield read_event(row)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from replicante.errors import FatalError
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.log import WriteSet
@@ -46,6 +47,10 @@ class Watcher(Protocol):
     def answered(self, peer: SimPeer, effects: d.Effects) -> None: ...
 
     def ended(self, peer: SimPeer) -> None: ...
+
+    def failed(self, peer: SimPeer, error: FatalError) -> None:
+        """In a step. Ends the peer; raises what was not to be expected."""
+        ...
 
     def met(self, peer: SimPeer, stranger: str) -> None:
         """Links lead to somebody of another generation."""

@@ -14,7 +14,8 @@ from replicante.errors import FatalError, ReplicanteError
 from replicante.raft import Entry
 from replicante.raft.forcing import copy_in_memory
 from replicante.raft.inspecting import state_on_shelf
-from replicante.raft.skipping import Fate, SkipReport, skip_entry
+from replicante.raft.skip_rules import Fate, SkipReport
+from replicante.raft.skipping import skip_entry
 
 
 class Fragile(Words):

@@ -13,7 +13,7 @@ _HISTORY = "tests/unit/test_api_history.py"
 _RESTORE = "tests/integration/test_peers_backup.py"
 _SKIP = "tests/unit/test_recover_skip.py"
 _WELCOME = "tests/unit/test_raft_welcome.py"
-_SKIPPING = "raft/skipping.py"
+_SKIPPING = "raft/skip_rules.py"
 _GENERATION = "raft/generations.py"
 _SURVIVORS = "raft/survivors.py"
 _WELCOMING = "raft/welcome.py"
@@ -182,7 +182,7 @@ RECOVERY_MUTANTS = (
         (
             Edit(
                 _SKIPPING,
-                "    if max(state_index(folder) or 0, loaded.first_index) >= index:\n",
+                "    if max(state, loaded.first_index) >= index:\n",
                 "    if loaded.first_index >= index:\n",
             ),
         ),
@@ -193,6 +193,20 @@ RECOVERY_MUTANTS = (
         "only an entry that breaks is skipped (ADR 0039)",
         (Edit(_SKIPPING, "    if broken == index:\n", "    if True:\n"),),
         test=_SKIP,
+    ),
+    Mutant(
+        "skipped_in_one_log",
+        "an entry is skipped everywhere or nowhere (ADR 0039)",
+        (Edit(_SKIPPING, "is_fresh=it in fresh)", "is_fresh=it in fresh[:1])"),),
+    ),
+    Mutant(
+        "what_follows_a_skipped_entry_is_dropped",
+        "all that follows a skipped entry stays (ADR 0039)",
+        (
+            Edit(
+                _SKIPPING, "it.log.read(index, it.last.index + 1)", "it.log.read(index, index + 1)"
+            ),
+        ),
     ),
     Mutant(
         "skipped_without_a_trace",
