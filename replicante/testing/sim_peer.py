@@ -363,14 +363,14 @@ class SimPeer:
 
     def _flush_state(self) -> None:
         machine = self.machine
-        if not isinstance(machine, FLUSHED):
-            return
         now_ms = self.clock.monotonic_ms()
         is_due = now_ms - self._last_flush_ms >= self._world.options.flush_ms
         if not (is_due or machine.is_full):
             return
         self._last_flush_ms = now_ms
-        if begins_flush(machine):
+        if not isinstance(machine, FLUSHED):
+            machine.request_flush()  # in memory: saved at once, when enough was applied
+        elif begins_flush(machine):
             self.later(self.sync_us() * 2, lambda: self._flushed(machine))
 
     def _flushed(self, machine: Flushing) -> None:

@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from replicante import limits
+from replicante.raft import in_memory
 from replicante.raft import messages as m
 from replicante.raft.driver import Driver
 from replicante.raft.engine import Engine
+from replicante.raft.in_memory import encode_snapshot
 from replicante.raft.reads import Reads
 from replicante.raft.sessions import Session
 from replicante.testing.sim_cluster import run_seed
@@ -88,6 +90,14 @@ def test_a_command_that_is_applied_twice_is_seen(monkeypatch):
     monkeypatch.setattr(Session, "has_applied", lambda self, sequence: False)
     rules = {"applied once, alike everywhere", "no peer fails: host.py:apply"}
     assert first_broken_rule(range(40)) in rules  # the session's own assertion may come first
+
+
+def test_a_machine_in_memory_that_is_saved_without_its_sessions_is_seen(monkeypatch):
+    def forgetful(*, index, sessions, chunks):
+        return encode_snapshot(index=index, sessions={}, chunks=chunks)
+
+    monkeypatch.setattr(in_memory, "encode_snapshot", forgetful)
+    assert first_broken_rule(range(10)) == "equal state at equal index"
 
 
 def test_a_read_that_no_majority_confirmed_is_seen(monkeypatch):
