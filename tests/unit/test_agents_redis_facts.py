@@ -85,15 +85,17 @@ def test_an_address_that_is_none_is_refused(value):
 
 
 def test_membership_is_read_back_and_a_new_node_follows_nobody(tmp_path):
-    new = Membership(tmp_path)
+    prepared = []
+    new = Membership(tmp_path, prepare=prepared.append)
     assert (new.is_member, new.follows) == (False, NOWHERE)
     new.save(follows=("10.0.0.1", 7001))
-    again = Membership(tmp_path)
+    again = Membership(tmp_path, prepare=prepared.append)
     assert (again.is_member, again.follows) == (True, ("10.0.0.1", 7001))
+    assert prepared == [NOWHERE, again.follows, again.follows], "every later start knows it"
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"is_member": true, "follows": 7}'])
 def test_a_membership_that_nobody_wrote_is_not_guessed_at(tmp_path, content):
     (tmp_path / "membership.json").write_text(content)
     with pytest.raises(ValueError, match="not what an agent wrote"):
-        Membership(tmp_path)
+        Membership(tmp_path, prepare=lambda _: None)

@@ -36,16 +36,19 @@ class Agent:
         actions: Iterable[ActionKind] = (),
         *,
         supervisor: Supervisor | None = None,
+        is_service_offered: bool = True,
         scripts: Mapping[str, ScriptSettings] | None = None,
     ) -> None:
-        """supervisor: of the store's service; with it come the actions that start and stop it.
+        """supervisor: of the store's service; with it come the actions that start and stop it,
+        unless the author's own `actions` ask it (`is_service_offered`).
         scripts: programs that carry out actions, by kind.
 
         Raises InvalidConfig for actions that cannot be offered."""
         self._settings = settings
         self._store = store
         self._supervisor = supervisor
-        services = () if supervisor is None else ServiceActions(supervisor).kinds()
+        is_offered = supervisor is not None and is_service_offered
+        services = ServiceActions(supervisor).kinds() if supervisor and is_offered else ()
         carried = ScriptActions(scripts or {}, folder=settings.data_dir, entropy=SystemEntropy())
         self._catalogue = Catalogue((*services, *carried.kinds(), *actions))
         self._kept: ActionStore | None = None

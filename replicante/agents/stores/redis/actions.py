@@ -136,13 +136,19 @@ class RedisActions:
         that goes on in between dies as by a crash, which costs what its replicas had not read."""
         try:
             if await self._server.is_answering():
-                return failed("it answers, so it is not fenced", before)
+                return await self._answers_still(before)
             if before is None:
                 _expect_none(self._server.controllers_last)
                 await self._server.kill()
         except ConnectionRefusedError:
             return done()
         return step_again(before, "it was ended and is not gone yet", pause_ms=10)
+
+    async def _answers_still(self, before: Value) -> Step:
+        """Who was ended may have been started again since, by its supervisor: as a copy."""
+        if before is not None and not (await self._server.facts()).is_primary:
+            return done(before)
+        return failed("it answers, so it is not fenced", before)
 
     async def _follow(self, args: FollowArgs, before: Value) -> Step:
         target = address(args.node)
@@ -151,10 +157,7 @@ class RedisActions:
         try:
             facts = await self._server.facts()
         except NoContact as exc:
-            if exc.contact is StoreContact.REFUSED and before is None:
-                self._membership.save(follows=target)
-                await self._server.start(follows=target)
-            return step_again(before, f"it does not answer yet: {exc}")
+            return await self._started(before, exc, follows=target)
         if facts.follows == target:
             return await self._heard(facts, before)
         await self._expect_free()
@@ -245,12 +248,23 @@ class RedisActions:
         try:
             facts = await self._server.facts()
         except NoContact as exc:
-            if exc.contact is StoreContact.REFUSED and before is None:
-                if args.node is not None:
-                    self._membership.save(follows=address(args.node))
-                await self._server.start(follows=self._membership.follows)
-            return step_again(before, f"it does not answer yet: {exc}")
+            follows = None if args.node is None else address(args.node)
+            return await self._started(before, exc, follows=follows)
         return step_again(before, "it is loading") if facts.is_loading else done()
+
+    async def _started(self, before: Value, exc: NoContact, *, follows: Address | None) -> Step:
+        """A server that does not answer is started once, when it is certainly gone: one that just
+        ended may say nothing yet instead of refusing."""
+        was_asked = isinstance(before, dict) and before.get("is_asked") is True
+        why = await self._server.failure() if was_asked else None
+        if why is not None:
+            return failed(f"it did not start: {why}", before)
+        if exc.contact is StoreContact.REFUSED and not was_asked:
+            if follows is not None:
+                self._membership.save(follows=follows)
+            await self._server.start()
+            before = {**(before if isinstance(before, dict) else {}), "is_asked": True}
+        return step_again(before, f"it does not answer yet: {exc}")
 
     async def _stop(self, _args: NoArgs, before: Value) -> Step:
         try:

@@ -64,6 +64,7 @@ class ConfigureAction:
                 return failed(f"{name}: {exc}: all is as it was", before)
         if args.persistent:
             self._kept.save(wanted)
+            self._server.prepare()
         return done(before)
 
     async def _value(self, name: str) -> str:

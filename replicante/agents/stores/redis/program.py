@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from replicante import __version__
@@ -40,11 +42,16 @@ class RedisAgentSettings:
     host: str
     port: int
     tls: sdk.AgentTls | None = None
+    supervisor: sdk.Supervisor | None = None
+    """Who starts and stops the server. None: the agent itself."""
+    scripts: Mapping[str, sdk.ScriptSettings] = field(default_factory=dict)
+    """Programs that carry out actions, by kind."""
 
 
 async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
     """A running agent, with its server. A server that runs is left as it is; one that does not is
-    started, and takes no write until it is told to.
+    started, and takes no write until it is told to. A supervisor that does not start it is told by
+    the agent.
 
     Raises InvalidConfig, OSError, ssl.SSLError, sqlite3.Error, and what `RedisServer.start` does.
     """
@@ -53,20 +60,22 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
     kept = KeptSettings(settings.data_dir / "agent")
     server = RedisServer(
         ServerSettings(
-            program=settings.program or find_program(),
+            program=None if settings.supervisor else settings.program or find_program(),
             folder=settings.data_dir.resolve() / "redis",
             host=settings.redis_host,
             port=settings.redis_port,
             password=settings.password,
         ),
         kept,
+        supervisor=settings.supervisor,
     )
-    membership = Membership(settings.data_dir / "agent")
+    membership = Membership(settings.data_dir / "agent", prepare=server.prepare)
     try:
         await server.facts()
     except NoContact as exc:
         if exc.contact is StoreContact.REFUSED:
-            await server.start(follows=membership.follows)
+            with contextlib.suppress(sdk.SupervisionFailed):
+                await server.start()
     sentinels = Sentinels(server=server, password=settings.sentinel_password, clock=SystemClock())
     after_hang = AfterHang(server=server, clock=SystemClock())
     agent = sdk.Agent(
@@ -90,6 +99,9 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
             *ConfigureAction(server=server, kept=kept).kinds(),
             *SentinelActions(server=server, membership=membership, sentinels=sentinels).kinds(),
         ],
+        supervisor=settings.supervisor,
+        is_service_offered=False,
+        scripts=settings.scripts,
     )
     await agent.start()
     return agent

@@ -1,6 +1,8 @@
-"""Speaks to one Redis server on this machine, and starts its process. Called by `store`, `actions`.
+"""Speaks to one Redis server on this machine, and has it started. Called by `store`, `actions`.
 
-The server is a daemon: it outlives its agent, and an agent that starts finds it.
+The server outlives its agent, and an agent that starts finds it: a daemon, or under a supervisor.
+Rule: the configuration on the disk makes it a copy, of whom it is to follow or of nobody, at every
+moment; so it is one also when somebody else starts it, behind the agent's back.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicante.agents.sdk import Sight, StoreContact
-from replicante.agents.stores.redis.facts import Address, Facts, read_facts, ruled_by
+from replicante.agents.sdk import ServiceState, Sight, StoreContact, Supervisor
+from replicante.agents.stores.redis.facts import NOWHERE, Address, Facts, read_facts, ruled_by
+from replicante.agents.stores.redis.membership import write_durably
 from replicante.agents.stores.redis.settings import KeptSettings
 from replicante.agents.stores.redis.talk import NoContact, Refused, ask, messages
 from replicante.limits import (
@@ -24,13 +27,14 @@ from replicante.limits import (
     REDIS_HEARD_MS_MAX,
 )
 
+_CONFIGURATION = "redis.conf"
 _PID_FILE = "redis.pid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    program: str
-    """`redis-server`, by name or path."""
+    program: str | None
+    """`redis-server`, by name or path. None: a supervisor knows."""
     folder: Path
     """Holds its configuration, data and log."""
     host: str
@@ -40,10 +44,15 @@ class ServerSettings:
 
 
 class RedisServer:
-    def __init__(self, settings: ServerSettings, kept: KeptSettings) -> None:
-        """kept: what people set, for every start."""
+    def __init__(
+        self, settings: ServerSettings, kept: KeptSettings, *, supervisor: Supervisor | None = None
+    ) -> None:
+        """kept: what people set, for every start.  supervisor: who starts and stops the server;
+        None: the agent does."""
         self._settings = settings
         self._kept = kept
+        self._supervisor = supervisor
+        self._follows = NOWHERE
         self._silences = 0
         """Calls in a row that ended without an answer."""
         self.controllers_last: tuple[str, ...] = ()
@@ -116,14 +125,26 @@ class RedisServer:
         """As `talk.messages`."""
         return messages(self.address, channel, password=self._settings.password, limit_ms=limit_ms)
 
-    async def start(self, *, follows: Address) -> None:
-        """Returns when the daemon was begun; it may not answer yet.  Raises Refused, OSError."""
-        folder = self._settings.folder
-        await asyncio.to_thread(self._write_configuration)
+    def prepare(self, follows: Address | None = None) -> None:
+        """Writes down how every later start begins.  follows: None: as written before.
+
+        Raises OSError."""
+        self._follows = follows or self._follows
+        self._settings.folder.mkdir(parents=True, exist_ok=True)
+        lines = self._configuration()
+        write_durably(self._settings.folder / _CONFIGURATION, "\n".join(lines) + "\n")
+
+    async def start(self) -> None:
+        """As a copy of whom it was prepared to follow. Returns when it was begun or asked for; it
+        may not answer yet.  Raises Refused, OSError, SupervisionFailed."""
+        if self._supervisor is not None:
+            await self._supervisor.start()
+            return
+        folder, program = self._settings.folder, self._settings.program
+        assert program is not None, "who has no supervisor has a program"
         process = await asyncio.create_subprocess_exec(
-            self._settings.program,
-            str(folder / "redis.conf"),
-            *("--replicaof", follows[0], str(follows[1])),
+            program,
+            str(folder / _CONFIGURATION),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -132,10 +153,25 @@ class RedisServer:
         )
         code = await process.wait()
         if code != 0:
-            raise Refused(f"{self._settings.program} ended with code {code}; see its redis.log")
+            raise Refused(f"{program} ended with code {code}; see its redis.log")
+
+    async def failure(self) -> str | None:
+        """Why a supervisor says that it could not start it; None: nobody says so.
+
+        Raises SupervisionFailed."""
+        if self._supervisor is None:
+            return None
+        found = await self._supervisor.status()
+        return found.detail if found.state is ServiceState.FAILED else None
 
     async def shut_down(self) -> None:
-        """Asks for it; the server is gone when connections are refused.  Raises NoContact."""
+        """Asks for it; the server is gone when connections are refused.
+
+        Raises NoContact, SupervisionFailed."""
+        if self._supervisor is not None:
+            # Whoever supervises it would start it again if it ended by itself.
+            await self._supervisor.stop()
+            return
         try:
             await self.call("SHUTDOWN")
         except NoContact as exc:
@@ -154,16 +190,16 @@ class RedisServer:
         is_brief = self._silences % AGENT_SILENCES_FULL_EVERY != 0
         return REDIS_BRIEF_MS_MAX if is_brief else REDIS_CALL_MS_MAX
 
-    def _write_configuration(self) -> None:
+    def _configuration(self) -> list[str]:
         settings = self._settings
-        settings.folder.mkdir(parents=True, exist_ok=True)
         lines = [
             f"bind {settings.host}",
             f"port {settings.port}",
             f"replica-announce-ip {settings.host}",
             f"replica-announce-port {settings.port}",
-            "daemonize yes",
-            "dir ./",
+            f"daemonize {'no' if self._supervisor is not None else 'yes'}",
+            f"dir {_quoted(str(settings.folder.resolve()))}",
+            f"replicaof {self._follows[0]} {self._follows[1]}",
             "logfile redis.log",
             f"pidfile {_PID_FILE}",
             "appendonly yes",
@@ -175,13 +211,14 @@ class RedisServer:
             "repl-diskless-sync-delay 0",
         ]
         if settings.password is not None:
-            quoted = settings.password.replace("\\", "\\\\").replace('"', '\\"')
-            lines += [f'requirepass "{quoted}"', f'masterauth "{quoted}"']
-        lines += [f"{name} {value}" for name, value in sorted(self._kept.values.items())]
-        path = settings.folder / "redis.conf"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write("\n".join(lines) + "\n")
+            quoted = _quoted(settings.password)
+            lines += [f"requirepass {quoted}", f"masterauth {quoted}"]
+        return lines + [f"{name} {value}" for name, value in sorted(self._kept.values.items())]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 async def _answers(server: Address) -> bool:

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from replicante.agents.sdk import Step, again, failed
+from replicante.agents.sdk import Step, SupervisionFailed, again, failed
 from replicante.agents.stores.redis.talk import NoContact, Refused
 from replicante.limits import REDIS_STEPS_MAX
 from replicante.model.codec import Value
@@ -32,7 +32,7 @@ def translated(handler: Handler) -> Handler:
     async def run(args: Any, before: Value) -> Step:
         try:
             return await handler(args, before)
-        except (NoContact, Refused, OSError, ValueError) as exc:
+        except (NoContact, Refused, SupervisionFailed, OSError, ValueError) as exc:
             return failed(str(exc) or type(exc).__name__, before)
 
     return run
