@@ -38,9 +38,10 @@ _PAGE_HEAD = (
     "Each row is a defect that somebody could put into the code in good faith. `make mutants`"
     " makes it in a copy of the\npackage and lets the simulator meet it, from seed 0 on, until a"
     " promise is broken; where a seed would be too rare, a named test has to fail.\nThe code"
-    " without the defect passed the same seeds before.\n\n"
-    "Written by `make mutants ARGS=--page` on {day}: all {count} were killed. Times are of a shared"
-    " machine.\n\n"
+    " without the defect passed that test, or that seed and the first {seeds}.\n\n"
+    "Written by `make mutants ARGS=--page` on {day}: all {count} were killed. The code was that of"
+    " the\ncommits {commits}; what one of them has shown counts until the mutant is changed. Times"
+    " are of a shared machine.\n\n"
     "| mutant | promise that it breaks | killed by | seed | time |\n|---|---|---|---|---|"
 )
 _BASELINE_SEEDS = 200
@@ -134,7 +135,12 @@ class _Proof:
 
 def _page(fates: Sequence[Fate], mutants: Sequence[Mutant]) -> str:
     rows = [_row(fate, mutant) for fate, mutant in zip(fates, mutants, strict=True)]
-    head = _PAGE_HEAD.format(count=len(rows), day=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}")
+    head = _PAGE_HEAD.format(
+        count=len(rows),
+        day=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        seeds=_BASELINE_SEEDS,
+        commits=", ".join(sorted({fate.commit[:7] for fate in fates})),
+    )
     return "\n".join([head, *rows, ""])
 
 
