@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from replicante import errors
 from replicante.api.answers import problem_of
-from replicante.api.jobs import new_job
+from replicante.api.jobs import duration_ms, job_stamp, new_job
 from replicante.api.rejections import rejection
 from replicante.api.routes_objects import object_kind, put_command, read_document
 from replicante.api.writes import expect_revision, lease_token
@@ -13,11 +13,13 @@ from replicante.ids import format_stamp
 from replicante.model.codec import encode_value
 from replicante.model.objects import read_scope
 from replicante.state.commands import (
+    BatchedCommand,
     KvDelete,
     KvPut,
     Operation,
 )
 from replicante.state.expect import Expect
+from replicante.state.lease_commands import LeaseAcquire, LeaseRelease, LeaseRenew
 from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.outcome import (
     Applied,
@@ -30,34 +32,54 @@ from replicante.state.outcome import (
     Rejected,
     TxnApplied,
 )
-from replicante.state.queue_commands import QueueEnqueue
+from replicante.state.queue_commands import QueueAck, QueueEnqueue, QueueExtend, QueueNack
 from replicante.wire.batch import (
+    BatchAck,
     BatchEnqueue,
+    BatchExtend,
     BatchItem,
     BatchKvDelete,
     BatchKvPut,
+    BatchLeaseAcquire,
+    BatchLeaseRelease,
+    BatchLeaseRenew,
+    BatchNack,
     BatchObjectApply,
     BatchObjectDelete,
     BatchOperation,
+    CarriedOperation,
 )
 
 
-def operation_command(operation: BatchOperation, *, where: str) -> Operation:
+def batched_command(operation: BatchOperation, *, where: str) -> BatchedCommand:
     """where: path of the operation in the body, as `operations[3]`. Raises Invalid, NotFound."""
+    try:
+        return _batched(operation)
+    except errors.Invalid as exc:
+        raise _moved(exc, where) from None
+
+
+def operation_command(operation: CarriedOperation, *, where: str) -> Operation:
+    """As `batched_command`, of what an acknowledgement carries."""
     try:
         return _command(operation)
     except errors.Invalid as exc:
         raise _moved(exc, where) from None
 
 
-def outcome_item(outcome: Applied | Rejected, operation: Operation | None) -> BatchItem:
+def outcome_item(outcome: Applied | Rejected, operation: BatchedCommand | None) -> BatchItem:
     """operation: what was asked; None when only the outcome is remembered."""
     key: str | None = None
     kind: str | None = None
     name: str | None = None
+    may_be_new = True
     match operation:
         case QueueEnqueue(queue):
             return _job_item(outcome, queue)
+        case QueueAck(queue, job) | QueueNack(queue, job) | QueueExtend(queue, job):
+            key, name = queue, format_stamp(job)
+        case LeaseAcquire(lease) | LeaseRenew(lease) | LeaseRelease(lease):
+            name, may_be_new = lease, False
         case KvPut(raw_key) | KvDelete(raw_key):
             key = raw_key.decode()
         case PutObject(object_kind_, scope) | DeleteObject(object_kind_, scope):
@@ -68,7 +90,7 @@ def outcome_item(outcome: Applied | Rejected, operation: Operation | None) -> Ba
         problem = problem_of(rejection(outcome, operation))
         return BatchItem(status=problem.status, key=key, kind=kind, id=name, problem=problem)
     return BatchItem(
-        status=201 if outcome.is_created else 200,
+        status=201 if outcome.is_created and may_be_new else 200,
         key=key,
         kind=kind,
         id=name,
@@ -107,7 +129,44 @@ def _result_item(result: Applied | Got) -> BatchItem:
     return BatchItem(status=200, revision=format_stamp(result.revision))
 
 
-def _command(operation: BatchOperation) -> Operation:
+def _batched(operation: BatchOperation) -> BatchedCommand:
+    match operation:
+        case BatchAck(queue=queue):
+            job, token = _claim(operation)
+            return QueueAck(queue, job, token)
+        case BatchNack(queue=queue, delay=delay, reason=reason):
+            job, token = _claim(operation)
+            return QueueNack(queue, job, token, duration_ms(delay, path="delay"), reason)
+        case BatchExtend(queue=queue, visibility_timeout=timeout):
+            job, token = _claim(operation)
+            return QueueExtend(queue, job, token, _time_ms(timeout, path="visibility_timeout"))
+        case BatchLeaseAcquire(name=name, duration=duration, owner=owner):
+            lasts_ms = duration_ms(duration, path="duration")
+            return LeaseAcquire(name, lasts_ms, encode_value(owner, path=("owner",)))
+        case BatchLeaseRenew(name=name, token=text, duration=duration):
+            return LeaseRenew(name, _token(text), _time_ms(duration, path="duration"))
+        case BatchLeaseRelease(name=name, token=text):
+            return LeaseRelease(name, _token(text))
+        case _:
+            return _command(operation)
+
+
+def _claim(sent: BatchAck | BatchNack | BatchExtend) -> tuple[int, int]:
+    """Of which job, by which token."""
+    return job_stamp(sent.id, path="id"), job_stamp(sent.token, path="token")
+
+
+def _token(text: str) -> int:
+    token = lease_token(text, path="token")
+    assert token is not None, "there is a text"
+    return token
+
+
+def _time_ms(text: str | None, *, path: str) -> int | None:
+    return None if text is None else duration_ms(text, path=path)
+
+
+def _command(operation: CarriedOperation) -> Operation:
     match operation:
         case BatchKvPut():
             lease = lease_token(operation.lease, path="lease")

@@ -12,7 +12,12 @@ from replicante.state.action_commands import MoveAction
 from replicante.state.commands import Command, KvDelete, KvPut
 from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.expect import Expect
-from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease, LeaseRenew
+from replicante.state.lease_commands import (
+    LeaseAcquire,
+    LeaseForceRelease,
+    LeaseRelease,
+    LeaseRenew,
+)
 from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.outcome import RejectCode, Rejected, rejected_error
 from replicante.state.queue_commands import QueueAck, QueueExtend, QueueNack, QueueRedrive
@@ -34,6 +39,8 @@ def _message(rejected: Rejected, command: Command) -> str | None:
             return _mismatch(command, is_there=rejected.details["revision"] is not None)
         case RejectCode.STALE_TOKEN:
             return _stale(command)
+        case RejectCode.LEASE_HELD if isinstance(command, LeaseAcquire):
+            return f"The lease {command.name!r} is held."
         case _:
             return None
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replicante import errors
-from replicante.api.batches import operation_command, outcome_item
+from replicante.api.batches import batched_command, outcome_item
 from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
 from replicante.api.routing import Access, Method, Route
 from replicante.api.writes import write
-from replicante.state.commands import Batch, Operation
+from replicante.state.commands import Batch, BatchedCommand
 from replicante.state.outcome import BatchApplied
 from replicante.wire import paths
 from replicante.wire.batch import BatchAnswer, BatchBody
@@ -31,10 +31,10 @@ async def post_batch(ctx: Context, call: Call) -> Reply:
     return written.reply(BatchAnswer(items=items, index=written.index))
 
 
-def _build(body: Json) -> tuple[Batch, tuple[Operation, ...]]:
+def _build(body: Json) -> tuple[Batch, tuple[BatchedCommand, ...]]:
     request = to_request(body, BatchBody)
     operations = tuple(
-        operation_command(operation, where=f"operations[{i}]")
+        batched_command(operation, where=f"operations[{i}]")
         for i, operation in enumerate(request.operations)
     )
     return Batch(operations), operations

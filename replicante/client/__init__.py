@@ -26,9 +26,15 @@ from replicante.client.options import (
 )
 from replicante.client.worker import Job, Worker
 from replicante.wire.batch import (
+    BatchAck,
     BatchEnqueue,
+    BatchExtend,
     BatchKvDelete,
     BatchKvPut,
+    BatchLeaseAcquire,
+    BatchLeaseRelease,
+    BatchLeaseRenew,
+    BatchNack,
     BatchObjectApply,
     BatchObjectDelete,
 )
@@ -52,9 +58,15 @@ __all__ = [
     "DEFAULT_WRITE",
     "LINEARIZABLE",
     "STALE",
+    "BatchAck",
     "BatchEnqueue",
+    "BatchExtend",
     "BatchKvDelete",
     "BatchKvPut",
+    "BatchLeaseAcquire",
+    "BatchLeaseRelease",
+    "BatchLeaseRenew",
+    "BatchNack",
     "BatchObjectApply",
     "BatchObjectDelete",
     "Call",

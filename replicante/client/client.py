@@ -128,9 +128,11 @@ class Client:
         self, operations: Sequence[BatchOperation], *, write: Write = DEFAULT_WRITE
     ) -> BatchAnswer:
         """Many operations in one log entry, in order, each on its own: one may be refused while
-        others happen, as the items of the answer say. One key covers all. Raises as `kv.put`."""
+        others happen, as the items of the answer say. One key covers all. What an
+        acknowledgement must not happen without goes with it (`queues.ack`), not beside it here.
+        Raises as `kv.put`."""
         for number, operation in enumerate(operations):
-            for name in ("value", "object"):
+            for name in ("value", "object", "body", "owner"):
                 if hasattr(operation, name):
                     path = f"operations[{number}].{name}"
                     check_value(getattr(operation, name), path=path)

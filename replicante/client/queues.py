@@ -12,7 +12,7 @@ from replicante.client.encoding import check_value, encode_body, path_text, read
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.errors import NotFound
 from replicante.wire import headers, paths
-from replicante.wire.batch import BatchOperation
+from replicante.wire.batch import CarriedOperation
 from replicante.wire.durations import format_duration_ms
 from replicante.wire.queues import (
     AckBody,
@@ -127,7 +127,7 @@ class Queues:
         job: str,
         token: str,
         *,
-        operations: Sequence[BatchOperation] = (),
+        operations: Sequence[CarriedOperation] = (),
         write: Write = DEFAULT_WRITE,
     ) -> JobDone:
         """The job is done. operations happen in the same write, so each effect is there exactly

@@ -3,7 +3,7 @@
     worker = client.worker("mailer-1", concurrency=8)
 
     @worker.handler("mail")
-    async def send(job: Job) -> list[BatchOperation]:
+    async def send(job: Job) -> list[CarriedOperation]:
         ...
         return [BatchKvPut(key=f"sent/{job.id}", value=True)]
 
@@ -27,7 +27,7 @@ from replicante import errors, limits
 from replicante.client.margins import sure_ms
 from replicante.clock import Clock
 from replicante.entropy import Entropy
-from replicante.wire.batch import BatchOperation
+from replicante.wire.batch import CarriedOperation
 from replicante.wire.queues import Claimed
 from replicante.wire.values import Json
 
@@ -58,7 +58,7 @@ class Job:
     body: Json
 
 
-Handler = Callable[[Job], Awaitable[Sequence[BatchOperation] | None]]
+Handler = Callable[[Job], Awaitable[Sequence[CarriedOperation] | None]]
 Observe = Callable[[Job, str], None]
 """(job, what became of it: done, failed, lost): for logs and metrics; must not block or raise."""
 
@@ -202,7 +202,7 @@ class Worker:
             await asyncio.gather(handling, keeping, return_exceptions=True)
 
     async def _finish(
-        self, job: Job, handling: asyncio.Future[Sequence[BatchOperation] | None]
+        self, job: Job, handling: asyncio.Future[Sequence[CarriedOperation] | None]
     ) -> None:
         queues, failure = self._client.queues, handling.exception()
         try:

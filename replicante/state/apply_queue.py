@@ -94,6 +94,14 @@ def claim(writer: Writer, command: QueueClaim) -> JobsClaimed | Rejected:
 
 def ack(writer: Writer, command: QueueAck, carry_out: CarryOut) -> BatchApplied | Rejected:
     """carry_out: applies one of the operations."""
+    done = ack_alone(writer, command)
+    if isinstance(done, Rejected):
+        return done
+    return BatchApplied((done, *(carry_out(writer, one) for one in command.operations)))
+
+
+def ack_alone(writer: Writer, command: QueueAck) -> Applied | Rejected:
+    """Without its operations."""
     queue, job = command.queue, command.job
     row = _held_with(writer, queue, job, command.token)
     if isinstance(row, Rejected):
@@ -108,8 +116,7 @@ def ack(writer: Writer, command: QueueAck, carry_out: CarryOut) -> BatchApplied 
         "worker": row.worker,
     }
     writer.emit(EventCode.JOB_ACKED, pack_payload(payload), key=queue)
-    done = Applied(Stamp(revision), is_removed=True)
-    return BatchApplied((done, *(carry_out(writer, one) for one in command.operations)))
+    return Applied(Stamp(revision), is_removed=True)
 
 
 def nack(writer: Writer, command: QueueNack) -> Applied | Rejected:

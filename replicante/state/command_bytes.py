@@ -27,6 +27,7 @@ from replicante.state import (
 from replicante.state.action_commands import CreateAction, MoveAction
 from replicante.state.commands import (
     Batch,
+    BatchedCommand,
     Command,
     KvDelete,
     KvGet,
@@ -187,7 +188,7 @@ def _unpack_kv_delete(packed: list[Any]) -> KvDelete:
 
 def _unpack_batch(packed: list[Any]) -> Batch:
     _, operations = packed
-    return Batch(tuple(_unpack_operation(operation) for operation in operations))
+    return Batch(tuple([_unpack_batched(operation) for operation in operations]))
 
 
 def _pack_txn_operation(operation: TxnOperation) -> list[Any]:
@@ -223,9 +224,19 @@ def _unpack_txn_operation(packed: list[Any]) -> TxnOperation:
     return _unpack_kv_delete(packed)
 
 
+def _unpack_batched(packed: list[Any]) -> BatchedCommand:
+    if packed[0] not in _BATCHED_TAGS:
+        return _unpack_operation(packed)
+    command = unpack_command(packed)
+    assert isinstance(command, BatchedCommand)
+    if isinstance(command, QueueAck) and command.operations:
+        raise ValueError("an acknowledgement in a batch holds nothing")
+    return command
+
+
 def _unpack_operation(packed: list[Any]) -> Operation:
     if packed[0] not in _OPERATION_TAGS:
-        raise ValueError("a batch holds operations only")
+        raise ValueError("only operations are carried")
     operation = unpack_command(packed)
     assert isinstance(operation, Operation)
     if isinstance(operation, QueueEnqueue) and len(operation.jobs) != 1:
@@ -308,6 +319,17 @@ _LEASE_TAGS: Final = {
 _OPERATION_TAGS: Final = frozenset(
     (Tag.KV_PUT, Tag.KV_DELETE, Tag.PUT_OBJECT, Tag.DELETE_OBJECT, Tag.QUEUE_ENQUEUE)
 )
+_BATCHED_TAGS: Final = frozenset(
+    (
+        Tag.LEASE_ACQUIRE,
+        Tag.LEASE_RENEW,
+        Tag.LEASE_RELEASE,
+        Tag.QUEUE_ACK,
+        Tag.QUEUE_NACK,
+        Tag.QUEUE_EXTEND,
+    )
+)
+"""Beside operations."""
 
 
 def _check_key(key: Any) -> None:

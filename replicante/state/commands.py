@@ -18,7 +18,10 @@ from replicante.state.comparisons import Compare
 from replicante.state.consumer_commands import ConsumerCommand
 from replicante.state.expect import Expect
 from replicante.state.lease_commands import (
+    LeaseAcquire,
     LeaseCommand,
+    LeaseRelease,
+    LeaseRenew,
 )
 from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.quarantine_commands import NoteQuarantine
@@ -27,6 +30,8 @@ from replicante.state.queue_commands import (
     QueueClaim,
     QueueCommand,
     QueueEnqueue,
+    QueueExtend,
+    QueueNack,
     QueueRedrive,
 )
 from replicante.state.record_commands import (
@@ -74,7 +79,11 @@ class SetEventRetention(msgspec.Struct, frozen=True):
 
 
 Operation = KvPut | KvDelete | PutObject | DeleteObject | QueueEnqueue
-"""What a batch or an acknowledgement may hold; a QueueEnqueue of one job."""
+"""What an acknowledgement may hold; a QueueEnqueue of one job."""
+BatchedCommand = (
+    Operation | LeaseAcquire | LeaseRenew | LeaseRelease | QueueAck | QueueNack | QueueExtend
+)
+"""What a batch may hold: whatever has one outcome. A QueueAck holds nothing there."""
 
 
 class KvGet(msgspec.Struct, frozen=True):
@@ -100,7 +109,7 @@ class KvTxn(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct, frozen=True):
     """Operations applied in order in one entry; each stands alone and has its own outcome."""
 
-    operations: tuple[Operation, ...]
+    operations: tuple[BatchedCommand, ...]
     """1 to REQUEST_OPERATIONS_MAX."""
 
 

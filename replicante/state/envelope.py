@@ -25,10 +25,6 @@ from replicante.limits import (
     INTEGER_MAX,
     KV_KEY_BYTES_MAX,
     LABELS_MAX,
-    LEASE_MS_MAX,
-    LEASE_MS_MIN,
-    LEASE_OWNER_BYTES_MAX,
-    LEASE_REASON_BYTES_MAX,
     NAME_BYTES_MAX,
     REQUEST_BYTES_MAX,
     REQUEST_ID_BYTES_MAX,
@@ -36,7 +32,6 @@ from replicante.limits import (
     STAMPS_FREE_PER_COMMAND,
     VALUE_BYTES_MAX,
 )
-from replicante.model.codec import load_value
 from replicante.model.labels import is_label_name, is_label_value
 from replicante.model.objects import SCOPE_NAMES
 from replicante.state.action_commands import CreateAction, MoveAction
@@ -48,12 +43,12 @@ from replicante.state.admission import (
     check_scope,
     check_size,
     check_text,
-    check_time,
 )
 from replicante.state.admission_records import check_action, check_record
 from replicante.state.command_bytes import pack_command, unpack_command
 from replicante.state.commands import (
     Batch,
+    BatchedCommand,
     Command,
     KvDelete,
     KvGet,
@@ -68,9 +63,9 @@ from replicante.state.commands import (
 from replicante.state.comparisons import Compare, CompareKind, takes_revision
 from replicante.state.consumer_commands import ConsumerCommand, DeleteConsumer, PutConsumer
 from replicante.state.expect import Expect
+from replicante.state.lease_admission import check_lease_command
 from replicante.state.lease_commands import (
     LeaseAcquire,
-    LeaseCommand,
     LeaseForceRelease,
     LeaseRelease,
     LeaseRenew,
@@ -79,7 +74,7 @@ from replicante.state.levels import LEVEL_MAX
 from replicante.state.object_commands import DeleteObject, PutObject
 from replicante.state.quarantine_commands import NoteQuarantine, check_quarantine
 from replicante.state.queue_admission import check_queue_command
-from replicante.state.queue_commands import QueueAck, QueueEnqueue
+from replicante.state.queue_commands import QueueAck, QueueEnqueue, QueueExtend, QueueNack
 from replicante.state.record_commands import (
     ConfirmDiscovery,
     DropRecords,
@@ -210,7 +205,7 @@ def _check_command(command: Command) -> None:
                     limit=REQUEST_OPERATIONS_MAX,
                 )
             for i, operation in enumerate(operations):
-                _check_operation(operation, f"operations[{i}].")
+                _check_batched(operation, f"operations[{i}].")
         case SetFeatureLevel(level):
             if not 1 <= level <= LEVEL_MAX:
                 raise Invalid(f"this peer supports feature levels 1 to {LEVEL_MAX}", path="level")
@@ -223,7 +218,7 @@ def _check_command(command: Command) -> None:
         case NoteQuarantine():
             check_quarantine(command)
         case LeaseAcquire() | LeaseRenew() | LeaseRelease() | LeaseForceRelease():
-            _check_lease_command(command)
+            check_lease_command(command)
         case PutConsumer() | DeleteConsumer():
             _check_consumer(command)
         case CreateAction() | MoveAction():
@@ -238,6 +233,18 @@ def _check_command(command: Command) -> None:
             _check_operation(command, "")
         case _:
             check_queue_command(command)
+
+
+def _check_batched(command: BatchedCommand, where: str) -> None:
+    match command:
+        case LeaseAcquire() | LeaseRenew() | LeaseRelease():
+            check_lease_command(command, where)
+        case QueueAck() | QueueNack() | QueueExtend():
+            check_queue_command(command, where)
+            if isinstance(command, QueueAck) and command.operations:
+                raise Invalid("an ack in a batch carries nothing", path=f"{where}operations")
+        case _:
+            _check_operation(command, where)
 
 
 def _check_operation(operation: Operation, where: str) -> None:
@@ -323,32 +330,6 @@ def _check_consumer(command: ConsumerCommand) -> None:
         _check_expect(command.expect, "expect")
     if isinstance(command, PutConsumer) and command.position is not None:
         check_count(command.position, "position")
-
-
-def _check_lease_command(command: LeaseCommand) -> None:
-    check_name(command.name, "name")
-    match command:
-        case LeaseAcquire(_, duration_ms, owner):
-            _check_duration(duration_ms)
-            check_size(owner, "owner", bytes_max=LEASE_OWNER_BYTES_MAX)
-            check_canonical(owner, "owner")
-            if type(load_value(owner)) is not dict:
-                raise Invalid("an owner is a map of attributes", path="owner")
-        case LeaseRenew(_, token, duration):
-            check_positive(token, "token", what="a token")
-            if duration is not None:
-                _check_duration(duration)
-        case LeaseRelease(_, token):
-            check_positive(token, "token", what="a token")
-        case LeaseForceRelease(_, reason):
-            if not reason:
-                raise Invalid("a reason is not empty", path="reason")
-            check_text(reason, "reason", bytes_max=LEASE_REASON_BYTES_MAX)
-
-
-def _check_duration(duration_ms: int) -> None:
-    what = "the duration of a lease"
-    check_time(duration_ms, "duration", low_ms=LEASE_MS_MIN, high_ms=LEASE_MS_MAX, what=what)
 
 
 def _check_kv_key(key: bytes, path: str) -> None:

@@ -328,6 +328,8 @@ _OPERATIONS: Final[dict[type, _One]] = {
     LeaseRenew: apply_leases.renew,
     LeaseRelease: apply_leases.release,
     LeaseForceRelease: apply_leases.force_release,
+    QueueNack: apply_queue.nack,
+    QueueExtend: apply_queue.extend,
     CreateAction: apply_actions.create,
     MoveAction: apply_actions.move,
     RecordCycle: apply_records.record_cycle,
@@ -341,6 +343,8 @@ _OPERATIONS: Final[dict[type, _One]] = {
 def _one_of_batch(writer: Writer, operation: Any) -> Applied | Rejected:
     if type(operation) is QueueEnqueue:
         return apply_queue.enqueue_one(writer, operation)
+    if type(operation) is QueueAck:
+        return apply_queue.ack_alone(writer, operation)
     return _OPERATIONS[type(operation)](writer, operation)
 
 
@@ -359,8 +363,6 @@ _COMMANDS: Final[dict[type, Callable[[Writer, Any], Outcome]]] = {
     QueueEnqueue: apply_queue.enqueue,
     QueueClaim: apply_queue.claim,
     QueueAck: _ack,
-    QueueNack: apply_queue.nack,
-    QueueExtend: apply_queue.extend,
     QueuePause: apply_queue.pause,
     QueueResume: apply_queue.resume,
     QueueRedrive: apply_queue.redrive,

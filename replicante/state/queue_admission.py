@@ -54,24 +54,26 @@ def check_queue_command(command: QueueCommand, where: str = "") -> None:
                 _check_job(command.queue, job, place)
         case QueueClaim(_, count, visibility_ms, worker, lease):
             _check_between(count, 1, CLAIM_JOBS_MAX, "max", "the number of jobs")
-            _check_visibility(visibility_ms)
+            _check_visibility(visibility_ms, where)
             check_text(worker, "worker", bytes_max=NAME_BYTES_MAX)
             if lease is not None:
                 check_positive(lease, "lease", what="the token of a lease")
         case QueueAck(_, job, token, operations):
-            _check_claim(job=job, token=token)
+            _check_claim(where, job=job, token=token)
             count = len(operations)
             _check_between(
                 count, 0, REQUEST_OPERATIONS_MAX - 1, "operations", "the number of operations"
             )
         case QueueNack(_, job, token, delay_ms, reason):
-            _check_claim(job=job, token=token)
-            check_time(delay_ms, "delay", low_ms=0, high_ms=JOB_DELAY_MS_MAX, what="a delay")
-            check_text(reason, "reason", bytes_max=JOB_REASON_BYTES_MAX)
+            _check_claim(where, job=job, token=token)
+            check_time(
+                delay_ms, f"{where}delay", low_ms=0, high_ms=JOB_DELAY_MS_MAX, what="a delay"
+            )
+            check_text(reason, f"{where}reason", bytes_max=JOB_REASON_BYTES_MAX)
         case QueueExtend(_, job, token, visibility_ms):
-            _check_claim(job=job, token=token)
+            _check_claim(where, job=job, token=token)
             if visibility_ms is not None:
-                _check_visibility(visibility_ms)
+                _check_visibility(visibility_ms, where)
         case QueuePause(_, reason):
             _check_reason(reason)
         case QueueRedrive(_, count, jobs):
@@ -88,9 +90,9 @@ def check_queue_command(command: QueueCommand, where: str = "") -> None:
             pass
 
 
-def _check_claim(*, job: int, token: int) -> None:
-    check_positive(job, "id", what="the id of a job")
-    check_positive(token, "token", what="a token")
+def _check_claim(where: str, *, job: int, token: int) -> None:
+    check_positive(job, f"{where}id", what="the id of a job")
+    check_positive(token, f"{where}token", what="a token")
 
 
 def _check_job(queue: str, job: NewJob, where: str) -> None:
@@ -126,10 +128,10 @@ def _check_key(queue: str, name: str, path: str) -> None:
         )
 
 
-def _check_visibility(visibility_ms: int) -> None:
+def _check_visibility(visibility_ms: int, where: str) -> None:
     check_time(
         visibility_ms,
-        "visibility_timeout",
+        f"{where}visibility_timeout",
         low_ms=JOB_VISIBILITY_MS_MIN,
         high_ms=JOB_VISIBILITY_MS_MAX,
         what="a visibility timeout",

@@ -12,10 +12,13 @@ from replicante.wire.shapes import (
     Attempts,
     DelayText,
     KvKey,
+    LeaseDuration,
     Name,
     ObjectName,
+    OptionalReason,
     Priority,
     TokenText,
+    VisibilityText,
     documented,
 )
 from replicante.wire.values import Answer, Json, Request
@@ -64,7 +67,69 @@ class BatchEnqueue(Request, frozen=True, kw_only=True, tag_field="op", tag="queu
     max_attempts: Attempts | None = None
 
 
-BatchOperation = BatchKvPut | BatchKvDelete | BatchObjectApply | BatchObjectDelete | BatchEnqueue
+CarriedOperation = BatchKvPut | BatchKvDelete | BatchObjectApply | BatchObjectDelete | BatchEnqueue
+"""What an acknowledgement may carry."""
+
+
+class BatchAck(Request, frozen=True, kw_only=True, tag_field="op", tag="queue.ack"):
+    """As POST /queues/{queue}/jobs/{id}/ack without operations: they stand in the batch."""
+
+    queue: Name
+    id: TokenText
+    token: TokenText
+
+
+class BatchNack(Request, frozen=True, kw_only=True, tag_field="op", tag="queue.nack"):
+    """As POST /queues/{queue}/jobs/{id}/nack."""
+
+    queue: Name
+    id: TokenText
+    token: TokenText
+    delay: DelayText = "0s"
+    reason: OptionalReason = ""
+
+
+class BatchExtend(Request, frozen=True, kw_only=True, tag_field="op", tag="queue.extend"):
+    """As POST /queues/{queue}/jobs/{id}/extend."""
+
+    queue: Name
+    id: TokenText
+    token: TokenText
+    visibility_timeout: VisibilityText | None = None
+
+
+class BatchLeaseAcquire(Request, frozen=True, kw_only=True, tag_field="op", tag="lease.acquire"):
+    """As POST /leases/{name}/acquire without waiting. The answer's revision is the token."""
+
+    name: Name
+    duration: LeaseDuration
+    owner: dict[str, Json] = msgspec.field(default_factory=dict)
+
+
+class BatchLeaseRenew(Request, frozen=True, kw_only=True, tag_field="op", tag="lease.renew"):
+    """As POST /leases/{name}/renew."""
+
+    name: Name
+    token: TokenText
+    duration: LeaseDuration | None = None
+
+
+class BatchLeaseRelease(Request, frozen=True, kw_only=True, tag_field="op", tag="lease.release"):
+    """As POST /leases/{name}/release."""
+
+    name: Name
+    token: TokenText
+
+
+BatchOperation = (
+    CarriedOperation
+    | BatchAck
+    | BatchNack
+    | BatchExtend
+    | BatchLeaseAcquire
+    | BatchLeaseRenew
+    | BatchLeaseRelease
+)
 
 
 class BatchBody(Request, frozen=True, kw_only=True):
@@ -78,7 +143,8 @@ class BatchBody(Request, frozen=True, kw_only=True):
 
 class BatchItem(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """What one operation did. status: the HTTP status that it would have had alone; problem:
-    exactly when status ≥ 400; revision: the stamp of the change."""
+    exactly when status ≥ 400; revision: the stamp of the change. key: of a record, or the queue;
+    id: of a job, or the name of an object or a lease."""
 
     status: int
     key: str | None = None

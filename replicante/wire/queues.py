@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from replicante.limits import REQUEST_OPERATIONS_MAX
-from replicante.wire.batch import BatchItem, BatchOperation
+from replicante.wire.batch import BatchItem, CarriedOperation
 from replicante.wire.shapes import (
     Attempts,
     ClaimCount,
@@ -90,7 +90,7 @@ class AckBody(Request, frozen=True, kw_only=True):
 
     token: TokenText
     operations: Annotated[
-        tuple[BatchOperation, ...], documented({"maxItems": REQUEST_OPERATIONS_MAX - 1})
+        tuple[CarriedOperation, ...], documented({"maxItems": REQUEST_OPERATIONS_MAX - 1})
     ] = ()
 
 

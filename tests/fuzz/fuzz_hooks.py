@@ -183,6 +183,8 @@ def _fit_body(case: Any, body: Any) -> None:
     if body.get("owner"):
         body["owner"] = {"host": "h"}
     for one in body.get("operations") or ():
+        if one.get("owner"):
+            one["owner"] = {"host": "h"}
         if one["op"] == "object.apply":
             one["object"] = dict(NAMESPACE)
         if one["op"] == "object.delete":

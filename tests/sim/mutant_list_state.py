@@ -37,7 +37,7 @@ STATE_MUTANTS = (
         (
             Edit(
                 "state/queue_admission.py",
-                '    check_positive(token, "token", what="a token")\n',
+                '    check_positive(token, f"{where}token", what="a token")\n',
                 "",
             ),
         ),

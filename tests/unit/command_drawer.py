@@ -186,8 +186,10 @@ class Drawer:
 
     def _operation(self) -> Any:
         names = ("kv_put", "kv_put", "kv_delete", "put_object", "delete_object")
+        names += ("lease_acquire", "lease_renew", "lease_release", "queue_nack", "queue_extend")
         one_job = QueueEnqueue(self.pick(*QUEUES), (self._job(),))
-        return self.pick(one_job, *[getattr(self, name)() for name in names])
+        ack = QueueAck(*self._claim())
+        return self.pick(one_job, ack, *[getattr(self, name)() for name in names])
 
     def set_feature_level(self) -> Command:
         return SetFeatureLevel(1)

@@ -16,7 +16,8 @@ from replicante.client.client import Client
 from replicante.client.options import STALE, EventFilter, Read, Write
 from replicante.testing.builders import kv_put, namespace_document
 from replicante.testing.fake_peer import FakePeer, Trouble
-from replicante.wire.batch import BatchKvDelete, BatchKvPut, BatchObjectApply
+from replicante.wire.batch import BatchAck, BatchKvDelete, BatchKvPut, BatchObjectApply
+from replicante.wire.queues import JobBody
 
 
 @asynccontextmanager
@@ -103,6 +104,19 @@ async def test_a_batch_has_an_answer_for_each_operation():
         )
         assert [item.status for item in answer.items] == [201, 404, 201]
         assert answer.items[1].problem.code == "not_found"
+
+
+async def test_a_batch_acknowledges_many_jobs_at_once():
+    async with meeting() as (api, client):
+        await client.queues.send_many("mail", [JobBody(body=n) for n in range(5)])
+        claimed = await client.queues.claim("mail", max_jobs=5, worker="w")
+        before = api.peer.proposals_count
+        answer = await client.batch(
+            [BatchAck(queue="mail", id=job.id, token=job.token) for job in claimed]
+        )
+        assert [item.status for item in answer.items] == [200] * 5
+        assert api.peer.proposals_count == before + 1
+        assert [item async for item in client.queues.list()] == []
 
 
 async def test_a_lost_answer_is_asked_for_and_a_repeat_is_harmless():

@@ -138,9 +138,56 @@ async def test_a_batch_answers_each_operation():
                 assert stamp_index(parse_stamp(one["revision"])) == answer.json["index"]
 
 
+async def test_a_batch_acknowledges_renews_and_gives_back():
+    async with running() as api:
+        await api.post("/queues/mail/jobs", [{"body": n} for n in range(3)])
+        claimed = (await api.post("/queues/mail/claim", {"max": 3, "worker": "w"})).json["items"]
+        one, two, three = (
+            {"queue": "mail", "id": it["id"], "token": it["token"]} for it in claimed
+        )
+        held = (await api.post("/leases/l/acquire", {"duration": "10s"})).json["token"]
+        operations = [
+            {"op": "queue.ack", **one},
+            {"op": "queue.ack", **one},
+            {"op": "queue.nack", **two, "delay": "1m", "reason": "busy"},
+            {"op": "queue.extend", **three, "visibility_timeout": "2m"},
+            {"op": "lease.renew", "name": "l", "token": held, "duration": "20s"},
+            {"op": "lease.acquire", "name": "l", "duration": "5s", "owner": {"host": "b"}},
+            {"op": "lease.release", "name": "l", "token": held},
+            {"op": "lease.acquire", "name": "l", "duration": "5s", "owner": {"host": "b"}},
+            {"op": "kv.put", "key": "done", "value": 1},
+        ]
+        answer = await api.post("/batch", {"operations": operations})
+        items = answer.json["items"]
+        assert [it["status"] for it in items] == [200, 409, 200, 200, 200, 409, 200, 200, 201]
+        assert [it.get("problem", {}).get("code") for it in items if "problem" in it] == [
+            "stale_token",
+            "lease_held",
+        ]
+        assert (items[0]["key"], items[0]["id"]) == ("mail", one["id"])
+        (lease,) = (await api.get("/leases")).json["items"]
+        assert (lease["token"], lease["owner"]) == (items[7]["revision"], {"host": "b"})
+        assert (await api.get("/queues/mail")).json["claimed"] == 1
+
+
 @pytest.mark.parametrize(
     ("operations", "path"),
     [
+        ([{"op": "queue.ack", "queue": "q", "id": "0", "token": "5"}], "operations[0].id"),
+        ([{"op": "queue.ack", "queue": "q", "id": "5", "token": "0"}], "operations[0].token"),
+        (
+            [{"op": "queue.ack", "queue": "q", "id": "5", "token": "5", "operations": []}],
+            "operations[0].operations",
+        ),
+        (
+            [{"op": "queue.nack", "queue": "q", "id": "5", "token": "5", "delay": "99d"}],
+            "operations[0].delay",
+        ),
+        (
+            [{"op": "lease.acquire", "name": "l", "duration": "1ms"}],
+            "operations[0].duration",
+        ),
+        ([{"op": "lease.renew", "name": "", "token": "5"}], "operations[0].name"),
         ([], "operations"),
         ([{"op": "kv.put", "key": "a", "value": 1}] * 1_001, "operations"),
         ([{"op": "queue.nothing"}], "operations[0].op"),

@@ -13,7 +13,7 @@ from replicante import errors
 from replicante.client import Client, Leader
 from replicante.client import locks as locks_module
 from replicante.client.sync import SyncClient
-from replicante.state import envelope
+from replicante.state import lease_admission
 from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease
 from replicante.testing.fake_peer import Trouble
 
@@ -26,7 +26,7 @@ LIVE_MS = 1_500
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch):
     """Holders live by the real clock here; no test waits longer than it must."""
-    monkeypatch.setattr(envelope, "LEASE_MS_MIN", 1)
+    monkeypatch.setattr(lease_admission, "LEASE_MS_MIN", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,7 @@ from replicante.errors import RequestError
 from replicante.ids import make_stamp
 from replicante.model.codec import load_value
 from replicante.model.objects import ObjectKind
-from replicante.state import dedupe, invariants, queries, sweeps
-from replicante.state import envelope as envelope_module
+from replicante.state import dedupe, invariants, lease_admission, queries, sweeps
 from replicante.state.apply_entry import EntryKind
 from replicante.state.commands import (
     Batch,
@@ -157,7 +156,7 @@ def small_bounds(monkeypatch):
     monkeypatch.setattr(dedupe, "REQUESTS_KEPT_MAX", 2)
     monkeypatch.setattr(dedupe, "EXPIRE_BATCH_MAX", 1)
     monkeypatch.setattr(sweeps, "EXPIRE_BATCH_MAX", 1)
-    monkeypatch.setattr(envelope_module, "LEASE_MS_MIN", 1)
+    monkeypatch.setattr(lease_admission, "LEASE_MS_MIN", 1)
 
 
 def replay(state, entries):

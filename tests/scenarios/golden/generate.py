@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from golden_entries import Entry, birth, entry
-from golden_queues import queues
+from golden_queues import batches, queues
 from golden_records import confirmations
 from golden_recovery import quarantines, recovery
 from replay import entry_of, results_of
@@ -369,6 +369,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     confirmations,
     recovery,
     quarantines,
+    batches,
 )
 
 

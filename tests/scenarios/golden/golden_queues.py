@@ -9,8 +9,8 @@ from golden_entries import Entry, birth, entry
 
 from replicante.ids import make_stamp
 from replicante.model.codec import encode_value
-from replicante.state.commands import Command
-from replicante.state.lease_commands import LeaseAcquire
+from replicante.state.commands import Batch, Command
+from replicante.state.lease_commands import LeaseAcquire, LeaseRelease, LeaseRenew
 from replicante.state.queue_commands import (
     NewJob,
     QueueAck,
@@ -54,3 +54,32 @@ def queues() -> Iterator[Entry]:
     yield act(15, clock_ms=42_000)
     yield act(16, QueueRedrive("q", 1), QueueRedrive("q", 0, (first, 5)), clock_ms=42_000)
     yield act(17, QueuePurge("q", 2, False, "why"), QueuePurge("q", 9, True, "why"))
+
+
+def batches() -> Iterator[Entry]:
+    """Leases and claims within batches: done, refused, and two of a batch that meet each other."""
+
+    def act(index: int, *commands: Command, clock_ms: int = 1_000) -> Entry:
+        return entry(index, envelope_bytes(Batch(commands)), clock_ms=clock_ms)
+
+    yield from birth()
+    owner = encode_value({"host": "a"})
+    acquired = (LeaseAcquire("l", 5_000, owner), LeaseAcquire("l", 5_000, owner))
+    jobs = [QueueEnqueue("q", (NewJob(body=encode_value(n), attempts_max=2),)) for n in range(3)]
+    yield act(3, *acquired, *jobs, LeaseAcquire("m", 1_000, owner))
+    first, token = make_stamp(3, 2), make_stamp(4, 0)
+    yield entry(4, envelope_bytes(QueueClaim("q", 3, 30_000, "w", make_stamp(3, 0))))
+    second, third = make_stamp(3, 4), make_stamp(3, 6)
+    yield act(
+        5,
+        QueueAck("q", first, token),
+        QueueAck("q", first, token),
+        QueueNack("q", second, make_stamp(4, 2), 500, "busy"),
+        QueueExtend("q", third, make_stamp(4, 4), 60_000),
+        QueueExtend("q", third, 1),
+        kv_put("done", 1),
+        LeaseRenew("m", make_stamp(3, 8), 9_000),
+        LeaseRenew("m", 1),
+    )
+    yield act(6, LeaseRelease("l", make_stamp(3, 0)), QueueAck("q", third, make_stamp(4, 4)))
+    yield act(7, LeaseAcquire("m", 1_000, owner), clock_ms=20_000)
