@@ -81,6 +81,8 @@ from replicante.testing.builders import (
 NS = "n"
 CLUSTERS = ("r", "s")
 QUEUES = ("q", "p")
+BATCHED = ("kv_put", "kv_put", "kv_delete", "put_object", "delete_object", "lease_acquire",
+           "lease_renew", "lease_release", "queue_nack", "queue_extend")  # fmt: skip
 ACTION_IDS = tuple(f"{digit}0000000-0000-8000-8000-000000000000" for digit in "123")
 
 
@@ -185,11 +187,8 @@ class Drawer:
         return Batch(tuple(self._operation() for _ in range(self.random.randrange(1, 5))))
 
     def _operation(self) -> Any:
-        names = ("kv_put", "kv_put", "kv_delete", "put_object", "delete_object")
-        names += ("lease_acquire", "lease_renew", "lease_release", "queue_nack", "queue_extend")
-        one_job = QueueEnqueue(self.pick(*QUEUES), (self._job(),))
-        ack = QueueAck(*self._claim())
-        return self.pick(one_job, ack, *[getattr(self, name)() for name in names])
+        one_job, ack = QueueEnqueue(self.pick(*QUEUES), (self._job(),)), QueueAck(*self._claim())
+        return self.pick(one_job, ack, *[getattr(self, name)() for name in BATCHED])
 
     def set_feature_level(self) -> Command:
         return SetFeatureLevel(1)
@@ -379,17 +378,14 @@ class Drawer:
                 elif isinstance(command, CreateAction):
                     self.actions.append((command.on, *command.names[1:]))
             case BatchApplied(outcomes=results) | TxnApplied(results=results):
-                self.stamps += [one.revision for one in results if _is_written(one)]
+                written = [it.revision for it in results if isinstance(it, Applied)]
+                self.stamps += [revision for revision in written if revision > 0]
             case JobsAdded(jobs):
                 self.stamps += [added.job for added in jobs]
             case JobsClaimed(jobs):
                 assert isinstance(command, QueueClaim)
                 self.claims += [(command.queue, it.job, it.token) for it in jobs]
                 self.stamps += [it.token for it in jobs]
-
-
-def _is_written(result: Any) -> bool:
-    return isinstance(result, Applied) and result.revision > 0
 
 
 WORK_LEASES = {

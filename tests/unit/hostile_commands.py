@@ -82,11 +82,6 @@ def hostile_commands(*, queue: str = "q", job: int = 5, token: int = 7) -> list[
         DeleteObject(ObjectKind.NAMESPACE, (NS, NS)),
         DeleteObject(ObjectKind.CLUSTER_SPEC, (NS, lone)),
         PutObject(ObjectKind.NAMESPACE, (NS,), b"\x81"),
-        Batch(()),
-        Batch((KvDelete(b"k"),) * 1_001),
-        Batch((QueueAck(queue, job, token, (KvDelete(b"k"),)),)),
-        Batch((QueueNack(queue, job, 0),)),
-        Batch((KvDelete(b"k"), LeaseRenew("l", 5, 1))),
         SetFeatureLevel(2),
         SetFeatureLevel(-1),
         SetEventRetention(-1, 0, 0),
@@ -133,8 +128,19 @@ def hostile_commands(*, queue: str = "q", job: int = 5, token: int = 7) -> list[
         QueueRedrive(queue, 0, (job, job)),
         QueueRedrive(queue, 0, (-1,)),
         QueuePurge(queue, 1, True, lone),
+        *_of_batches(queue, job, token),
         *_of_records(fence),
         *_of_sizes(queue),
+    ]
+
+
+def _of_batches(queue: str, job: int, token: int) -> list[Command]:
+    return [
+        Batch(()),
+        Batch((KvDelete(b"k"),) * 1_001),
+        Batch((QueueAck(queue, job, token, (KvDelete(b"k"),)),)),
+        Batch((QueueNack(queue, job, 0),)),
+        Batch((KvDelete(b"k"), LeaseRenew("l", 5, 1))),
     ]
 
 

@@ -112,7 +112,7 @@ def test_a_refusal_names_the_thing(terminal):
 )
 def test_what_a_failed_write_means_is_its_exit_code(terminal, peer, trouble, code):
     peer.trouble = trouble
-    assert terminal.run("kv", "put", "a", "1", "--timeout", "300ms").code == code
+    assert terminal.run("kv", "put", "a", "1", "--timeout", "1s").code == code
 
 
 def test_nobody_there_is_exit_code_8(terminal):
