@@ -107,7 +107,22 @@ def with_led(state: ConvergeState, before: ClusterView, view: ClusterView) -> Co
             led[shard_id] = earlier
         elif known is not None and known.node_id == node_id:
             led[shard_id] = known
+        if shard_id in led:
+            copies = (*before.copies(shard_id), *view.copies(shard_id))
+            led[shard_id] = _raised(led[shard_id], copies)
     return msgspec.structs.replace(state, led=led)
+
+
+def _raised(led: Shard, copies: Iterable[Shard]) -> Shard:
+    """With the greatest offset that any copy told in this history: a copy may be started anew, too,
+    and what it told before is still what was seen."""
+    for copy in copies:
+        told, most = copy.commit_offset, led.commit_offset
+        if told is None or most is None or told.unit != most.unit:
+            continue
+        if copy.history_id == led.history_id and told.value > most.value:
+            led = msgspec.structs.replace(led, commit_offset=told)
+    return led
 
 
 def with_acts(

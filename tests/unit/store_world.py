@@ -87,7 +87,7 @@ class Promotion:
     peer: str
     at_ms: int
     loss: int
-    """What was ever recorded of the history of the copy, beyond where it was chosen."""
+    """What was ever recorded of the history of the copy, beyond what it has."""
     is_primary_seen: bool
     """In the looks that it was decided on, the old primary or one of its copies spoke for it."""
 
@@ -256,13 +256,15 @@ class StoreWorld(World):
         args = action.args if isinstance(action.args, dict) else {}
         records = record_queries.cluster_records(self.log.store, *CLUSTER)
         own = next(it for it in records.shards if it.node_id == action.node_id)
+        # One that is sent again may have read on since it was chosen.
+        has = max(int(args["offset"]), 0 if own.commit_offset is None else own.commit_offset.value)
         _, seen = self.seen_up.get(peer, (0, set()))
         self.promotions.append(
             Promotion(
                 action_id=action.action_id,
                 peer=peer,
                 at_ms=self.log.clock_ms,
-                loss=self.recorded[own.history_id] - int(args["offset"]),
+                loss=self.recorded[own.history_id] - has,
                 is_primary_seen=args["replaces"] in seen,
             )
         )

@@ -61,3 +61,15 @@ def test_what_a_restarted_primary_had_bounds_the_loss_of_its_successor():
     for _ in range(5):
         result = world.cycle(after_ms=2_000)
     assert world.sent == [] and "loss_bounded" in against(result, "failover")
+
+
+def test_what_a_restarted_copy_had_bounds_the_loss_too():
+    """n2 had more than the primary told, and is started anew before it could take over."""
+    world = replicated(spec=make_spec(policies={"data_loss_offset": 3}))
+    restart_store(world)
+    world.nodes["n2"].offset = 104
+    world.cycle()
+    world.nodes["n2"].history = "anew, too"
+    for _ in range(5):
+        result = world.cycle(after_ms=2_000)
+    assert world.sent == [] and "loss_bounded" in against(result, "failover")
