@@ -1,9 +1,8 @@
 """Apply, callers, reads and the wire: what unchanged PySyncObj 0.3.17 does, and what ours does
 in the same place. Ids in brackets are those of the audit.
 
-Rows without a test in this folder: the 4 GiB bound of the journal [b3]; dumps and their
-transmission [g2, g3, g6, i5b, l1, l2], which belong to snapshots; the configuration in the log
-[f2 to f4], which belongs to membership.
+Rows without a test in this folder: the 4 GiB bound of the journal [b3]; sizes of dumps, and callers
+in the middle of one [i5b, l1, l2].
 """
 
 from __future__ import annotations
