@@ -132,6 +132,13 @@ async def test_runs_that_share_a_cluster_have_names_of_their_own(name):
     assert not any(f"after={0:019}" in it for it in wire.asked), "older events are not its own"
 
 
+async def test_events_about_no_key_are_told_too(monkeypatch):
+    birth = {"id": f"{1:019}", "seq": 1, "chain": "c", "key": None}
+    monkeypatch.setitem(GIVEN, "items", [birth])
+    found = await WORKLOADS["events"]().perform(Wire(), "http://p1", "poll", [f"{0:019}", False])
+    assert found.value == [[f"{1:019}", 1, "c", ""]]
+
+
 async def test_users_of_the_sdk_know_whoever_may_become_a_member(tmp_path):
     peers = Peers(
         by_id={"p1": Peer(id="p1", url="http://127.0.0.1:9")},

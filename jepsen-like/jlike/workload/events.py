@@ -71,6 +71,8 @@ class Events(Workload):
         return [events.check(operations)]
 
     def _rows(self, items: Iterable[Value]) -> list[list[Value]]:
+        """Not every event is about a key."""
         return [
-            [it["id"], it["seq"], it["chain"], it["key"].removeprefix(self.scope)] for it in items
+            [it["id"], it["seq"], it["chain"], (it["key"] or "").removeprefix(self.scope)]
+            for it in items
         ]
