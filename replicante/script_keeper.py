@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from replicante.clock import SystemClock
+from replicante.durable_file import write_durably
 from replicante.process_birth import process_birth
 
 ORDER, INPUT, LOCK, BEGUN, CHILD, STOP, ENDED = (
@@ -46,21 +47,6 @@ def main(folder: Path) -> None:
             os._exit(0)
         ended = _run(folder, order, lock.fileno())
         write_durably(folder / ENDED, json.dumps(ended))
-
-
-def write_durably(path: Path, text: str) -> None:
-    """The whole text or none of it, whenever the power is cut.  Raises OSError."""
-    temporary = path.with_suffix(".new")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _run(folder: Path, order: dict[str, Any], lock: int) -> dict[str, Any]:

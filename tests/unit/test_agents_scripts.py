@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from agent_harness import POLL_SECONDS, WAIT_SECONDS, FixedStore, calling
 
-from replicante import limits, script_keeper
+from replicante import limits
 from replicante.agents import sdk
 from replicante.agents.sdk.scripts.runs import Run, RunState
+from replicante.durable_file import write_durably
 from replicante.errors import InvalidConfig
 from replicante.process_birth import process_birth
 
@@ -288,5 +289,5 @@ async def test_runs_of_actions_that_ended_are_forgotten(tmp_path):
 
 
 def test_a_write_of_the_keeper_is_whole_or_not_there(tmp_path):
-    script_keeper.write_durably(tmp_path / "x.json", "1")
+    write_durably(tmp_path / "x.json", "1")
     assert [it.name for it in tmp_path.iterdir()] == ["x.json"]

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from replicante import script_keeper
+from replicante.durable_file import write_durably
 from replicante.limits import SCRIPT_GRACE_MS, SCRIPT_OUTPUT_BYTES_MAX
 from replicante.model.codec import Value
 from replicante.process_birth import process_birth
@@ -59,8 +60,8 @@ class Run:
             "grace_ms": SCRIPT_GRACE_MS,
             "output_bytes": SCRIPT_OUTPUT_BYTES_MAX,
         }
-        script_keeper.write_durably(self.folder / script_keeper.INPUT, json.dumps(stdin))
-        script_keeper.write_durably(self.folder / script_keeper.ORDER, json.dumps(order))
+        write_durably(self.folder / script_keeper.INPUT, json.dumps(stdin))
+        write_durably(self.folder / script_keeper.ORDER, json.dumps(order))
         # What the agent knows in confidence, as the password of its store, stays with it.
         kept = {it: text for it, text in os.environ.items() if not it.startswith("REPLICANTE_")}
         keeper = subprocess.run(

@@ -8,11 +8,11 @@ it never starts as a primary, so that one that comes back accepts no write befor
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from replicante.agents.stores.redis.facts import NOWHERE, Address
+from replicante.durable_file import PRIVATE, write_durably
 
 _FILE = "membership.json"
 
@@ -33,26 +33,10 @@ class Membership:
 
     def save(self, *, follows: Address) -> None:
         """From now on a member that follows this one after a start; NOWHERE for a primary."""
-        write_durably(self._path, json.dumps({"is_member": True, "follows": follows}))
+        text = json.dumps({"is_member": True, "follows": follows})
+        write_durably(self._path, text, mode=PRIVATE)
         self._prepare(follows)
         self.is_member, self.follows = True, follows
-
-
-def write_durably(path: Path, text: str) -> None:
-    """The whole text or what was there before, whenever the power is cut.  Raises OSError."""
-    temporary = path.with_suffix(".new")
-    # Nobody else reads it: there are passwords among what is written.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(path: Path) -> tuple[bool, Address]:

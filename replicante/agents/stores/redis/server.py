@@ -17,9 +17,9 @@ from typing import Any
 
 from replicante.agents.sdk import ServiceState, Sight, StoreContact, Supervisor
 from replicante.agents.stores.redis.facts import NOWHERE, Address, Facts, read_facts, ruled_by
-from replicante.agents.stores.redis.membership import write_durably
 from replicante.agents.stores.redis.settings import KeptSettings
 from replicante.agents.stores.redis.talk import NoContact, Refused, ask, messages
+from replicante.durable_file import PRIVATE, write_durably
 from replicante.limits import (
     AGENT_SILENCES_FULL_EVERY,
     REDIS_BRIEF_MS_MAX,
@@ -132,7 +132,8 @@ class RedisServer:
         self._follows = follows or self._follows
         self._settings.folder.mkdir(parents=True, exist_ok=True)
         lines = self._configuration()
-        write_durably(self._settings.folder / _CONFIGURATION, "\n".join(lines) + "\n")
+        text = "\n".join(lines) + "\n"  # there are passwords in it
+        write_durably(self._settings.folder / _CONFIGURATION, text, mode=PRIVATE)
 
     async def start(self) -> None:
         """As a copy of whom it was prepared to follow. Returns when it was begun or asked for; it

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from replicante.agents.stores.redis.membership import write_durably
+from replicante.durable_file import PRIVATE, write_durably
 from replicante.limits import INTEGER_MAX
 
 _FILE = "settings.json"
@@ -108,7 +108,7 @@ class KeptSettings:
 
     def save(self, changed: Mapping[str, str]) -> None:
         values = self.values | dict(changed)
-        write_durably(self._path, json.dumps(values))
+        write_durably(self._path, json.dumps(values), mode=PRIVATE)
         self.values = values
 
 
