@@ -60,6 +60,9 @@ class PeerSnapshots:
         self._files = FolderFiles(settings.data_dir, wake=self._wake_from_thread)
         self._desk = SnapshotDesk(self._files, patience_ms=settings.election_ms_min)
         self._making: asyncio.Task[None] | None = None
+        self._begun_index: int | None = None
+        """The state is at least here in the outgoing file, and what follows is needed with it;
+        until the desk has the file."""
         self._copied: tuple[int, int, bytes] | None = None
         """(index, size, digest) of the outgoing file; its place in the log is still to be read."""
         self._asked: list[tuple[int, asyncio.Future[Base]]] = []
@@ -87,14 +90,15 @@ class PeerSnapshots:
             self._report(SnapshotFailed(detail=f"what arrives cannot be kept: {error}"))
             return None
         self._send(out)
-        held = [*self._held, *([] if desk.held_index is None else [desk.held_index])]
-        driver.held_index = min(held, default=None)
         if desk.resumed is not None:
             (index, offset), desk.resumed = desk.resumed, None
             self._report(SnapshotResumed(index=index, offset=offset))
         if desk.wants_file:
             desk.wants_file, desk.is_making = False, True
+            self._begun_index = driver.host.machine.durable_index
             self._making = asyncio.create_task(self._make(driver), name="raft-snapshot")
+        held = (*self._held, self._begun_index, desk.held_index)
+        driver.held_index = min((it for it in held if it is not None), default=None)
         if desk.arrived is not None:
             return await self._install(driver, *desk.arrived)
         return None
@@ -173,6 +177,7 @@ class PeerSnapshots:
         if self._copied is None:
             return
         (index, size_bytes, digest), self._copied = self._copied, None
+        self._begun_index = None
         if index < driver.log.first_index:
             self._not_made("the log was trimmed beyond the snapshot while it was made")
             return
@@ -193,6 +198,7 @@ class PeerSnapshots:
         self._wake()
 
     def _not_made(self, why: str) -> None:
+        self._begun_index = None
         self._desk.failed(self._clock.monotonic_ms())
         self._report(SnapshotFailed(detail=f"it cannot be made: {why}"))
 

@@ -50,7 +50,7 @@ class SimSnapshots:
         if desk.arrived is None:
             return True
         self._peer.phase = Phase.WRITING
-        self._peer.later(self._peer.sync_us(), self._mark_installation)
+        self._peer.later(self._peer.sync_us(), self._begin_installation)
         return False
 
     def _make_snapshot(self) -> None:
@@ -69,6 +69,14 @@ class SimSnapshots:
         self._desk.made(Snapshot(base=base, size_bytes=size_bytes, digest=digest))
         self._world.count("snapshot_made")
         self._peer.wake()
+
+    def _begin_installation(self) -> None:
+        """As the product: a file that is being made is complete first. Its place is read in the
+        log, which does not reach the state while an installation is half done."""
+        if self._desk.is_making:
+            self._peer.later(self._peer.sync_us(), self._begin_installation)
+        else:
+            self._mark_installation()
 
     def _mark_installation(self) -> None:
         assert self._desk.arrived is not None

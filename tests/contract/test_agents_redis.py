@@ -299,6 +299,36 @@ async def test_a_protected_primary_takes_no_write_without_a_replica_that_keeps_u
         await until(is_refused)
 
 
+async def test_a_copy_that_is_started_anew_is_protected_before_it_could_be_handed_the_role(
+    tmp_path,
+):
+    async with cluster(tmp_path) as (n1, n2, n3):
+        for node in (n2, n3):
+            await node.succeeds(kinds.STORE_REJOIN, node=n1.member, protect_writes=True)
+            assert await is_protected(node)
+        n2.signal(signal.SIGKILL)
+        await n2.succeeds(kinds.STORE_REJOIN, node=n1.member, protect_writes=True)
+        assert await is_protected(n2)
+        # Started by somebody who knows of no policy.
+        n3.signal(signal.SIGKILL)
+        await n3.succeeds(kinds.SERVICE_START)
+        assert await is_protected(n3)
+        await until(lambda: is_linked(n3))
+        await n1.succeeds(kinds.STORE_SWITCHOVER, node=n3.member)
+        assert await is_protected(n3)
+        await n2.succeeds(kinds.STORE_REJOIN, node=n3.member)
+        assert not await is_protected(n2)
+
+
+async def is_protected(node: Node) -> bool:
+    found = await node.command("CONFIG", "GET", "min-replicas-*")
+    return found == {"min-replicas-to-write": "1", "min-replicas-max-lag": "2"}
+
+
+async def is_linked(node: Node) -> bool:
+    return (await node.command("INFO", "replication"))["master_link_status"] == "up"
+
+
 async def test_under_sentinel_no_role_is_changed_by_us(tmp_path):
     async with cluster(tmp_path) as (n1, n2, _):
         configuration = tmp_path / "sentinel.conf"

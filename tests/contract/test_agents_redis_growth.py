@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from agent_processes import free_port
-from test_agents_redis import Node, accepts_writes, cluster, until
+from test_agents_redis import Node, accepts_writes, cluster, is_protected, until
 
 from replicante.model import action_kinds as kinds
 
@@ -32,6 +32,7 @@ async def test_a_server_that_the_primary_admits_is_a_member_and_stays_one_and_no
             node.signal(signal.SIGKILL)
             await node.succeeds(kinds.SERVICE_START)
             assert not await accepts_writes(node)
+            assert await is_protected(node)
             await until(lambda: _holds(node, "kept", "1"))
         # Nobody is admitted who would lose something by it.
         await n3.command("REPLICAOF", "NO", "ONE")

@@ -33,6 +33,17 @@ def test_the_first_seeds_hold():
     assert not broken
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(100_497, id="a file was made in the middle of an installation"),
+    ],
+)
+def test_a_seed_that_did_not_hold_holds(seed):
+    verdict = run_seed(seed)
+    assert verdict.violation is None
+
+
 def test_a_seed_repeats_itself_whatever_ran_before():
     first = run_seed(5)
     run_seed(6)

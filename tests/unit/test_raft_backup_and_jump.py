@@ -181,6 +181,43 @@ async def test_copies_read_the_log_between_two_steps_only(tmp_path):
     await snapshots.close()
 
 
+async def test_what_follows_a_file_is_held_in_the_log_while_the_file_is_made(tmp_path):
+    """A copy that takes long would else be trimmed past, by every load that lasts, for ever."""
+    machine, made, woken = Machine(), [], asyncio.Event()
+    driver = SimpleNamespace(
+        host=SimpleNamespace(machine=machine),
+        applied_index=5,
+        agreement=SimpleNamespace(is_state_trusted=True),
+        held_index=None,
+        log=SimpleNamespace(first_index=1, base_at=lambda index: AHEAD),
+        engine=None,
+    )
+    snapshots = PeerSnapshots(
+        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
+        Store(),
+        Committer(None),
+        clock=SystemClock(),
+        send=lambda messages: None,
+        report=lambda observation: None,
+        wake=woken.set,
+    )
+    snapshots._desk = quiet_desk(made)
+    await snapshots.step(driver, Effects())
+    assert driver.held_index == 5
+    machine.durable_index = 700
+    await snapshots.step(driver, Effects())
+    assert driver.held_index == 5
+    machine.may_end.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while not made:
+            assert driver.held_index == 5
+            await woken.wait()
+            woken.clear()
+            await snapshots.step(driver, Effects())
+    assert driver.held_index is None
+    await snapshots.close()
+
+
 async def test_a_backup_of_a_peer_that_stops_is_refused_and_leaves_nothing(tmp_path):
     machine = Machine()
     machine.may_end.set()

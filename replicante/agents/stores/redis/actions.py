@@ -24,6 +24,7 @@ from replicante.agents.stores.redis.facts import (
 )
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.server import RedisServer
+from replicante.agents.stores.redis.settings import PROTECTION
 from replicante.agents.stores.redis.steps import Handler, step_again, translated
 from replicante.agents.stores.redis.talk import NoContact, Refused
 from replicante.limits import (
@@ -159,7 +160,10 @@ class RedisActions:
         except NoContact as exc:
             return await self._started(before, exc, follows=target)
         if facts.follows == target:
-            return await self._heard(facts, before)
+            step = await self._heard(facts, before)
+            if step.phase.is_final and step.error is None and args.protect_writes:
+                await self._protect(True)
+            return step
         await self._expect_free()
         await self._protect(args.protect_writes)
         self._membership.save(follows=target)
@@ -233,8 +237,8 @@ class RedisActions:
             return failed(f"{args.node} is a primary with data or replicas of its own")
         controllers = ruled_by(await self._server.call_copy(other, "CLIENT LIST"))
         _expect_none(controllers)
-        for command in _protection(args.protect_writes):
-            await self._server.call_copy(other, *command)
+        for name, value in _protection(args.protect_writes).items():
+            await self._server.call_copy(other, "CONFIG SET", name, value)
         await self._server.call_copy(other, "REPLICAOF", own[0], own[1])
         return step_again(before, "it begins to follow")
 
@@ -289,18 +293,16 @@ class RedisActions:
         return step if step.phase.is_final else again({"start": step.payload})
 
     async def _protect(self, is_wanted: bool) -> None:
-        for command in _protection(is_wanted):
-            await self._server.call(*command)
+        """At every later start as well: one that was started anew may be handed the role."""
+        await self._server.set_for_good(_protection(is_wanted))
 
     async def _expect_free(self) -> None:
         _expect_none(await self._server.controllers())
 
 
-def _protection(is_wanted: bool) -> tuple[tuple[str, str, int], ...]:
-    return (
-        ("CONFIG SET", "min-replicas-max-lag", PROTECTED_LAG_SECONDS),
-        ("CONFIG SET", "min-replicas-to-write", int(is_wanted)),
-    )
+def _protection(is_wanted: bool) -> dict[str, str]:
+    wanted, lag = PROTECTION
+    return {lag: str(PROTECTED_LAG_SECONDS), wanted: str(int(is_wanted))}
 
 
 def _expect_none(controllers: tuple[str, ...]) -> None:

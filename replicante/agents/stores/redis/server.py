@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,22 @@ class RedisServer:
         lines = self._configuration()
         text = "\n".join(lines) + "\n"  # there are passwords in it
         write_durably(self._settings.folder / _CONFIGURATION, text, mode=PRIVATE)
+
+    async def set_for_good(self, settings: Mapping[str, str]) -> None:
+        """Now, and at every later start.
+
+        Raises NoContact, Refused, OSError."""
+        for name, value in settings.items():
+            await self.call("CONFIG SET", name, value)
+        self._kept.save(settings)
+        self.prepare()
+
+    async def keep_as_set(self, names: Iterable[str]) -> None:
+        """What somebody set holds at every later start, too.
+
+        Raises NoContact, Refused, OSError."""
+        self._kept.save({it: str((await self.call("CONFIG GET", it))[it]) for it in names})
+        self.prepare()
 
     async def start(self) -> None:
         """As a copy of whom it was prepared to follow. Returns when it was begun or asked for; it

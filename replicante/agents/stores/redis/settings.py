@@ -80,6 +80,8 @@ ALLOWED: Mapping[str, Whole | OneOf | YesNo] = {
     "timeout": Whole(highest=31_536_000),
 }
 """By the names of Redis; sizes in bytes, times in its own units."""
+PROTECTION = ("min-replicas-to-write", "min-replicas-max-lag")
+"""Set by the actions that are told of the policy, never by name."""
 
 
 def read_wanted(settings: Mapping[str, Wanted]) -> dict[str, str]:
@@ -108,6 +110,8 @@ class KeptSettings:
 
     def save(self, changed: Mapping[str, str]) -> None:
         values = self.values | dict(changed)
+        if values == self.values:
+            return
         write_durably(self._path, json.dumps(values), mode=PRIVATE)
         self.values = values
 
@@ -115,6 +119,6 @@ class KeptSettings:
 def _read(path: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_bytes())
-        return {str(name): str(found[name]) for name in ALLOWED if name in found}
+        return {str(name): str(found[name]) for name in (*ALLOWED, *PROTECTION) if name in found}
     except (ValueError, TypeError) as exc:
         raise ValueError(f"{path} is not what an agent wrote: {exc!r}") from exc

@@ -7,6 +7,7 @@ cycle of the control plane; progress belongs into the offset of the shard.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from replicante.agents import sdk
 from replicante.agents.sdk import NodeStatus, StoreContact
@@ -16,7 +17,8 @@ from replicante.agents.stores.redis.facts import NOWHERE, Facts
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.sentinels import Sentinels, told
 from replicante.agents.stores.redis.server import RedisServer
-from replicante.agents.stores.redis.talk import NoContact
+from replicante.agents.stores.redis.settings import PROTECTION
+from replicante.agents.stores.redis.talk import NoContact, Refused
 from replicante.model.node import CONTROLLER_PRIMARY, Attribute
 
 STORE_ID = "redis.replication"
@@ -45,9 +47,9 @@ class RedisStore(sdk.Store):
         try:
             facts = await self._facts()
             controllers = await self._server.controllers()
+            await self._take_in(facts)
         except NoContact as exc:
             return self._says(NodeStatus.UNAVAILABLE, str(exc), exc.contact, ())
-        self._take_in(facts)
         status, reason = facts.status
         if not self._membership.is_member:
             status, reason = NodeStatus.NOT_IN_CLUSTER, None
@@ -81,13 +83,15 @@ class RedisStore(sdk.Store):
             group.create_task(self._sentinels.listen())
             group.create_task(self._after_hang.run())
 
-    def _take_in(self, facts: Facts) -> None:
+    async def _take_in(self, facts: Facts) -> None:
         """A server that another one admitted is a member as soon as it holds a whole copy: on the
-        disk, so that it follows that one after a start."""
+        disk, so that it follows that one after a start, with the protection that it was given."""
         follows = facts.follows
         if self._membership.is_member or follows is None or follows == NOWHERE:
             return
         if facts.is_link_up and not facts.is_syncing:
+            with contextlib.suppress(Refused):  # one that keeps its settings to itself
+                await self._server.keep_as_set(PROTECTION)
             self._membership.save(follows=follows)
 
     async def _facts(self) -> Facts:
