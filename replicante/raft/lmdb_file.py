@@ -3,12 +3,15 @@ log_store and snapshot_files."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import lmdb
 import lmdb.verify
+
+from replicante.errors import CorruptData, StartRefused, UnsupportedFormat
 
 _COPY_BYTES = 1 << 20
 
@@ -28,6 +31,34 @@ def find_cut(environment: lmdb.Environment, folder: Path) -> str | None:
     except lmdb.verify.VerifyError as error:
         return str(error)
     return str(problems[0]) if problems else None
+
+
+def not_opened(
+    folder: Path, error: lmdb.Error, *, map_bytes: int, way_out: tuple[str, ...]
+) -> StartRefused:
+    """What an error of LMDB means to the person who starts this peer.
+
+    way_out: for a file that is damaged. Nobody is told to give up one that only cannot be opened
+    here: a group of which every peer was told so after an upgrade would wipe itself.
+    """
+    # A newer format is refused by the package before LMDB sees it, without a code of LMDB.
+    if isinstance(error, lmdb.VersionMismatchError) or not error.code:
+        return UnsupportedFormat(
+            f"{folder} was written by another version of LMDB: {error}",
+            hints=("run the version of Replicante that wrote it",),
+        )
+    if error.code == errno.ENOMEM:
+        return StartRefused(
+            f"{folder} needs {map_bytes} bytes of address space, which this process may not have",
+            hints=("nothing is damaged: raise `ulimit -v`",),
+        )
+    if error.code == errno.EIO or error.code < 0:
+        # The disk does not give it back, or LMDB says that it is none of its files.
+        return CorruptData(f"{folder} cannot be opened: {error}", hints=way_out)
+    return StartRefused(
+        f"{folder} cannot be opened: {os.strerror(error.code)}",
+        hints=("nothing is damaged: give this user the right to read and write its files",),
+    )
 
 
 def delete_below(txn: lmdb.Transaction, table: lmdb._Database, key: bytes) -> None:

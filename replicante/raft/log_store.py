@@ -28,7 +28,7 @@ from replicante.errors import (
     StorageFull,
     UnsupportedFormat,
 )
-from replicante.raft.lmdb_file import delete_below, find_cut, sync_directories
+from replicante.raft.lmdb_file import delete_below, find_cut, not_opened, sync_directories
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
 from replicante.raft.log_reserve import DiskReserve
@@ -118,12 +118,12 @@ class LmdbLog:
             raise
         self._is_open = True
 
-    def _unopened(self, error: lmdb.Error) -> DiskFull | StorageFull | CorruptData:
+    def _unopened(self, error: lmdb.Error) -> DiskFull | StorageFull | StartRefused:
         if isinstance(error, lmdb.MapFullError):
             return self._bound_reached()
         if is_for_want_of_room(self._path, error.code):
             return DiskFull(f"no room to open {self._path}: {error}")
-        return CorruptData(f"{self._path} cannot be opened: {error}", hints=_WAY_OUT)
+        return not_opened(self._path, error, map_bytes=self._map_bytes, way_out=_WAY_OUT)
 
     def close(self) -> None:
         self._is_open = False

@@ -297,13 +297,15 @@ class LmdbEnvironment:
 
     def _refusal(self, exc: lmdb.Error | OSError) -> StartRefused:
         """What an error of LMDB means to the person who starts this peer."""
-        if isinstance(exc, lmdb.VersionMismatchError):
+        code = exc.errno if isinstance(exc, OSError) else exc.code
+        # A newer format is refused by the package before LMDB sees it, without a code of LMDB.
+        is_refused_by_package = isinstance(exc, lmdb.Error) and not code
+        if isinstance(exc, lmdb.VersionMismatchError) or is_refused_by_package:
             return UnsupportedFormat(
                 f"The file {self.path}/data.mdb was written by another version of LMDB.",
                 hints=("Start the version of Replicante that wrote it.",),
                 path=str(self.path),
             )
-        code = exc.errno if isinstance(exc, OSError) else exc.code
         if code == errno.ENOMEM:
             return StartRefused(
                 f"The state in {self.path} needs {self.map_bytes} bytes of address space, and "

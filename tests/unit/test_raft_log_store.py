@@ -10,7 +10,13 @@ import pytest
 from raft_harness import HardState, history, record_after
 
 from replicante import limits
-from replicante.errors import CorruptData, FatalError, StorageFull, UnsupportedFormat
+from replicante.errors import (
+    CorruptData,
+    FatalError,
+    StartRefused,
+    StorageFull,
+    UnsupportedFormat,
+)
 from replicante.raft.log import WriteSet
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.records import encode_record
@@ -210,6 +216,27 @@ def test_a_file_that_is_no_log_is_refused(tmp_path):
     (tmp_path / "log" / "data.mdb").write_bytes(bytes(10_000))
     with pytest.raises(CorruptData, match="cannot be opened"):
         opened(tmp_path)
+
+
+def test_a_log_that_only_cannot_be_opened_here_is_not_called_damaged(tmp_path):
+    """Who is told so wipes it, and after an upgrade every peer would be."""
+    opened(tmp_path).close()
+    with pytest.raises(StartRefused, match="address space") as refused:
+        LmdbLog(tmp_path / "log", map_bytes=1 << 60)
+    assert not isinstance(refused.value, CorruptData)
+    data = tmp_path / "log" / "data.mdb"
+    content = bytearray(data.read_bytes())
+    for version in (0, 2):
+        for page in (0, 4096):
+            content[page + 20] = version  # in both of LMDB's meta pages
+        data.write_bytes(content)
+        with pytest.raises(UnsupportedFormat, match="another version of LMDB"):
+            opened(tmp_path)
+    data.unlink()
+    data.mkdir()
+    with pytest.raises(StartRefused, match="Is a directory") as refused:
+        opened(tmp_path)
+    assert not isinstance(refused.value, CorruptData)
 
 
 def test_header_and_genesis_become_durable_together(tmp_path):

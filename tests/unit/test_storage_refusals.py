@@ -105,6 +105,17 @@ def test_a_newer_format_is_refused_with_both_numbers(tmp_path):
     assert (error.details["found"], error.details["supported"]) == (2, 1)
 
 
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_file_of_another_version_of_lmdb_is_not_called_damaged(tmp_path, version):
+    filled(tmp_path)
+    (data,) = tmp_path.rglob("data.mdb")
+    content = bytearray(data.read_bytes())
+    for page in (0, 4096):
+        content[page + 20] = version  # in both of LMDB's meta pages
+    data.write_bytes(content)
+    refused(tmp_path, UnsupportedFormat)
+
+
 def test_a_bound_beyond_the_address_space_is_refused(tmp_path):
     refused(tmp_path, StartRefused, map_bytes=1 << 50)
 
