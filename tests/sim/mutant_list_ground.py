@@ -9,9 +9,58 @@ LOG_STORE = "raft/log_store.py"
 RECORDS = "raft/records.py"
 FRAMES = "raft/frames.py"
 WELCOME = "raft/welcome.py"
+PEER = "raft/peer.py"
+PEER_SNAPSHOTS = "raft/peer_snapshots.py"
+_BARRIER = unit_test(
+    "raft_peer_barrier",
+    "nothing_that_depends_on_a_write_is_said_before_the_write_is_durable",
+)
 HOST = "raft/host.py"
 
 GROUND_MUTANTS = (
+    Mutant(
+        "promises_leave_before_the_write",
+        "a vote and an acknowledgement leave after they are durable (paper figure 2)",
+        (
+            Edit(
+                PEER,
+                "        self._neighbours.send(effects.early)\n",
+                "        self._neighbours.send(effects.early)\n"
+                "        self._neighbours.send(effects.late)\n"
+                "        effects.late.clear()\n",
+            ),
+        ),
+        test=_BARRIER,
+    ),
+    Mutant(
+        "leader_counts_itself_before_its_write",
+        "a leader counts its own log after the write, as any other's (thesis §10.2.1)",
+        (
+            Edit(
+                PEER,
+                "            await self._committing.commit(writes, is_awaited=bool(effects.early))\n"
+                "            driver.persisted()\n",
+                "            driver.persisted()\n"
+                "            await self._committing.commit(writes, is_awaited=bool(effects.early))\n",
+            ),
+        ),
+        test=_BARRIER,
+    ),
+    Mutant(
+        "log_is_trimmed_past_a_copy_that_is_made",
+        "what follows a snapshot stays in the log while it is made (ADR 0019)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "held = (*self._held, self._begun_index, desk.held_index)\n",
+                "held = (*self._held, desk.held_index)\n",
+            ),
+        ),
+        test=unit_test(
+            "raft_backup_and_jump",
+            "what_follows_a_file_is_held_in_the_log_while_the_file_is_made",
+        ),
+    ),
     Mutant(
         "log_is_not_synced",
         "what is promised is on the disk, not in the memory of a kernel (ADR 0002)",
