@@ -38,13 +38,13 @@ from replicante.raft.in_memory import begin_durable
 from replicante.raft.member_door import MemberDoor
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import Observation, RoleChanged
-from replicante.raft.peer_driver import MachineFactory, check_membership, open_driver, open_machine
+from replicante.raft.peer_driver import Machine, check_membership, open_driver, open_machine
 from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.peer_status import is_ready, status_of, unborn_status
 from replicante.raft.quarantine_file import QuarantineNote
 from replicante.raft.settings import PeerOptions
 from replicante.raft.standing_still import StandingStill
-from replicante.raft.state_machine import DurableStateMachine, StateMachine
+from replicante.raft.state_machine import DurableStateMachine
 from replicante.raft.status import Role, Status
 from replicante.raft.waiters import AppliedWaiters
 
@@ -62,7 +62,7 @@ class Peer(MemberDoor):
         peer_id: str,
         address: str,
         peers: Mapping[str, str],
-        state_machine: StateMachine | MachineFactory,
+        state_machine: Machine,
         *,
         options: PeerOptions = _DEFAULT,
         clock: Clock | None = None,

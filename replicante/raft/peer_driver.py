@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from replicante.entropy import Entropy
-from replicante.errors import CorruptData, PeerRemoved
+from replicante.errors import CorruptData, PeerRemoved, StartRefused
 from replicante.raft.data_dir import count_boot
 from replicante.raft.driver import Driver
 from replicante.raft.host import MachineHost
@@ -29,14 +29,33 @@ from replicante.raft.state_machine import DurableStateMachine, StateMachine
 
 MachineFactory = Callable[[str], DurableStateMachine]
 """incarnation → machine: a machine on disk checks that its files belong to this data directory."""
+Machine = StateMachine | DurableStateMachine | MachineFactory
+"""What a peer may be given."""
+_DURABLE = sorted(name for name in vars(DurableStateMachine) if not name.startswith("_"))
 
 
-def open_machine(
-    given: StateMachine | MachineFactory, incarnation: str, *, data_dir: Path
-) -> DurableStateMachine:
+def open_machine(given: Machine, incarnation: str, *, data_dir: Path) -> DurableStateMachine:
+    """Raises StartRefused for what is none of them: apply would fail on every peer, at the first
+    command that was committed."""
+    # A class has all that its instances have; as a factory it is called.
+    if not isinstance(given, type):
+        if isinstance(given, DurableStateMachine):
+            return given
+        if isinstance(given, StateMachine):
+            return InMemoryMachine(given, FolderShelf(data_dir))
     if callable(given):
         return given(incarnation)
-    return InMemoryMachine(given, FolderShelf(data_dir))
+    raise StartRefused(
+        f"{type(given).__name__} is no state machine",
+        hints=(
+            "one in memory has apply, snapshot and restore",
+            f"one on disk has what this one lacks: {', '.join(_lacking(given))}",
+        ),
+    )
+
+
+def _lacking(given: object) -> list[str]:
+    return [name for name in _DURABLE if not hasattr(given, name)]
 
 
 def open_driver(

@@ -63,6 +63,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+@runtime_checkable
 class StateMachine(Protocol):
     """Three functions replicate anything that fits into memory."""
 

@@ -38,10 +38,12 @@ GROUND_MUTANTS = (
         (
             Edit(
                 PEER,
-                "            await self._committing.commit(writes, is_awaited=bool(effects.early))\n"
+                "            await self._committing.commit("
+                "writes, is_awaited=bool(effects.early))\n"
                 "            driver.persisted()\n",
                 "            driver.persisted()\n"
-                "            await self._committing.commit(writes, is_awaited=bool(effects.early))\n",
+                "            await self._committing.commit("
+                "writes, is_awaited=bool(effects.early))\n",
             ),
         ),
         test=_BARRIER,

@@ -1,5 +1,5 @@
-"""Between what a peer decides and what it says lies its disk: no promise leaves before it is durable
-(Raft paper §5.1 and figure 2: persistent state is updated before responding)."""
+"""Between what a peer decides and what it says lies its disk (Raft paper figure 2: persistent state
+is updated before responding)."""
 
 from __future__ import annotations
 
