@@ -65,6 +65,8 @@ class RaftChecks:
         """The newest that is committed."""
         self._configuration_index = birth.first.index
         self._leaders: dict[int, str] = {}
+        self.handed_over: set[tuple[str, int]] = set()
+        """(name, term) of who was told by a leader to take over."""
         self._votes: dict[tuple[str, int], str] = {}
         self._chains: dict[tuple[int, int], bytes] = {}
         self._sent_terms: dict[str, int] = {}
@@ -315,6 +317,8 @@ class RaftChecks:
         if term > self._sent_terms.get(peer.key, 0):
             self._sent_terms[peer.key] = term
         match message:
+            case m.TimeoutNow():
+                self.handed_over.add((target, term + 1))
             case m.VoteRequest():
                 self._check_vote(peer, term, peer.key)
             case m.VoteReply(is_granted=True):

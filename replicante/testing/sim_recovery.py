@@ -95,7 +95,8 @@ def _take(former: Generation, peer: SimPeer) -> _Taken | None:
     except CorruptData:
         return None
     state = peer.files.held.pop(_COPY)
-    if index < driver.log.first_index:
+    if not driver.log.first_index <= index <= driver.log.last_index:
+        # Trimmed meanwhile, or the state jumped and the log follows: the product looks it up after.
         return None
     base = driver.log.base_at(index)
     home = _empty_home(former)

@@ -37,6 +37,8 @@ def test_the_first_seeds_hold():
     "seed",
     [
         pytest.param(100_497, id="a file was made in the middle of an installation"),
+        pytest.param(112_382, id="a backup was taken in the middle of an installation"),
+        pytest.param(112_338, id="an order to take over was late"),
     ],
 )
 def test_a_seed_that_did_not_hold_holds(seed):
