@@ -33,7 +33,7 @@ from jlike.defects import DEFECTS
 from jlike.history import BrokenHistory
 from jlike.nemesis import KINDS
 from jlike.runner import HarnessBroken, Options, verdict_of
-from jlike.verdict import Finding, Verdict
+from jlike.verdict import Finding, Verdict, unknown
 from jlike.workload.catalogue import BY_THEMSELVES, WORKLOADS
 
 HARNESS_BROKE = 3
@@ -295,6 +295,11 @@ def _check(options: argparse.Namespace) -> int:
         )
         for it in kept
     ]
+    if not kept and (folder / "test.json").exists():
+        reason = (
+            "the run did not end: nothing says whether faults took effect and all was well again"
+        )
+        findings.append((runner.HARNESS, unknown("run", reason)))
     (folder / "results.json").write_text(judge.as_json(findings), encoding="utf-8")
     return _tell(findings).exit_code
 

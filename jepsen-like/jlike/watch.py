@@ -16,7 +16,8 @@ from jlike.recorder import Recorder
 from jlike.verdict import Finding, invalid, unknown, valid
 
 POLL_S = 0.25
-SIGNS_OF_DEFECT = ("Traceback", "was never awaited")
+SIGNS_OF_DEFECT = ("Traceback", "was never awaited", "this is a defect of replicante")
+"""The last one is what a process says that ended by an error that nobody caught."""
 NAME = "convergence"
 
 
@@ -25,6 +26,8 @@ class Watch:
         self._peers, self._http, self._recorder = peers, http, recorder
         self.leaders: dict[int, str] = {}
         """term → who led it, as that peer itself says."""
+        self._disputed = ""
+        """Two that said it of one term."""
 
     def leader(self) -> str | None:
         return self.leaders[max(self.leaders)] if self.leaders else None
@@ -55,7 +58,9 @@ class Watch:
         status = await self._status(peer_id, f"{API}/raft/status")
         role, term = ("-", 0) if status is None else (status["role"], status["term"])
         if role == "leader":
-            self.leaders[term] = peer_id
+            other = self.leaders.setdefault(term, peer_id)
+            if other != peer_id:
+                self._disputed = f"{other} and {peer_id} both led term {term}"
         self._recorder.note("status", peer=peer_id, role=role, term=term)
         return status
 
@@ -80,6 +85,9 @@ class Watch:
             said = "; ".join(it.last_words for it in self._peers.by_id.values() if it.last_words)
             reason = f"not every peer is ready {seconds:.0f} s after all was healed"
             return invalid(NAME, f"{reason}: {said}" if said else reason)
+        await self.look()
+        if self._disputed:
+            return invalid(NAME, self._disputed)
         for it in self._peers.ids:
             if not await self._within(seconds, partial(self._takes, it)):
                 return invalid(NAME, f"{it} takes no write after all was healed")

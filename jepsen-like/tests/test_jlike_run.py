@@ -20,6 +20,8 @@ def _store(folder: Path, history: History) -> None:
     (folder / "history-register.jsonl").write_text(lines, encoding="utf-8")
     options = {"workloads": ["register"], "nemeses": [], "peers": 3, "time_s": 1, "seed": 7}
     (folder / "test.json").write_text(json.dumps(options), encoding="utf-8")
+    seen = [{"workload": "harness", "checker": "convergence", "verdict": "valid", "reason": "well"}]
+    (folder / "results.json").write_text(json.dumps(seen), encoding="utf-8")
 
 
 def _good() -> History:
@@ -63,6 +65,21 @@ def test_what_the_harness_saw_is_kept_when_a_history_is_judged_anew(tmp_path):
     seen = [{"workload": "harness", "checker": "faults", "verdict": "unknown", "reason": "none"}]
     (tmp_path / "results.json").write_text(json.dumps(seen), encoding="utf-8")
     assert cli.main(["check", str(tmp_path)]) == 2
+
+
+def test_a_run_that_did_not_end_is_unknown_however_good_its_history(tmp_path, capsys):
+    _store(tmp_path, _good())
+    (tmp_path / "results.json").unlink()
+    for _ in range(2):
+        assert cli.main(["check", str(tmp_path)]) == 2
+        assert "the run did not end" in capsys.readouterr().out
+
+
+def test_a_history_of_somebody_else_is_judged_by_itself(tmp_path):
+    _store(tmp_path, _good())
+    for name in ("results.json", "test.json"):
+        (tmp_path / name).unlink()
+    assert cli.main(["check", str(tmp_path)]) == 0
 
 
 def test_a_history_that_cannot_be_is_the_harness_s_fault(tmp_path):

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from jlike.history import Value
 from jlike.http import Http
 from jlike.peers import Peer, Peers
@@ -22,9 +24,11 @@ LIMIT_S = 20
 
 
 @asynccontextmanager
-async def peer(peer_id: str, *, digest: str, is_silent: bool = False) -> AsyncIterator[Peer]:
-    """A server that leads term 4 and answers everything, or one that never does."""
-    status = {"role": "leader", "term": 4, "digests": [], "digest": {"index": 9, "value": digest}}
+async def peer(
+    peer_id: str, *, digest: str, role: str = "leader", is_silent: bool = False
+) -> AsyncIterator[Peer]:
+    """A server that is in term 4 and answers everything, or one that never does."""
+    status = {"role": role, "term": 4, "digests": [], "digest": {"index": 9, "value": digest}}
     text = json.dumps(status).encode()
     gate = asyncio.Event()
 
@@ -68,10 +72,12 @@ async def test_a_silent_peer_does_not_hide_who_leads(tmp_path):
             await running
 
 
-async def _converged(folder: Path, *digests: str) -> tuple[Verdict, Value]:
+async def _converged(
+    folder: Path, *digests: str, other_role: str = "follower"
+) -> tuple[Verdict, Value]:
     async with (
         peer("p1", digest=digests[0]) as one,
-        peer("p2", digest=digests[1]) as other,
+        peer("p2", digest=digests[1], role=other_role) as other,
         watching(folder, one, other) as watch,
     ):
         found = await watch.converge(seconds=1)
@@ -83,6 +89,24 @@ async def test_equal_states_converge_and_different_ones_are_told(tmp_path):
     verdict, reason = await _converged(tmp_path, "d", "e")
     assert verdict is Verdict.INVALID
     assert "differ" in reason
+
+
+async def test_two_leaders_of_one_term_are_told(tmp_path):
+    verdict, reason = await _converged(tmp_path, "d", "d", other_role="leader")
+    assert (verdict, reason) == (Verdict.INVALID, "p1 and p2 both led term 4")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Traceback (most recent call last):", "error: this is a defect of replicante: KeyError: 'a'"],
+)
+async def test_a_peer_that_ended_by_a_defect_and_runs_again_is_told(tmp_path, said):
+    (tmp_path / "log").write_text(f"{said}\n", encoding="utf-8")
+    async with peer("p1", digest="d") as one, watching(tmp_path, one) as watch:
+        one.log_path = tmp_path / "log"
+        found = await watch.converge(seconds=1)
+    assert found.verdict is Verdict.INVALID
+    assert found.reason.endswith("in the log of p1")
 
 
 def _ended(folder: Path, *, code: int, said: str) -> Peer:
