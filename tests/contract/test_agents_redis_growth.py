@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from agent_processes import free_port
-from test_agents_redis import Node, accepts_writes, cluster, is_protected, until
+from test_agents_redis import Node, accepts_writes, cluster, is_protected, kill_redis, until
 
 from replicante.model import action_kinds as kinds
 
@@ -41,6 +41,32 @@ async def test_a_server_that_the_primary_admits_is_a_member_and_stays_one_and_no
         assert await n3.command("GET", "own") == "1"
         nobody = f"127.0.0.1:{free_port()}"
         assert nobody in await n1.fails(kinds.CLUSTER_ADD, node=nobody)
+
+
+async def test_a_server_with_data_of_its_own_does_not_join_and_keeps_it(tmp_path):
+    async with cluster(tmp_path) as (n1, *_):
+        node = Node(tmp_path, "n4")
+        async with node.process.calling() as node.agent:
+            await node.command("REPLICAOF", "NO", "ONE")
+            await node.command("SET", "own", "1")
+            assert "with data" in await node.fails(kinds.CLUSTER_JOIN, node=n1.member)
+            assert await node.command("GET", "own") == "1"
+            await node.command("FLUSHALL")
+            await node.succeeds(kinds.CLUSTER_JOIN, node=n1.member)
+
+
+async def test_a_cluster_whose_beginning_was_cut_off_can_be_begun_anew(tmp_path):
+    node = Node(tmp_path, "n1")
+    try:
+        async with node.process.calling() as node.agent:
+            await node.command("ACL", "SETUSER", "default", "-replicaof")
+            await node.fails(kinds.CLUSTER_INIT)
+            assert (await node.says())["node_status"] == "NOT_IN_CLUSTER"
+            await node.command("ACL", "SETUSER", "default", "+replicaof")
+            await node.succeeds(kinds.CLUSTER_INIT)
+            assert await accepts_writes(node)
+    finally:
+        kill_redis(tmp_path)
 
 
 async def test_settings_are_changed_all_or_none_and_hold_after_a_start(tmp_path):

@@ -8,6 +8,7 @@ ended only by `store.fence`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 
@@ -83,7 +84,7 @@ class RedisActions:
             (action_kinds.CLUSTER_INIT, "Begin a cluster: this is its primary.",
              self._init, InitArgs),
             (action_kinds.CLUSTER_JOIN, "Follow the primary as a new replica.",
-             self._follow, FollowArgs),
+             self._join, FollowArgs),
             (action_kinds.CLUSTER_ADD, "Have a server that is in no cluster follow this primary.",
              self._add, FollowArgs),
             (action_kinds.CLUSTER_REMOVE, "See that a node follows this one no more.",
@@ -111,7 +112,7 @@ class RedisActions:
             return failed("it is a member already, and not the primary")
         if not facts.is_primary:
             await self._expect_free()
-            self._membership.save(follows=NOWHERE)
+            # A member only after it: whoever is cut off in between is free still, and begins anew.
             await self._server.call("REPLICAOF", "NO", "ONE")
         await self._protect(args.protect_writes)
         self._membership.save(follows=NOWHERE)
@@ -150,6 +151,20 @@ class RedisActions:
         if before is not None and not (await self._server.facts()).is_primary:
             return done(before)
         return failed("it answers, so it is not fenced", before)
+
+    async def _join(self, args: FollowArgs, before: Value) -> Step:
+        """Who has something of its own loses it by a full copy: that is for a person to do."""
+        if not self._membership.is_member and self._server.address != address(args.node):
+            with contextlib.suppress(NoContact):  # it is started as a copy
+                await self._expect_nothing_to_lose()
+        return await self._follow(args, before)
+
+    async def _expect_nothing_to_lose(self) -> None:
+        facts = await self._server.facts()
+        if facts.is_primary and (facts.replicas or await self._server.call("DBSIZE")):
+            raise Refused(
+                f"{text(self._server.address)} is a primary with data or replicas of its own"
+            )
 
     async def _follow(self, args: FollowArgs, before: Value) -> Step:
         target = address(args.node)
