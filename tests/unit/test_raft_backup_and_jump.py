@@ -74,6 +74,30 @@ class Committer:
         return work()
 
 
+def snapshots_of(folder: Path, *, store=None, meanwhile=None, wake=lambda: None) -> PeerSnapshots:
+    return PeerSnapshots(
+        PeerOptions().of(data_dir=folder, peer_id="p1", listen="", peers={}),
+        store or Store(),
+        Committer(meanwhile),
+        clock=SystemClock(),
+        send=lambda messages: None,
+        report=lambda observation: None,
+        wake=wake,
+    )
+
+
+def driver_of(machine: Machine, log) -> SimpleNamespace:
+    """Of a peer that takes steps."""
+    return SimpleNamespace(
+        host=SimpleNamespace(machine=machine),
+        applied_index=5,
+        agreement=SimpleNamespace(is_state_trusted=True),
+        held_index=None,
+        log=log,
+        engine=None,
+    )
+
+
 async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_made(tmp_path):
     machine = Machine()
     driver = SimpleNamespace(
@@ -90,15 +114,7 @@ async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_m
         await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
 
     store = Store()
-    snapshots = PeerSnapshots(
-        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
-        store,
-        Committer(begin_backup),
-        clock=SystemClock(),
-        send=lambda messages: None,
-        report=lambda observation: None,
-        wake=lambda: None,
-    )
+    snapshots = snapshots_of(tmp_path, store=store, meanwhile=begin_backup)
     snapshots._desk = SimpleNamespace(installed=lambda engine, base: [])
     installing = asyncio.create_task(snapshots._install(driver, AHEAD, tmp_path / "incoming"))
     async with asyncio.timeout(PATIENCE_S):
@@ -143,23 +159,8 @@ async def test_copies_read_the_log_between_two_steps_only(tmp_path):
     """In between a write is in flight, and a full disk may have it opened again."""
     machine, log, made, woken = Machine(), BusyLog(), [], asyncio.Event()
     machine.may_end.set()
-    driver = SimpleNamespace(
-        host=SimpleNamespace(machine=machine),
-        applied_index=5,
-        agreement=SimpleNamespace(is_state_trusted=True),
-        held_index=None,
-        log=log,
-        engine=None,
-    )
-    snapshots = PeerSnapshots(
-        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
-        Store(),
-        Committer(None),
-        clock=SystemClock(),
-        send=lambda messages: None,
-        report=lambda observation: None,
-        wake=woken.set,
-    )
+    driver = driver_of(machine, log)
+    snapshots = snapshots_of(tmp_path, wake=woken.set)
     snapshots._desk = quiet_desk(made)
 
     async def step() -> None:
@@ -184,23 +185,8 @@ async def test_copies_read_the_log_between_two_steps_only(tmp_path):
 async def test_what_follows_a_file_is_held_in_the_log_while_the_file_is_made(tmp_path):
     """A copy that takes long would else be trimmed past, by every load that lasts, for ever."""
     machine, made, woken = Machine(), [], asyncio.Event()
-    driver = SimpleNamespace(
-        host=SimpleNamespace(machine=machine),
-        applied_index=5,
-        agreement=SimpleNamespace(is_state_trusted=True),
-        held_index=None,
-        log=SimpleNamespace(first_index=1, base_at=lambda index: AHEAD),
-        engine=None,
-    )
-    snapshots = PeerSnapshots(
-        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
-        Store(),
-        Committer(None),
-        clock=SystemClock(),
-        send=lambda messages: None,
-        report=lambda observation: None,
-        wake=woken.set,
-    )
+    driver = driver_of(machine, SimpleNamespace(first_index=1, base_at=lambda index: AHEAD))
+    snapshots = snapshots_of(tmp_path, wake=woken.set)
     snapshots._desk = quiet_desk(made)
     await snapshots.step(driver, Effects())
     assert driver.held_index == 5
@@ -223,15 +209,7 @@ async def test_a_backup_of_a_peer_that_stops_is_refused_and_leaves_nothing(tmp_p
     machine.may_end.set()
     driver = SimpleNamespace(host=SimpleNamespace(machine=machine), log=BusyLog())
     asked = asyncio.Event()
-    snapshots = PeerSnapshots(
-        PeerOptions().of(data_dir=tmp_path, peer_id="p1", listen="", peers={}),
-        Store(),
-        Committer(None),
-        clock=SystemClock(),
-        send=lambda messages: None,
-        report=lambda observation: None,
-        wake=asked.set,
-    )
+    snapshots = snapshots_of(tmp_path, wake=asked.set)
     backup = asyncio.create_task(snapshots.backup(driver, HEADER, Path("first")))
     async with asyncio.timeout(PATIENCE_S):
         while not snapshots._asked:
