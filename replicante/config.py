@@ -114,6 +114,9 @@ class RaftSection:
     heartbeat_ms: int = limits.HEARTBEAT_MS
     """Time between heartbeats of the leader, in milliseconds; less than a third of the shortest
     election timeout, so that two lost ones make no election."""
+    snapshot_rate_bytes: int = limits.SNAPSHOT_RATE_BYTES_DEFAULT
+    """What a leader sends of its state to peers that need all of it, in a second, in bytes or as
+    `"32MiB"`. More brings a new peer in sooner, and takes more from all writes meanwhile."""
     tls_certificate_file: Path | None = None
     """PEM file with the certificate of this peer, which names `peer.id` and `peer.cluster`; made by
     `replicante pki`. With it come the two files below; none of them means plain TCP, which is for

@@ -27,6 +27,8 @@ MAP_BYTES_MIN = 64 * limits.MIB + limits.LOG_RESERVE_BYTES
 FLUSH_INTERVAL_MS_MAX = 60_000
 LOG_KEPT_BYTES_MIN = 64 * limits.KIB
 """Less would send snapshots to peers that are only a moment behind."""
+SNAPSHOT_RATE_BYTES_MIN = limits.MIB
+"""With less a large state would be older than the log when it arrives, again and again."""
 RAFT_LOOPBACK_RULE = (
     "must be a loopback address (127.0.0.1, ::1, localhost): peers on other machines need mutual "
     "TLS; make certificates with replicante pki and set raft.tls_certificate_file, "
@@ -47,6 +49,7 @@ def validate(config: PeerConfig) -> tuple[Problem, ...]:
         *_peer_problems(config.peer),
         *_raft_address_problems(config),
         *_raft_time_problems(config.raft),
+        *_raft_rate_problems(config.raft),
         *_raft_tls_problems(config.raft),
         *_client_tls_problems(config.workers, whom="agent"),
         *_client_tls_problems(config.workers, whom="platform"),
@@ -145,6 +148,14 @@ def _raft_time_problems(raft: RaftSection) -> list[Problem]:
         value = str(raft.election_ms_max)
         found.append(Problem(setting="raft.election_ms_max", value=value, rule=rule))
     return found
+
+
+def _raft_rate_problems(raft: RaftSection) -> list[Problem]:
+    rate_bytes = raft.snapshot_rate_bytes
+    if SNAPSHOT_RATE_BYTES_MIN <= rate_bytes <= limits.INTEGER_MAX:
+        return []
+    rule = f"must be at least {SNAPSHOT_RATE_BYTES_MIN} bytes"
+    return [Problem(setting="raft.snapshot_rate_bytes", value=str(rate_bytes), rule=rule)]
 
 
 def _raft_tls_problems(raft: RaftSection) -> list[Problem]:

@@ -60,6 +60,7 @@ def peer_options(config: PeerConfig, tls: pki.Contexts | None) -> PeerOptions:
         log_map_bytes=config.storage.log_map_bytes,
         log_reserve_bytes=config.storage.log_reserve_bytes,
         log_kept_bytes=config.storage.log_kept_bytes,
+        snapshot_rate_bytes=config.raft.snapshot_rate_bytes,
         flush_interval_ms=config.storage.flush_interval_ms,
         server_ssl=tls.server if tls else None,
         client_ssl=tls.client if tls else None,

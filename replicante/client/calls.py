@@ -72,11 +72,7 @@ class Calls:
 
     async def run_as(self, answer_type: type[T], call: Call) -> T:
         """`run`, with the body read as this type."""
-        reply = await self.run(call)
-        try:
-            return msgspec.json.decode(reply.body, type=answer_type)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise bad_answer(reply.endpoint, f"its answer cannot be read: {exc}").error from exc
+        return read_as(answer_type, await self.run(call))
 
     async def write_as(self, answer_type: type[T], call: Call) -> T:
         """`run_as` for a write, under a fresh key unless the caller brought one. All writes pass
@@ -206,3 +202,11 @@ def _tells_the_outcome(failure: Failure) -> bool:
     if isinstance(failure.error, errors.OutcomeUnknown):
         return True  # the peer's own words are the better ones
     return failure.error.definite and failure.error.http_status < 500
+
+
+def read_as(answer_type: type[T], reply: Reply) -> T:
+    """Raises as an answer that nobody could read."""
+    try:
+        return msgspec.json.decode(reply.body, type=answer_type)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise bad_answer(reply.endpoint, f"its answer cannot be read: {exc}").error from exc

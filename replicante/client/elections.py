@@ -7,9 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import msgspec
-
-from replicante.client.calls import Calls
+from replicante.client.calls import Calls, read_as
 from replicante.client.encoding import path_text, read_call
 from replicante.client.events import Events
 from replicante.client.leases import Leases
@@ -88,7 +86,7 @@ class Election:
             if exc.code != NotFound.code or not isinstance(index, int):
                 raise
             return None, index
-        item = msgspec.json.decode(reply.body, type=LeaseItem)
+        item = read_as(LeaseItem, reply)
         return Leader(token=item.token, owner=item.owner), reply.index or 0
 
 

@@ -28,6 +28,9 @@ READS_PENDING_MAX = 16_384
 """Linearizable reads of one peer that wait for the leader's word; more are refused with 429."""
 INBOX_MESSAGES_MAX = 4_096
 """Messages and proposals that one step of the driver has not taken yet."""
+INBOX_BYTES_MAX = 32 * MIB
+"""Messages of other peers among them: above it their connections are not read until a step took
+all. A peer that waits for its disk holds so much, one frame and one read of a socket a link."""
 LINK_OUTBOX_BYTES_MAX = 16 * MIB
 """Frames that wait for one slow peer on one channel; above it they are dropped, Raft re-sends."""
 HANDSHAKE_BYTES_MAX = 16 * KIB
@@ -135,6 +138,9 @@ SNAPSHOT_CHUNK_BYTES = 256 * KIB
 """One message of a snapshot on its way: far below the outbox of a link, read in one slice."""
 SNAPSHOT_WINDOW_BYTES = 2 * MIB
 """Of a snapshot, sent and not answered: hides the round trip, leaves the link room for entries."""
+SNAPSHOT_RATE_BYTES_DEFAULT = 32 * MIB
+"""Of a snapshot, sent in a second: on two cores more takes a third of the writes, and a gigabyte
+still needs half a minute only."""
 SNAPSHOT_PART_BYTES = 4 * MIB
 """Of a snapshot on its way in, made durable at once: a process that restarts loses so much at most,
 and a commit of the log waits for no more than this."""
@@ -151,8 +157,11 @@ peer stands still for want of room."""
 SNAPSHOT_EVERY_ENTRIES = 10_000
 """Entries after which the library saves the state of a machine in memory: what a start replays."""
 LOG_HELD_FACTOR = 4
-"""For a follower that takes a snapshot the log keeps up to this multiple of what it keeps else:
-without it, a slow transfer would end behind the log and begin again without end."""
+"""For a follower that takes a snapshot the log keeps up to this multiple of what it keeps else, or
+as many bytes as the snapshot has: without it, a slow transfer would end behind the log and begin
+again without end."""
+LOG_HELD_MAP_SHARE = 4
+"""But no more than this part of the log's bound: a full log stands still."""
 LOG_SEGMENT_BYTES = 1 * MIB
 """The log is trimmed by so much at once: deleting it takes a few milliseconds of one commit."""
 LOG_SEGMENT_ENTRIES_MAX = 4_096

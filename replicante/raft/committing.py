@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from replicante import limits
 from replicante.clock import Clock
@@ -22,6 +23,7 @@ from replicante.raft.observations import CommitDone, Observation
 from replicante.raft.standing_still import StandingStill
 
 _DISK_FULL_RETRY_S = 1.0
+Result = TypeVar("Result")
 
 
 class DiskPace:
@@ -64,21 +66,34 @@ class Committing:
         leave when the loop gets its turn. Raises FatalError; DiskFull, StorageFull when it stops.
         """
         started_ms = self._clock.monotonic_ms()
+
+        async def attempt() -> None:
+            if not is_awaited and is_small(writes) and self._pace.is_fast:
+                self._write(writes)
+            else:
+                await self._thread.run(lambda: self._write(writes))
+
+        await self.until_room(attempt)
+        duration_ms = self._clock.monotonic_ms() - started_ms
+        self._report(CommitDone(records_count=len(writes.records), duration_ms=duration_ms))
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns, made on the commit thread; stands still and raises as `commit`."""
+        return await self.until_room(lambda: self._thread.run(work))
+
+    async def until_room(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """attempt: changes nothing when it finds no room."""
         while True:
             try:
-                if not is_awaited and is_small(writes) and self._pace.is_fast:
-                    self._write(writes)
-                else:
-                    await self._thread.run(lambda: self._write(writes))
-                break
+                done = await attempt()
             except (DiskFull, StorageFull) as error:
                 self._standing_still.begin(error)
                 if self.is_stopping:
                     raise
                 await asyncio.sleep(_DISK_FULL_RETRY_S)
-        self._standing_still.end()
-        duration_ms = self._clock.monotonic_ms() - started_ms
-        self._report(CommitDone(records_count=len(writes.records), duration_ms=duration_ms))
+            else:
+                self._standing_still.end()
+                return done
 
     def _write(self, writes: WriteSet) -> None:
         started_ms = self._clock.monotonic_ms()

@@ -119,7 +119,8 @@ class Driver:
         self.agreement = self._comparing.agreement
         self._now_ms = now_ms
         self.held_index: int | None = None
-        """What follows it is kept, within a bound, for who takes a snapshot as of it."""
+        self.held_bytes = 0
+        """What follows is kept, within a bound, for a snapshot as of it, so far of this size."""
 
     # --- the step ----------------------------------------------------------------------------
 
@@ -368,8 +369,8 @@ class Driver:
     def _trim_log(self) -> None:
         """Drops one segment a step of what the state machine has durably (ADR 0019)."""
         kept_bytes, applied_index = self._log_kept_bytes, self.host.machine.durable_index
-        is_within_bound = self.log.size_bytes <= kept_bytes * limits.LOG_HELD_FACTOR
-        if self.held_index is not None and is_within_bound:
+        held_max = max(kept_bytes * limits.LOG_HELD_FACTOR, self.held_bytes)
+        if self.held_index is not None and self.log.size_bytes <= held_max:
             applied_index = min(applied_index, self.held_index)
         index = self.log.trim_point(kept_bytes=kept_bytes, applied_index=applied_index)
         if index is not None:

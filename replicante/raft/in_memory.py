@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgpack
 
 from replicante import limits
-from replicante.errors import CorruptData, FatalError
+from replicante.errors import CorruptData, DiskFull, FatalError
 from replicante.raft.snapshot_digest import DIGEST_BYTES, new_digest
 from replicante.raft.state_machine import DurableStateMachine, Entry, EntryHeader, StateMachine
 
@@ -43,7 +43,8 @@ class Shelf(Protocol):
         ...
 
     def save(self, snapshot: bytes) -> Saving:
-        """Begins to replace the last one, or nothing of it. One at a time."""
+        """Begins to replace the last one, or nothing of it. One at a time. Fails with DiskFull
+        for want of room."""
         ...
 
     def read(self, path: Path) -> bytes: ...
@@ -74,6 +75,7 @@ class InMemoryMachine:
         self._saving: tuple[int, Saving] | None = None
         """(index, the snapshot as of it)"""
         self._durable_index = 0
+        self._lacks_room = False
         self.applied_index = 0
         self.is_full = False
         stored = None if shelf is None else shelf.load()
@@ -88,17 +90,16 @@ class InMemoryMachine:
     def durable_index(self) -> int:
         if self._saving is not None and self._saving[1].is_over:
             (index, saving), self._saving = self._saving, None
-            if saving.failure is None:
+            self._lacks_room = isinstance(saving.failure, DiskFull)
+            if not self._lacks_room:
+                _refuse_failed(saving, index=index)
                 self._durable_index = index
-            elif not isinstance(saving.failure, OSError):
-                raise FatalError(
-                    f"the snapshot of entry {index} failed: {saving.failure}"
-                ) from saving.failure
         return self._durable_index
 
     @property
     def is_disk_full(self) -> bool:
-        return False
+        """The last snapshot found no room; the next flush makes another one."""
+        return self._lacks_room
 
     def begin(self, header: EntryHeader) -> None:
         self._header = header
@@ -162,9 +163,9 @@ class InMemoryMachine:
             raise CorruptData(f"the snapshot in {path} is not as of entry {index}")
         saving = self._shelf.save(stored)
         saving.wait()
-        if saving.failure is not None:
-            raise CorruptData(f"the snapshot cannot be kept: {saving.failure}")
+        _refuse_failed(saving, index=index)
         self._saving = None
+        self._lacks_room = False
         self._restore(stored)
         self._shelf.remove(path)
 
@@ -191,6 +192,15 @@ def begin_durable(machine: DurableStateMachine) -> None:
         machine.save()
     else:
         machine.request_flush()
+
+
+def _refuse_failed(saving: Saving, *, index: int) -> None:
+    """Raises DiskFull, after which it may be tried again, and FatalError."""
+    failure = saving.failure
+    if isinstance(failure, DiskFull):
+        raise failure
+    if failure is not None:
+        raise FatalError(f"the snapshot of entry {index} failed: {failure}") from failure
 
 
 def encode_snapshot(*, index: int, sessions: dict[bytes, bytes], chunks: list[bytes]) -> bytes:

@@ -230,7 +230,7 @@ def decode_message(body: bytes) -> Message:
     """Raises FrameError; never anything else, whatever the bytes."""
     try:
         message: Message = _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a text that is no UTF-8
         raise FrameError(FrameFault.MALFORMED, str(error)) from error
     return message
 

@@ -53,8 +53,8 @@ from replicante.raft.welcome import is_invited
 class Sink(Protocol):
     """What a peer offers its neighbours; all on the loop's thread."""
 
-    def receive(self, given: d.Input) -> bool:
-        """False: read no more until `resume`."""
+    def receive(self, given: d.Input, *, size_bytes: int = 0) -> bool:
+        """size_bytes: of a message, as it came. False: read no more until `resume`."""
         ...
 
     def born(self) -> None: ...
@@ -263,7 +263,7 @@ class Neighbours:
         key = f"{peer_id}/{incarnation}"
         if not (self._beginning.is_over and self._speakers.knows(key)):
             return  # an unborn peer takes no part, and a stranger never does
-        if not self._sink.receive(d.Received(key, message)):
+        if not self._sink.receive(d.Received(key, message), size_bytes=len(body)):
             self._transport.pause_reading()
 
     def _observe(self, observation: LinkObservation) -> None:

@@ -13,7 +13,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from replicante import limits
 from replicante.clock import Clock, SystemClock
 from replicante.dir_lock import DirLock
 from replicante.entropy import Entropy, SystemEntropy
@@ -35,6 +34,7 @@ from replicante.raft.committing import Committing
 from replicante.raft.data_dir import open_log
 from replicante.raft.engine_check import check_engine
 from replicante.raft.in_memory import begin_durable
+from replicante.raft.inbox import Inbox
 from replicante.raft.member_door import MemberDoor
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.observations import Observation, RoleChanged
@@ -74,9 +74,7 @@ class Peer(MemberDoor):
         self._machine_given = state_machine
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
-        self._inbox: list[d.Input] = []
-        self._inbox_bytes = 0
-        """Of the commands among them."""
+        self._inbox = Inbox()
         self._callers = Callers()
         self._joiners = {}
         self._observers: list[Callable[[Observation], None]] = []
@@ -127,16 +125,16 @@ class Peer(MemberDoor):
             )
             if header.cluster_id:
                 self._begin()
-            await self._neighbours.start()
             self._snapshots = PeerSnapshots(
                 self.settings,
                 self._store,
-                self._committer,
+                self._committing,
                 clock=self._clock,
                 send=self._neighbours.send,
                 report=self.report,
                 wake=self.wake,
             )
+            await self._neighbours.start()
             self._opened = opened.pop_all()
         self._task = asyncio.create_task(self._run(), name=f"raft-{self.settings.peer_id}")
 
@@ -173,7 +171,6 @@ class Peer(MemberDoor):
         self._refuse_when_unable()
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         ticket = self._callers.proposals.open()
-        self._inbox_bytes += len(command)
         self._give(d.ProposeInput(ticket, command, deadline_ms))
         try:
             late = OutcomeUnknown
@@ -249,10 +246,10 @@ class Peer(MemberDoor):
 
     # --- what neighbours hand in (see neighbours.Sink) -----------------------------------------
 
-    def receive(self, given: d.Input) -> bool:
+    def receive(self, given: d.Input, *, size_bytes: int = 0) -> bool:
         """False when this peer is behind: read no more until `resume`."""
-        self._give(given)
-        return len(self._inbox) < limits.INBOX_MESSAGES_MAX
+        self._wake.set()
+        return self._inbox.receive(given, size_bytes=size_bytes)
 
     def born(self) -> None:
         self._begin()
@@ -304,7 +301,7 @@ class Peer(MemberDoor):
         self._wake.clear()
 
     async def _step(self, driver: d.Driver) -> None:
-        inputs, self._inbox, self._inbox_bytes = self._inbox, [], 0
+        inputs, was_full = self._inbox.take()
         now_ms = self._clock.monotonic_ms()
         effects = driver.step(inputs, now_ms=now_ms, wall_ms=self._clock.wall_ms())
         self._neighbours.set_roster(driver.engine.roster)
@@ -324,7 +321,7 @@ class Peer(MemberDoor):
         self._flush_state(now_ms)
         if effects.has_more or driver.wants_step or self._inbox:
             self._wake.set()
-        if len(inputs) >= limits.INBOX_MESSAGES_MAX:
+        if was_full:
             self._neighbours.resume()
         await asyncio.sleep(0)  # callers and HTTP get their turn between two steps
 
@@ -365,13 +362,11 @@ class Peer(MemberDoor):
 
     def _refuse_when_behind(self) -> None:
         """An unborn peer, and one that waits for its disk, takes nothing out of its inbox."""
-        count_max = limits.INBOX_MESSAGES_MAX + limits.PROPOSALS_PENDING_MAX
-        is_large = self._inbox_bytes >= limits.PROPOSALS_PENDING_BYTES_MAX
-        if is_large or len(self._inbox) >= count_max:
+        if not self._inbox.has_room:
             raise QueueFull("this peer is not born yet or waits for its disk")
 
     def _give(self, given: d.Input) -> None:
-        self._inbox.append(given)
+        self._inbox.give(given)
         self._wake.set()
 
     def _answer_all(self, rest: type[ReplicanteError]) -> None:

@@ -18,7 +18,7 @@ from replicante.clock import Clock
 from replicante.errors import CorruptData, DiskFull, PeerStopping, ReadTimeout
 from replicante.raft import messages as m
 from replicante.raft.backup import Backup, begin_backup, describe, drop_backup, end_backup
-from replicante.raft.commit_thread import CommitThread
+from replicante.raft.committing import Committing
 from replicante.raft.driver import Driver
 from replicante.raft.inputs import Effects
 from replicante.raft.log import Base
@@ -42,7 +42,7 @@ class PeerSnapshots:
         self,
         settings: PeerSettings,
         store: LmdbLog,
-        committer: CommitThread,
+        committing: Committing,
         *,
         clock: Clock,
         send: Send,
@@ -51,14 +51,18 @@ class PeerSnapshots:
     ) -> None:
         self._folder = settings.data_dir / "backups"
         self._store = store
-        self._committer = committer
+        self._committing = committing
         self._clock = clock
         self._send = send
         self._report = report
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._files = FolderFiles(settings.data_dir, wake=self._wake_from_thread)
-        self._desk = SnapshotDesk(self._files, patience_ms=settings.election_ms_min)
+        self._desk = SnapshotDesk(
+            self._files,
+            patience_ms=settings.election_ms_min,
+            rate_bytes=settings.snapshot_rate_bytes,
+        )
         self._making: asyncio.Task[None] | None = None
         self._begun_index: int | None = None
         """The state is at least here in the outgoing file, and what follows is needed with it;
@@ -67,8 +71,9 @@ class PeerSnapshots:
         """(index, size, digest) of the outgoing file; its place in the log is still to be read."""
         self._asked: list[tuple[int, asyncio.Future[Base]]] = []
         """Places in the log that backups ask for."""
-        self._held: list[int] = []
-        """Entries that backups on their way need in the log."""
+        self._held: list[tuple[int, Path]] = []
+        """Entries that backups on their way need in the log, and the copies that are made."""
+        self._held_bytes_max = settings.log_map_bytes // limits.LOG_HELD_MAP_SHARE
         self._copying = asyncio.Lock()
         """Held while a backup copies the state: it neither jumps nor closes meanwhile."""
 
@@ -97,8 +102,7 @@ class PeerSnapshots:
             desk.wants_file, desk.is_making = False, True
             self._begun_index = driver.host.machine.durable_index
             self._making = asyncio.create_task(self._make(driver), name="raft-snapshot")
-        held = (*self._held, self._begun_index, desk.held_index)
-        driver.held_index = min((it for it in held if it is not None), default=None)
+        self._hold_log(driver)
         if desk.arrived is not None:
             return await self._install(driver, *desk.arrived)
         return None
@@ -109,7 +113,8 @@ class PeerSnapshots:
         folder = self._folder / folder
         state = begin_backup(folder)
         held_index = driver.host.machine.durable_index
-        self._held.append(held_index)
+        held = (held_index, state)
+        self._held.append(held)
         try:
             async with self._copying:
                 index = await asyncio.to_thread(driver.host.machine.export, state)
@@ -124,7 +129,7 @@ class PeerSnapshots:
                 drop_backup(folder)
             raise
         finally:
-            self._held.remove(held_index)
+            self._held.remove(held)
         return Backup(
             folder=str(folder),
             made_by=manifest.made_by,
@@ -147,6 +152,16 @@ class PeerSnapshots:
                 asked.set_exception(PeerStopping())
         await self.stop()
         await asyncio.to_thread(self._files.close)
+
+    def _hold_log(self, driver: Driver) -> None:
+        """For copies that are made or on their way: what happens after them is needed with them."""
+        served = [self._begun_index, self._desk.held_index]
+        held = [*self._held, *((it, self._files.outgoing) for it in served if it is not None)]
+        driver.held_index, driver.held_bytes = None, 0
+        if held:
+            driver.held_index = min(index for index, _ in held)
+            copy_bytes = max(_size_so_far(path) for _, path in held)
+            driver.held_bytes = min(copy_bytes, self._held_bytes_max)
 
     def _wake_from_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)
@@ -203,20 +218,34 @@ class PeerSnapshots:
         self._report(SnapshotFailed(detail=f"it cannot be made: {why}"))
 
     async def _install(self, driver: Driver, base: Base, path: Path) -> Effects | None:
+        """Stands still on a full disk, as every write: between the marker and its end there is no
+        state that a step could go on with."""
         machine, before_index = driver.host.machine, driver.applied_index
         await self.stop()
-        await self._committer.run(lambda: self._store.write_marker(base))
-        try:
+        await self._committing.run(lambda: self._store.write_marker(base))
+
+        async def replace() -> None:
             async with self._copying:
                 self._read_log(driver)  # what was copied meanwhile lies in the log that goes
                 machine.install(path, index=base.index)
+
+        try:
+            await self._committing.until_room(replace)
         except CorruptData as error:
-            await self._committer.run(self._store.drop_marker)
+            await self._committing.run(self._store.drop_marker)
             self._desk.refused()
             self._report(SnapshotFailed(detail=f"what arrived is no state: {error}"))
             return None
-        keeps_tail = await self._committer.run(lambda: self._store.reset_to(base))
+        keeps_tail = await self._committing.run(lambda: self._store.reset_to(base))
         effects = driver.installed(base, keeps_tail=keeps_tail)
         self._send(self._desk.installed(driver.engine, base))
         self._report(SnapshotInstalled(index=base.index, before_index=before_index))
         return effects
+
+
+def _size_so_far(path: Path) -> int:
+    """Of a copy that is being made."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

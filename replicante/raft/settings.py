@@ -36,6 +36,8 @@ class PeerOptions:
     """Of the disk and of `log_map_bytes`, for terms, trims and installations; 0 for none."""
     log_kept_bytes: int = limits.LOG_KEPT_BYTES_DEFAULT
     """Entries that are kept for peers that were away, although the state has what they did."""
+    snapshot_rate_bytes: int = limits.SNAPSHOT_RATE_BYTES_DEFAULT
+    """Of a snapshot, sent to other peers in a second."""
     flush_interval_ms: int = limits.FLUSH_INTERVAL_MS
 
     def of(

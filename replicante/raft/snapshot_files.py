@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from replicante import limits
+from replicante.disk_room import is_for_want_of_room
+from replicante.errors import DiskFull
 from replicante.raft.lmdb_file import sync_directories
 from replicante.raft.snapshot_digest import new_digest
 from replicante.raft.snapshot_parts import IncomingCopy
@@ -131,10 +133,18 @@ class FolderShelf:
         return path.read_bytes()
 
     def write(self, path: Path, snapshot: bytes) -> None:
-        with path.open("wb") as stream:
-            stream.write(snapshot)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with path.open("wb") as stream:
+                stream.write(snapshot)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            if not is_for_want_of_room(self._folder, error.errno or 0):
+                raise
+            raise DiskFull(
+                f"no room for a snapshot in {path.parent}: {error}",
+                hints=("make room on this disk; it is made again by itself",),
+            ) from error
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from replicante.raft import messages as m
 from replicante.raft.engine import Engine
 from replicante.raft.log import Base
 from replicante.raft.replication import needs_snapshot
+from replicante.raft.snapshot_pace import SnapshotPace
 from replicante.raft.state_machine import DurableStateMachine
 
 
@@ -120,10 +121,18 @@ def finish_installation(log: InstallationLog, machine: DurableStateMachine) -> N
 
 
 class SnapshotDesk:
-    def __init__(self, files: SnapshotFiles, *, patience_ms: int) -> None:
-        """patience_ms: after so long without an answer, what was sent is sent again."""
+    def __init__(
+        self,
+        files: SnapshotFiles,
+        *,
+        patience_ms: int,
+        rate_bytes: int = limits.SNAPSHOT_RATE_BYTES_DEFAULT,
+    ) -> None:
+        """patience_ms: after so long without an answer, what was sent is sent again. rate_bytes:
+        what may leave in a second."""
         self._files = files
         self._patience_ms = patience_ms
+        self._pace = SnapshotPace(rate_bytes)
         self._outgoing: Snapshot | None = None
         self._transfers: dict[str, _Transfer] = {}
         self._used_ms = 0
@@ -214,6 +223,7 @@ class SnapshotDesk:
             self.wants_file = not is_too_soon
             return
         self._used_ms = now_ms
+        self._pace.fill(now_ms)
         for key in wanting:
             transfer = self._transfers.setdefault(key, _Transfer(moved_ms=now_ms))
             if now_ms - transfer.moved_ms > self._patience_ms:
@@ -232,6 +242,7 @@ class SnapshotDesk:
         while (
             transfer.sent < outgoing.size_bytes
             and transfer.sent - transfer.acked < limits.SNAPSHOT_WINDOW_BYTES
+            and self._pace.has_room
         ):
             data = self._files.read(transfer.sent, limits.SNAPSHOT_CHUNK_BYTES)
             chunk = m.SnapshotChunk(
@@ -249,6 +260,7 @@ class SnapshotDesk:
             )
             out.append((key, chunk))
             transfer.sent += len(data)
+            self._pace.sent(len(data))
 
     def _hear(self, key: str, ack: m.SnapshotAck, engine: Engine, *, now_ms: int) -> None:
         progress = engine.progress.get(key)

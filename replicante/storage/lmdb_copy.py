@@ -7,6 +7,8 @@ brought it has checked; here it is only asked whose format and index it is.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Iterator
@@ -16,8 +18,8 @@ from pathlib import Path
 import lmdb
 
 from replicante.disk_room import is_for_want_of_room
-from replicante.errors import CorruptData, DiskFull
-from replicante.limits import KIB, MIB
+from replicante.errors import CorruptData, DiskFull, FatalError
+from replicante.limits import MIB
 from replicante.storage.lmdb_environment import (
     FORMAT,
     HEADER_KEY,
@@ -30,7 +32,9 @@ DATA_FILE = "data.mdb"
 _SPARE_BYTES = 16 * MIB
 """Of address space, for the pages that a new header takes."""
 _SLICE_BYTES = 8 * MIB
-_READ_BYTES = 256 * KIB
+_PIPE_BYTES = 1 * MIB
+"""What a pipe may have anywhere. With its usual 64 KiB the loop's thread is interrupted for each
+of them, which made a copy take half as long again."""
 
 
 def export_copy(environment: LmdbEnvironment, path: Path) -> int:
@@ -41,6 +45,8 @@ def export_copy(environment: LmdbEnvironment, path: Path) -> int:
     Raises DiskFull, CorruptData, OSError.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # all pipes of this user together have a bound
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     copying = _Copying(environment, writing)
     try:
         with path.open("xb") as stream:
@@ -82,7 +88,7 @@ class _Copying(threading.Thread):
 def _write_slices(source: int, target: int) -> None:
     """Until the pipe ends."""
     unsynced_bytes = 0
-    while data := os.read(source, _READ_BYTES):
+    while data := os.read(source, _PIPE_BYTES):
         view = memoryview(data)
         while view:
             view = view[os.write(target, view) :]
@@ -94,15 +100,22 @@ def _write_slices(source: int, target: int) -> None:
 
 
 def prepare_copy(path: Path, *, identity: bytes, index: int) -> None:
-    """Makes the copy this peer's own, durably; it is nobody's state yet. Raises CorruptData."""
+    """Makes the copy this peer's own, durably; it is nobody's state yet.
+
+    Raises CorruptData; DiskFull, after which it may be tried again; FatalError."""
     header = _header_of(path)
     if header.applied_index != index:
         raise CorruptData(f"{path} is a state as of {header.applied_index}, not of {index}")
     own = Header(identity=identity, applied_index=index)
     with _opened(path, is_readonly=False) as (environment, meta):
-        with environment.begin(write=True) as txn:
-            txn.put(HEADER_KEY, own.encode(), db=meta)
-        environment.sync(True)
+        try:
+            with environment.begin(write=True) as txn:
+                txn.put(HEADER_KEY, own.encode(), db=meta)
+            environment.sync(True)
+        except lmdb.Error as error:
+            if is_for_want_of_room(path.parent, error.code):
+                raise DiskFull(f"no room to take over the state in {path}: {error}") from error
+            raise FatalError(f"{path} cannot be written: {error}") from error
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -54,8 +54,8 @@ GROUND_MUTANTS = (
         (
             Edit(
                 PEER_SNAPSHOTS,
-                "held = (*self._held, self._begun_index, desk.held_index)\n",
-                "held = (*self._held, desk.held_index)\n",
+                "served = [self._begun_index, self._desk.held_index]\n",
+                "served = [self._desk.held_index]\n",
             ),
         ),
         test=unit_test(

@@ -16,13 +16,18 @@ PATIENCE_MS = 600
 CHUNK_BYTES = 300
 
 
+def desk_of(files: SimFiles) -> SnapshotDesk:
+    """Its pace is no matter where time stands still."""
+    return SnapshotDesk(files, patience_ms=PATIENCE_MS, rate_bytes=1 << 40)
+
+
 class Side:
     """A peer with its desk and files."""
 
     def __init__(self, station: Station) -> None:
         self.station = station
         self.files = SimFiles()
-        self.desk = SnapshotDesk(self.files, patience_ms=PATIENCE_MS)
+        self.desk = desk_of(self.files)
 
     def step(self, *received: tuple[str, m.Message], now_ms: int | None = None) -> list:
         """What the desk sends after a step with these messages."""
@@ -118,5 +123,5 @@ def restarted(other: Side) -> Side:
     again = follower()
     again.files = other.files
     again.files.restart()
-    again.desk = SnapshotDesk(again.files, patience_ms=PATIENCE_MS)
+    again.desk = desk_of(again.files)
     return again

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import urllib.request
 
 import pytest
 from cli_harness import Terminal, api_in_thread
@@ -40,6 +42,47 @@ def test_a_received_job_may_be_kept(terminal):
     assert kept["expires_in"] == "5m"
     assert shown(terminal, "list")[0]["claimed"] == 1
     assert shown(terminal, "receive", "mail") == []
+
+
+def give_back(job, *, reason):
+    """As a worker does that could not do it."""
+    url = f"{os.environ['REPLICANTE_ENDPOINTS']}/api/v0/queues/mail/jobs/{job['id']}/nack"
+    body = json.dumps({"token": job["token"], "reason": reason}).encode()
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(url, data=body, headers=headers, method="POST")
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        assert answer.status == 200
+
+
+def make_dead_letter(terminal, body, *, reason):
+    shown(terminal, "send", "mail", body, "--max-attempts", "1")
+    (job,) = shown(terminal, "receive", "mail", "--keep", "5m")
+    give_back(job, reason=reason)
+    return job["id"]
+
+
+def test_a_dead_letter_is_shown_with_its_end_and_waits_again_when_it_is_driven_back(terminal):
+    dead = make_dead_letter(terminal, '"to ada"', reason="the relay is down")
+    assert shown(terminal, "list")[0]["dead"] == 1
+    said = terminal.run("queue", "dlq", "mail")
+    assert (said.code, dead in said.out) == (0, True)
+    assert "nack: the relay is down" in said.out and '"to ada"' in said.out
+    (letter,) = shown(terminal, "dlq", "mail")
+    assert [(it["attempt"], it["how"]) for it in letter["history"]] == [(1, "nack")]
+    assert shown(terminal, "peek", "mail") == []
+    assert shown(terminal, "redrive", "mail") == {"moved": 1, "left": 0}
+    assert shown(terminal, "dlq", "mail") == []
+    assert dead in terminal.run("queue", "receive", "mail").out
+
+
+def test_only_the_named_dead_letters_are_driven_back(terminal):
+    kept = make_dead_letter(terminal, "1", reason="x")
+    named = make_dead_letter(terminal, "2", reason="y")
+    said = terminal.run("queue", "redrive", "mail", named)
+    assert said.code == 0
+    assert said.out.split() == ["redriven", "1", "left", "1"]
+    assert [it["id"] for it in shown(terminal, "dlq", "mail")] == [kept]
+    assert [it["id"] for it in shown(terminal, "peek", "mail")] == [named]
 
 
 def test_a_body_that_is_no_json_is_a_wrong_usage(terminal):

@@ -37,7 +37,12 @@ def test_the_defaults_need_only_an_id_and_a_data_directory():
 def test_every_problem_is_reported_at_once():
     candidate = PeerConfig(
         peer=PeerSection(id="P 1", data_dir=None, cluster=""),
-        raft=RaftSection(listen="here", peers=("p2", "p3=10.0.0.1:5"), election_ms_min=100),
+        raft=RaftSection(
+            listen="here",
+            peers=("p2", "p3=10.0.0.1:5"),
+            election_ms_min=100,
+            snapshot_rate_bytes=1,
+        ),
         http=HttpSection(listen="0.0.0.0:16016"),
         storage=StorageSection(state_map_bytes=1, flush_interval_ms=0),
     )
@@ -49,6 +54,7 @@ def test_every_problem_is_reported_at_once():
         "raft.peers",
         "raft.peers",
         "raft.election_ms_min",
+        "raft.snapshot_rate_bytes",
         "http.listen",
         "storage.state_map_bytes",
         "storage.flush_interval_ms",

@@ -10,12 +10,17 @@ from types import SimpleNamespace
 import pytest
 
 from replicante.clock import SystemClock
-from replicante.errors import PeerStopping
+from replicante.errors import CorruptData, DiskFull, PeerStopping, StorageFull
+from replicante.raft import committing as committing_module
+from replicante.raft.commit_thread import CommitThread
+from replicante.raft.committing import Committing
 from replicante.raft.inputs import Effects
 from replicante.raft.log import Base
 from replicante.raft.log_store import LogHeader
+from replicante.raft.observations import DiskFullChanged
 from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.settings import PeerOptions
+from replicante.raft.standing_still import StandingStill
 
 PATIENCE_S = 20
 AHEAD = Base(index=9, term=2, clock_ms=0, chain=b"c" * 16, configuration_index=1, configuration=b"")
@@ -61,7 +66,7 @@ class Store:
         return True
 
 
-class Committer:
+class Meanwhile:
     """While the marker of the installation is written, somebody asks for a backup."""
 
     def __init__(self, meanwhile) -> None:
@@ -73,12 +78,17 @@ class Committer:
             await meanwhile()
         return work()
 
+    async def until_room(self, attempt):
+        return await attempt()
 
-def snapshots_of(folder: Path, *, store=None, meanwhile=None, wake=lambda: None) -> PeerSnapshots:
+
+def snapshots_of(
+    folder: Path, *, store=None, meanwhile=None, committing=None, wake=lambda: None
+) -> PeerSnapshots:
     return PeerSnapshots(
         PeerOptions().of(data_dir=folder, peer_id="p1", listen="", peers={}),
         store or Store(),
-        Committer(meanwhile),
+        committing or Meanwhile(meanwhile),
         clock=SystemClock(),
         send=lambda messages: None,
         report=lambda observation: None,
@@ -127,6 +137,69 @@ async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_m
     assert machine.told == ["copied", "installed"]
     assert backups[0].result().state_bytes == len(b"state")
     await snapshots.close()
+
+
+class FullDisk:
+    """Log and state of a peer whose disk has no room at the first attempt of each write."""
+
+    def __init__(self, *, is_state: bool = True) -> None:
+        self.told: list[str] = []
+        self._is_state = is_state
+
+    def _attempt(self, what: str, refusal: type[DiskFull] | type[StorageFull] = DiskFull) -> None:
+        self.told.append(what)
+        if self.told.count(what) == 1:
+            raise refusal(f"no room for {what}")
+
+    def write_marker(self, base: Base) -> None:
+        self._attempt("marker")
+
+    def install(self, path: Path, *, index: int) -> None:
+        self._attempt("state")
+        if not self._is_state:
+            raise CorruptData("it is another one")
+
+    def reset_to(self, base: Base) -> bool:
+        self._attempt("log", StorageFull)
+        return True
+
+    def drop_marker(self) -> None:
+        self._attempt("no marker")
+
+
+@pytest.mark.parametrize(
+    ("is_state", "told"),
+    [
+        (True, ["marker", "marker", "state", "state", "log", "log"]),
+        (False, ["marker", "marker", "state", "state", "no marker", "no marker"]),
+    ],
+)
+async def test_an_installation_on_a_full_disk_stands_still_and_goes_on_when_there_is_room(
+    tmp_path, monkeypatch, is_state, told
+):
+    monkeypatch.setattr(committing_module, "_DISK_FULL_RETRY_S", 0)
+    disk, thread = FullDisk(is_state=is_state), CommitThread("test-log")
+    seen = []
+    still = StandingStill(seen.append)
+    committing = Committing(disk, thread, still, clock=SystemClock(), report=seen.append)
+    driver = SimpleNamespace(
+        host=SimpleNamespace(machine=disk),
+        applied_index=5,
+        log=None,
+        engine=None,
+        installed=lambda base, keeps_tail: Effects(),
+    )
+    snapshots = snapshots_of(tmp_path, store=disk, committing=committing)
+    snapshots._desk = SimpleNamespace(installed=lambda engine, base: [], refused=lambda: None)
+    async with asyncio.timeout(PATIENCE_S):
+        effects = await snapshots._install(driver, AHEAD, tmp_path / "incoming")
+    assert disk.told == told
+    assert (effects is not None) == is_state
+    fulls = [it.is_full for it in seen if isinstance(it, DiskFullChanged)]
+    assert fulls[:4] == [True, False, True, False], "operators are told of each"
+    assert not still
+    await snapshots.close()
+    thread.stop()
 
 
 class BusyLog:
@@ -190,6 +263,10 @@ async def test_what_follows_a_file_is_held_in_the_log_while_the_file_is_made(tmp
     snapshots._desk = quiet_desk(made)
     await snapshots.step(driver, Effects())
     assert driver.held_index == 5
+    snapshots._files.outgoing.write_bytes(b"x" * 300)
+    await snapshots.step(driver, Effects())
+    assert driver.held_bytes == 300, "as much as is made of it"
+    snapshots._files.outgoing.unlink()
     machine.durable_index = 700
     await snapshots.step(driver, Effects())
     assert driver.held_index == 5

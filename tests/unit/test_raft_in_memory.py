@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
-from replicante.errors import CorruptData
+from replicante.errors import CorruptData, DiskFull, FatalError
 from replicante.raft.in_memory import InMemoryMachine, decode_snapshot
 from replicante.raft.snapshot_files import FolderShelf
 from replicante.raft.state_machine import EntryHeader, EntryKind
@@ -33,6 +36,11 @@ def apply(machine: InMemoryMachine, index: int, *commands: bytes) -> list[bytes]
     outcomes = [machine.apply(command) for command in commands]
     machine.end()
     return outcomes
+
+
+def shelf_in(folder) -> FolderShelf:
+    folder.mkdir()
+    return FolderShelf(folder)
 
 
 def saved(shelf) -> tuple[InMemoryMachine, Sum]:
@@ -75,21 +83,56 @@ def test_without_a_shelf_nothing_is_ever_durable():
     assert machine.durable_index == 0
 
 
-def test_a_disk_without_room_leaves_the_last_snapshot_and_is_tried_again(tmp_path):
+def without_room(monkeypatch):
+    def refuse(descriptor):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+
+def test_a_disk_without_room_leaves_the_last_snapshot_and_is_tried_again(tmp_path, monkeypatch):
     shelf = FolderShelf(tmp_path)
     machine, _ = saved(shelf)
     before = shelf.load()
+    for index in range(6, 10):
+        apply(machine, index, b"1")
+    with monkeypatch.context() as patched:
+        without_room(patched)
+        machine.request_flush()
+        machine.flush()
+        assert machine.durable_index == 5
+    assert machine.is_disk_full, "whoever asks this peer is told"
+    assert shelf.load() == before
+    machine.request_flush()
+    machine.flush()
+    assert machine.durable_index == 9
+    assert not machine.is_disk_full
+
+
+def test_a_disk_that_fails_ends_the_peer(tmp_path):
+    machine, _ = saved(FolderShelf(tmp_path))
     (tmp_path / "snapshots" / "state.new").mkdir()
     for index in range(6, 10):
         apply(machine, index, b"1")
     machine.request_flush()
     machine.flush()
-    assert machine.durable_index == 5
-    assert shelf.load() == before
-    (tmp_path / "snapshots" / "state.new").rmdir()
-    machine.request_flush()
-    machine.flush()
-    assert machine.durable_index == 9
+    with pytest.raises(FatalError, match=r"the snapshot of entry 9 failed: .*state.new"):
+        assert machine.durable_index
+
+
+def test_a_snapshot_that_arrives_on_a_full_disk_can_be_installed_later(tmp_path, monkeypatch):
+    here, there = shelf_in(tmp_path / "a"), shelf_in(tmp_path / "b")
+    arrived = tmp_path / "arrived"
+    saved(here)[0].export(arrived)
+    sums = Sum()
+    machine = InMemoryMachine(sums, there)
+    with monkeypatch.context() as patched:
+        without_room(patched)
+        with pytest.raises(DiskFull, match="no room for a snapshot"):
+            machine.install(arrived, index=5)
+    assert (machine.applied_index, sums.total, there.load()) == (0, 0, None)
+    machine.install(arrived, index=5)
+    assert (machine.durable_index, sums.total) == (5, 50)
 
 
 def test_a_damaged_snapshot_is_never_restored(tmp_path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from raft_builders import genesis_record, history
 from raft_harness import MemoryBackend
 
+from replicante import limits
 from replicante.errors import CorruptData
+from replicante.raft.driver import Driver
 from replicante.raft.log import Base, HardState, Log, WriteSet
 from replicante.raft.log_sizes import LogSizes
 from replicante.raft.log_store import LmdbLog
@@ -51,6 +55,23 @@ def test_nothing_is_trimmed_that_the_state_machine_lacks():
     log, _, _ = trimmed(applied_index=7)
     assert log.first_index <= 7
     assert trimmed(applied_index=0)[0].first_index == 1
+
+
+@pytest.mark.parametrize(("held_bytes", "is_kept"), [(0, False), (1_000, False), (1_000_000, True)])
+def test_the_log_is_held_for_a_copy_as_long_as_it_is_smaller_than_the_copy(held_bytes, is_kept):
+    """A large state takes long to arrive, and what is written meanwhile is needed with it."""
+    log, _, _ = long_log()
+    kept_bytes = 100
+    assert limits.LOG_HELD_FACTOR * kept_bytes < log.size_bytes < 1_000_000
+    driver = SimpleNamespace(
+        log=log,
+        host=SimpleNamespace(machine=SimpleNamespace(durable_index=1_000)),
+        held_index=1,
+        held_bytes=held_bytes,
+        _log_kept_bytes=kept_bytes,
+    )
+    Driver._trim_log(driver)
+    assert (log.first_index == 1) == is_kept
 
 
 def test_nothing_is_trimmed_that_is_not_committed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import get_args
 
 import msgspec
 import pytest
@@ -31,19 +32,43 @@ APPENDS = st.builds(
     st.binary(min_size=16, max_size=16),
 )
 COMMANDS = st.builds(m.WireCommand, UNSIGNED, UNSIGNED, UNSIGNED, st.binary(max_size=30))
-MESSAGES = st.one_of(
-    APPENDS,
-    st.builds(m.AppendAck, UNSIGNED, UNSIGNED, st.booleans(), UNSIGNED, UNSIGNED, UNSIGNED),
-    st.builds(m.VoteRequest, UNSIGNED, UNSIGNED, UNSIGNED, st.booleans()),
-    st.builds(m.VoteReply, UNSIGNED, st.booleans()),
-    st.builds(m.PreVoteRequest, UNSIGNED, UNSIGNED, UNSIGNED),
-    st.builds(m.PreVoteReply, UNSIGNED, UNSIGNED, st.booleans()),
-    st.builds(m.TimeoutNow, UNSIGNED),
-    st.builds(m.Propose, st.lists(COMMANDS, max_size=4), UNSIGNED),
-    st.builds(m.ReadIndexRequest, UNSIGNED),
-    st.builds(m.ReadIndexReply, UNSIGNED, UNSIGNED),
-    st.builds(m.BirthNotice, st.binary(max_size=50)),
-)
+NAMES = st.text(max_size=20)
+DIGESTS = st.binary(min_size=16, max_size=16)
+FIELDS = {
+    m.AppendAck: (UNSIGNED, UNSIGNED, st.booleans(), UNSIGNED, UNSIGNED, UNSIGNED),
+    m.VoteRequest: (UNSIGNED, UNSIGNED, UNSIGNED, st.booleans()),
+    m.VoteReply: (UNSIGNED, st.booleans()),
+    m.PreVoteRequest: (UNSIGNED, UNSIGNED, UNSIGNED),
+    m.PreVoteReply: (UNSIGNED, UNSIGNED, st.booleans()),
+    m.TimeoutNow: (UNSIGNED,),
+    m.Propose: (st.lists(COMMANDS, max_size=4), UNSIGNED),
+    m.ReadIndexRequest: (UNSIGNED,),
+    m.ReadIndexReply: (UNSIGNED, UNSIGNED),
+    m.BirthNotice: (st.binary(max_size=50),),
+    m.SnapshotChunk: (
+        *[UNSIGNED] * 4,
+        DIGESTS,
+        UNSIGNED,
+        st.binary(max_size=50),
+        UNSIGNED,
+        DIGESTS,
+        UNSIGNED,
+        st.binary(max_size=50),
+    ),
+    m.SnapshotAck: (UNSIGNED, UNSIGNED, UNSIGNED, st.booleans()),
+    m.ChangeRequest: (UNSIGNED, UNSIGNED, st.integers(0, 255), *[NAMES] * 4, UNSIGNED),
+    m.ChangeReply: (UNSIGNED, UNSIGNED, NAMES),
+    m.Standing: (
+        UNSIGNED,
+        st.lists(st.tuples(UNSIGNED, st.text(min_size=1, max_size=20)), max_size=4),
+        UNSIGNED,
+    ),
+}
+MESSAGES = st.one_of(APPENDS, *(st.builds(kind, *fields) for kind, fields in FIELDS.items()))
+
+
+def test_every_kind_of_message_is_drawn():
+    assert [m.Append, *FIELDS] == list(get_args(m.Message))
 
 
 def encode(*fields):
@@ -83,6 +108,7 @@ def test_damaged_messages_raise_frame_error_only(message, place, byte):
         encode(4, "1", True),
         encode(4, 1),
         encode(2, 1, 1, True, None),
+        b"\x94\x0f\x01\x01\xa2\xff\xfe",  # a text that is no UTF-8
         msgspec.msgpack.encode({"term": 1}),
         b"\x91" * 5_000,
     ],

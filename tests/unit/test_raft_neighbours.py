@@ -75,7 +75,7 @@ class Sink:
 
     def report(self, observation): ...
 
-    def receive(self, given):
+    def receive(self, given, *, size_bytes=0):
         return True
 
 

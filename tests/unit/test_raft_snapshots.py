@@ -26,6 +26,7 @@ from replicante import limits
 from replicante.raft import driver as d
 from replicante.raft import messages as m
 from replicante.raft.log import Base, HardState
+from replicante.raft.snapshot_pace import SnapshotPace
 from replicante.raft.snapshots import finish_installation
 from replicante.testing.sim_files import OUTGOING
 
@@ -41,6 +42,25 @@ def test_a_follower_that_lacks_what_was_trimmed_is_sent_a_window_of_the_snapshot
     assert {receiver for receiver, _ in sent} == {key("c")}
     assert [chunk.offset for _, chunk in sent] == [0, 300, 600]
     assert b"".join(chunk.data for _, chunk in sent) == STATE[:900]
+
+
+def test_a_snapshot_leaves_no_faster_than_it_may():
+    side, sent = serving()
+    side.desk._pace = SnapshotPace(1_000)
+    side.desk._pace.fill(side.station.now_ms)
+    side.desk._pace.sent(900)  # the window that it had for itself
+    offset = sum(len(chunk.data) for _, chunk in sent)
+    left = []
+    for _ in range(3):
+        ack = m.SnapshotAck(term=side.station.engine.term, index=8, offset=offset)
+        sent = side.step(("c", ack), now_ms=side.station.now_ms + 100)
+        left.append(sum(len(chunk.data) for _, chunk in sent))
+        offset += left[-1]
+    # A tenth of a second allows a hundred bytes: a part is sent whole, and what it takes too much
+    # is waited for.
+    assert left == [300, 0, 0]
+    sent = side.step(now_ms=side.station.now_ms + 1)
+    assert [chunk.offset for _, chunk in sent] == [offset]
 
 
 def test_a_follower_that_lacks_nothing_trimmed_gets_entries():

@@ -7,6 +7,7 @@ import os
 import threading
 from itertools import pairwise
 
+import lmdb
 import pytest
 from storage_builders import ALL, open_store
 
@@ -129,6 +130,42 @@ def test_a_copy_without_room_is_refused_and_the_state_stays_usable(stores, tmp_p
     (tmp_path / "copy").unlink()
     assert one.export(tmp_path / "copy") == 7
     filled(one, count=1, index=8).flush()
+
+
+class NoRoom:
+    """LMDB on a disk that takes no page more."""
+
+    def __init__(self, environment) -> None:
+        self._environment = environment
+
+    def __getattr__(self, name):
+        return getattr(self._environment, name)
+
+    def sync(self, force):
+        error = lmdb.Error("mdb_env_sync: No space left on device")
+        error.code = errno.ENOSPC
+        raise error
+
+
+def test_a_copy_that_finds_no_room_to_become_the_state_is_taken_later(
+    stores, tmp_path, monkeypatch
+):
+    one, other = stores
+    filled(one, count=10, index=7).flush()
+    one.export(tmp_path / "copy")
+    opened = lmdb.open
+
+    def open_full(path, **given):
+        environment = opened(path, **given)
+        return environment if given["readonly"] else NoRoom(environment)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lmdb_copy.lmdb, "open", open_full)
+        with pytest.raises(DiskFull, match="no room to take over the state"):
+            other.install(tmp_path / "copy", index=7)
+    assert other.applied_index == 0
+    other.install(tmp_path / "copy", index=7)
+    assert other.applied_index == 7
 
 
 @pytest.mark.parametrize("content", [b"", b"no state at all" * 1_000])
