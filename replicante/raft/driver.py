@@ -1,5 +1,4 @@
-"""One peer's Raft as a pure step: inputs and time in, staged writes, messages and answers out.
-No I/O, no threads.
+"""One peer's Raft as a step: inputs and time in, staged writes, messages and answers out. Pure.
 
 `peer` drives it with asyncio and a disk, the simulator with a virtual clock and a simulated
 disk. One step: messages → own proposals → engine tick (elections, commit, heartbeats, append) →
@@ -369,12 +368,12 @@ class Driver:
     def _trim_log(self) -> None:
         """Drops one segment a step of what the state machine has durably (ADR 0019)."""
         kept_bytes, applied_index = self._log_kept_bytes, self.host.machine.durable_index
-        held_max = max(kept_bytes * limits.LOG_HELD_FACTOR, self.held_bytes)
-        if self.held_index is not None and self.log.size_bytes <= held_max:
+        held_bytes = max(kept_bytes * limits.LOG_HELD_FACTOR, self.held_bytes)
+        if self.held_index is not None and self.log.size_bytes <= held_bytes:
             applied_index = min(applied_index, self.held_index)
-        index = self.log.trim_point(kept_bytes=kept_bytes, applied_index=applied_index)
-        if index is not None:
-            self.log.trim_to(index)
+        point = self.log.trim_point(kept_bytes=kept_bytes, applied_index=applied_index)
+        if point is not None:
+            self.log.trim_to(point)
 
     def _keep_clock_above_log(self) -> None:
         """A new leader starts from the greatest clock that it has in its log or heard (ADR
@@ -392,8 +391,8 @@ class Driver:
         self._last_step_ms = now_ms
 
     def _sort_outbox(self, effects: Effects) -> None:
-        # Who decides alone leads in the step that began its term: nobody may hear of that term, nor
-        # of its first entry, before the disk has it. Nor of new members (ADR 0076).
+        # Nobody may hear of a term, of its first entry (who decides alone leads in the step that
+        # began it), or of new members (ADR 0076) before the disk has them.
         may_hurry = not (self.log.is_promise_staged or self.log.is_configuration_staged)
         for key, message in self.engine.outbox:
             is_early = may_hurry and isinstance(message, m.Append)
