@@ -60,6 +60,11 @@ ROLE_KINDS: Final = frozenset({STORE_PROMOTE, STORE_FENCE, STORE_SWITCHOVER, STO
 """Change who is primary or follows whom: never sent to a store that another controller rules."""
 THROUGH_KINDS: Final = frozenset({CONTROLLER_SWITCHOVER, CONTROLLER_FAILOVER})
 """Change roles too, but the controller in charge does it: never sent where there is none."""
+PLATFORM_PROVISION: Final = "core.replicante.io/platform.provision"
+"""Orchestrator action. args: request (node_group_id, count), stable_after_ms."""
+PLATFORM_DEPROVISION: Final = "core.replicante.io/platform.deprovision"
+"""Orchestrator action. args: node_id."""
+PLATFORM_KINDS: Final = frozenset({PLATFORM_PROVISION, PLATFORM_DEPROVISION})
 DISRUPTIVE_KINDS: Final = ROLE_KINDS | {
     *THROUGH_KINDS,
     CLUSTER_INIT,
@@ -68,13 +73,10 @@ DISRUPTIVE_KINDS: Final = ROLE_KINDS | {
     CLUSTER_REMOVE,
     SERVICE_STOP,
     SERVICE_RESTART,
+    PLATFORM_DEPROVISION,
 }
-"""At most one of these is under way in a cluster."""
+"""At most one of these is begun at a time in a cluster."""
 
-PLATFORM_PROVISION: Final = "core.replicante.io/platform.provision"
-"""Orchestrator action. args: request (node_group_id, count), stable_after_ms."""
-PLATFORM_DEPROVISION: Final = "core.replicante.io/platform.deprovision"
-"""Orchestrator action. args: node_id."""
 CORE_SWITCHOVER: Final = "core.replicante.io/switchover"
 """Orchestrator action, asked for by a person: no loss, or nothing happens. args: shard_id, to
 (node id; null: the best)."""

@@ -2,7 +2,8 @@
 
 Called by the cycle and by `oactions`. A wish of convergence lives only as long as it is proposed
 and not denied: one that waits for approval is withdrawn when its reason is gone, so nobody approves
-the answer to yesterday's question.
+the answer to yesterday's question. A call of a platform that may have left cannot be withdrawn by a
+rule; it is held, and not made again.
 """
 
 from __future__ import annotations
@@ -23,10 +24,20 @@ from replicante.model.actions import (
 from replicante.model.change import Change, ChangeCode
 from replicante.model.decision import Outcome, ProposalRecord
 from replicante.orchestrate.progress import STEP_METADATA, with_attempt
-from replicante.orchestrate.proposal import Proposal, Purpose, Situation, is_wish, wish_identity
+from replicante.orchestrate.proposal import (
+    Proposal,
+    Purpose,
+    Situation,
+    is_open_order,
+    is_wish,
+    wish_identity,
+)
 from replicante.orchestrate.recording import change
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
+
+ASKED_METADATA = "replicante.io/asked"
+"""On a wish that was made to wait for a person: if it waits no more, one approved it."""
 
 
 @dataclass(slots=True)
@@ -74,16 +85,13 @@ class Acting:
         wish = self._wish(proposal)
         if wish is not None:
             self.settled_ids.add(wish.action_id)
-        is_on = outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL)
-        if wish is not None:
-            action_id = self._settle_wish(proposal, wish, outcome) if is_on else None
-            if not is_on:
-                self.withdraw(wish, "its reason is gone or a rule forbids it now")
-            if outcome is Outcome.AWAITS_APPROVAL and wish.phase is not _waiting(wish):
-                # A person approved it: that is what the rules asked for.
+            if outcome is Outcome.AWAITS_APPROVAL and _is_approved(wish):
+                # A person did: that is what the rules asked for.
                 outcome = Outcome.DONE
-        else:
-            action_id = self._create(proposal, outcome) if is_on else None
+            elif outcome is Outcome.AWAITS_APPROVAL and is_open_order(wish):
+                # What has begun cannot be approved; it is held until the rule allows it again.
+                outcome = Outcome.DENIED
+        action_id = self._settled(proposal, wish, outcome)
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
             if proposal.purpose is Purpose.RECOVERY and action_id is not None:
@@ -102,6 +110,25 @@ class Acting:
         )
         self.records.append(record)
         return record
+
+    def _settled(
+        self, proposal: Proposal, wish: NAction | OAction | None, outcome: Outcome
+    ) -> str | None:
+        """The action by which it is so; None: there is none, or none any more."""
+        if wish is not None and is_open_order(wish):
+            self.kept.append(proposal)
+            return wish.action_id
+        if outcome not in (Outcome.DONE, Outcome.AWAITS_APPROVAL):
+            if wish is not None:
+                self.withdraw(wish, "its reason is gone or a rule forbids it now")
+            return None
+        is_waiting = wish is not None and wish.phase is _waiting(wish)
+        if wish is not None and outcome is Outcome.AWAITS_APPROVAL and not is_waiting:
+            self.withdraw(wish, "nobody approved it, and a rule asks for that now")
+            wish = None
+        if wish is None:
+            return self._create(proposal, outcome)
+        return self._settle_wish(proposal, wish, outcome)
 
     def withdraw(self, wish: NAction | OAction, why: str) -> None:
         error = {"error_msg": why}
@@ -153,18 +180,24 @@ class Acting:
             it
             for it in unfinished
             if it.action_id not in self.settled_ids
-            and is_wish(it)
+            and (is_wish(it) or is_open_order(it))
             and wish_identity(it) == identity
         ]
         return found[0] if found else None
 
     def _settle_wish(self, proposal: Proposal, wish: NAction | OAction, outcome: Outcome) -> str:
         if outcome is Outcome.DONE and wish.phase is _waiting(wish):
+            # No rule asks any more; if one does again before it is begun, nobody has answered that.
+            metadata = {it: text for it, text in wish.metadata.items() if it != ASKED_METADATA}
             if isinstance(wish, NAction):
-                ready = msgspec.structs.replace(wish, phase=NActionPhase.PENDING_SCHEDULE)
+                ready = msgspec.structs.replace(
+                    wish, phase=NActionPhase.PENDING_SCHEDULE, metadata=metadata
+                )
                 self.put_naction(wish, ready, ChangeCode.NACTION_APPROVE)
             else:
-                released = msgspec.structs.replace(wish, phase=OActionPhase.PENDING_SCHEDULE)
+                released = msgspec.structs.replace(
+                    wish, phase=OActionPhase.PENDING_SCHEDULE, metadata=metadata
+                )
                 self.put_oaction(wish, released, ChangeCode.OACTION_APPROVE)
         self.kept.append(proposal)
         return wish.action_id
@@ -174,6 +207,8 @@ class Acting:
         is_granted = outcome is Outcome.DONE
         action_id = self.fresh_id()
         metadata = {STEP_METADATA: str(proposal.step)}
+        if not is_granted:
+            metadata[ASKED_METADATA] = "true"
         if proposal.node_id is None:
             oaction = OAction(
                 ns_id=spec.ns_id,
@@ -218,6 +253,10 @@ def derived_id(*parts: str) -> str:
     number = number & ~(0x3 << 62) | 0x2 << 62
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _is_approved(wish: NAction | OAction) -> bool:
+    return wish.phase is not _waiting(wish) and ASKED_METADATA in wish.metadata
 
 
 def _waiting(wish: NAction | OAction) -> NActionPhase | OActionPhase:

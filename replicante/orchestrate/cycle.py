@@ -31,14 +31,14 @@ from replicante.model.report import Note, NoteCategory, OrchestrateReport
 from replicante.model.shard import Shard
 from replicante.orchestrate.acting import Acting, derived_id
 from replicante.orchestrate.conditions import condition_key, find_conditions
-from replicante.orchestrate.converge.steps import STEPS
+from replicante.orchestrate.convergence import converge, wind_up
 from replicante.orchestrate.dispatch import Dispatched, dispatch
 from replicante.orchestrate.memories import unsure, with_doubts
 from replicante.orchestrate.oaction_kinds import PlatformCall
-from replicante.orchestrate.oactions import OActionsRun, run_oactions
+from replicante.orchestrate.oactions import OActionsRun, begin_wished, run_oactions
 from replicante.orchestrate.primaries import assess_primaries
 from replicante.orchestrate.progress import with_acts, with_ended, with_led, with_sights
-from replicante.orchestrate.proposal import Situation, StepResult, is_wish, wish_identity
+from replicante.orchestrate.proposal import Situation, StepResult
 from replicante.orchestrate.recording import change
 from replicante.orchestrate.seen import seen_nodes
 from replicante.orchestrate.sync import Synced, sync_nodes
@@ -133,12 +133,13 @@ def run_cycle(inputs: CycleInputs) -> CycleResult:
         )
     stages = _look(inputs)
     if _is_deleting(inputs.namespace):
-        _wind_up(stages.acting)
+        wind_up(stages.acting)
         return _finish(inputs, stages)
     view = stages.acting.situation.view
     was_exclusive = any(it.phase is OActionPhase.RUNNING for it in view.oactions)
     stages.run = run_oactions(stages.acting, stages.actions.ended)
-    stages.results = _converge(stages.acting)
+    stages.results = converge(stages.acting)
+    begin_wished(stages.acting, stages.run)
     stages.sent = dispatch(stages.acting, was_exclusive=was_exclusive)
     return _finish(inputs, stages)
 
@@ -237,31 +238,6 @@ def _state(inputs: CycleInputs) -> ConvergeState:
     if inputs.state is not None:
         return inputs.state
     return ConvergeState(ns_id=inputs.spec.ns_id, cluster_id=inputs.spec.cluster_id)
-
-
-def _converge(acting: Acting) -> dict[Step, StepResult]:
-    """Every step looks at the same situation; then what they propose is settled in their order."""
-    results = {step: propose(acting.situation) for step, propose in STEPS.items()}
-    wanted = {it.identity() for result in results.values() for it in result.proposals}
-    view = acting.situation.view
-    unfinished: tuple[NAction | OAction, ...] = (*view.nactions, *view.oactions)
-    for action in unfinished:
-        if is_wish(action) and wish_identity(action) not in wanted:
-            acting.withdraw(action, "no step proposes it any more")
-    for result in results.values():
-        for proposal in result.proposals:
-            acting.settle(proposal)
-    return results
-
-
-def _wind_up(acting: Acting) -> None:
-    """The namespace goes: what waits is cancelled; what runs at an agent is left to its end."""
-    view = acting.situation.view
-    for action in view.nactions:
-        if action.phase.is_pending:
-            acting.withdraw(action, "its namespace is being deleted")
-    for oaction in view.oactions:
-        acting.withdraw(oaction, "its namespace is being deleted")
 
 
 def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:

@@ -2,6 +2,9 @@
 
 Called by the cycle. Every running one is called once; one that waits begins only when none runs, in
 the order of creation. An unknown kind fails that action and nothing else.
+
+What people asked for begins before convergence. What convergence wished begins after it, as it was
+judged in this very cycle; and so is a call of its that must be made again.
 """
 
 from __future__ import annotations
@@ -10,7 +13,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from replicante.model.actions import NAction, OAction, OActionPhase, move_oaction
+from replicante.model.actions import (
+    NAction,
+    OAction,
+    OActionPhase,
+    Requester,
+    move_oaction,
+)
 from replicante.model.change import ChangeCode
 from replicante.model.decision import Outcome, Ruling
 from replicante.model.modes import Mode
@@ -36,6 +45,8 @@ _CODES = {
 @dataclass(slots=True)
 class OActionsRun:
     calls: list[PlatformCall] = field(default_factory=list)
+    orders: list[PlatformCall] = field(default_factory=list)
+    """Calls that convergence wished: made when what they serve is judged right."""
     notes: list[Note] = field(default_factory=list)
 
 
@@ -56,10 +67,28 @@ def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
     for action in acting.situation.view.oactions:
         if is_running:
             break
-        if action.phase is OActionPhase.PENDING_SCHEDULE:
+        if action.phase is OActionPhase.PENDING_SCHEDULE and not _is_wished(action):
             after = _advance(acting, run, action, action, may_act)
             is_running = after.phase is OActionPhase.RUNNING
     return run
+
+
+def begin_wished(acting: Acting, run: OActionsRun) -> None:
+    """After convergence: what it wishes and no rule of this cycle holds back."""
+    if not may_begin(acting.situation):
+        return
+    right = {it.action_id for it in acting.records if it.outcome is Outcome.DONE}
+    for action in acting.situation.view.oactions:
+        if any(it.phase is OActionPhase.RUNNING for it in acting.situation.view.oactions):
+            break
+        is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and _is_wished(action)
+        if is_ready and action.action_id in right:
+            _advance(acting, run, action, action, may_act=True)
+    run.calls += [it for it in run.orders if it.action_id in right]
+
+
+def _is_wished(action: OAction) -> bool:
+    return action.requester is Requester.CORE_DECLARATIVE
 
 
 def may_begin(situation: Situation) -> bool:
@@ -102,7 +131,7 @@ def _advance(
         acting.put_oaction(before, after, code)
         acting.remember_end(after)
     if progress.call is not None and may_act:
-        run.calls.append(progress.call)
+        (run.orders if _is_wished(action) else run.calls).append(progress.call)
     return after
 
 

@@ -138,6 +138,19 @@ def is_wish(action: NAction | OAction) -> bool:
     return action.phase.is_pending and action.sent_epoch is None
 
 
+def is_open_order(action: NAction | OAction) -> bool:
+    """A call of a platform that convergence wished and that nobody is known to have taken. It may
+    have left before a crash; it is made again, under the same id, where the rules allow it still.
+    """
+    return (
+        isinstance(action, OAction)
+        and action.requester is Requester.CORE_DECLARATIVE
+        and action.phase is OActionPhase.RUNNING
+        and isinstance(action.payload, dict)
+        and action.payload.get("requested") is False
+    )
+
+
 def wish_identity(action: NAction | OAction) -> tuple[str, str | None, bytes]:
     """As `Proposal.identity`."""
     node_id = action.node_id if isinstance(action, NAction) else None

@@ -18,6 +18,8 @@ def leave(situation: Situation, node_id: str, step: Step, *, why: str) -> Propos
     """The next thing to do about it; None: nobody is there who could forget it."""
     view = situation.view
     node = view.nodes.get(node_id)
+    # Only a node that is replaced leaves because nothing is known of it.
+    spared = (node_id,) if step is Step.REPLACE_NODE else ()
     is_member = bool(view.copies_on(node_id)) and not (
         node is not None and node.node_status is NodeStatus.NOT_IN_CLUSTER
     )
@@ -27,8 +29,7 @@ def leave(situation: Situation, node_id: str, step: Step, *, why: str) -> Propos
             action_kind=PLATFORM_DEPROVISION,
             node_id=None,
             args={"node_id": node_id},
-            touches=(),
-            spared=(node_id,),
+            spared=spared,
             effect=f"have the platform take {node_id} away, because {why}",
         )
     member = next(
@@ -47,6 +48,6 @@ def leave(situation: Situation, node_id: str, step: Step, *, why: str) -> Propos
         node_id=member,
         args={"node": None if node is None else node.member_address, "node_id": node_id},
         touches=(node_id,),
-        spared=(node_id,),
+        spared=spared,
         effect=f"have {member} forget {node_id}, because {why}",
     )

@@ -167,6 +167,9 @@ def _primary_not_removed(case: Case) -> Finding:
     if proposal.action_kind not in _TAKES_AWAY:
         return allow("nobody is taken out")
     taken = _taken(case)
+    node = situation.view.nodes.get(taken or "")
+    if node is None or node.seen_ms is None:
+        return deny(f"{taken} was never seen: it may be the primary of something")
     for shard_id, primary in situation.primaries.items():
         if primary.node_id == taken and taken is not None:
             return deny(f"{taken} is the primary of shard {shard_id}")

@@ -19,7 +19,7 @@ from replicante.model.action_kinds import (
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
 from replicante.model.node import NodeStatus
-from replicante.orchestrate.proposal import Purpose, is_wish, wish_identity
+from replicante.orchestrate.proposal import Purpose, is_open_order, is_wish, wish_identity
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
 
 _SAME_WORK = {
@@ -74,7 +74,8 @@ def _nobody_elses_work(case: Case) -> Finding:
             )
     for oaction in view.oactions:
         is_running = oaction.phase is OActionPhase.RUNNING
-        if oaction.action_id == proposal.cause or not is_running:
+        is_own = oaction.action_id == proposal.cause or _is_own_wish(case, oaction)
+        if is_own or not is_running:
             continue
         if proposal.purpose is Purpose.RECOVERY and oaction.kind not in _ROLE_WORK:
             continue
@@ -167,8 +168,10 @@ def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:
 
 
 def _is_own_wish(case: Case, action: NAction | OAction) -> bool:
-    """The action that this very proposal created in an earlier cycle and that did not begin."""
-    return is_wish(action) and wish_identity(action) == case.proposal.identity()
+    """The action that this very proposal created in an earlier cycle and that did not begin, or
+    that no platform is known to have taken."""
+    is_open = is_wish(action) or is_open_order(action)
+    return is_open and wish_identity(action) == case.proposal.identity()
 
 
 DISTURBANCE_RULES = (

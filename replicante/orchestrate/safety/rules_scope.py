@@ -7,6 +7,7 @@ ownership and namespaces bind people too.
 
 from __future__ import annotations
 
+from replicante.model.action_kinds import PLATFORM_KINDS
 from replicante.model.cluster_declaration import Approval
 from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
@@ -85,7 +86,7 @@ def _maintenance_window(case: Case) -> Finding:
 
 
 def _platform_usable(case: Case) -> Finding:
-    if case.proposal.node_id is not None:
+    if case.proposal.action_kind not in PLATFORM_KINDS:
         return allow("no platform is needed")
     if not case.situation.is_platform_usable:
         return deny("its platform is missing or not active; apply it, or set it active")
