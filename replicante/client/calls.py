@@ -27,6 +27,9 @@ Observer = Callable[[Note], None]
 T = TypeVar("T")
 
 
+_SAYING = (FailureKind.PROBLEM, FailureKind.BAD_ANSWER)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Progress:
     """What the attempts of one call have shown so far."""
@@ -35,10 +38,34 @@ class _Progress:
     rounds_count: int = 0
     indefinite_count: int = 0
     is_in_doubt: bool = False
-    reasons: dict[str, str] = field(default_factory=dict)
-    last: Failure | None = None
+    failures: dict[str, Failure] = field(default_factory=dict)
+    """The last one of each endpoint, the newest last."""
     first_attempt_ms: int
     """Cluster clock before the first attempt, as far as this client knew it."""
+
+    @property
+    def last(self) -> Failure | None:
+        return next(reversed(self.failures.values()), None)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        return {url: _reason(failure) for url, failure in self.failures.items()}
+
+    def failed(self, endpoint: str, failure: Failure) -> None:
+        self.tried.add(endpoint)
+        self.failures.pop(endpoint, None)
+        self.failures[endpoint] = failure
+        self.is_in_doubt = self.is_in_doubt or not failure.is_definite
+
+    def told(self) -> errors.ReplicanteError | None:
+        """What the last endpoint said that said anything: more than the silence of others."""
+        said = [it for it in self.failures.values() if it.kind in _SAYING]
+        if not said:
+            return None
+        silent = [url for url, it in self.failures.items() if it.kind not in _SAYING]
+        error = said[-1].error
+        error.hints += tuple(f"{url}: {_reason(self.failures[url])}" for url in silent)
+        return error
 
 
 class Calls:
@@ -85,7 +112,8 @@ class Calls:
         """The answer of the first attempt that succeeds.
 
         Raises the error of a peer, or when the deadline ends it: `OutcomeUnknown` when a write
-        may still happen, else the last reason: `Unreachable`, `NoLeader`, `ReadTimeout`, ….
+        may still happen, else what a peer said last (`NoLeader`, `ReadTimeout`, …), and
+        `Unreachable` when none said anything.
         """
         deadline_ms = self.clock.monotonic_ms() + call.timeout_ms + call.wait_ms
         progress = _Progress(first_attempt_ms=self.seen_clock_ms)
@@ -135,10 +163,7 @@ class Calls:
         if failure.kind is FailureKind.PROBLEM and failure.error.definite and not call.is_local:
             index = failure.error.details.get("index")
             self.see(index if isinstance(index, int) else None)  # "not found" shows a state too
-        progress.tried.add(endpoint)
-        progress.last = failure
-        progress.reasons[endpoint] = str(failure.error.details.get("reason", failure.error.message))
-        progress.is_in_doubt = progress.is_in_doubt or not failure.is_definite
+        progress.failed(endpoint, failure)
         if failure.kind is not FailureKind.PROBLEM:
             self.endpoints.failed(endpoint, now_ms=self.clock.monotonic_ms())
 
@@ -167,11 +192,9 @@ class Calls:
     def _gave_up(self, call: Call, progress: _Progress) -> errors.ReplicanteError:
         if call.is_write and progress.is_in_doubt:
             return self._unknown(call, progress)
-        last = progress.last
-        if last is not None and last.kind is FailureKind.PROBLEM:
-            return last.error
-        if last is not None and last.kind is FailureKind.BAD_ANSWER:
-            return last.error
+        told = progress.told()
+        if told is not None:
+            return told
         reasons = "; ".join(f"{url}: {reason}" for url, reason in progress.reasons.items())
         return errors.Unreachable(
             f"No endpoint answered within {call.timeout_ms} ms ({reasons or 'no time to ask'}).",
@@ -191,6 +214,10 @@ class Calls:
             first_attempt_ms=progress.first_attempt_ms or None,
             reasons=dict(progress.reasons),
         )
+
+
+def _reason(failure: Failure) -> str:
+    return str(failure.error.details.get("reason", failure.error.message))
 
 
 def _tells_the_outcome(failure: Failure) -> bool:

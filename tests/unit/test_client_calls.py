@@ -113,6 +113,19 @@ async def test_after_the_deadline_a_write_that_was_always_refused_says_why():
     assert caught.value.definite
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_the_word_of_a_peer_says_more_than_the_silence_of_others(is_first):
+    """Two of three peers are dead: their addresses are right, and the third one knows why."""
+    peer, dead = ScriptedPeer(NO_LEADER), [await refusing_url(), await refusing_url()]
+    async with running(peer):
+        urls = [peer.url, *dead] if is_first else [*dead, peer.url]
+        async with Client(urls) as client:
+            with pytest.raises(errors.NoLeader) as caught:
+                await client.kv.get("a", read=Read(timeout_ms=400))
+    for url in dead:
+        assert f"{url}: connection refused" in str(caught.value.hints)
+
+
 async def test_when_nobody_is_there_the_error_names_every_endpoint_and_is_definite():
     urls = [await refusing_url(), await refusing_url()]
     async with Client(urls) as client:
