@@ -1,8 +1,8 @@
 """Apply, callers, reads and the wire: what unchanged PySyncObj 0.3.17 does, and what ours does
 in the same place. Ids in brackets are those of the audit.
 
-Rows without a test in this folder: the 4 GiB bound of the journal [b3]; sizes of dumps, and callers
-in the middle of one [i5b, l1, l2].
+Rows without a test in this folder: the 4 GiB bound of the journal [b3]; a part of a snapshot that a
+transport loses, which TCP does not [l2].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from our_group import ready_group
 from pysyncobj import FAIL_REASON, replicated
 from pysyncobj.tcp_connection import TcpConnection
-from stock_group import SUCCESS, StockPeer, Wires, stock
+from stock_group import SUCCESS, StockGroup, StockPeer, StockTime, Wires, stock
 
 from replicante import limits
 from replicante.errors import FatalError, NoLeader, OutcomeUnknown, ReadTimeout
@@ -222,6 +222,59 @@ def test_ours_a_deposed_leader_answers_no_read():
     assert all(isinstance(error, ReadTimeout | NoLeader) for error in refused)
 
 
+# --- an answer that comes after its command was applied [i3] -----------------------------------
+
+
+def test_stock_calls_a_success_unknown_when_its_answer_is_late():
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        answers = group.add("B", "x")
+        late = _answer_of_the_leader(group)
+        group.run("ABC", seconds=1)
+        assert group["B"].values == ["x"] and answers == []
+        group.hear("B", "A", **late)
+        group.tick("B")
+        assert answers == [(None, FAIL_REASON.UNKNOWN_OUTCOME)]
+
+
+def test_ours_needs_no_answer_to_know_what_it_applied():
+    group = ready_group("ABC")
+    ticket = group.propose("B", "x")
+    group.deliver("B", "A")
+    for _ in range(4):
+        group.run("AC", ms=50)
+        for message in group.drop("A", "B"):
+            if isinstance(message, m.Append):  # whatever else the leader says never arrives
+                group.hear("B", "A", message)
+        for message in group.drop("B", "A"):
+            if isinstance(message, m.AppendAck):
+                group.hear("A", "B", message)
+    assert group["B"].proposals[ticket].outcome == b"1"
+
+
+# --- a caller whose command a snapshot brings [i5b] --------------------------------------------
+
+
+def test_stock_never_answers_a_caller_whose_command_came_with_a_snapshot():
+    with stock("ABC") as group:
+        group.elect("A", "BC")
+        group.run("ABC", seconds=1)
+        answers = group.add("B", "x")
+        told = _answer_of_the_leader(group)
+        group.drop("A", "B")
+        group.hear("B", "A", **told)
+        for value in "yz":
+            group.add("A", value)
+        group.run("AC", seconds=1)
+        group["A"].forceLogCompaction()
+        for _ in "made", "seen":
+            group.tick("A")
+        group.isolate("B")
+        group.run("ABC", seconds=300)
+        assert group["B"].values == ["x", "y", "z"] and answers == []
+
+
 # --- there is no leader [o2] ------------------------------------------------------------------
 
 
@@ -242,6 +295,18 @@ def test_ours_refuses_definitely_when_there_is_no_leader():
 
 
 # --- bytes from anybody [k] -------------------------------------------------------------------
+
+
+def _answer_of_the_leader(group: StockGroup) -> dict[str, object]:
+    """A took the command of B; where it is in the log, which B has not heard yet."""
+    group.tick("B")
+    group.deliver("B", "A")
+    group.tick("A")
+    link = group.links["A", "B"]
+    (answer,) = [it for it in link if it["type"] == "apply_command_response"]
+    link.remove(answer)
+    return answer
+
 
 _HEARD: list[str] = []
 
@@ -283,3 +348,31 @@ def _appends(group, sender: str, target: str, *, value: str) -> list[m.Append]:
     group.drop(sender, target)
     group.propose(sender, value)
     return [message for message in group.drop(sender, target) if isinstance(message, m.Append)]
+
+
+# --- a command in several parts [l1] -----------------------------------------------------------
+
+
+def test_stock_ends_a_long_command_twice():
+    with stock("AB", appendEntriesBatchSizeBytes=100) as group:
+        group.elect("A", "B")
+        group.run("AB", seconds=1)
+        group.add("A", "x" * 150)
+        group.tick("A")
+        StockTime.now_s += 0.2
+        group.tick("A")
+        parts = [it["transmission"] for it in group.links["A", "B"]]
+        assert parts == ["start", "finish", "finish"]
+        with pytest.raises((pickle.UnpicklingError, EOFError)):
+            group.deliver("A", "B")
+
+
+def test_ours_takes_a_command_of_any_size(monkeypatch):
+    monkeypatch.setattr(limits, "APPEND_BYTES_MAX", 100)
+    group = ready_group("ABC")
+    values = ["x" * size for size in range(80, 220)]
+    for value in values:
+        group.propose("A", value)
+        group.run("ABC", ms=20)
+    group.run("ABC", ms=200)
+    assert [peer.values for peer in group.peers.values()] == [values] * 3
