@@ -72,6 +72,9 @@ OBSERVATION_BYTES_MAX = 128 * KIB
 WATCHFUL_INTERVAL_MS = 250
 """Between two looks while something is suspected or under way, the shortest that is of use beside a
 look's own time; quiet times have their own."""
+UNSEEN_MS_MAX = 30_000
+"""Beyond the declared interval, since a primary was seen or heard by its copy until it was missed:
+after a longer time in which nobody looked, it may have written without being heard."""
 AGENT_CALL_MS_MAX = 3_000
 """One look at one agent, all its calls together: a silent one holds up its own cycle only."""
 AGENT_SUSPECT_MS_MAX = 500

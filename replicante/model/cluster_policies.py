@@ -77,6 +77,9 @@ class Policies(Record, frozen=True, kw_only=True):
     is_protecting_writes: bool = False
     """The primary is to refuse writes that no replica hears of, where the store can: nothing
     acknowledged is lost then, and the death of all replicas stops writes."""
+    is_unheard_loss_accepted: bool = False
+    """A failover goes ahead also when the replica had lost the primary before we did, so that
+    nobody knows what was written since. Else a person is asked."""
 
 
 def read_policies(value: Value, path: Path, violations: Violations) -> Policies:
@@ -90,6 +93,7 @@ def read_policies(value: Value, path: Path, violations: Violations) -> Policies:
             "quiet_period",
             "failures_max",
             "protect_writes",
+            "accept_unheard_loss",
         ),
     )
     default = Policies()
@@ -121,6 +125,11 @@ def read_policies(value: Value, path: Path, violations: Violations) -> Policies:
         is_protecting_writes=violations.boolean(
             fields.get("protect_writes", False), (*path, "protect_writes"), default=False
         ),
+        is_unheard_loss_accepted=violations.boolean(
+            fields.get("accept_unheard_loss", False),
+            (*path, "accept_unheard_loss"),
+            default=False,
+        ),
     )
 
 
@@ -142,6 +151,7 @@ def policies_spec(policies: Policies) -> dict[str, Value]:
         "quiet_period": format_duration_ms(policies.quiet_ms),
         "failures_max": policies.failures_max,
         "protect_writes": policies.is_protecting_writes,
+        "accept_unheard_loss": policies.is_unheard_loss_accepted,
     }
 
 

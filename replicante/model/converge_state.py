@@ -52,6 +52,14 @@ class Doubt(Record, frozen=True, kw_only=True):
     evidence: dict[str, Value] = msgspec.field(default_factory=dict)
 
 
+class Heard(Record, frozen=True, kw_only=True):
+    """Who heard a primary in the last look that saw it as one."""
+
+    primary: str
+    by: tuple[str, ...] = ()
+    """Nodes of copies, sorted."""
+
+
 class ConvergeState(Record, frozen=True, kw_only=True):
     ns_id: str
     cluster_id: str
@@ -78,4 +86,7 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     that was started anew counts in another history, and its successor is measured by what it had.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("doubts", "led")
+    heard: dict[str, Heard] = msgspec.field(default_factory=dict)
+    """Shard → which copies heard its primary when that was seen last."""
+
+    later: ClassVar[tuple[str, ...]] = ("doubts", "led", "heard")

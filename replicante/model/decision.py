@@ -7,6 +7,7 @@ by every cycle, also by one that does nothing: "why did it do nothing?" is what 
 from __future__ import annotations
 
 import enum
+from typing import ClassVar
 
 import msgspec
 
@@ -41,6 +42,11 @@ class Loss(Record, frozen=True, kw_only=True):
     blind_ms: int | None = None
     """Time before the failure of which nothing was seen: what was written then is not counted."""
     text: str
+    unheard: str = ""
+    """Why more may be lost than was seen: until its end the primary was heard by nobody, neither by
+    us nor by the copy. Empty: the copy heard it, but for what was on its way."""
+
+    later: ClassVar[tuple[str, ...]] = ("unheard",)
 
 
 class Outcome(enum.StrEnum):

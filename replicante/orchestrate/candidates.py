@@ -4,7 +4,9 @@ Called by failover, by switchover, and by the forced options. Every copy gets an
 reasons, so that "nobody is eligible" can be explained.
 
 The loss is a lower bound: what the primary took after it was last seen is not in any offset that we
-know. That blind time is part of the price and is said.
+know. That blind time is part of the price and is said. A copy whose link was open until the primary
+ended has heard what was written in it, but for what was on its way; of one that had lost its link
+before, or after a time in which nobody looked, that cannot be said (ADR 0094).
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from replicante.limits import UNSEEN_MS_MAX
+from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import CandidateRecord, Loss
 from replicante.model.node import NodeStatus
 from replicante.model.shard import Offset, Shard, ShardRole
+from replicante.orchestrate.primaries import suspicion_key
 from replicante.orchestrate.view import ClusterView
 
 NO_PROMOTE_ATTRIBUTE = "replicante.io/no-promote"
@@ -49,14 +54,15 @@ class Candidate:
 
 
 def candidates(
-    view: ClusterView, *, shard_id: str, replaces: str, led: Shard | None, now_ms: int
+    view: ClusterView, state: ConvergeState, *, shard_id: str, replaces: str, now_ms: int
 ) -> tuple[Candidate, ...]:
     """Every copy but the one to be replaced; the best first.
 
-    Best: eligible, then the greatest offset, then the node id.
-    led: what the one to be replaced told last as the primary, where it is none any more.
+    Best: eligible, then the greatest offset, then who heard the primary to its end, then the id.
     """
     copies = view.copies(shard_id)
+    # What the one to be replaced told last as the primary, where it is none any more.
+    led = state.led.get(shard_id)
     old = next((copy for copy in copies if copy.node_id == replaces), None)
     is_primary = old is not None and old.role is ShardRole.PRIMARY
     if led is not None and led.node_id == replaces and not is_primary:
@@ -65,7 +71,7 @@ def candidates(
         Candidate(
             copy=copy,
             reasons=tuple(_reasons(view, copy, old)),
-            loss=_loss(copy, copies, old, now_ms),
+            loss=_loss(copy, copies, old, _unheard(view, state, copy, old, replaces), now_ms),
         )
         for copy in copies
         if copy.node_id != replaces
@@ -104,15 +110,61 @@ def _reasons(view: ClusterView, copy: Shard, old: Shard | None) -> Iterable[str]
         yield "its offset counts in another history of writes"
 
 
-def _loss(copy: Shard, copies: tuple[Shard, ...], old: Shard | None, now_ms: int) -> Loss:
+def _unheard(
+    view: ClusterView, state: ConvergeState, copy: Shard, old: Shard | None, replaces: str
+) -> str:
+    """As `Loss.unheard`."""
+    seen_ms = None if old is None else old.offset_ms
+    if old is None or seen_ms is None:
+        return f"nobody knows what {replaces} had"
+    link_ms = _link_ms(view, copy, replaces)
+    heard = state.heard.get(copy.shard_id)
+    was_heard = heard is not None and heard.primary == replaces and copy.node_id in heard.by
+    if not was_heard and not _is_past(copy, old) and (link_ms is None or link_ms < seen_ms):
+        return f"{copy.node_id} had lost {replaces} already when that was seen last"
+    missed = state.suspicions.get(suspicion_key(copy.shard_id))
+    if missed is None:
+        return ""
+    unseen_ms = missed.since_ms - max(seen_ms, seen_ms if link_ms is None else link_ms)
+    if unseen_ms > view.spec.interval_ms + UNSEEN_MS_MAX:
+        return f"nobody looked for {unseen_ms} ms before {replaces} was missed"
+    return ""
+
+
+def _link_ms(view: ClusterView, copy: Shard, replaces: str) -> int | None:
+    """Until when it had its link to the primary, or heard something on it; None: it does not
+    say."""
+    node, upstream = view.nodes.get(replaces), copy.upstream
+    address = None if node is None else node.member_address
+    if upstream is None or upstream.silent_ms is None or copy.offset_ms is None:
+        return None
+    is_its_own = upstream.address is not None and upstream.address == address
+    return copy.offset_ms - upstream.silent_ms if is_its_own else None
+
+
+def _is_past(copy: Shard, old: Shard) -> bool:
+    """It has read what the primary wrote after that was seen last."""
+    own, told = copy.commit_offset, old.commit_offset
+    if own is None or told is None or not _compares(old, copy, own):
+        return False
+    return own.value > told.value
+
+
+def _loss(
+    copy: Shard, copies: tuple[Shard, ...], old: Shard | None, unheard: str, now_ms: int
+) -> Loss:
     own = copy.commit_offset
     seen_ms = None if old is None else old.offset_ms
     blind_ms = None if seen_ms is None else max(0, now_ms - seen_ms)
     blind = "an unknown time" if blind_ms is None else f"{blind_ms} ms"
     tail = f"; what was written in the {blind} since the primary was last seen is not counted"
+    tail += f", and {unheard}" if unheard else ""
     if own is None:
         return Loss(
-            is_none=False, blind_ms=blind_ms, text="cannot be said: its offset is unknown" + tail
+            is_none=False,
+            blind_ms=blind_ms,
+            text="cannot be said: its offset is unknown" + tail,
+            unheard=unheard,
         )
     known = max(
         other.commit_offset.value
@@ -126,6 +178,7 @@ def _loss(copy: Shard, copies: tuple[Shard, ...], old: Shard | None, now_ms: int
         unit=own.unit,
         blind_ms=blind_ms,
         text=f"at least {behind} {own.unit} by what was seen{tail}",
+        unheard=unheard,
     )
 
 
@@ -134,6 +187,7 @@ def _compares(other: Shard, copy: Shard, own: Offset) -> bool:
     return offset is not None and offset.unit == own.unit and other.history_id == copy.history_id
 
 
-def _best_first(candidate: Candidate) -> tuple[bool, int, str]:
-    offset = candidate.copy.commit_offset
-    return (not candidate.is_eligible, 0 if offset is None else -offset.value, candidate.node_id)
+def _best_first(candidate: Candidate) -> tuple[bool, int, bool, str]:
+    offset, is_unheard = candidate.copy.commit_offset, candidate.loss.unheard != ""
+    behind = 0 if offset is None else -offset.value
+    return (not candidate.is_eligible, behind, is_unheard, candidate.node_id)

@@ -37,7 +37,13 @@ from replicante.orchestrate.memories import unsure, with_doubts
 from replicante.orchestrate.oaction_kinds import PlatformCall
 from replicante.orchestrate.oactions import OActionsRun, begin_wished, run_oactions
 from replicante.orchestrate.primaries import assess_primaries
-from replicante.orchestrate.progress import with_acts, with_ended, with_led, with_sights
+from replicante.orchestrate.progress import (
+    with_acts,
+    with_ended,
+    with_heard,
+    with_led,
+    with_sights,
+)
 from replicante.orchestrate.proposal import Situation, StepResult
 from replicante.orchestrate.recording import change
 from replicante.orchestrate.seen import seen_nodes
@@ -175,6 +181,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     state = with_ended(state, actions.view, actions.ended, now_ms=now_ms)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
+    state = with_heard(state, actions.view, primaries)
     mode, mode_reason = _mode(inputs)
     situation = Situation(
         namespace=inputs.namespace,

@@ -15,8 +15,8 @@ import msgspec
 from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER, THROUGH_KINDS
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
 from replicante.model.codec import Value
-from replicante.model.converge_state import Attempts, ConvergeState, Suspicion
-from replicante.model.shard import Shard, ShardRole
+from replicante.model.converge_state import Attempts, ConvergeState, Heard, Suspicion
+from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
 from replicante.orchestrate.proposal import Proposal
@@ -91,6 +91,36 @@ def with_sights(
             else:
                 suspicions[key] = suspicion
     return msgspec.structs.replace(state, suspicions=suspicions, appointed=appointed)
+
+
+def with_heard(
+    state: ConvergeState, view: ClusterView, primaries: Mapping[str, Primary]
+) -> ConvergeState:
+    """The memory after the primaries were assessed: of each that is there, by our own sight or by
+    that of a copy, who hears it."""
+    heard: dict[str, Heard] = {}
+    for shard_id, primary in primaries.items():
+        is_there = primary.verdict is PrimaryVerdict.PRESENT or primary.is_seen_by_a_copy
+        if is_there and primary.node_id is not None:
+            by = _hearing(view, shard_id, primary.node_id)
+            heard[shard_id] = Heard(primary=primary.node_id, by=by)
+        elif shard_id in state.heard:
+            heard[shard_id] = state.heard[shard_id]
+    return msgspec.structs.replace(state, heard=heard)
+
+
+def _hearing(view: ClusterView, shard_id: str, node_id: str) -> tuple[str, ...]:
+    node = view.nodes.get(node_id)
+    address = None if node is None else node.member_address
+    return tuple(
+        copy.node_id
+        for copy in view.copies(shard_id)
+        if copy.is_fresh
+        and copy.upstream is not None
+        and copy.upstream.sight is Sight.UP
+        and copy.upstream.address == address
+        and address is not None
+    )
 
 
 def with_led(state: ConvergeState, before: ClusterView, view: ClusterView) -> ConvergeState:

@@ -72,6 +72,7 @@ class FakeNode:
     offset: int = 100
     follows: str | None = None
     sight: Sight = Sight.UP
+    silent_ms: int | None = None
     contact: StoreContact = StoreContact.ANSWERS
     answer: AgentAnswer = AgentAnswer.ANSWERED
     is_fenced: bool = True
@@ -130,7 +131,9 @@ class FakeNode:
     def _shard(self) -> SeenShard:
         upstream = None
         if self.follows is not None:
-            upstream = Upstream(address=member(self.follows), sight=self.sight)
+            upstream = Upstream(
+                address=member(self.follows), sight=self.sight, silent_ms=self.silent_ms
+            )
         return SeenShard(
             shard_id=SHARD,
             role=self.role,

@@ -66,11 +66,20 @@ class Reader:
         self.absent_looks, self.absent_since = 0, 0
         self.recovered_ms: int | None = None
         self.promoted: set[str] = set()
+        self.heard: dict[str, set[str]] = {}
+        """Primary → who heard it when it was seen last."""
 
     def look(self) -> None:
         for node in self.seen():
             if node.role is not None:
                 self.known[node.node_id] = (node.offset, node.history)
+        for primary in self.seen():
+            if primary.role is ShardRole.PRIMARY:
+                self.heard[primary.node_id] = {
+                    it.node_id
+                    for it in self.seen()
+                    if it.follows == primary.node_id and it.sight is Sight.UP
+                }
         has_primary = any(node.role is ShardRole.PRIMARY for node in self.seen())
         is_heard = any(it.sight is Sight.UP and it.follows for it in self.seen())
         if has_primary or is_heard:
@@ -130,6 +139,9 @@ class Reader:
             yield "more is lost than declared"
         if old.node_id in self.known and self.known[old.node_id][1] != target.history:
             yield "another history is promoted"
+        told = self.known.get(old.node_id, (0, None))[0]
+        if target.node_id not in self.heard.get(old.node_id, ()) and target.offset <= told:
+            yield "one that had lost the primary before it was seen last is promoted"
         yield from self._death(old)
 
     def _fence(self, target):

@@ -158,7 +158,7 @@ def failover_through(
         shard_id=primary.shard_id,
         effect=f"have {controller} replace {primary.node_id}, the primary of shard"
         f" {primary.shard_id}, by one that it chooses",
-        loss=max((it.loss for it in fit), key=lambda it: it.known_min or 0),
+        loss=max((it.loss for it in fit), key=lambda it: (it.unheard != "", it.known_min or 0)),
         purpose=Purpose.RECOVERY,
         requester=Requester.CORE_DECLARATIVE if cause is None else Requester.CORE_API,
         accepted_loss=accepted_loss,
@@ -191,9 +191,9 @@ def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> P
 def candidates_of(situation: Situation, primary: Primary) -> tuple[Candidate, ...]:
     return candidates(
         situation.view,
+        situation.state,
         shard_id=primary.shard_id,
         replaces=primary.node_id or "",
-        led=situation.state.led.get(primary.shard_id),
         now_ms=situation.now_ms,
     )
 

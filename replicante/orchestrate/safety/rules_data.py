@@ -16,6 +16,7 @@ from replicante.model.action_kinds import (
     STORE_SWITCHOVER,
     THROUGH_KINDS,
 )
+from replicante.model.codec import Value
 from replicante.model.node import NodeStatus
 from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.candidates import candidates
@@ -37,9 +38,9 @@ def _candidate_fit(case: Case) -> Finding:
         return allow("nobody is made primary")
     found = candidates(
         situation.view,
+        situation.state,
         shard_id=proposal.shard_id or "",
         replaces=replaces,
-        led=situation.state.led.get(proposal.shard_id or ""),
         now_ms=situation.now_ms,
     )
     if chosen is None:
@@ -77,7 +78,28 @@ def _loss_bounded(case: Case) -> Finding:
             known_min=known,
             bound=bound,
         )
-    return allow(f"{known} of at most {bound} would be lost", known_min=known, bound=bound)
+    return _unheard(case, known=known, bound=bound)
+
+
+def _unheard(case: Case, *, known: int, bound: int) -> Finding:
+    """What is known to be lost is within the bound. The rest is bounded by the copy's link, or by a
+    primary that took nothing that no copy heard."""
+    loss, policies = case.proposal.loss, case.situation.view.spec.declaration.policies
+    evidence: dict[str, Value] = {"known_min": known, "bound": bound}
+    if not loss.unheard:
+        return allow(f"{known} of at most {bound} would be lost", **evidence)
+    evidence |= {"unheard": loss.unheard, "blind_ms": loss.blind_ms}
+    if case.proposal.accepted_loss is not None:
+        return allow("a person asked for it and accepts the loss", **evidence)
+    if policies.is_unheard_loss_accepted:
+        return allow("spec.declaration.policies.accept_unheard_loss accepts it", **evidence)
+    if policies.is_protecting_writes:
+        return allow("the primary was to refuse what no copy hears", **evidence)
+    return ask(
+        f"{loss.unheard}, so what it wrote then is lost and nobody knows how much; a person who"
+        " knows may approve, and spec.declaration.policies.accept_unheard_loss accepts it ahead",
+        **evidence,
+    )
 
 
 def _initialise_only_virgin(case: Case) -> Finding:
@@ -192,7 +214,7 @@ DATA_RULES = (
     ),
     Rule(
         name="loss_bounded",
-        promise="No copy is promoted that is known to lack more than the declared bound.",
+        promise="No copy is promoted that may lack more than the declared bound, unless asked.",
         judge=_loss_bounded,
     ),
     Rule(
