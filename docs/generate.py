@@ -33,8 +33,9 @@ NOTE = "<!-- Written by docs/generate.py: do not edit by hand. -->\n"
 ERRORS_INTRO = """# Errors
 
 Every refusal is `application/problem+json` (RFC 9457) with one of these codes. *Definite* says
-whether the refused operation certainly did not happen; only **no** leaves the outcome open. A code
-is never reused for another meaning.
+whether the refused operation certainly did not happen; only **no** leaves the outcome open. *Retry*
+says whether the same may well succeed in a moment or at another peer: the SDK repeats it by itself,
+and a problem says it as `retry`. A code is never reused for another meaning.
 """
 START_INTRO = """
 ## A peer that does not start
@@ -101,13 +102,15 @@ def errors_page() -> str:
     kinds = sorted(problem_kinds().values(), key=lambda kind: (kind.status, kind.code))
     refuses_start = {kind.code: issubclass(kind.error, errors.StartRefused) for kind in kinds}
     definite = {True: "yes", False: "**no**"}
+    again = {True: "yes", False: ""}
     answers = [
-        f"| `{kind.code}` | {kind.status} | {definite[kind.is_definite]} | {kind.meaning} |"
+        f"| `{kind.code}` | {kind.status} | {definite[kind.is_definite]} | {again[kind.is_retry]} |"
+        f" {kind.meaning} |"
         for kind in kinds
         if not refuses_start[kind.code]
     ]
     refusals = [f"| `{kind.code}` | {kind.meaning} |" for kind in kinds if refuses_start[kind.code]]
-    head = "| code | status | definite | meaning |\n|---|---|---|---|"
+    head = "| code | status | definite | retry | meaning |\n|---|---|---|---|---|"
     return "\n".join([ERRORS_INTRO, head, *answers, START_INTRO, *refusals, ""])
 
 

@@ -126,6 +126,7 @@ def problem_of(
         detail=error.message,
         code=error.code,
         definite=error.definite,
+        retry=error.retry,
         instance=instance,
         request_id=request_id,
         index=found.get("index"),

@@ -210,6 +210,7 @@ def error_document(error: ReplicanteError, output: Output) -> str:
     body = {
         "code": error.code,
         "definite": error.definite,
+        "retry": error.retry,
         "detail": error.message,
         "hints": list(error.hints),
         "details": {name: value for name, value in error.details.items() if value is not None},

@@ -49,28 +49,10 @@ class Verdict(enum.Enum):
     """Ask the next endpoint, none of them twice: it is probably our bug."""
 
 
-RETRYABLE_CODES = frozenset(
-    error.code
-    for error in (
-        errors.NoLeader,
-        errors.ReadTimeout,
-        errors.QueueFull,
-        errors.SessionEnded,
-        errors.PeerStopping,
-        errors.Quarantined,
-        errors.StaleRead,
-        errors.DiskFull,
-        errors.TooManyRequests,
-        errors.TooManyStreams,
-    )
-)
-"""Definite refusals that another peer, or the same one a moment later, may not repeat."""
-
-
 def judge(failure: Failure, *, is_repeatable: bool) -> Verdict:
     """is_repeatable: a read, or a write that carries an Idempotency-Key."""
     if failure.is_definite:
-        if failure.kind is FailureKind.NOT_SENT or failure.error.code in RETRYABLE_CODES:
+        if failure.kind is FailureKind.NOT_SENT or failure.error.retry:
             return Verdict.REPEAT
         return Verdict.RAISE
     if not is_repeatable:

@@ -12,6 +12,9 @@ class ReplicanteError(Exception):
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
     definite: ClassVar[bool] = False
+    """It certainly did not happen."""
+    retry: ClassVar[bool] = False
+    """The same again, in a moment or at another peer, may well succeed."""
 
     def __init__(
         self, message: str | None = None, *, hints: Sequence[str] = (), **details: Any

@@ -14,6 +14,7 @@ class NoLeader(ConsensusError):
     peers runs."""
 
     code, http_status, definite = "no_leader", 503, True
+    retry = True
 
 
 class OutcomeUnknown(ConsensusError):
@@ -27,12 +28,14 @@ class ReadTimeout(ConsensusError):
     """The read could not be confirmed before its deadline; nothing was changed by it."""
 
     code, http_status, definite = "read_timeout", 503, True
+    retry = True
 
 
 class QueueFull(ConsensusError):
     """Too many proposals are waiting on this peer; this one was refused before it was sent."""
 
     code, http_status, definite = "queue_full", 429, True
+    retry = True
 
 
 class TooLarge(ConsensusError):
@@ -46,12 +49,14 @@ class SessionEnded(ConsensusError):
     applied."""
 
     code, http_status, definite = "session_ended", 503, True
+    retry = True
 
 
 class PeerStopping(ConsensusError):
     """This peer is stopping and takes no new work. Ask another peer."""
 
     code, http_status, definite = "stopping", 503, True
+    retry = True
 
 
 class Quarantined(ConsensusError):
@@ -59,6 +64,7 @@ class Quarantined(ConsensusError):
     Ask another peer."""
 
     code, http_status, definite = "quarantined", 503, True
+    retry = True
 
 
 class StaleRead(ConsensusError):
@@ -66,3 +72,4 @@ class StaleRead(ConsensusError):
     older data."""
 
     code, http_status, definite = "too_stale", 503, True
+    retry = True

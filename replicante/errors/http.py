@@ -45,6 +45,7 @@ class TooManyRequests(RequestError):
     """Too many requests are in flight on this peer; this one was refused before it began."""
 
     code, http_status = "too_many_requests", 429
+    retry = True
 
 
 class NotReady(RequestError):
@@ -57,3 +58,4 @@ class TooManyStreams(RequestError):
     """Too many event streams are open on this peer. Ask another peer."""
 
     code, http_status = "too_many_streams", 503
+    retry = True

@@ -64,6 +64,7 @@ class DiskFull(ReplicanteError):
     themselves."""
 
     code, http_status, definite = "disk_full", 507, True
+    retry = True
 
 
 class StorageFull(ReplicanteError):

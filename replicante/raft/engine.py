@@ -327,7 +327,14 @@ class Engine(ElectingEngine):
 
 
 def _other_history(index: int) -> FatalError:
-    return FatalError(f"entry {index} of the leader follows another history than the one here")
+    return FatalError(
+        f"entry {index} of the leader follows another history than the one here",
+        hints=(
+            "if an entry was skipped on other peers: replicante recover skip it here, same reason",
+            "if the directory of any peer was copied or put back: that peer must go, and join anew",
+            "compare the logs of all stopped peers: replicante recover inspect DATA_DIR…",
+        ),
+    )
 
 
 def _known_kind(number: int) -> EntryKind:

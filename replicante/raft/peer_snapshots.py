@@ -75,7 +75,7 @@ class PeerSnapshots:
         """Entries that backups on their way need in the log, and the copies that are made."""
         self._held_bytes_max = settings.log_map_bytes // limits.LOG_HELD_MAP_SHARE
         self._copying = asyncio.Lock()
-        """Held while a backup copies the state: it neither jumps nor closes meanwhile."""
+        """Held while a backup copies the state, and while the state is replaced."""
 
     async def step(self, driver: Driver, effects: Effects) -> Effects | None:
         """Call after each step. What a jump of the state decided, when there was one."""
@@ -103,9 +103,17 @@ class PeerSnapshots:
             self._begun_index = driver.host.machine.durable_index
             self._making = asyncio.create_task(self._make(driver), name="raft-snapshot")
         self._hold_log(driver)
-        if desk.arrived is not None:
+        if desk.arrived is None or self._is_copying:
+            return None
+        async with self._copying:
             return await self._install(driver, *desk.arrived)
-        return None
+
+    @property
+    def _is_copying(self) -> bool:
+        """A copy is on its way: who would wait for its end neither votes nor acknowledges until
+        then, so what arrived waits for a later step."""
+        is_making = self._making is not None and not self._making.done()
+        return is_making or self._copying.locked()
 
     async def backup(self, driver: Driver, header: LogHeader, folder: Path) -> Backup:
         """Into a new folder, as of what is durable; writing goes on meanwhile. Leaves nothing
@@ -130,6 +138,7 @@ class PeerSnapshots:
             raise
         finally:
             self._held.remove(held)
+            self._wake()  # what arrived meanwhile waits for it
         return Backup(
             folder=str(folder),
             made_by=manifest.made_by,
@@ -221,13 +230,11 @@ class PeerSnapshots:
         """Stands still on a full disk, as every write: between the marker and its end there is no
         state that a step could go on with."""
         machine, before_index = driver.host.machine, driver.applied_index
-        await self.stop()
         await self._committing.run(lambda: self._store.write_marker(base))
 
         async def replace() -> None:
-            async with self._copying:
-                self._read_log(driver)  # what was copied meanwhile lies in the log that goes
-                machine.install(path, index=base.index)
+            self._read_log(driver)  # what was copied before lies in the log that goes
+            machine.install(path, index=base.index)
 
         try:
             await self._committing.until_room(replace)

@@ -316,12 +316,13 @@ class SnapshotDesk:
         its pace is the disk's, and the log's own commits never wait behind a gigabyte."""
         incoming, files = self._incoming, self._files
         index = files.found_index if incoming is None else incoming.base.index
-        if self.arrived is not None or index is None:
+        if index is None:
             return []
         if index <= applied_index:  # entries came first
             self.refused()
             return []
-        if incoming is None or files.unsynced_bytes > limits.SNAPSHOT_UNSYNCED_BYTES_MAX:
+        is_behind = files.unsynced_bytes > limits.SNAPSHOT_UNSYNCED_BYTES_MAX
+        if self.arrived is not None or incoming is None or is_behind:
             return []
         if incoming.is_complete and not files.unsynced_bytes:
             if incoming.is_sound:

@@ -17,7 +17,8 @@ TYPE_PREFIX = "urn:replicante:problem:"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """application/problem+json. `definite`: the request certainly changed nothing. `outcome`:
+    """application/problem+json. `definite`: the request certainly changed nothing. `retry`: the
+    same again, in a moment or at another peer, may well succeed. `outcome`:
     `unknown` when the write may still happen. `details`: facts for programs, by code.
 
     `error`, `error_msg`, `violations` appear on the original's paths (/apply, /object, /list).
@@ -29,6 +30,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     code: str
     definite: bool
+    retry: bool = False
     instance: str | None = None
     request_id: str | None = None
     index: int | None = None
@@ -53,6 +55,7 @@ class ProblemKind:
     code: str
     status: int
     is_definite: bool
+    is_retry: bool
     title: str
     meaning: str
     error: type[errors.ReplicanteError]
@@ -89,7 +92,12 @@ def error_of(problem: Problem) -> errors.ReplicanteError:
     error = cls.__new__(cls)
     errors.ReplicanteError.__init__(error, problem.detail, hints=problem.hints, **_details(problem))
     # The answer knows better than this version's class: the codes of other versions stay visible.
-    error.__dict__.update(code=problem.code, http_status=problem.status, definite=problem.definite)
+    error.__dict__.update(
+        code=problem.code,
+        http_status=problem.status,
+        definite=problem.definite,
+        retry=problem.retry or cls.retry,
+    )
     if isinstance(error, errors.Invalid):
         error.path = problem.path or ""
     return error
@@ -122,6 +130,7 @@ def _kind_of(error: type[errors.ReplicanteError]) -> ProblemKind:
         code=error.code,
         status=error.http_status,
         is_definite=error.definite,
+        is_retry=error.retry,
         title=title_of(error.code),
         meaning=" ".join((error.__doc__ or "").split()),
         error=error,

@@ -206,4 +206,43 @@ GROUND_MUTANTS = (
         ),
         test="tests/unit/test_raft_committing.py",
     ),
+    Mutant(
+        "inbox_is_bounded_by_count_alone",
+        "what others send while the disk is waited for is bounded by bytes",
+        (
+            Edit(
+                "raft/inbox.py",
+                "            or self._messages_bytes >= limits.INBOX_BYTES_MAX\n",
+                "",
+            ),
+        ),
+        test="tests/unit/test_raft_inbox.py",
+    ),
+    Mutant(
+        "installation_ends_on_a_full_disk",
+        "a full disk stands still, in an installation too (ADR 0019)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "            await self._committing.until_room(replace)\n",
+                "            await replace()\n",
+            ),
+        ),
+        test=unit_test(
+            "raft_backup_and_jump",
+            "an_installation_on_a_full_disk_stands_still_and_goes_on_when_there_is_room",
+        ),
+    ),
+    Mutant(
+        "broken_text_ends_the_peer",
+        "a malformed message ends its connection and nothing else (ADR 0011)",
+        (
+            Edit(
+                "raft/messages.py",
+                "    except (ValueError, RecursionError) as error:",
+                "    except (msgspec.MsgspecError, RecursionError) as error:",
+            ),
+        ),
+        test="tests/unit/test_raft_wire_corpus.py",
+    ),
 )

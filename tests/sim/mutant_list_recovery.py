@@ -90,8 +90,8 @@ RECOVERY_MUTANTS = (
         (
             Edit(
                 "raft/peer_snapshots.py",
-                "            async with self._copying:\n                self._read_log(driver)",
-                "            if True:\n                self._read_log(driver)",
+                "        async with self._copying:\n            return await self._install",
+                "        if True:\n            return await self._install",
             ),
         ),
         test=_BACKUP,

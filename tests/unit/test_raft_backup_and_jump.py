@@ -108,34 +108,70 @@ def driver_of(machine: Machine, log) -> SimpleNamespace:
     )
 
 
-async def test_a_state_that_a_backup_copies_is_not_replaced_before_the_copy_is_made(tmp_path):
-    machine = Machine()
-    driver = SimpleNamespace(
-        host=SimpleNamespace(machine=machine),
-        applied_index=5,
-        log=SimpleNamespace(first_index=1, base_at=lambda index: AHEAD),
-        engine=None,
-        installed=lambda base, keeps_tail: Effects(),
-    )
+def jumping(machine: Machine) -> SimpleNamespace:
+    """A peer to whom a snapshot as of AHEAD comes."""
+    log = SimpleNamespace(first_index=1, base_at=lambda index: AHEAD)
+    driver = driver_of(machine, log)
+    driver.installed = lambda base, keeps_tail: Effects()
+    return driver
+
+
+def desk_with(path: Path) -> SimpleNamespace:
+    """Something has arrived, until it was installed."""
+    desk = quiet_desk([])
+    desk.wants_file, desk.arrived = False, (AHEAD, path)
+
+    def installed(engine, base):
+        desk.arrived = None
+        return []
+
+    desk.installed = installed
+    return desk
+
+
+async def test_a_snapshot_that_arrives_while_a_backup_copies_holds_up_nobody(tmp_path):
+    """Who waited for the end of the copy would neither vote nor acknowledge until then."""
+    machine, woken = Machine(), asyncio.Event()
+    driver = jumping(machine)
+    snapshots = snapshots_of(tmp_path, wake=woken.set)
+    backup = asyncio.create_task(snapshots.backup(driver, HEADER, Path("first")))
+    await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
+    snapshots._desk = desk_with(tmp_path / "incoming")
+    for _ in range(3):
+        async with asyncio.timeout(PATIENCE_S):
+            assert await snapshots.step(driver, Effects()) is None
+    assert machine.told == []
+    machine.may_end.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while snapshots._desk.arrived is not None:
+            await woken.wait()
+            woken.clear()
+            await snapshots.step(driver, Effects())
+        assert (await backup).state_bytes == len(b"state")
+    assert machine.told == ["copied", "installed"]
+    await snapshots.close()
+
+
+async def test_a_backup_that_is_asked_for_during_an_installation_copies_the_new_state(tmp_path):
+    machine, asked = Machine(), asyncio.Event()
+    machine.may_end.set()
+    driver = jumping(machine)
     backups = []
 
     async def begin_backup() -> None:
         backups.append(asyncio.create_task(snapshots.backup(driver, HEADER, Path("first"))))
-        await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
+        for _ in range(20):  # it copies at once, or waits
+            await asyncio.sleep(0)
 
-    store = Store()
-    snapshots = snapshots_of(tmp_path, store=store, meanwhile=begin_backup)
-    snapshots._desk = SimpleNamespace(installed=lambda engine, base: [])
-    installing = asyncio.create_task(snapshots._install(driver, AHEAD, tmp_path / "incoming"))
+    snapshots = snapshots_of(tmp_path, meanwhile=begin_backup, wake=asked.set)
+    snapshots._desk = desk_with(tmp_path / "incoming")
     async with asyncio.timeout(PATIENCE_S):
-        await store.is_marked.wait()
-    for _ in range(20):  # it goes on to the state at once, or waits for the copy
-        await asyncio.sleep(0)
-    machine.may_end.set()
-    async with asyncio.timeout(PATIENCE_S):
-        await asyncio.gather(installing, *backups)
-    assert machine.told == ["copied", "installed"]
+        await snapshots.step(driver, Effects())
+        while not backups[0].done():
+            await snapshots.step(driver, Effects())
+            await asyncio.sleep(0)
     assert backups[0].result().state_bytes == len(b"state")
+    assert machine.told == ["installed", "copied"]
     await snapshots.close()
 
 

@@ -88,6 +88,22 @@ def test_a_snapshot_arrives_whole_and_says_where_the_log_begins():
     assert other.files.held[path] == STATE
 
 
+def test_what_has_arrived_and_is_not_installed_yet_gives_way_to_entries_that_came_first():
+    side, sent = serving()
+    other = follower()
+    transfer(side, other, sent)
+    base, _ = other.desk.arrived
+    other.desk.step(
+        other.station.engine,
+        chunks=(),
+        acks=(),
+        applied_index=base.index,
+        is_state_trusted=True,
+        now_ms=other.station.now_ms,
+    )
+    assert other.desk.arrived is None
+
+
 def test_what_is_on_its_way_moves_no_commit_index_and_no_vote():
     side, sent = serving()
     other = follower()

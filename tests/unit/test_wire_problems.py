@@ -33,6 +33,17 @@ def test_every_leaf_error_has_a_code_of_its_own_and_a_meaning():
     assert all(400 <= kind.status < 600 for kind in kinds.values())
 
 
+def test_whether_to_try_again_is_told_by_the_answer_also_of_a_code_of_a_newer_version():
+    assert error_of(problem("queue_full", 429, definite=True)).retry
+    assert not error_of(problem("invalid", 400, definite=True)).retry
+    assert error_of(problem("busy_tomorrow", 503, definite=True, retry=True)).retry
+    kinds = problem_kinds().values()
+    assert all(kind.is_definite for kind in kinds if kind.is_retry), "else it might happen twice"
+    assert {kind.code for kind in kinds if kind.status == 429} <= {
+        kind.code for kind in kinds if kind.is_retry
+    }
+
+
 def test_facts_of_a_problem_become_details_of_the_error():
     error = error_of(
         problem(
