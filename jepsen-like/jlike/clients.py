@@ -40,8 +40,12 @@ class Client:
                 if stop.is_set():
                     return
                 await asyncio.sleep(self._chance.expovariate(1 / gap_s))
-                f, value = self._workload.next(self._chance)
-                await self.ask(peer, f, value)
+                await self.ask_next(peer)
+
+    async def ask_next(self, peer: Peer) -> tuple[str, Outcome]:
+        """What the workload thinks of next. Result: its f, and what came of it."""
+        f, value = self._workload.next(self._chance)
+        return f, await self.ask(peer, f, value)
 
     async def ask(self, peer: Peer, f: str, value: Value) -> Outcome:
         name = self._workload.name

@@ -5,7 +5,8 @@ Used by `jlike.runner` with `--fault-command`. The command is called with four w
     COMMAND begin|end KIND PEER URL
 
 `begin` makes the fault and answers 0 when it took effect; `end` takes it back and must be harmless
-to repeat. Whatever began is ended, also when the run is interrupted.
+to repeat. Whatever began is ended, also when the run is interrupted; what cannot be ended breaks
+the run, because all that comes after would be judged under a fault that nobody knows of.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ COMMAND_S = 60.0
 LEADER_SHARE = 0.35
 TRIES_MAX = 5
 """A command that fails so often will not do better."""
+ENDS_MAX = 3
+AGAIN_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class FaultCommand:
     recorder: Recorder
     chance: random.Random
     leader: Callable[[], str | None]
-    terms: Callable[[], int]
+    changes: Callable[[], int]
     effects: Counter[str] = field(default_factory=Counter)
     tries: Counter[str] = field(default_factory=Counter)
     breaches: tuple[str, ...] = ()
@@ -55,7 +58,7 @@ class FaultCommand:
 
     def _victim(self) -> str:
         leader = self.leader()
-        is_wanted = self.terms() < 2 or self.chance.random() < LEADER_SHARE
+        is_wanted = not self.changes() or self.chance.random() < LEADER_SHARE
         if leader is not None and is_wanted:
             return leader
         return self.chance.choice(self.peers.ids)
@@ -81,13 +84,24 @@ class FaultCommand:
         await self._end(kind, peer_id)
         self.effects[kind] += has_effect
         self.recorder.note(
-            "nemesis", fault=kind, target=peer_id, began=began_ns, took_effect=has_effect
+            "nemesis",
+            fault=kind,
+            target=peer_id,
+            began=began_ns,
+            took_effect=has_effect,
+            was_ended=(kind, peer_id) not in self._open,
         )
 
     async def heal(self) -> None:
-        """Ends what is still open; harmless to repeat."""
-        for kind, peer_id in sorted(self._open):
-            await self._end(kind, peer_id)
+        """Ends what is still open; harmless to repeat. Raises OSError when it cannot be."""
+        for _ in range(ENDS_MAX):
+            for kind, peer_id in sorted(self._open):
+                await self._end(kind, peer_id)
+            if not self._open:
+                return
+            await asyncio.sleep(AGAIN_S)
+        still = ", ".join(f"{kind} at {peer_id}" for kind, peer_id in sorted(self._open))
+        raise OSError(f"the fault command did not take back: {still}")
 
     async def _end(self, kind: str, peer_id: str) -> None:
         if await self._call("end", kind, peer_id):

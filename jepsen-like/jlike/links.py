@@ -35,7 +35,8 @@ class Links(Protocol):
 
     @property
     def marred(self) -> Counter[Pair]:
-        """Times that something of the peers met a flaw."""
+        """Times that something of the peers was lost, late or doubled by a flaw: one that lets all
+        pass as it came took no effect."""
 
     async def cut(self, pairs: Iterable[Pair]) -> None: ...
 

@@ -116,8 +116,9 @@ class Relays:
             while chunk := await reader.read(CHUNK_BYTES):
                 await self._passable(pair)
                 if flaw := self._flaws.get(pair):
-                    self.marred[pair] += 1
-                    await asyncio.sleep(_wait_s(flaw, self._chance))
+                    wait_s = _wait_s(flaw, self._chance)
+                    self.marred[pair] += wait_s > 0
+                    await asyncio.sleep(wait_s)
                 writer.write(chunk)
                 await writer.drain()
 

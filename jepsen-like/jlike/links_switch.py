@@ -108,11 +108,12 @@ class Switch:
         if flaw is None:
             self._write(packet, pair)
             return
-        self.marred[pair] += not is_probe
-        if self._chance.random() < flaw.loss:
-            return
-        for _ in range(2 if self._chance.random() < flaw.twice else 1):
-            wait_s = flaw.delay_s + self._chance.uniform(0, flaw.jitter_s)
+        is_lost = self._chance.random() < flaw.loss
+        copies = 0 if is_lost else 2 if self._chance.random() < flaw.twice else 1
+        waits_s = [flaw.delay_s + self._chance.uniform(0, flaw.jitter_s) for _ in range(copies)]
+        is_marred = copies != 1 or waits_s[0] > 0
+        self.marred[pair] += is_marred and not is_probe
+        for wait_s in waits_s:
             asyncio.get_running_loop().call_later(wait_s, self._write, packet, pair)
 
     def _write(self, packet: bytes, pair: Pair) -> None:

@@ -10,9 +10,6 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +18,7 @@ from pathlib import Path
 
 from jlike import store as stores
 from jlike.defects import DEFECTS, PACKAGE, Defect, Edit, put_in
+from jlike.peers import package_of
 from jlike.runner import HarnessBroken, Options
 from jlike.verdict import Verdict
 
@@ -28,7 +26,6 @@ RUN_S = 20.0
 LIMIT_S = 300.0
 """For one defect. A run that began goes on to its end."""
 LINES = "mutants.jsonl"
-ASK_S = 60
 HEAD = (
     "# Defects that real processes are found out by\n\n"
     "Each row is a defect that somebody could write in good faith. `jlike mutants` makes it in a"
@@ -80,7 +77,7 @@ def hunt(
 def _made(name: str, edits: Sequence[Edit], folder: Path) -> Path:
     place = folder / name
     put_in(edits, _package(), place)
-    found = _imported(place)
+    found = package_of(place)
     if found != place / PACKAGE:
         raise HarnessBroken(f"peers would be started from {found}, not from the copy {place}")
     return place
@@ -91,19 +88,6 @@ def _package() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise HarnessBroken(f"no package {PACKAGE} is installed here")
     return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _imported(place: Path) -> Path:
-    """The package that a process gets which is started as peers are."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", f"import {PACKAGE}; print({PACKAGE}.__path__[0])"],
-        env={**os.environ, "PYTHONPATH": str(place)},
-        capture_output=True,
-        text=True,
-        timeout=ASK_S,
-        check=False,
-    )
-    return Path(done.stdout.strip())
 
 
 def _hunted(

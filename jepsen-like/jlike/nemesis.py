@@ -72,15 +72,15 @@ ALIKE = (frozenset({"partition", "flapping"}), frozenset({"slow", "lossy"}))
 
 @dataclass(slots=True, kw_only=True)
 class Nemesis:
-    """kinds: of KINDS. leader: the peer that leads, as far as anybody says so. terms: how many have
-    been seen."""
+    """kinds: of KINDS. leader: the peer that leads, as far as anybody says so. changes: of the
+    leader that were seen; one that follows itself is none."""
 
     kinds: Sequence[str]
     peers: Peers
     recorder: Recorder
     chance: random.Random
     leader: Callable[[], str | None]
-    terms: Callable[[], int]
+    changes: Callable[[], int]
     effects: Counter[str] = field(default_factory=Counter)
     tries: Counter[str] = field(default_factory=Counter)
     breaches: list[str] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Nemesis:
         busiest. until_s: of the loop's clock; what began by then is brought to its end."""
         loop = asyncio.get_running_loop()
         while (kinds := self._missing()) and loop.time() < until_s:
-            scene = replace(self.scene(), is_first_term=True)
+            scene = replace(self.scene(), is_first_leader=True)
             found = nemesis_plan.plan(kinds[0], scene, self.chance)
             if found is not None:
                 await self._carry_out(found, OVERTIME, set())
@@ -117,19 +117,19 @@ class Nemesis:
     def _missing(self) -> list[str]:
         """Those that were tried least often first: one that cannot work here hides no other."""
         missing = [it for it in self.kinds if not self.effects[it]]
-        if not missing and self.kinds and self.terms() < 2:
+        if not missing and self.kinds and not self.changes():
             return ["transfer"]
         return sorted(missing, key=self.tries.__getitem__)
 
     def _company(self) -> list[str]:
-        needs_it = self.terms() < 2 and GENTLE.issuperset(self.kinds)
+        needs_it = not self.changes() and GENTLE.issuperset(self.kinds)
         return ["transfer"] if needs_it else []
 
     def scene(self) -> Scene:
         return Scene(
             ids=self.peers.ids,
             leader=self.leader(),
-            is_first_term=self.terms() < 2,
+            is_first_leader=not self.changes(),
             free=frozenset(self.peers.ids) - self._held - self.peers.away,
         )
 
@@ -141,8 +141,8 @@ class Nemesis:
             if await _until(self.recorder.acknowledged, TRIGGER_S):
                 return wanted
         if wanted == "leader":
-            terms = self.terms()
-            if await _until_true(lambda: self.terms() > terms, TRIGGER_S):
+            changes = self.changes()
+            if await _until_true(lambda: self.changes() > changes, TRIGGER_S):
                 return wanted
         return "time"
 

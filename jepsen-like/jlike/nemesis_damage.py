@@ -27,7 +27,8 @@ FILES = ("log/data.mdb", "state/data.mdb")
 
 
 async def corrupt(plan: Plan, peers: Peers) -> bool:
-    """It counts when every victim refused its files. Raises Breach otherwise."""
+    """It counts when every victim refused its files. Raises Breach otherwise; but nobody refuses
+    who was ended meanwhile, by a workload that restarts peers."""
     for it in (peers[name] for name in plan.victims):
         if not peers.can_spare(it.id):
             return False  # nobody could take it in again
@@ -36,10 +37,14 @@ async def corrupt(plan: Plan, peers: Peers) -> bool:
         file, act = DAMAGES[plan.how]
         act(it.data / file)
         said_before = it.log_bytes
-        it.start()
-        refusal = await _refusal(it, said_before)
-        await rejoin(it, peers)
+        with it.may_end():
+            it.start()
+            refusal = await _refusal(it, said_before)
+            was_ended = it.was_ended
+            await rejoin(it, peers)
         peers.away.discard(it.id)
+        if was_ended:
+            return False
         if refusal:
             raise Breach(f"{it.id}, {plan.how}: {refusal}")
     return True
@@ -48,7 +53,6 @@ async def corrupt(plan: Plan, peers: Peers) -> bool:
 async def _refusal(peer: Peer, said_before: int) -> str:
     """What was wrong with it; empty: it refused as it should."""
     if not await peer.ends(seconds=REFUSES_S):
-        peer.kill()
         return "started on damaged files"
     said = peer.said_since(said_before)
     if peer.exit_code is None or peer.exit_code <= 0:

@@ -6,7 +6,9 @@ Called by `jlike.nemesis`. Each is undone at its end, and peers that it ended ar
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+from collections.abc import Iterator, Sequence
 
 from jlike.disks import PowerDisk
 from jlike.nemesis_plan import Plan
@@ -24,31 +26,36 @@ async def power(plan: Plan, peers: Peers) -> bool:
     """All at once. The machine dies with the disk, or the processes meet the dead disk first. It
     counts when something that was written and never forced is lost on every victim."""
     hit = [peers[it] for it in plan.victims]
-    if plan.figures["dies_first"]:
+    with _may_end(hit):
+        if plan.figures["dies_first"]:
+            for it in hit:
+                it.kill()
         for it in hit:
-            it.kill()
-    for it in hit:
-        _power_disk(it).cut()
-    if not plan.figures["dies_first"]:
-        await asyncio.sleep(0.2)
+            _power_disk(it).cut()
+        if not plan.figures["dies_first"]:
+            await asyncio.sleep(0.2)
+            for it in hit:
+                it.kill()
+        await asyncio.sleep(plan.seconds)
         for it in hit:
-            it.kill()
-    await asyncio.sleep(plan.seconds)
-    has_lost = [_power_disk(it).restore() for it in hit]
+            it.kill()  # a deed of a workload may have started it meanwhile, on a disk that is gone
+        has_lost = [_power_disk(it).restore() for it in hit]
     for it in hit:
         it.start()
     return all(has_lost)
 
 
 async def diskfull(plan: Plan, peers: Peers) -> bool:
+    """It counts when every victim was there to meet it."""
     disks = [disk for it in plan.victims if (disk := peers[it].disk)]
     try:
         filled = [it.fill() for it in disks]
+        were_there = [peers[it].is_alive for it in plan.victims]
         await asyncio.sleep(plan.seconds)
     finally:
         for it in disks:
             it.free()
-    return all(filled)
+    return all(filled) and all(were_there)
 
 
 async def slowsync(plan: Plan, peers: Peers) -> bool:
@@ -70,17 +77,18 @@ async def failsync(plan: Plan, peers: Peers) -> bool:
     may differ from its disk, and asking again would say that all is well."""
     hit = [peers[it] for it in plan.victims]
     before = {it.id: _failed(it) for it in hit}
-    try:
-        for it in hit:
-            if it.page is not None:
-                it.page["sync_errno"] = errno.EIO
-        await asyncio.sleep(plan.seconds)
-    finally:
-        for it in hit:
-            if it.page is not None:
-                it.page["sync_errno"] = 0
-    met = [it for it in hit if _failed(it) > before[it.id]]
-    stubborn = [it.id for it in met if not await it.ends(seconds=ENDS_S)]
+    with _may_end(hit):
+        try:
+            for it in hit:
+                if it.page is not None:
+                    it.page["sync_errno"] = errno.EIO
+            await asyncio.sleep(plan.seconds)
+        finally:
+            for it in hit:
+                if it.page is not None:
+                    it.page["sync_errno"] = 0
+        met = [it for it in hit if _failed(it) > before[it.id]]
+        stubborn = [it.id for it in met if not await it.ends(seconds=ENDS_S)]
     for it in hit:
         it.start()
     if stubborn:
@@ -101,6 +109,14 @@ async def clock(plan: Plan, peers: Peers) -> bool:
             it["clock_offset_ns"] = 0
     after = [it["clocks_bent"] for it in pages]
     return all(now > then for now, then in zip(after, before, strict=True))
+
+
+@contextlib.contextmanager
+def _may_end(hit: Sequence[Peer]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for it in hit:
+            stack.enter_context(it.may_end())
+        yield
 
 
 def _failed(peer: Peer) -> int:

@@ -40,13 +40,13 @@ DAMAGES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """ids: of all peers, sorted. leader: who leads, as far as anybody says so. is_first_term: no
+    """ids: of all peers, sorted. leader: who leads, as far as anybody says so. is_first_leader: no
     change of leader was seen yet; all faults aim at the leader then, so that a short run has one
     to tell of. free: peers that no fault holds at the moment."""
 
     ids: Sequence[str]
     leader: str | None
-    is_first_term: bool
+    is_first_leader: bool
     free: frozenset[str]
 
 
@@ -131,7 +131,7 @@ def cut_of(scene: Scene, chance: random.Random) -> tuple[str, tuple[str, ...], s
 
 
 def _aims_at_leader(scene: Scene, chance: random.Random) -> bool:
-    return scene.is_first_term or chance.random() < LEADER_SHARE
+    return scene.is_first_leader or chance.random() < LEADER_SHARE
 
 
 def _between(one_side: Sequence[str], other_side: Sequence[str]) -> set[Pair]:
@@ -190,7 +190,7 @@ def _restart(kind: str, scene: Scene, chance: random.Random) -> Plan | None:
     if not scene.free:
         return None
     shape, hit = victims(scene, chance, most=1)
-    if not scene.is_first_term and chance.random() < 0.3:
+    if not scene.is_first_leader and chance.random() < 0.3:
         shape, hit = "rolling", tuple(sorted(scene.free))
     return Plan(kind=kind, shape=shape, seconds=chance.uniform(0.0, 1.0), victims=hit)
 

@@ -1,6 +1,7 @@
 """Faults of processes: killed, killed in a loop, paused, starved, restarted gently.
 
-Called by `jlike.nemesis`. Whatever was done to a process is undone at the end of each.
+Called by `jlike.nemesis`. Whatever was done to a process is undone at the end of each. None of
+them took effect at a peer that was not there: each victim must have been hit.
 """
 
 from __future__ import annotations
@@ -23,28 +24,24 @@ STARVED_SHARE = 0.1
 
 
 async def kill(plan: Plan, peers: Peers) -> bool:
-    for it in plan.victims:
-        peers[it].kill()
-    is_gone = not any(peers[it].is_alive for it in plan.victims)
+    were_there = [peers[it].kill() for it in plan.victims]
     await asyncio.sleep(plan.seconds)
     for it in plan.victims:
         peers[it].start()
-    return is_gone
+    return all(were_there)
 
 
 async def crashloop(plan: Plan, peers: Peers) -> bool:
     """A start every time within one election."""
     chance = random.Random(plan.seconds)
-    is_gone = True
+    were_there: list[bool] = []
     for _ in range(int(plan.figures["crashes"])):
-        for it in plan.victims:
-            peers[it].kill()
-        is_gone &= not any(peers[it].is_alive for it in plan.victims)
+        were_there += [peers[it].kill() for it in plan.victims]
         await asyncio.sleep(chance.uniform(*RESTART_S))
         for it in plan.victims:
             peers[it].start()
         await asyncio.sleep(chance.uniform(*UP_S))
-    return is_gone
+    return all(were_there)
 
 
 async def pause(plan: Plan, peers: Peers) -> bool:
@@ -52,18 +49,18 @@ async def pause(plan: Plan, peers: Peers) -> bool:
         peers[it].signal(signal.SIGSTOP)
     try:
         await asyncio.sleep(0.05)
-        is_stopped = any(peers[it].state == "T" for it in plan.victims)
+        are_stopped = all(peers[it].state == "T" for it in plan.victims)
         await asyncio.sleep(plan.seconds)
     finally:
         for it in plan.victims:
             peers[it].signal(signal.SIGCONT)
-    return is_stopped
+    return are_stopped
 
 
 async def starve(plan: Plan, peers: Peers) -> bool:
     """Stopped and continued so that they run a tenth of the time: jerky, not dead."""
     before = {it: peers[it].processor_s for it in plan.victims}
-    times_stopped = 0
+    stopped: set[str] = set()
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     try:
@@ -71,7 +68,7 @@ async def starve(plan: Plan, peers: Peers) -> bool:
             for it in plan.victims:
                 peers[it].signal(signal.SIGSTOP)
             await asyncio.sleep(STARVED_PERIOD_S * (1 - STARVED_SHARE))
-            times_stopped += any(peers[it].state == "T" for it in plan.victims)
+            stopped |= {it for it in plan.victims if peers[it].state == "T"}
             for it in plan.victims:
                 peers[it].signal(signal.SIGCONT)
             await asyncio.sleep(STARVED_PERIOD_S * STARVED_SHARE)
@@ -80,7 +77,7 @@ async def starve(plan: Plan, peers: Peers) -> bool:
             peers[it].signal(signal.SIGCONT)
     seconds = loop.time() - began_s
     used = [peers[it].processor_s - before[it] for it in plan.victims]
-    return times_stopped > 0 and max(used) < seconds / 2
+    return stopped == set(plan.victims) and max(used) < seconds / 2
 
 
 async def transfer(plan: Plan, peers: Peers) -> bool:
@@ -94,9 +91,9 @@ async def transfer(plan: Plan, peers: Peers) -> bool:
 
 async def restart(plan: Plan, peers: Peers) -> bool:
     """SIGTERM, the end that it makes itself, a new start; one after the other."""
-    has_ended = True
+    have_ended = True
     for it in plan.victims:
-        has_ended &= await peers.end_gently(peers[it], seconds=STOP_S)
+        have_ended &= await peers.end_gently(peers[it], seconds=STOP_S)
         await asyncio.sleep(plan.seconds)
         peers[it].start()
-    return has_ended
+    return have_ended

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,7 @@ from jlike.shim import Page
 
 PROGRAM = (sys.executable, "-P", "-m", "replicante")
 """-P: what is tested is what is installed, or the copy that was named, wherever we are started."""
+PACKAGE = "replicante"
 CLUSTER = "jlike"
 COMMAND_S = 60
 ASK_S = 5.0
@@ -58,6 +59,15 @@ class Peer:
     enter: Callable[[], None] = lambda: None
     """Called in the child, between fork and exec: where it belongs."""
     starts: int = 0
+    unasked_ends: list[str] = field(default_factory=list)
+    """Of its processes, for people: ends that nobody here caused. See `settle`."""
+    _excuses: int = 0
+    """How many there are who know why it may end by itself."""
+    _was_told: bool = False
+    """Its process was told to end, and may take its time."""
+    _was_killed: bool = False
+    _is_settled: bool = True
+    """It is known who ended its process, or there was none yet."""
 
     @property
     def is_alive(self) -> bool:
@@ -84,6 +94,8 @@ class Peer:
         assert self.log_path is not None
         if self.is_alive:
             return
+        self.settle()
+        self._let_go_of_process()
         environment = {name: text for name, text in os.environ.items() if "REPLICANTE" not in name}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -95,6 +107,7 @@ class Peer:
                 preexec_fn=self._before_exec,
             )
         self.starts += 1
+        self._was_told = self._was_killed = self._is_settled = False
 
     @property
     def exit_code(self) -> int | None:
@@ -111,6 +124,43 @@ class Peer:
         words = errors[-1].replace(f"{self.log_path.parent}/", "")
         return f"{self.id} ended with {self.exit_code}, {words.rstrip('.')}"
 
+    @property
+    def was_ended(self) -> bool:
+        """Its process was killed or told to end by somebody here: nothing is to be concluded from
+        how it ended."""
+        return self._was_told or self._was_killed
+
+    def settle(self) -> None:
+        """Notes an end that nobody here caused. Before whatever would hide it: a kill, a new start,
+        the beginning and the end of an excuse."""
+        code = self.exit_code
+        if code is None or self._is_settled:
+            return
+        self._is_settled = True
+        is_obedient = self._was_told and code in (0, -signal.SIGTERM)
+        if not is_obedient and not self._excuses:
+            how = self.last_words or f"{self.id} was ended by {signal.Signals(-code).name}"
+            self.unasked_ends.append(f"{how}, when it was told to end" if self._was_told else how)
+
+    def excuse(self) -> None:
+        """From now on it may end by itself: who says so knows why."""
+        self.settle()
+        self._excuses += 1
+
+    def expect(self) -> None:
+        """The contrary of `excuse`: its process goes on until somebody here ends it."""
+        self.settle()
+        self._excuses -= 1
+
+    @contextlib.contextmanager
+    def may_end(self) -> Iterator[None]:
+        """Inside it is excused."""
+        self.excuse()
+        try:
+            yield
+        finally:
+            self.expect()
+
     async def ends(self, *, seconds: float) -> bool:
         """By itself, in this time."""
         for _ in range(int(seconds / POLL_S)):
@@ -121,7 +171,8 @@ class Peer:
 
     @property
     def log_bytes(self) -> int:
-        return self.log_path.stat().st_size if self.log_path else 0
+        has_log = self.log_path is not None and self.log_path.exists()
+        return self.log_path.stat().st_size if self.log_path and has_log else 0
 
     def said_since(self, log_bytes: int) -> str:
         """What it wrote since its log had this size."""
@@ -141,14 +192,29 @@ class Peer:
         if self.is_alive and self.process is not None:
             self.process.send_signal(number)
 
-    def kill(self) -> None:
-        """It is gone, whatever state it was in."""
+    def tell_to_end(self) -> None:
+        self.settle()
+        if self.is_alive:
+            self._was_told = True
+            self.signal(signal.SIGTERM)
+
+    def kill(self) -> bool:
+        """It is gone, whatever state it was in. Whether it ran until now."""
         if self.process is None:
-            return
+            return False
+        self.settle()
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
-        self.process.wait()
-        if self.process.stdin is not None:
+        if self.process.wait() == -signal.SIGKILL and not self._is_settled:
+            self._was_killed = self._is_settled = was_alive = True
+        else:
+            was_alive = False
+            self.settle()  # it ended by itself in this very moment
+        self._let_go_of_process()
+        return was_alive
+
+    def _let_go_of_process(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
             self.process.stdin.close()
 
 
@@ -198,9 +264,18 @@ class Peers:
 
     def take_in(self, peer_id: str) -> None:
         self.by_id[peer_id] = self.spares.pop(peer_id)
+        self.by_id[peer_id].expect()
 
     def let_go(self, peer_id: str) -> None:
+        """Who is removed ends by itself; and who is not taken in yet may."""
         self.spares[peer_id] = self.by_id.pop(peer_id)
+        self.spares[peer_id].excuse()
+
+    def unasked_ends(self) -> list[str]:
+        """Of all processes so far."""
+        for peer in self.everybody:
+            peer.settle()
+        return [words for peer in self.everybody for words in peer.unasked_ends]
 
     def door(self, url: str) -> AbstractContextManager[None]:
         """Sockets that are made inside reach this URL of a peer."""
@@ -263,7 +338,7 @@ class Peers:
                     "--raft-tls-ca-file": str(own / "ca.crt"),
                 }
             pairs = [part for setting in own_settings.items() for part in setting]
-            (self.by_id if peer_id in ids[:count] else self.spares)[peer_id] = Peer(
+            self.by_id[peer_id] = Peer(
                 id=peer_id,
                 url=f"http://{place.http}",
                 command=(*(program or (*PROGRAM, "server")), *pairs),
@@ -275,6 +350,8 @@ class Peers:
                 variables=copy | (page.environment(library) if page and library else {}),
                 enter=partial(environment.enter, peer_id),
             )
+        for peer_id in ids[count:]:
+            self.let_go(peer_id)
 
     async def end(self) -> None:
         for peer in self.everybody:
@@ -285,11 +362,26 @@ class Peers:
             await self.environment.close()
 
     async def end_gently(self, peer: Peer, *, seconds: float) -> bool:
-        """SIGTERM. Whether it ended by itself in this time; it is killed otherwise."""
-        peer.signal(signal.SIGTERM)
-        has_ended = await peer.ends(seconds=seconds)
+        """SIGTERM. Whether it ran, and ended by itself in this time; it is killed otherwise."""
+        process = peer.process if peer.is_alive else None
+        peer.tell_to_end()
+        await peer.ends(seconds=seconds)
         peer.kill()
-        return has_ended
+        return process is not None and process.returncode != -signal.SIGKILL
+
+
+def package_of(folder: Path) -> Path:
+    """Where a process gets the package from that is started as peers are from the copy in this
+    folder: from elsewhere when no copy is there."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"import {PACKAGE}; print({PACKAGE}.__path__[0])"],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+    return Path(done.stdout.strip())
 
 
 def _certify(folder: Path, ids: Sequence[str]) -> None:

@@ -13,25 +13,25 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from jlike import environments, equipment, judge
-from jlike.clients import Client, ask_everywhere
+from jlike import aftermath, environments, equipment, judge, proof
+from jlike.clients import Client
 from jlike.fault_command import FaultCommand
 from jlike.history import Kind
 from jlike.http import API, Http
 from jlike.nemesis import Nemesis
-from jlike.peers import Peer, Peers
+from jlike.peers import PACKAGE, Peer, Peers, package_of
 from jlike.recorder import Recorder
-from jlike.verdict import Finding, Verdict, invalid, unknown, valid, worse, worst
+from jlike.verdict import Finding, Verdict, worst
 from jlike.watch import Watch
 from jlike.workload.base import LOG_START, Stage, Workload
 from jlike.workload.catalogue import made
 
 REQUEST_S = 5.0
 START_S = 60.0
-HEAL_S = 60.0
 OVERTIME_S = 60.0
 """Beyond the time of the run, for faults that took no effect yet; and again for deeds."""
 HARNESS = "harness"
@@ -121,6 +121,8 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     scope, begins = options.scope, options.begins
     workloads = [made(name, scope=scope, begins=begins) for name in options.workloads]
     _must_be_had(workloads, options)
+    if options.package:
+        must_start_from(Path(options.package))
     recorder = Recorder(folder)
     peers = Peers()
     try:
@@ -185,6 +187,14 @@ def _must_be_had(workloads: Sequence[Workload], options: Options) -> None:
             raise HarnessBroken(f"{workload.name} cannot be judged under {', '.join(wrong)}")
 
 
+def must_start_from(folder: Path) -> None:
+    """Raises HarnessBroken when peers would be started from anything but the copy in there."""
+    place = folder.resolve() / PACKAGE
+    found = package_of(folder.resolve())
+    if found != place or not (place / "__init__.py").exists():
+        raise HarnessBroken(f"no package is in {place}: peers would be started from {found}")
+
+
 def _must_fit(workloads: Sequence[Workload]) -> None:
     for workload in workloads:
         if workload.needs_processes:
@@ -236,8 +246,12 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
         if not await workload.setup(cast.http, peers[peers.ids[0]].url):
             raise HarnessBroken(f"{workload.name} could not be set up")
     await watch.look()
-    first_leaders = dict(watch.leaders)
-    faults = _faults(cast, terms=lambda: 1 + len(watch.leaders) - len(first_leaders))
+    first_term = max(watch.leaders, default=0)
+
+    def changes() -> int:
+        return proof.changes_of_leader(watch.leaders, since=first_term)
+
+    faults = _faults(cast, changes=changes)
     clients = _clients(cast)
     peers.crowd = clients
     try:
@@ -247,23 +261,31 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
             raise HarnessBroken(_words(group)) from group
     finally:
         await faults.heal()
-    cast.recorder.note("stages", stage="healing")
-    converged = await watch.converge(seconds=HEAL_S)
-    cast.recorder.note("stages", stage="last reads")
-    for workload in cast.workloads:
-        last = cast.client(workload, seed="last")
-        everyone = [peers[it] for it in peers.ids]
-        if not await ask_everywhere(last, everyone, workload.final()):
-            converged = worse(
-                converged,
-                unknown("convergence", f"a last read of {workload.name} was not answered"),
-            )
+    missing = undone(cast.workloads, cast.recorder.succeeded)
+    settled = await aftermath.settled(
+        cast.workloads,
+        client=partial(cast.client, seed="last"),
+        stage=partial(cast.stage, stop=asyncio.Event()),
+        peers=peers,
+        watch=watch,
+        recorder=cast.recorder,
+    )
     cast.recorder.note("leaders", leaders={str(term): who for term, who in watch.leaders.items()})
-    return [(HARNESS, converged), (HARNESS, _effects(cast, faults, first_leaders))]
+    took_effect = proof.of_faults(
+        cast.options.nemeses,
+        effects=faults.effects,
+        breaches=faults.breaches,
+        changes=changes(),
+        terms=len(watch.leaders),
+    )
+    found = [settled, proof.of_load(missing), took_effect]
+    if not cast.options.urls:
+        found.append(proof.of_processes(peers.unasked_ends()))
+    return [(HARNESS, it) for it in found]
 
 
-def _faults(cast: Cast, *, terms: Callable[[], int]) -> Faults:
-    """terms: how many there were since the load began."""
+def _faults(cast: Cast, *, changes: Callable[[], int]) -> Faults:
+    """changes: of the leader since the load began."""
     chance = random.Random(f"{cast.options.seed} nemesis")
     watch = cast.watch
     if cast.options.fault_command:
@@ -274,7 +296,7 @@ def _faults(cast: Cast, *, terms: Callable[[], int]) -> Faults:
             recorder=cast.recorder,
             chance=chance,
             leader=watch.leader,
-            terms=terms,
+            changes=changes,
         )
     return Nemesis(
         kinds=cast.options.nemeses,
@@ -282,7 +304,7 @@ def _faults(cast: Cast, *, terms: Callable[[], int]) -> Faults:
         recorder=cast.recorder,
         chance=chance,
         leader=watch.leader,
-        terms=terms,
+        changes=changes,
     )
 
 
@@ -344,23 +366,6 @@ def undone(
         for f in workload.kinds
         if (workload.name, f) not in succeeded and f not in dict(workload.final())
     ]
-
-
-def _effects(cast: Cast, faults: Faults, first_leaders: dict[int, str]) -> Finding:
-    """Green needs every fault that was asked for to have taken effect, and a change of leader."""
-    options, watch = cast.options, cast.watch
-    if faults.breaches:
-        return invalid("faults", "; ".join(faults.breaches))
-    without = [kind for kind in options.nemeses if not faults.effects[kind]]
-    if without:
-        return unknown("faults", f"took no effect: {', '.join(without)}")
-    if options.nemeses and len(watch.leaders) <= len(first_leaders):
-        return unknown("faults", "the leader never changed")
-    figures = {kind: faults.effects[kind] for kind in options.nemeses}
-    terms = len(watch.leaders)
-    return valid(
-        "faults", f"{sum(figures.values())} faults, {terms} terms seen", **figures, terms=terms
-    )
 
 
 def verdict_of(findings: Sequence[tuple[str, Finding]]) -> Verdict:

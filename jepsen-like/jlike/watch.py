@@ -77,7 +77,8 @@ class Watch:
         return all(it is not None for it in await asyncio.gather(*checks))
 
     async def converge(self, *, seconds: float) -> Finding:
-        """Ready, one leader, every peer takes a write, equal states, no defect in any log.
+        """Ready, one leader, every peer takes a write, equal states, no defect in any log, also of
+        those that are no members.
 
         A peer that refuses to start, because its disk does not hold what it promised, is not ready:
         however clear its words, what it had acknowledged is gone."""
@@ -96,8 +97,8 @@ class Watch:
             if digests:
                 return invalid(NAME, f"states differ: {digests}")
             return unknown(NAME, "no index at which all peers tell a digest")
-        for peer in self._peers.by_id.values():
-            text = peer.log_path.read_text("utf-8", "replace") if peer.log_path else ""
+        for peer in self._peers.everybody:
+            text = peer.said_since(0) if peer.log_bytes else ""
             for sign in SIGNS_OF_DEFECT:
                 if sign in text:
                     return invalid(NAME, f"{sign} in the log of {peer.id}")

@@ -21,9 +21,11 @@ class History:
         self._add(self._processes, Kind.INVOKE, f, value, peer)
         return self._processes
 
-    def answer(self, process: int, value: Value = None, *, kind: Kind = OK) -> None:
+    def answer(
+        self, process: int, value: Value = None, *, kind: Kind = OK, error: str = ""
+    ) -> None:
         call = next(op for op in self.ops if op.process == process)
-        self._add(process, kind, call.f, value, call.peer)
+        self._add(process, kind, call.f, value, call.peer, error)
 
     def did(
         self,
@@ -33,15 +35,28 @@ class History:
         *,
         kind: Kind = OK,
         peer: str = "p1",
+        error: str = "",
     ) -> None:
-        self.answer(self.call(f, value, peer=peer), result, kind=kind)
+        self.answer(self.call(f, value, peer=peer), result, kind=kind, error=error)
 
     def passes(self, ms: int) -> None:
         self._now += ms * STEP_NS
 
-    def _add(self, process: int, kind: Kind, f: str, value: Value, peer: str) -> None:
+    def _add(
+        self, process: int, kind: Kind, f: str, value: Value, peer: str, error: str = ""
+    ) -> None:
         self._now += STEP_NS
-        self.ops.append(Op(process=process, type=kind, f=f, value=value, time=self._now, peer=peer))
+        self.ops.append(
+            Op(
+                process=process,
+                type=kind,
+                f=f,
+                value=value,
+                time=self._now,
+                peer=peer,
+                error=error,
+            )
+        )
 
     @property
     def operations(self) -> list[Operation]:

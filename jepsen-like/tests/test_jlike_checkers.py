@@ -24,7 +24,6 @@ from jlike.check import (
 from jlike.history import BrokenHistory, Kind, Op, pair, parse
 from jlike.verdict import Verdict, invalid, unknown, valid, worst
 
-SECOND = 1_000_000_000
 MS = 1_000_000
 
 
@@ -163,6 +162,10 @@ def _drained_twice(history):
     history.did("drain", None, ["z", "z"])
 
 
+def _nobody_is_given_it(history):
+    history.did("left", None, ["z"])
+
+
 def _drains_differ(history):
     history.did("drain", None, ["z", "y"], peer="p2")
 
@@ -177,6 +180,7 @@ QUEUE_BAD = [
     _lower_token,
     _drains_differ,
     _drained_twice,
+    _nobody_is_given_it,
 ]
 
 
@@ -190,113 +194,21 @@ def test_queue(spoil):
     assert found.verdict is (Verdict.INVALID if spoil else Verdict.VALID), found
 
 
-# --- lock --------------------------------------------------------------------------------------
-
-
-def _good_lock() -> History:
-    history = History()
-    history.did("acquire", ["l", SECOND], "10")
-    history.did("renew", ["l", "10", SECOND])
-    history.did("use", ["l", "10"])
-    history.did("guarded", ["l", None], ["l", "10"])
-    history.did("release", ["l", "10"])
-    history.did("guarded", ["l", None], ["l", None])
-    history.did("acquire", ["l", SECOND], "20")
-    history.did("use", ["l", "20"])
-    history.passes(1_500)
-    history.did("guarded", ["l", None], ["l", None])
-    history.did("acquire", ["l", SECOND], "30")
-    return history
-
-
-def _two_holders(history):
-    history.did("acquire", ["l", SECOND], "40")
-
-
-def _token_goes_back(history):
-    history.passes(5_000)
-    history.did("acquire", ["l", SECOND], "25")
-
-
-def _same_token(history):
-    history.passes(5_000)
-    history.did("acquire", ["l", SECOND], "30")
-
-
-def _old_token_renews(history):
-    history.did("renew", ["l", "20", SECOND])
-
-
-def _given_back_and_renewed(history):
-    history.did("release", ["l", "30"])
-    history.did("renew", ["l", "30", SECOND])
-
-
-def _given_back_twice(history):
-    history.did("release", ["l", "30"])
-    history.did("release", ["l", "30"])
-
-
-def _renewal_is_forgotten(history):
-    history.passes(900)
-    history.did("renew", ["l", "30", SECOND])
-    history.passes(200)
-    history.did("acquire", ["l", SECOND], "40")
-
-
-def _old_token_writes(history):
-    history.did("use", ["l", "20"])
-
-
-def _old_token_is_shown(history):
-    history.did("guarded", ["l", None], ["l", "20"])
-
-
-def _given_back_and_shown(history):
-    history.did("use", ["l", "30"])
-    history.did("release", ["l", "30"])
-    history.did("guarded", ["l", None], ["l", "30"])
-
-
-def _nobody_wrote_it(history):
-    history.did("guarded", ["l", None], ["l", "30"])
-
-
-def _gone_under_its_holder(history):
-    history.did("use", ["l", "30"])
-    history.did("guarded", ["l", None], ["l", None])
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        None,
-        _old_token_writes,
-        _old_token_is_shown,
-        _given_back_and_shown,
-        _nobody_wrote_it,
-        _gone_under_its_holder,
-        _two_holders,
-        _token_goes_back,
-        _same_token,
-        _old_token_renews,
-        _renewal_is_forgotten,
-        _given_back_and_renewed,
-        _given_back_twice,
-    ],
-)
-def test_lock(spoil):
-    history = _good_lock()
-    if spoil:
-        spoil(history)
-    expected = Verdict.INVALID if spoil else Verdict.VALID
-    assert lock.check(history.operations).verdict is expected
+def test_a_queue_that_was_worked_off_is_valid():
+    history = _good_queue()
+    history.passes(1_000)
+    history.did("claim", None, [["3", "50", "z"]])
+    history.did("ack", ["3", "50", "z"])
+    history.did("left", None, [])
+    found = queue.check(history.operations, visibility_ns=500 * MS)
+    assert (found.verdict, found.figures["left"]) == (Verdict.VALID, 0)
 
 
 # --- events ------------------------------------------------------------------------------------
 
 LOG = [[f"{number:019}", number, f"c{number}", f"k{number}"] for number in range(1, 7)]
 START = f"{0:019}"
+TWICE = [*LOG, [f"{7:019}", 7, "c7", "k6"]]
 
 
 def _events(tail=LOG, other=LOG, page=None, after=START) -> Verdict:
@@ -324,6 +236,7 @@ def test_events_good():
         {"page": [[LOG[0][0], 1, "other", "k1"]]},  # one number, two events
         {"page": LOG[3:4], "after": LOG[1][0]},  # resumed too late
         {"page": [[f"{99:019}", 99, "c", "gone"]]},  # seen, then lost
+        {"tail": TWICE, "other": TWICE},  # one write has two events
     ],
 )
 def test_events_bad(spoiled):

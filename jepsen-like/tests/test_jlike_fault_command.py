@@ -33,7 +33,7 @@ def _faults(recorder: Recorder, script: str, *, kinds=("kill", "cut")) -> FaultC
         recorder=recorder,
         chance=random.Random(1),
         leader=lambda: "p2",
-        terms=lambda: 1,
+        changes=lambda: 0,
     )
 
 
@@ -45,6 +45,7 @@ def _calls(folder: Path) -> list[str]:
 def _quick(monkeypatch):
     monkeypatch.setattr(fault_command, "HELD_S", (0.0, 0.0))
     monkeypatch.setattr(fault_command, "GAP_S", 0.001)
+    monkeypatch.setattr(fault_command, "AGAIN_S", 0.0)
 
 
 async def test_a_fault_is_told_by_kind_peer_and_url_and_ended(tmp_path, recorder):
@@ -69,6 +70,16 @@ async def test_what_could_not_be_ended_is_ended_again_by_healing(tmp_path, recor
     await faults.heal()
     await faults.heal()
     assert [it.split()[0] for it in _calls(tmp_path)] == ["begin", "end", "end"]
+
+
+async def test_what_cannot_be_ended_breaks_the_run(tmp_path, recorder):
+    faults = _faults(recorder, '[ "$1" = begin ]')
+    await faults.once("cut", "p1")
+    with pytest.raises(OSError, match="did not take back: cut at p1"):
+        await faults.heal()
+    ends = [it for it in _calls(tmp_path) if it.startswith("end")]
+    assert len(ends) == 1 + fault_command.ENDS_MAX, "it was tried again"
+    assert '"was_ended": false' in (tmp_path / "nemesis.jsonl").read_text("utf-8")
 
 
 async def test_every_kind_comes_and_the_leader_is_hit_until_it_changed(tmp_path, recorder):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from jlike import cli, history_edn
 from jlike.history import Kind, Op, Value, parse
+from jlike.workload.catalogue import WORKLOADS
+
+FORMAT = Path(__file__).resolve().parents[1] / "HISTORY.md"
 
 
 def _op(kind: Kind, f: str, value: Value, **more: Value) -> Op:
@@ -84,3 +88,24 @@ def test_a_folder_gets_a_file_beside_each_history(tmp_path, capsys):
 def test_what_jepsen_has_is_in_every_line():
     line = json.loads(_op(Kind.INVOKE, "read", ["k", None]).line())
     assert set(line) == {"process", "type", "f", "value", "time"}
+
+
+def _rows() -> dict[str, str]:
+    """Workload → the cells in which its operations are named."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in FORMAT.read_text("utf-8").splitlines():
+        cells = [it.strip() for it in line.split("|")]
+        if len(cells) != 5:
+            continue
+        names = re.findall(r"`(\w+)`", cells[1]) or names
+        only = re.findall(r"\(`(\w+)`\)", cells[2]) or names
+        for name in only:
+            found[name] = f"{found.get(name, '')} {cells[2]}"
+    return found
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_the_format_names_every_operation_of_every_workload(name):
+    told = set(re.findall(r"`(\w+)`", _rows()[name]))
+    assert set(WORKLOADS[name]().kinds) <= told

@@ -16,11 +16,11 @@ IDS = [f"p{number}" for number in range(1, 6)]
 SEEDS = range(300)
 
 
-def _scene(*, is_first_term: bool = False, free: list[str] | None = None) -> Scene:
+def _scene(*, is_first_leader: bool = False, free: list[str] | None = None) -> Scene:
     return Scene(
         ids=IDS,
         leader="p3",
-        is_first_term=is_first_term,
+        is_first_leader=is_first_leader,
         free=frozenset(IDS if free is None else free),
     )
 
@@ -49,13 +49,13 @@ def test_a_plan_is_a_function_of_scene_and_chance(kind):
 
 @pytest.mark.parametrize("kind", sorted(nemesis.HOLDING))
 def test_until_a_leader_changed_all_faults_aim_at_it(kind):
-    for found in _plans(kind, _scene(is_first_term=True)):
+    for found in _plans(kind, _scene(is_first_leader=True)):
         assert found.victims == ("p3",)
 
 
 @pytest.mark.parametrize("kind", ["partition", "flapping"])
 def test_until_a_leader_changed_it_is_the_first_of_whom_a_cut_speaks(kind):
-    for found in _plans(kind, _scene(is_first_term=True)):
+    for found in _plans(kind, _scene(is_first_leader=True)):
         assert found.victims[0] == "p3"
         assert any("p3" in pair for pair in found.pairs)
 

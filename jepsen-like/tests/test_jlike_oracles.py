@@ -186,7 +186,9 @@ def _events_history(chance: random.Random) -> History:
         kind = chance.choice((OK, OK, Kind.INFO, FAIL))
         errs = is_broken and chance.random() < 0.1
         if (kind is not FAIL and chance.random() < 0.9) != errs or (kind is OK and not errs):
-            log.append([token(number), len(log) + 1, f"c{number}", f"k{number}"])
+            for at in range(2 if is_broken and chance.random() < 0.05 else 1):
+                row = [token(10 * number + at), len(log) + 1, f"c{number}", f"k{number}"]
+                log.append(row)
         history.did("write", [f"k{number}", number], kind=kind)
         if log and chance.random() < 0.5:
             after = chance.choice([token(0), *(it[0] for it in log)])
@@ -225,6 +227,7 @@ def _events_legal(operations: Sequence[Operation]) -> bool:
             it.result == [event for event in log if event[0] > it.value[0]][: len(it.result)]
             for it in polls
         )
+        and len(set(keys)) == len(keys)
         and all(
             (it.value[0] in keys) if it.is_ok else it.kind is Kind.INFO or it.value[0] not in keys
             for it in operations

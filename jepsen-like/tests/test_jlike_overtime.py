@@ -57,7 +57,7 @@ def _nemesis(
     deeds: Deeds,
     *,
     kinds: tuple[str, ...],
-    terms: Callable[[], int] = lambda: 2,
+    changes: Callable[[], int] = lambda: 1,
 ) -> Nemesis:
     monkeypatch.setattr(nemesis, "DEEDS", dict.fromkeys(nemesis.DEEDS, deeds))
     return Nemesis(
@@ -66,7 +66,7 @@ def _nemesis(
         recorder=recorder,
         chance=random.Random(1),
         leader=lambda: "p2",
-        terms=terms,
+        changes=changes,
     )
 
 
@@ -94,7 +94,9 @@ async def test_a_fault_that_cannot_work_hides_no_other_and_has_an_end(recorder, 
 
 async def test_a_leader_that_never_changed_is_asked_to_hand_over(recorder, monkeypatch):
     deeds = Deeds({"transfer": 2})
-    faults = _nemesis(recorder, monkeypatch, deeds, kinds=("slow",), terms=lambda: len(deeds.made))
+    faults = _nemesis(
+        recorder, monkeypatch, deeds, kinds=("slow",), changes=lambda: max(0, len(deeds.made) - 1)
+    )
     faults.effects["slow"] = 1
     await faults.make_up(until_s=asyncio.get_running_loop().time() + LIMIT_S)
     assert [it.kind for it in deeds.made] == ["transfer"] * 2
@@ -102,7 +104,7 @@ async def test_a_leader_that_never_changed_is_asked_to_hand_over(recorder, monke
 
 async def test_without_faults_that_were_asked_for_nothing_is_made(recorder, monkeypatch):
     deeds = Deeds({})
-    faults = _nemesis(recorder, monkeypatch, deeds, kinds=(), terms=lambda: 1)
+    faults = _nemesis(recorder, monkeypatch, deeds, kinds=(), changes=lambda: 0)
     await faults.make_up(until_s=asyncio.get_running_loop().time() + LIMIT_S)
     assert not deeds.made
 
@@ -116,7 +118,7 @@ async def test_a_command_that_never_makes_its_fault_is_called_a_few_times(record
         recorder=recorder,
         chance=random.Random(1),
         leader=lambda: "p2",
-        terms=lambda: 1,
+        changes=lambda: 0,
     )
     await faults.make_up(until_s=asyncio.get_running_loop().time() + LIMIT_S)
     assert faults.tries["cut"] == fault_command.TRIES_MAX
@@ -213,6 +215,6 @@ async def test_members_first_do_what_never_succeeded(recorder):
 
 
 def test_every_kind_can_be_planned_for_the_overtime():
-    scene = nemesis_plan.Scene(ids=IDS, leader=None, is_first_term=True, free=frozenset(IDS))
+    scene = nemesis_plan.Scene(ids=IDS, leader=None, is_first_leader=True, free=frozenset(IDS))
     for kind in nemesis.KINDS:
         assert nemesis_plan.plan(kind, scene, random.Random(1)) is not None

@@ -109,6 +109,18 @@ async def test_a_peer_that_ended_by_a_defect_and_runs_again_is_told(tmp_path, sa
     assert found.reason.endswith("in the log of p1")
 
 
+async def test_a_defect_of_one_that_is_no_member_is_told(tmp_path):
+    """It was removed, or is not taken in yet; one that never ran has no log."""
+    (tmp_path / "log").write_text("Traceback (most recent call last):\n", encoding="utf-8")
+    async with peer("p1", digest="d") as one, watching(tmp_path, one) as watch:
+        for peer_id, log in (("p3", "none"), ("p4", "log")):
+            spare = Peer(id=peer_id, url=f"http://{peer_id}", log_path=tmp_path / log)
+            watch._peers.spares[peer_id] = spare
+        found = await watch.converge(seconds=1)
+    assert found.verdict is Verdict.INVALID
+    assert found.reason == "Traceback in the log of p4"
+
+
 def _ended(folder: Path, *, code: int, said: str) -> Peer:
     log = folder / "log"
     log.write_text(said, encoding="utf-8")

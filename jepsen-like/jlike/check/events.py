@@ -1,13 +1,13 @@
 """Decides whether an event log is one log: dense, ordered, the same everywhere. Pure.
 
 Called by `jlike.judge`. `poll` [after, is_final] → [[id, seq, chain, key], …] in the order given;
-`write` [key, …] of which each acknowledged one must be told of. Final polls together hold the whole
-log of their peer, taken when everything was healed.
+`write` [key, …] of which each acknowledged one must be told of, and none twice. Final polls
+together hold the whole log of their peer, taken when everything was healed.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from jlike.history import Kind, Operation
@@ -20,6 +20,7 @@ def check(operations: Iterable[Operation]) -> Finding:
     found = list(operations)
     polls = [it for it in found if it.f == "poll" and it.is_ok]
     writes = {str(it.value[0]): it for it in found if it.f == "write"}
+    asked = Counter(str(it.value[0]) for it in found if it.f == "write")
     wrong = _pages(polls) or _one_meaning(polls)
     if wrong:
         return wrong
@@ -27,7 +28,7 @@ def check(operations: Iterable[Operation]) -> Finding:
     for poll in polls:
         if poll.value[1]:
             tails[poll.peer].extend(poll.result)
-    wrong = _same_everywhere(tails) or _complete(polls, tails, writes) if tails else None
+    wrong = _same_everywhere(tails) or _complete(polls, tails, writes, asked) if tails else None
     if wrong:
         return wrong
     if not tails or not any(it.is_ok for it in writes.values()):
@@ -92,6 +93,7 @@ def _complete(
     polls: list[Operation],
     tails: dict[str, list[Sequence[str | int]]],
     writes: dict[str, Operation],
+    asked: Counter[str],
 ) -> Finding | None:
     log = next(iter(tails.values()))
     kept = {str(event[0]) for event in log}
@@ -103,10 +105,13 @@ def _complete(
                     f"{poll.peer} told of event {event[0]}, which is lost (dirty read)",
                     [poll],
                 )
-    told = {str(event[3]) for event in log}
+    told = Counter(str(event[3]) for event in log)
     for key, write in writes.items():
         if write.is_ok and key not in told:
             return invalid(NAME, f"the write of {key} was acknowledged and has no event", [write])
         if write.kind is Kind.FAIL and key in told:
             return invalid(NAME, f"the write of {key} was refused and has an event", [write])
+        if told[key] > asked[key]:
+            reason = f"writes of {key}: {asked[key]}, events of it: {told[key]}"
+            return invalid(NAME, reason, [write])
     return None

@@ -2,7 +2,9 @@
 
 Called by `jlike.judge`. `acquire` [name, duration_ns] → token; `release` [name, token]; `renew`
 [name, token, duration_ns]; `use` [name, token]: a write that only the holder may make, of a record
-that is there while it holds; `guarded` [name, null] → [name, token of who wrote that, or null].
+that is there while it holds; `guarded` [name, null] → [name, token of who wrote that, or null];
+`store` [name, token]: a write to a resource outside, which refuses (`fenced`) what is lower than a
+token that it has seen, and knows nothing else.
 A lease may be granted again when its holder gave it back (or may have), or when its time is over,
 counted from the moment the holder last asked for it.
 """
@@ -18,7 +20,8 @@ from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
 
 NAME = "lock"
-KINDS = ("acquire", "renew", "release", "use", "guarded")
+KINDS = ("acquire", "renew", "release", "use", "guarded", "store")
+FENCED = "fenced"
 
 
 def check(operations: Iterable[Operation]) -> Finding:
@@ -31,7 +34,7 @@ def check(operations: Iterable[Operation]) -> Finding:
         acquired = [it for it in found if it.f == "acquire" and it.is_ok]
         grants += len(acquired)
         wrong = _order(name, acquired) or _overlap(name, acquired, found) or _late(name, found)
-        wrong = wrong or _record(name, found)
+        wrong = wrong or _record(name, found) or _outside(name, found)
         if wrong:
             return wrong
     if not grants:
@@ -91,7 +94,7 @@ def _late(name: str, found: list[Operation]) -> Finding | None:
     grants = [it for it in found if it.f == "acquire" and it.is_ok]
     for late in found:
         token = late.result[1] if late.f == "guarded" and late.is_ok else late.value[1]
-        if late.f == "acquire" or not late.is_ok or token is None:
+        if late.f in ("acquire", "store") or not late.is_ok or token is None:
             continue
         release = given_back.get(token, late)
         if release is not late and release.before(late):
@@ -122,6 +125,32 @@ def _record(name: str, found: list[Operation]) -> Finding | None:
                     f"{name}: what its holder wrote is gone while it holds",
                     [grant, use, read],
                 )
+    return None
+
+
+def _outside(name: str, found: list[Operation]) -> Finding | None:
+    """Tokens are enough: nobody writes after a holder of later, and whoever certainly holds is
+    never refused."""
+    stores = [it for it in found if it.f == "store"]
+    greatest: Operation | None = None
+    by_return = sorted((it for it in stores if it.is_ok), key=lambda it: it.end)
+    at = 0
+    for store in stores:  # in the order of the calls
+        while at < len(by_return) and by_return[at].before(store):
+            if greatest is None or by_return[at].value[1] > greatest.value[1]:
+                greatest = by_return[at]
+            at += 1
+        if store.is_ok and greatest is not None and store.value[1] < greatest.value[1]:
+            return invalid(
+                NAME,
+                f"{name}: a holder of the past wrote outside after a later one",
+                [greatest, store],
+            )
+        grant = _holds(found, store.value[1], until=store) if store.error == FENCED else None
+        if grant is not None:
+            return invalid(
+                NAME, f"{name}: its holder was refused outside while it holds", [grant, store]
+            )
     return None
 
 

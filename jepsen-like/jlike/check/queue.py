@@ -5,10 +5,12 @@ Called by `jlike.judge`. Values:
   claim    null → [[id, token, body], …]                  visibility: nanoseconds, from the caller
   ack      [id, token, body]
   drain    null → [body, …]: what is still there at the end, whoever holds it
+  left     the same, after everybody worked until nobody was given anything any more
 Lost: an enqueue was acknowledged, and its body neither acknowledged as done (or maybe so) nor still
 there. Invented: a body that nobody asked for. Done twice: a claim that was asked after an
 acknowledgement was answered shows the same body. Stale: an ack is accepted though a newer claim had
 been answered before it was asked. Early: a second claim before the first one's time was over.
+Stuck: still there when nobody is given anything any more.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def check(operations: Iterable[Operation], *, visibility_ns: int) -> Finding:
     found = list(operations)
     enqueues = {str(it.value): it for it in found if it.f == "enqueue"}
     acks = [it for it in found if it.f == "ack"]
-    drains = [it for it in found if it.f == "drain" and it.is_ok]
+    drains = [it for it in found if it.f in ("drain", "left") and it.is_ok]
     deliveries = [
         Delivery(claim=it, id=job[0], token=job[1], body=str(job[2]))
         for it in found
@@ -53,6 +55,7 @@ def check(operations: Iterable[Operation], *, visibility_ns: int) -> Finding:
         or _early(deliveries, visibility_ns=visibility_ns)
         or _two_drains_differ(drains)
         or _lost(enqueues, acks, drains)
+        or _stuck(drains)
     )
     if wrong:
         return wrong
@@ -180,4 +183,11 @@ def _lost(
     for body, enqueue in enqueues.items():
         if enqueue.is_ok and enqueue.before(drains[-1]) and body not in maybe_done | left:
             return invalid(NAME, f"job {body} was acknowledged and is lost", [enqueue, drains[-1]])
+    return None
+
+
+def _stuck(drains: list[Operation]) -> Finding | None:
+    for drain in drains:
+        if drain.f == "left" and drain.result:
+            return invalid(NAME, f"job {drain.result[0]} is there and nobody is given it", [drain])
     return None

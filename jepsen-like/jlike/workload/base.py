@@ -16,7 +16,7 @@ from typing import Protocol
 
 from jlike.history import Kind, Operation, Value
 from jlike.http import Answer, Http
-from jlike.peers import Peers
+from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
 from jlike.verdict import Finding
 
@@ -80,6 +80,12 @@ class Stage:
         )
 
 
+class Asker(Protocol):
+    """A client: what it asks stands in the history."""
+
+    async def ask(self, peer: Peer, f: str, value: Value) -> Outcome: ...
+
+
 class Workload(Protocol):
     name: str
     scope: str = ""
@@ -99,6 +105,8 @@ class Workload(Protocol):
     """It declares what would stay and be looked after for ever."""
     unfit: frozenset[str] = frozenset()
     """Kinds of faults that would hit what it starts, where nobody mends them."""
+    deeds: frozenset[str] = frozenset()
+    """Of `kinds`, those that are done, told or seen by `act`, not asked by `next`."""
 
     def own(self, name: str) -> str:
         """As it is called on the wire; histories tell of names without the scope."""
@@ -133,6 +141,16 @@ class Workload(Protocol):
     async def act(self, stage: Stage) -> None:
         """Deeds during the load; returns soon after `stage.stop`, with all that it held let go."""
         return
+
+    def calm(self) -> None:
+        """All was healed: from here on `next` thinks of every kind of question again, whatever the
+        load has used up."""
+        return
+
+    async def finish(self, stage: Stage, client: Asker) -> str:
+        """Brings to its end what was begun, after `calm` and before the last reads. Result: what
+        does not come to its end, as a clause; empty: nothing."""
+        return ""
 
     def final(self) -> Sequence[tuple[str, Value]]:
         """Asked of every peer in turn, when all is healed and quiet."""

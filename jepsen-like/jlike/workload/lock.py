@@ -1,7 +1,12 @@
-"""Leases under few names: one holder at a time, fenced by a token that only grows."""
+"""Leases under few names: one holder at a time, fenced by a token that only grows.
+
+Each guards two things: a record of the cluster, and a resource outside of it that knows nothing but
+tokens.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -9,20 +14,26 @@ from collections.abc import Iterable, Sequence
 from jlike.check import lock
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
+from jlike.resource import Resource
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, Workload, outcome, read_outcome
+from jlike.workload.base import Asker, Outcome, Stage, Workload, outcome, read_outcome
 
 DURATION_MS = 2_000
 NAMES = ("l0", "l1", "l2")
-WEIGHTS = (3, 3, 3, 2, 2)
+WEIGHTS = (3, 3, 3, 2, 2, 2)
+FREE_S = 30.0
+"""For a lease that nobody renews to be free: many times as long as it lasts."""
+POLL_S = 0.1
+FENCED = Outcome(kind=Kind.FAIL, error="fenced")
 
 
 class Lock(Workload):
     name = "lock"
-    kinds = ("acquire", "renew", "release", "use", "guarded")
+    kinds = ("acquire", "renew", "release", "use", "guarded", "store")
 
     def __init__(self) -> None:
         self._held: deque[Value] = deque(maxlen=32)
+        self._outside = Resource()
 
     def next(self, chance: random.Random) -> tuple[str, Value]:
         f = chance.choices(self.kinds, weights=WEIGHTS)[0]
@@ -40,6 +51,9 @@ class Lock(Workload):
         self._held.clear()
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
+        if f == "store":
+            is_taken = self._outside.write(value[0], token=value[1])
+            return Outcome(kind=Kind.OK, value=value) if is_taken else FENCED
         path = f"{API}/kv/{self.own(self.name)}/{value[0]}"
         if f == "use":
             return outcome(await http.ask(url, "PUT", path, {"value": value[1], "lease": value[1]}))
@@ -57,6 +71,26 @@ class Lock(Workload):
         token = answer.body["token"]
         self._held.append([value[0], token])
         return Outcome(kind=Kind.OK, value=token)
+
+    def calm(self) -> None:
+        """The holders of the load are gone."""
+        self.forget()
+
+    async def finish(self, stage: Stage, client: Asker) -> str:
+        """Each lease is had once more, so none stays with a holder who is gone."""
+        loop = asyncio.get_running_loop()
+        for name in NAMES:
+            peer = stage.peers[stage.chance.choice(stage.peers.ids)]
+            ends_s = loop.time() + FREE_S
+            while True:
+                had = await client.ask(peer, "acquire", [name, DURATION_MS * 1_000_000])
+                if had.kind is Kind.OK:
+                    await client.ask(peer, "release", [name, had.value])
+                    break
+                if loop.time() > ends_s:
+                    return f"{name} is never free again"
+                await asyncio.sleep(POLL_S)
+        return ""
 
     def final(self) -> Sequence[tuple[str, Value]]:
         return [("guarded", [name, None]) for name in NAMES]

@@ -28,6 +28,7 @@ NOT_TAKEN = Outcome(kind=Kind.INFO, error="not done in time, or load ended")
 class Members(Sets):
     name = "members"
     kinds = ("add", "read", "grow", "shrink", "voters")
+    deeds = frozenset({"grow", "shrink"})
     needs_processes = True
     spares = 2
 

@@ -23,7 +23,8 @@ from jlike.workload.base import Outcome, Stage, Workload, outcome, read_outcome
 NAMESPACE, CLUSTER, PLATFORM = "jlike", "orchestration", "agents"
 NODES = 3
 ORDERS_MAX = 200
-"""The control plane forgets actions that ended long ago, from 256 on."""
+"""Under load. The control plane forgets actions that ended long ago, from 256 on."""
+LAST_ORDERS = 40
 OPEN_MAX = 12
 ORDER_SHARE = 0.2
 ACTION = "jlike/mark"
@@ -44,6 +45,7 @@ PLACE = f"{VERSION}/naction/{NAMESPACE}/{CLUSTER}"
 class Orchestration(Workload):
     name = "orchestration"
     kinds = ("order", "phase", "look", "obey", "carry", "phases")
+    deeds = frozenset({"look", "obey", "carry"})
     needs_loopback = True
     needs_new_cluster = True
 
@@ -51,9 +53,10 @@ class Orchestration(Workload):
         self._agents: list[Agent] = []
         self._orders: list[list[str]] = []
         self._open: set[str] = set()
+        self._orders_max = ORDERS_MAX
 
     def next(self, chance: random.Random) -> tuple[str, Value]:
-        may_order = len(self._open) < OPEN_MAX and len(self._orders) < ORDERS_MAX
+        may_order = len(self._open) < OPEN_MAX and len(self._orders) < self._orders_max
         if not self._orders or (may_order and chance.random() < ORDER_SHARE):
             action_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
             self._orders.append([f"n{chance.randrange(NODES) + 1}", action_id])
@@ -148,6 +151,11 @@ class Orchestration(Workload):
                 return found
             await asyncio.sleep(POLL_S)
         return found
+
+    def calm(self) -> None:
+        """Orders of the load that are still under way do not keep others back."""
+        self._orders_max += LAST_ORDERS
+        self._open.clear()
 
     def final(self) -> Sequence[tuple[str, Value]]:
         return [("phases", None)]

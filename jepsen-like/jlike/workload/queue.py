@@ -1,7 +1,12 @@
-"""A work queue: what was sent is given out until it is done, and not once more."""
+"""A work queue: what was sent is given out until it is done, and not once more.
+
+At the end all that is there is worked off: a job that is listed and that nobody is given is lost.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import random
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -10,7 +15,7 @@ from jlike.check import queue
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
 from jlike.verdict import Finding
-from jlike.workload.base import Outcome, Workload, outcome, read_outcome
+from jlike.workload.base import Asker, Outcome, Stage, Workload, outcome, read_outcome
 
 VISIBILITY_MS = 2_000
 WEIGHTS = (3, 2, 7)
@@ -19,11 +24,14 @@ ASLEEP_SHARE = 0.1
 """Of claims whose worker is late: old tokens must be tried while a newer claim goes on."""
 QUEUE = "torture"
 PAGE = 1_000
+PATIENCE_S = 30.0
+"""At the end, without a job that anybody is given: many times the longest claim."""
+POLL_S = 0.1
 
 
 class Queue(Workload):
     name = "queue"
-    kinds = ("enqueue", "claim", "ack", "drain")
+    kinds = ("enqueue", "claim", "ack", "left")
 
     def __init__(self) -> None:
         self._count = 0
@@ -56,8 +64,8 @@ class Queue(Workload):
         if f == "ack":
             job_id, token, _ = value
             return outcome(await http.ask(url, "POST", f"{path}/{job_id}/ack", {"token": token}))
-        if f == "drain":
-            return await self._drain(http, url, path)
+        if f == "left":
+            return await self._left(http, url)
         order = {"max": 2, "visibility_timeout": f"{VISIBILITY_MS}ms"}
         answer = await http.ask(url, "POST", f"{queue_path}/claim", order)
         items = answer.body["items"] if answer.kind is Kind.OK else ()
@@ -68,9 +76,10 @@ class Queue(Workload):
             self._claimed.append(job)
         return outcome(answer, jobs)
 
-    async def _drain(self, http: Http, url: str, path: str) -> Outcome:
+    async def _left(self, http: Http, url: str) -> Outcome:
+        """All that are there, whoever holds them."""
         bodies: list[str] = []
-        cursor = ""
+        path, cursor = f"{API}/queues/{self.own(QUEUE)}/jobs", ""
         while True:
             answer = await http.ask(url, "GET", f"{path}?limit={PAGE}{cursor}")
             if answer.kind is not Kind.OK:
@@ -80,8 +89,31 @@ class Queue(Workload):
                 return Outcome(kind=Kind.OK, value=bodies)
             cursor = f"&cursor={answer.body['next']}"
 
+    def calm(self) -> None:
+        """The workers of the load are gone: what they held comes back by itself."""
+        self.forget()
+
+    async def finish(self, stage: Stage, client: Asker) -> str:
+        """Claims and acknowledges, at one peer after the other, until nothing is there."""
+        loop = asyncio.get_running_loop()
+        given_s = loop.time()
+        for peer_id in itertools.cycle(stage.peers.ids):
+            peer = stage.peers[peer_id]
+            claimed = await client.ask(peer, "claim", None)
+            for job in claimed.value if claimed.kind is Kind.OK else ():
+                given_s = loop.time()
+                await client.ask(peer, "ack", job)
+            left = await self._left(stage.http, peer.url)
+            if left.kind is Kind.OK and not left.value:
+                return ""
+            if loop.time() > given_s + PATIENCE_S:
+                return f"nobody is given {', '.join((left.value or ['any job'])[:3])}"
+            if not claimed.value:
+                await asyncio.sleep(POLL_S)
+        raise AssertionError("without peers there is no run")
+
     def final(self) -> Sequence[tuple[str, Value]]:
-        return [("drain", None)]
+        return [("left", None)]
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         return [queue.check(operations, visibility_ns=VISIBILITY_MS * 1_000_000)]

@@ -40,6 +40,7 @@ HURTS = ("kill store", "pause store", "kill agent", "pause agent", "kill node")
 class Redis(Workload):
     name = "redis"
     kinds = ("write", "hurt", "probe", "seen", "end", "read")
+    deeds = frozenset({"hurt", "probe", "seen"})
     # Agents and servers are started by peers, and are loaded with the library that these are.
     unfit = frozenset({"slowsync", "failsync", "clock"})
     needs_loopback = True

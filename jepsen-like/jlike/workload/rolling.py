@@ -19,6 +19,7 @@ REST_S = 1.0
 class Rolling(Register):
     name = "rolling"
     kinds = ("read", "write", "cas", "roll")
+    deeds = frozenset({"roll"})
     needs_processes = True
 
     async def act(self, stage: Stage) -> None:
@@ -28,7 +29,8 @@ class Rolling(Register):
                 await stage.pause(REST_S)
                 if stage.stop.is_set():
                     return
-                await stage.deed("roll", peer_id, self._roll(stage, peer_id), peer=peer_id)
+                if peer_id not in stage.peers.away:
+                    await stage.deed("roll", peer_id, self._roll(stage, peer_id), peer=peer_id)
 
     @staticmethod
     async def _roll(stage: Stage, peer_id: str) -> Outcome:
@@ -38,6 +40,7 @@ class Rolling(Register):
         is_gentle = await stage.peers.end_gently(peer, seconds=STOP_S)
         was_told = was_alive and (peer.exit_code == 0 or not is_gentle)
         peer.start()
+        starts = peer.starts
         for _ in range(int(READY_S / POLL_S)):
             answer = await stage.http.ask(peer.url, "GET", "/introspect/ready")
             if answer.kind is Kind.OK and not was_told:
@@ -48,6 +51,8 @@ class Rolling(Register):
             if stage.stop.is_set():
                 return Outcome(kind=Kind.INFO, error="load ended")
             await stage.pause(POLL_S)
+        if peer.starts != starts or peer_id in stage.peers.away:
+            return Outcome(kind=Kind.INFO, error="a fault had ended it")
         return Outcome(kind=Kind.FAIL, error="not_ready")
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:

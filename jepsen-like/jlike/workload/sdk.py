@@ -1,7 +1,8 @@
 """The SDK as the subject: it repeats, goes elsewhere and waits, and its word must still be true.
 
 Registers and jobs, asked through a process that uses the SDK as its users do. Registers are
-linearizable; a job that was sent is there once, however often the SDK had to send it.
+linearizable; a job that was sent is there once, however often the SDK had to send it. The process
+goes on and answers everything: an error that the SDK does not tell as its own is a violation.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jlike import subjects
-from jlike.check import register, requests
+from jlike.check import register, requests, sdk
 from jlike.history import Kind, Operation, Value
 from jlike.http import Http
 from jlike.verdict import Finding
@@ -29,6 +30,7 @@ ANSWER_S = 60.0
 """Longer than any deadline of the SDK."""
 END_S = 20.0
 LINE_BYTES_MAX = 1024 * 1024
+LOG = "sdk.log"
 
 
 class Sdk(Register):
@@ -42,6 +44,7 @@ class Sdk(Register):
         self._reading: asyncio.Task[None] | None = None
         self._urls: list[str] = []
         self._waiting: dict[int, asyncio.Future[Value]] = {}
+        self._has_ended = False
         self._asked = 0
         self._sent = 0
 
@@ -54,12 +57,14 @@ class Sdk(Register):
     async def open(self, stage: Stage) -> None:
         # Who is a spare now may be a member later, and asked.
         self._urls = [it.url for it in stage.peers.everybody]
-        self._program = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", str(PROGRAM), *self._urls),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=LINE_BYTES_MAX,
-        )
+        with (stage.recorder.folder / LOG).open("wb") as log:
+            self._program = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", str(PROGRAM), *self._urls),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                limit=LINE_BYTES_MAX,
+            )
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -69,9 +74,10 @@ class Sdk(Register):
             waiting = self._waiting.pop(told["id"], None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(told)
+        self._has_ended = True
         for waiting in self._waiting.values():
             if not waiting.done():
-                waiting.set_exception(OSError("the program that uses the SDK has ended"))
+                waiting.set_result({"kind": Kind.INFO, "error": sdk.ENDED})
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "final":
@@ -93,15 +99,21 @@ class Sdk(Register):
         return Outcome(kind=kind, value=value)
 
     async def _asked_of_the_sdk(self, url: str, f: str, key: str, argument: Value) -> Value:
+        """What it told; of itself when it told nothing."""
         assert self._program is not None and self._program.stdin is not None
+        if self._has_ended:
+            return {"kind": Kind.FAIL, "error": sdk.ENDED}
         self._asked += 1
         peer = self._urls.index(url)
         order = {"id": self._asked, "peer": peer, "f": f, "key": key, "value": argument}
         waiting = asyncio.get_running_loop().create_future()
         self._waiting[self._asked] = waiting
         self._program.stdin.write(json.dumps(order).encode() + b"\n")
-        async with asyncio.timeout(ANSWER_S):
-            return await waiting
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await waiting
+        except TimeoutError:
+            return {"kind": Kind.INFO, "error": sdk.SILENT}
 
     def final(self) -> Sequence[tuple[str, Value]]:
         return [*super().final(), ("final", None)]
@@ -124,4 +136,4 @@ class Sdk(Register):
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         found = list(operations)
-        return [register.check(found), requests.check(found)]
+        return [register.check(found), requests.check(found), sdk.check(found)]

@@ -31,6 +31,7 @@ REST_S = 1.0
 class Snapshots(Sets):
     name = "snapshots"
     kinds = ("add", "read", "lag")
+    deeds = frozenset({"lag"})
     needs_processes = True
     settings = MappingProxyType({"--storage-log-kept-bytes": str(LOG_KEPT_BYTES)})
 

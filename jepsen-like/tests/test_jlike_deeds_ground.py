@@ -1,0 +1,372 @@
+"""What the nemesis does to disks, clocks, links and clients: it counts only when somebody met it,
+what it broke is mended at its end, and who ends by it is excused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from jlike import nemesis_clients, nemesis_damage, nemesis_disk, nemesis_network
+from jlike.disks import Disk, PowerDisk
+from jlike.links import Flaw, Pair
+from jlike.nemesis_disk import Breach
+from jlike.nemesis_plan import Plan
+from jlike.peers import Peer, Peers
+from jlike.shim import Page
+
+WAITS = "read line"
+
+
+def _plan(kind: str, *, seconds: float = 0.05, **more: Any) -> Plan:
+    return Plan(kind=kind, shape="one", seconds=seconds, victims=("p1",), **more)
+
+
+# --- links ---------------------------------------------------------------------------------------
+
+PAIRS = (("p1", "p2"), ("p2", "p1"))
+
+
+class Links:
+    """Over which peers send something whenever somebody looks, unless they are idle. leaks: pairs
+    that let probes through all the same."""
+
+    def __init__(self, *, is_idle: bool = False, leaks: Iterable[Pair] = ()) -> None:
+        self.cuts: list[set[Pair]] = []
+        self.flaws: dict[Pair, Flaw] = {}
+        self.held: Counter[Pair] = Counter()
+        self.marred: Counter[Pair] = Counter()
+        self._is_idle, self._leaks = is_idle, set(leaks)
+        self._now: set[Pair] = set()
+
+    async def cut(self, pairs: Iterable[Pair]) -> None:
+        self._now |= set(pairs)
+        self.cuts.append(set(self._now))
+        if not self._is_idle:
+            self.held.update(pairs)
+
+    async def heal(self, pairs: Iterable[Pair] | None = None) -> None:
+        self._now -= set(self._now if pairs is None else pairs)
+
+    def mar(self, pairs: Iterable[Pair], flaw: Flaw) -> None:
+        self.flaws |= dict.fromkeys(pairs, flaw)
+        if not self._is_idle:
+            self.marred.update(pairs)
+
+    def mend(self, pairs: Iterable[Pair] | None = None) -> None:
+        for pair in list(self.flaws if pairs is None else pairs):
+            self.flaws.pop(pair, None)
+
+    async def passing(self, pairs: Iterable[Pair], *, seconds: float) -> set[Pair]:
+        return self._leaks & set(pairs)
+
+    @property
+    def are_whole(self) -> bool:
+        return not self._now and not self.flaws
+
+
+@dataclass
+class Environment:
+    links: Links
+
+
+def _linked(links: Links) -> Peers:
+    return Peers(environment=cast(Any, Environment(links)))
+
+
+@pytest.mark.parametrize(
+    ("links", "has_effect"),
+    [(Links(), True), (Links(is_idle=True), False), (Links(leaks=PAIRS[:1]), False)],
+    ids=["met", "idle", "leaks"],
+)
+async def test_a_partition_counts_when_it_held_something_and_nothing_came_through(
+    links, has_effect
+):
+    done = await nemesis_network.partition(_plan("partition", pairs=PAIRS), _linked(links))
+    assert done is has_effect
+    assert links.cuts == [set(PAIRS)]
+    assert links.are_whole
+
+
+@pytest.mark.parametrize("is_idle", [False, True])
+async def test_a_flapping_cut_is_made_and_healed_again_and_again(is_idle):
+    links = Links(is_idle=is_idle)
+    plan = _plan("flapping", pairs=PAIRS, figures={"flap_s": 0.01}, seconds=0.06)
+    assert await nemesis_network.flapping(plan, _linked(links)) is not is_idle
+    assert links.cuts == [set(PAIRS)] * 3
+    assert links.are_whole
+
+
+@pytest.mark.parametrize("is_idle", [False, True])
+async def test_a_flaw_counts_when_something_met_it_and_is_mended(is_idle):
+    links = Links(is_idle=is_idle)
+    plan = _plan("lossy", pairs=PAIRS, flaw=Flaw(loss=0.3))
+    assert await nemesis_network.flaw(plan, _linked(links)) is not is_idle
+    assert links.are_whole
+
+
+async def test_what_is_interrupted_is_mended():
+    links = Links()
+    for deed, plan in (
+        (nemesis_network.partition, _plan("partition", pairs=PAIRS, seconds=1_000)),
+        (nemesis_network.flaw, _plan("slow", pairs=PAIRS, flaw=Flaw(delay_s=1), seconds=1_000)),
+    ):
+        running = asyncio.create_task(deed(plan, _linked(links)))
+        while links.are_whole:  # noqa: ASYNC110  a fact that is waited for
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert links.are_whole
+
+
+# --- disks and clocks ----------------------------------------------------------------------------
+
+
+class Room(Disk):
+    """As much of a disk as the deeds ask for. is_stubborn: something still fits."""
+
+    def __init__(self, *, is_stubborn: bool = False) -> None:
+        self.is_full, self._is_stubborn = False, is_stubborn
+
+    def fill(self) -> bool:
+        self.is_full = True
+        return not self._is_stubborn
+
+    def free(self) -> None:
+        self.is_full = False
+
+
+class Powered(PowerDisk):
+    """keeps: what was never forced to it is there all the same when power comes back."""
+
+    def __init__(self, peer: Peer, *, keeps: bool = False) -> None:
+        self.is_cut, self._peer, self._keeps = False, peer, keeps
+
+    def cut(self) -> bool:
+        self.is_cut = True
+        return True
+
+    def restore(self) -> bool:
+        if self._peer.is_alive:
+            raise OSError("target is busy")
+        self.is_cut = False
+        return not self._keeps
+
+
+@asynccontextmanager
+async def one_peer(folder: Path) -> AsyncIterator[tuple[Peers, Peer]]:
+    page = Page(folder / "faults")
+    command = ("/bin/sh", "-c", WAITS)
+    peer = Peer(id="p1", url="", command=command, log_path=folder / "log", page=page)
+    peer.start()
+    try:
+        yield Peers(by_id={"p1": peer}), peer
+    finally:
+        peer.kill()
+
+
+@asynccontextmanager
+async def library(peer: Peer, *, counts: bool = True, ends: bool = False) -> AsyncIterator[None]:
+    """Does what the library in the peer would: counts what it was made to do. ends: the peer ends
+    when an fsync failed."""
+    page = peer.page
+    assert page is not None
+
+    async def work() -> None:
+        while counts:
+            if page["sync_errno"]:
+                page["syncs_failed"] += 1
+                if ends:
+                    peer.signal(signal.SIGTERM)
+            page["syncs_delayed"] += bool(page["sync_delay_us"])
+            page["clocks_bent"] += bool(page["clock_offset_ns"])
+            await asyncio.sleep(0.001)
+
+    working = asyncio.create_task(work())
+    try:
+        yield
+        assert not any(page[it] for it in ("sync_errno", "sync_delay_us", "clock_offset_ns"))
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "deed", "figures"),
+    [
+        ("slowsync", nemesis_disk.slowsync, {"delay_ms": 5}),
+        ("clock", nemesis_disk.clock, {"offset_s": -600}),
+    ],
+)
+async def test_what_is_done_to_disk_or_clock_counts_when_the_peer_met_it(
+    tmp_path, kind, deed, figures, counts
+):
+    async with one_peer(tmp_path) as (peers, peer), library(peer, counts=counts):
+        assert await deed(_plan(kind, figures=figures), peers) is counts
+
+
+async def test_a_peer_that_ends_when_its_fsync_failed_is_started_again_and_excused(tmp_path):
+    async with one_peer(tmp_path) as (peers, peer):
+        async with library(peer, ends=True):
+            assert await nemesis_disk.failsync(_plan("failsync"), peers)
+        assert peer.is_alive
+        assert peer.starts == 2
+        assert not peers.unasked_ends()
+
+
+async def test_a_peer_that_goes_on_after_its_fsync_failed_is_a_breach(tmp_path, monkeypatch):
+    monkeypatch.setattr(nemesis_disk, "ENDS_S", 0.1)
+    async with one_peer(tmp_path) as (peers, peer), library(peer):
+        with pytest.raises(Breach, match="p1 went on after an fsync had failed"):
+            await nemesis_disk.failsync(_plan("failsync"), peers)
+
+
+async def test_an_fsync_that_nobody_made_cannot_fail(tmp_path):
+    async with one_peer(tmp_path) as (peers, peer), library(peer, counts=False):
+        assert not await nemesis_disk.failsync(_plan("failsync"), peers)
+        assert peer.starts == 1
+
+
+@pytest.mark.parametrize("dies_first", [0, 1])
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_power_is_cut_when_what_was_not_forced_is_lost(tmp_path, dies_first, keeps):
+    async with one_peer(tmp_path) as (peers, peer):
+        peer.disk = Powered(peer, keeps=keeps)
+        plan = _plan("power", figures={"dies_first": dies_first})
+        assert await nemesis_disk.power(plan, peers) is not keeps
+        assert not peer.disk.is_cut
+        assert peer.is_alive
+        assert not peers.unasked_ends()
+
+
+async def test_power_comes_back_though_somebody_started_the_peer_meanwhile(tmp_path):
+    """A deed of a workload: nobody may use a disk that is mounted again, and who was started on
+    one without power ends by itself."""
+    async with one_peer(tmp_path) as (peers, peer):
+        peer.disk = Powered(peer)
+        plan = _plan("power", figures={"dies_first": 1}, seconds=0.2)
+        running = asyncio.create_task(nemesis_disk.power(plan, peers))
+        while peer.is_alive:  # noqa: ASYNC110  a fact that is waited for
+            await asyncio.sleep(0)
+        peer.start()
+        assert await running
+        assert not peers.unasked_ends()
+
+
+@pytest.mark.parametrize("is_stubborn", [False, True])
+async def test_a_disk_is_full_when_nothing_fits_and_is_freed(tmp_path, is_stubborn):
+    async with one_peer(tmp_path) as (peers, peer):
+        peer.disk = Room(is_stubborn=is_stubborn)
+        assert await nemesis_disk.diskfull(_plan("diskfull"), peers) is not is_stubborn
+        assert not peer.disk.is_full
+
+
+async def test_a_full_disk_of_nobody_has_no_effect(tmp_path):
+    async with one_peer(tmp_path) as (peers, peer):
+        peer.disk = Room()
+        peer.kill()
+        assert not await nemesis_disk.diskfull(_plan("diskfull"), peers)
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> AsyncIterator[Peers]:
+    """A peer that runs this script once its files were damaged, and whom others take in again."""
+    log = folder / "log"
+    peer = Peer(id="p1", url="", command=("/bin/sh", "-c", WAITS), log_path=log, data=folder)
+    peers = Peers(by_id={"p1": peer} | {it: Peer(id=it, url="") for it in ("p2", "p3")})
+
+    def damage(_: Path) -> None:
+        peer.command = ("/bin/sh", "-c", script)
+
+    async def rejoin(peer: Peer, _: Peers) -> None:
+        peer.kill()
+
+    monkeypatch.setitem(nemesis_damage.DAMAGES, "by hand", ("file", damage))
+    monkeypatch.setattr(nemesis_damage, "rejoin", rejoin)
+    monkeypatch.setattr(nemesis_damage, "REFUSES_S", 0.5)
+    peer.start()
+    try:
+        yield peers
+        assert not peers.away
+        assert not peers.unasked_ends(), "whatever it does, it is excused"
+    finally:
+        peer.kill()
+
+
+async def test_whoever_refuses_damaged_files_and_names_them_has_met_them(tmp_path, monkeypatch):
+    script = f"echo error: {tmp_path} is damaged; exit 1"
+    async with damaged(tmp_path, monkeypatch, script) as peers:
+        assert await nemesis_damage.corrupt(_plan("corrupt", how="by hand"), peers)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (WAITS, "started on damaged files"),
+        ("echo error: no; exit 1", "does not say what is wrong"),
+        ("kill -SEGV $$", "ended with -11, not by itself"),
+    ],
+)
+async def test_whoever_does_not_refuse_damaged_files_is_a_breach(
+    tmp_path, monkeypatch, script, words
+):
+    async with damaged(tmp_path, monkeypatch, script) as peers:
+        with pytest.raises(Breach, match=words):
+            await nemesis_damage.corrupt(_plan("corrupt", how="by hand"), peers)
+
+
+async def test_whoever_was_ended_by_a_deed_meanwhile_proves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(nemesis_damage, "REFUSES_S", 60)
+    async with damaged(tmp_path, monkeypatch, "echo up; read line") as peers:
+        plan = _plan("corrupt", how="by hand")
+        running = asyncio.create_task(nemesis_damage.corrupt(plan, peers))
+        while peers["p1"].starts < 2:  # noqa: ASYNC110  a fact that is waited for
+            await asyncio.sleep(0)
+        await peers.end_gently(peers["p1"], seconds=60)
+        assert not await running
+
+
+# --- clients -------------------------------------------------------------------------------------
+
+
+class Mortal:
+    """A client that asks all the time, and is always answered late, or always at once."""
+
+    def __init__(self, *, is_quick: bool) -> None:
+        self.dies_after_s: float | None = None
+        self.deaths = 0
+        self._is_quick = is_quick
+
+    async def ask(self) -> None:
+        while True:
+            patience_s, self.dies_after_s = self.dies_after_s, None
+            self.deaths += patience_s is not None and not self._is_quick
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+async def test_clients_die_when_one_was_not_answered_and_the_others_live(is_quick):
+    crowd = [Mortal(is_quick=is_quick) for _ in range(4)]
+    asking = [asyncio.create_task(it.ask()) for it in crowd]
+    plan = Plan(kind="clients", shape="half", seconds=0.2, figures={"share": 0.5})
+    assert await nemesis_clients.die(plan, Peers(crowd=crowd)) is not is_quick
+    assert not any(it.deaths for it in crowd[2:])
+    assert all(it.dies_after_s is None for it in crowd)
+    for it in asking:
+        it.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*asking)
