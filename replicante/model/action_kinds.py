@@ -81,8 +81,9 @@ CORE_SWITCHOVER: Final = "core.replicante.io/switchover"
 """Orchestrator action, asked for by a person: no loss, or nothing happens. args: shard_id, to
 (node id; null: the best)."""
 CORE_FAILOVER: Final = "core.replicante.io/failover"
-"""Orchestrator action, asked for by a person: may lose. args: shard_id, to (node id; null: the
-best), accepted_loss (in the unit of the shard's offset, required)."""
+"""Orchestrator action, asked for or approved by a person: may lose. args: shard_id, to (node id;
+null: the best), accepted_loss (in the unit of the shard's offset, or `unknown`; required),
+overrides (what may stand against the copy: kept_out, other_history, not_comparable)."""
 CORE_TEST_SUCCESS: Final = "core.replicante.io/test.success"
 CORE_TEST_FAIL: Final = "core.replicante.io/test.fail"
 CORE_TEST_LOOP: Final = "core.replicante.io/test.loop"

@@ -7,7 +7,6 @@ by every cycle, also by one that does nothing: "why did it do nothing?" is what 
 from __future__ import annotations
 
 import enum
-from typing import ClassVar
 
 import msgspec
 
@@ -45,8 +44,6 @@ class Loss(Record, frozen=True, kw_only=True):
     unheard: str = ""
     """Why more may be lost than was seen: until its end the primary was heard by nobody, neither by
     us nor by the copy. Empty: the copy heard it, but for what was on its way."""
-
-    later: ClassVar[tuple[str, ...]] = ("unheard",)
 
 
 class Outcome(enum.StrEnum):
@@ -95,6 +92,10 @@ class ForcedOption(Record, frozen=True, kw_only=True):
     args: Value
     price: Loss
     text: str
+    overrides: tuple[str, ...] = ()
+    """What stands against it and is set aside, one sentence each."""
+    action_id: str | None = None
+    """The orchestrator action that waits for this to be approved; None: it can be asked for."""
 
 
 class ConditionRecord(Record, frozen=True, kw_only=True):

@@ -92,7 +92,7 @@ class Acting:
                 # What has begun cannot be approved; it is held until the rule allows it again.
                 outcome = Outcome.DENIED
         action_id = self._settled(proposal, wish, outcome)
-        if outcome is Outcome.DONE:
+        if outcome is Outcome.DONE and not proposal.is_question:
             self.doing.append(proposal)
             if proposal.purpose is Purpose.RECOVERY and action_id is not None:
                 self.recovery_ids.add(action_id)
@@ -199,7 +199,8 @@ class Acting:
                     wish, phase=OActionPhase.PENDING_SCHEDULE, metadata=metadata
                 )
                 self.put_oaction(wish, released, ChangeCode.OACTION_APPROVE)
-        self.kept.append(proposal)
+        if not proposal.is_question:
+            self.kept.append(proposal)
         return wish.action_id
 
     def _create(self, proposal: Proposal, outcome: Outcome) -> str:
@@ -240,7 +241,8 @@ class Acting:
                 phase=NActionPhase.PENDING_SCHEDULE if is_granted else NActionPhase.PENDING_APPROVE,
             )
             self.put_naction(None, naction, ChangeCode.NACTION_CREATE)
-        self.acts.append(proposal)
+        if not proposal.is_question:
+            self.acts.append(proposal)
         self.settled_ids.add(action_id)
         return action_id
 

@@ -1,7 +1,8 @@
 """Decides which copy of a shard could become its primary, and what that may cost. Pure.
 
 Called by failover, by switchover, and by the forced options. Every copy gets an answer with its
-reasons, so that "nobody is eligible" can be explained.
+reasons, so that "nobody is eligible" can be explained. Some of these a person may set aside; none
+that its agent would refuse or that could not be undone, as a copy that is not whole.
 
 The loss is a lower bound: what the primary took after it was last seen is not in any offset that we
 know. That blind time is part of the price and is said. A copy whose link was open until the primary
@@ -11,7 +12,8 @@ before, or after a time in which nobody looked, that cannot be said (ADR 0094).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import enum
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from replicante.limits import UNSEEN_MS_MAX
@@ -26,10 +28,26 @@ NO_PROMOTE_ATTRIBUTE = "replicante.io/no-promote"
 """A node attribute: true keeps the node out of every election."""
 
 
+class Override(enum.StrEnum):
+    """What a person may set aside; in the args of stored actions: a text is never reused."""
+
+    KEPT_OUT = "kept_out"
+    OTHER_HISTORY = "other_history"
+    NOT_COMPARABLE = "not_comparable"
+    """Its offset is unknown, or counts something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hindrance:
+    reason: str
+    override: Override | None = None
+    """None: nobody may set it aside."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     copy: Shard
-    reasons: tuple[str, ...]
+    hindrances: tuple[Hindrance, ...]
     """Why it may not; empty: it may."""
     loss: Loss
 
@@ -38,8 +56,24 @@ class Candidate:
         return self.copy.node_id
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(it.reason for it in self.hindrances)
+
+    @property
     def is_eligible(self) -> bool:
-        return not self.reasons
+        return not self.hindrances
+
+    @property
+    def overrides(self) -> tuple[str, ...] | None:
+        """What is to be set aside for it; None: something may not be."""
+        found = {it.override for it in self.hindrances}
+        if None in found:
+            return None
+        return tuple(str(it) for it in Override if it in found)
+
+    def is_fit(self, overrides: Collection[str]) -> bool:
+        """Nothing stands against it but these."""
+        return all(it.override in overrides for it in self.hindrances)
 
     def record(self, step: str) -> CandidateRecord:
         offset = self.copy.commit_offset
@@ -70,7 +104,7 @@ def candidates(
     found = [
         Candidate(
             copy=copy,
-            reasons=tuple(_reasons(view, copy, old)),
+            hindrances=tuple(_hindrances(view, copy, old)),
             loss=_loss(copy, copies, old, _unheard(view, state, copy, old, replaces), now_ms),
         )
         for copy in copies
@@ -79,35 +113,43 @@ def candidates(
     return tuple(sorted(found, key=_best_first))
 
 
-def best(found: Iterable[Candidate]) -> Candidate | None:
-    return next((candidate for candidate in found if candidate.is_eligible), None)
+def best(found: Iterable[Candidate], *, overrides: Collection[str] = ()) -> Candidate | None:
+    return next((candidate for candidate in found if candidate.is_fit(overrides)), None)
 
 
-def _reasons(view: ClusterView, copy: Shard, old: Shard | None) -> Iterable[str]:
+def _hindrances(view: ClusterView, copy: Shard, old: Shard | None) -> Iterable[Hindrance]:
     node = view.nodes.get(copy.node_id)
     if node is None or copy.node_id not in view.node_ids:
-        yield "it is not in discovery"
+        yield Hindrance(reason="it is not in discovery")
         return
     if node.node_status is not NodeStatus.HEALTHY:
-        yield f"it is {node.node_status}"
+        yield Hindrance(reason=f"it is {node.node_status}")
     if not copy.is_fresh:
-        yield "its state is not fresh"
+        yield Hindrance(reason="its state is not fresh")
     if copy.role is not ShardRole.SECONDARY:
-        yield f"its role is {copy.other_role or copy.role}, not secondary"
+        yield Hindrance(reason=f"its role is {copy.other_role or copy.role}, not secondary")
     if node.member_address is None:
-        yield "its member address is not known"
+        yield Hindrance(reason="its member address is not known")
     if node.details is not None and node.details.attributes.get(NO_PROMOTE_ATTRIBUTE) is True:
-        yield f"the attribute {NO_PROMOTE_ATTRIBUTE} keeps it out"
+        yield Hindrance(
+            reason=f"the attribute {NO_PROMOTE_ATTRIBUTE} keeps it out", override=Override.KEPT_OUT
+        )
     if copy.commit_offset is None:
-        yield "its offset is not known"
+        yield Hindrance(reason="its offset is not known", override=Override.NOT_COMPARABLE)
     elif (
         old is not None
         and old.commit_offset is not None
         and old.commit_offset.unit != copy.commit_offset.unit
     ):
-        yield f"its offset counts {copy.commit_offset.unit}, not {old.commit_offset.unit}"
+        yield Hindrance(
+            reason=f"its offset counts {copy.commit_offset.unit}, not {old.commit_offset.unit}",
+            override=Override.NOT_COMPARABLE,
+        )
     if old is not None and old.history_id != copy.history_id:
-        yield "its offset counts in another history of writes"
+        yield Hindrance(
+            reason="its offset counts in another history of writes",
+            override=Override.OTHER_HISTORY,
+        )
 
 
 def _unheard(
@@ -159,11 +201,12 @@ def _loss(
     blind = "an unknown time" if blind_ms is None else f"{blind_ms} ms"
     tail = f"; what was written in the {blind} since the primary was last seen is not counted"
     tail += f", and {unheard}" if unheard else ""
-    if own is None:
+    if own is None or (old is not None and _differs(old, copy, own)):
+        lack = "is unknown" if own is None else "does not compare with that of the primary"
         return Loss(
             is_none=False,
             blind_ms=blind_ms,
-            text="cannot be said: its offset is unknown" + tail,
+            text=f"cannot be said: its offset {lack}{tail}",
             unheard=unheard,
         )
     known = max(
@@ -180,6 +223,11 @@ def _loss(
         text=f"at least {behind} {own.unit} by what was seen{tail}",
         unheard=unheard,
     )
+
+
+def _differs(old: Shard, copy: Shard, own: Offset) -> bool:
+    told = old.commit_offset
+    return old.history_id != copy.history_id or (told is not None and told.unit != own.unit)
 
 
 def _compares(other: Shard, copy: Shard, own: Offset) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from replicante.model.actions import NActionPhase
+from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.codec import Value
 from replicante.model.converge_state import Doubt, DoubtReason
 from replicante.model.decision import ConditionRecord
@@ -210,6 +210,11 @@ def _of_actions(view: ClusterView) -> Iterable[_Found]:
         if action.phase is NActionPhase.PENDING_APPROVE:
             message = f"{action.kind} on {action.node_id} waits for approval"
             yield "action_awaits_approval", action.action_id, message, evidence
+    for order in view.oactions:
+        if order.phase is OActionPhase.PENDING_APPROVE:
+            asked: dict[str, Value] = {"kind": order.kind, "args": order.args}
+            message = f"{order.kind} waits for approval"
+            yield "action_awaits_approval", order.action_id, message, asked
 
 
 _DOUBTS = {

@@ -11,6 +11,7 @@ one that is a cycle old.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,8 +21,15 @@ from replicante.model.actions import NAction, OAction, OActionPhase
 from replicante.model.change import Change, ChangeCode
 from replicante.model.cluster_declaration import Step
 from replicante.model.cluster_spec import ClusterSpec
+from replicante.model.codec import encode_value
 from replicante.model.converge_state import ConvergeState
-from replicante.model.decision import ConditionRecord, Decision, IdleStep, Outcome
+from replicante.model.decision import (
+    ConditionRecord,
+    Decision,
+    ForcedOption,
+    IdleStep,
+    Outcome,
+)
 from replicante.model.discovery import ClusterDiscovery
 from replicante.model.modes import Mode, stricter
 from replicante.model.namespace import Namespace, NamespaceStatus
@@ -329,7 +337,7 @@ def _decision(
         conditions=conditions,
         proposals=tuple(acting.records),
         candidates=tuple(it for result in results.values() for it in result.candidates),
-        options=tuple(it for result in results.values() for it in result.options),
+        options=_options(acting, results.values()),
         idle=tuple(
             IdleStep(step=str(step), reason=result.idle)
             for step, result in results.items()
@@ -340,6 +348,20 @@ def _decision(
         ),
         seen=seen_nodes(view, situation.observations),
         sent=tuple(it.action_id for it in stages.sent.submissions),
+    )
+
+
+def _options(acting: Acting, results: Iterable[StepResult]) -> tuple[ForcedOption, ...]:
+    """With the actions that wait for their approval."""
+    waiting = {
+        (it.action_kind, encode_value(it.args)): it.action_id
+        for it in acting.records
+        if it.outcome is Outcome.AWAITS_APPROVAL
+    }
+    return tuple(
+        msgspec.structs.replace(it, action_id=waiting.get((it.verb, encode_value(it.args))))
+        for result in results
+        for it in result.options
     )
 
 

@@ -182,5 +182,7 @@ def _needs(decision: Decision, steps: tuple[PlannedStep, ...]) -> list[str]:
     needs += [
         f"failover: {it.message}" for it in decision.conditions if it.name == "nobody_eligible"
     ]
-    needs += [f"a person may {option.text}" for option in decision.options]
+    for option in decision.options:
+        how = f"; approve orchestrator action {option.action_id}" if option.action_id else ""
+        needs.append(f"a person may {option.text}{how}")
     return needs

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from replicante.model.action_kinds import DISRUPTIVE_KINDS, ROLE_KINDS
+from replicante.model.action_kinds import CORE_FAILOVER, DISRUPTIVE_KINDS, ROLE_KINDS
 from replicante.model.actions import NAction, OAction, OActionPhase, Requester
 from replicante.model.cluster_declaration import Step
 from replicante.model.cluster_spec import ClusterSpec
@@ -51,6 +51,10 @@ class Proposal:
     requester: Requester = Requester.CORE_DECLARATIVE
     accepted_loss: int | None = None
     """What the person who asks for it accepts; None: the declared bound counts."""
+    is_any_loss_accepted: bool = False
+    """That person accepts also a loss that cannot be said."""
+    overrides: tuple[str, ...] = ()
+    """What that person sets aside that stands against the node."""
     cause: str | None = None
     """The orchestrator action that it serves."""
     grace_subject: str = ""
@@ -62,7 +66,13 @@ class Proposal:
 
     @property
     def changes_roles(self) -> bool:
-        return self.action_kind in ROLE_KINDS
+        return self.action_kind in ROLE_KINDS or self.is_question
+
+    @property
+    def is_question(self) -> bool:
+        """Whether a person wants to force something: nothing is done before one approves it, and
+        then that one asked for it."""
+        return self.action_kind == CORE_FAILOVER
 
     @property
     def grace_key(self) -> str:

@@ -13,9 +13,10 @@ from replicante.model.actions import OAction
 from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
 from replicante.model.shard import Sight
-from replicante.orchestrate.candidates import Candidate, best
+from replicante.orchestrate.candidates import Candidate, Override, best
 from replicante.orchestrate.controllers import in_charge
 from replicante.orchestrate.converge.failover import (
+    UNKNOWN_LOSS,
     candidates_of,
     failover_through,
     promotion,
@@ -89,10 +90,17 @@ def _switchover_through(
 
 def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | str:
     """The proposal, or why there is none."""
-    accepted = _args(action).get("accepted_loss")
-    if type(accepted) is not int or accepted < 0:
-        return "args.accepted_loss must say how much may be lost; 0 is nothing that is known"
-    asked = _asked(action, situation)
+    named = _args(action).get("accepted_loss")
+    accepted = named if type(named) is int and named >= 0 else None
+    if accepted is None and named != UNKNOWN_LOSS:
+        return (
+            "args.accepted_loss must say how much may be lost; 0 is nothing that is known, and"
+            f" '{UNKNOWN_LOSS}' is whatever it is"
+        )
+    overrides = _args(action).get("overrides", [])
+    if not isinstance(overrides, list) or not all(it in tuple(Override) for it in overrides):
+        return f"args.overrides must be a list of {', '.join(Override)}"
+    asked = _asked(action, situation, overrides=tuple(str(it) for it in overrides))
     if isinstance(asked, str):
         return asked
     primary, chosen = asked
@@ -100,7 +108,15 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
         return f"{primary.node_id} is there and healthy: ask for a switchover, which loses nothing"
     controller = in_charge(situation.view).through
     if controller is None:
-        return promotion(situation, primary, chosen, accepted_loss=accepted, cause=action.action_id)
+        return promotion(
+            situation,
+            primary,
+            chosen,
+            accepted_loss=accepted,
+            is_any_loss_accepted=accepted is None,
+            overrides=tuple(str(it) for it in overrides),
+            cause=action.action_id,
+        )
     if _args(action).get("to") is not None:
         return f"{controller} chooses the successor itself: ask without args.to"
     return failover_through(
@@ -113,7 +129,9 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
     )
 
 
-def _asked(action: OAction, situation: Situation) -> tuple[Primary, Candidate] | str:
+def _asked(
+    action: OAction, situation: Situation, *, overrides: tuple[str, ...] = ()
+) -> tuple[Primary, Candidate] | str:
     args = _args(action)
     shard_id, wanted = args.get("shard_id"), args.get("to")
     if shard_id is None and len(situation.primaries) == 1:
@@ -129,7 +147,7 @@ def _asked(action: OAction, situation: Situation) -> tuple[Primary, Candidate] |
         found = tuple(it for it in found if it.node_id == wanted)
         if not found:
             return f"{wanted} holds no other copy of shard {shard_id}"
-    chosen = best(found)
+    chosen = best(found, overrides=overrides)
     if chosen is None:
         reasons = "; ".join(f"{it.node_id}: {', '.join(it.reasons)}" for it in found)
         return f"nobody may take shard {shard_id} over ({reasons or 'no other copy'})"

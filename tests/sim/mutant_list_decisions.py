@@ -125,11 +125,7 @@ DECISION_MUTANTS = (
     Mutant(
         "unfit_candidate_promoted",
         "nobody becomes primary who recovers, is unhealthy, or has another history",
-        (
-            Edit(
-                _DATA, "            if candidate.is_eligible:\n", "            if candidate.copy:\n"
-            ),
-        ),
+        (Edit(_DATA, "    if candidate.is_eligible:\n", "    if candidate.copy:\n"),),
         test=_rule("candidate_fit"),
     ),
     Mutant(

@@ -29,8 +29,9 @@ def behind(**spec) -> World:
 
 def test_what_may_not_be_done_says_what_would_have_to_change_and_what_it_costs():
     told = explain(behind().cycle().decision)
-    assert told.summary.startswith("it wants this and may not: make n2 the primary")
-    (step,) = told.steps
+    assert told.summary.startswith("it waits for an approval to do this: fail over to n2")
+    step, *questions = told.steps
+    assert step.outcome == "denied" and len(questions) == 2
     assert [it.rule for it in step.blocked_by] == ["loss_bounded"]
     assert "at least 100 bytes" in step.worst_loss
     assert any("at least 100 bytes would be lost, 0 are accepted" in it for it in told.needs)
@@ -132,12 +133,14 @@ def test_the_command_line_prints_rules_prices_and_ways_out(stored, terminal):
     said = terminal.run("explain", "cluster", *CLUSTER)
     assert said.code == 0, said.err
     for words in (
-        "default/sessions: it wants this and may not: make n2 the primary of shard 0",
+        "default/sessions: it waits for an approval to do this: fail over to n2",
+        "1. make n2 the primary of shard 0 instead of n1: denied",
         "n1     answered   UNAVAILABLE   0: primary at 200 bytes (as last known)",
         "is refused by n1:6379",
         "primary_gone",
         "loss_bounded forbids: at least 100 bytes would be lost",
         "a person may fail over to n2",
+        "; approve orchestrator action ",
     ):
         assert words in said.out, said.out
     said = terminal.run("plan", "cluster", *CLUSTER)
@@ -160,7 +163,7 @@ def test_the_past_can_be_explained(stored, terminal):
     stored.keep(stored.world.cycle(after_ms=20_000).decision)
     now = terminal.run("explain", "cluster", *CLUSTER).out
     then = terminal.run("explain", "cluster", *CLUSTER, "--at", first).out
-    assert "it does this" in now and "may not" in then
+    assert "it does this" in now and "it waits for an approval" in then
     before = terminal.run("explain", "cluster", *CLUSTER, "--at", "0000000000000000001")
     assert before.code == 3 and "no decision kept" in before.err
     assert terminal.run("explain", "cluster", *CLUSTER, "--at", "yesterday").code == 2

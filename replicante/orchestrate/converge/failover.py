@@ -5,6 +5,9 @@ who should be promoted and what that may cost. A primary that hangs under an age
 ended first, so that it cannot go on as the primary that it was. Beside a controller that the
 declaration has asked, that one replaces it. Whether the primary is really gone
 is judged by the rules `failure_confirmed` and `witnesses_agree`, on the same assessment.
+
+Where no copy may take over by itself, each that a person could force becomes a question: an
+orchestrator action that waits to be approved, with its price (ADR 0095).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from replicante.model.action_kinds import (
 )
 from replicante.model.actions import Requester
 from replicante.model.cluster_declaration import Controller, Step
+from replicante.model.codec import Value
 from replicante.model.decision import ForcedOption, Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.orchestrate.candidates import Candidate, best, candidates
@@ -31,6 +35,8 @@ from replicante.orchestrate.proposal import (
     protection,
 )
 
+UNKNOWN_LOSS = "unknown"
+"""The accepted loss of who accepts one that cannot be said."""
 _WANTING = (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
 
 
@@ -42,12 +48,16 @@ def propose_failover(situation: Situation) -> StepResult:
             continue
         found = candidates_of(situation, primary)
         records += [candidate.record(Step.FAILOVER) for candidate in found]
-        chosen = best(found)
+        # Beside another controller nobody chooses who takes over.
+        is_ours = not in_charge(situation.view).names
+        chosen, ways_out = best(found), _options(situation, primary, found) if is_ours else []
+        options += ways_out
         if chosen is None:
             stuck[shard_id] = _nobody(primary, found)
         else:
             proposals.append(_recovery(situation, primary, found, chosen))
-            options += _options(situation, primary, found)
+        if chosen is None or _is_beyond_bound(situation, chosen):
+            proposals += [_question(primary, it) for it in ways_out]
     if proposals:
         return StepResult(
             proposals=tuple(proposals),
@@ -102,6 +112,8 @@ def promotion(
     chosen: Candidate,
     *,
     accepted_loss: int | None = None,
+    is_any_loss_accepted: bool = False,
+    overrides: tuple[str, ...] = (),
     cause: str | None = None,
 ) -> Proposal:
     """cause: the orchestrator action of the person who asks; None: convergence wants it."""
@@ -124,6 +136,8 @@ def promotion(
         purpose=Purpose.RECOVERY,
         requester=Requester.CORE_DECLARATIVE if cause is None else Requester.CORE_API,
         accepted_loss=accepted_loss,
+        is_any_loss_accepted=is_any_loss_accepted,
+        overrides=overrides,
         cause=cause,
         grace_subject=primary.shard_id,
     )
@@ -201,27 +215,59 @@ def candidates_of(situation: Situation, primary: Primary) -> tuple[Candidate, ..
 def _options(
     situation: Situation, primary: Primary, found: tuple[Candidate, ...]
 ) -> list[ForcedOption]:
-    """What a person may force where the declared bound forbids, each with its price."""
+    """What a person may force where the bound or the state of a copy forbids, each with its
+    price."""
     bound = situation.view.spec.declaration.policies.data_loss_offset_max
     options: list[ForcedOption] = []
     for candidate in found:
-        price = candidate.loss.known_min
-        if not candidate.is_eligible or price is None or (bound is not None and price <= bound):
+        price, overrides = candidate.loss.known_min, candidate.overrides
+        is_within = price is not None and bound is not None and price <= bound
+        if overrides is None or (candidate.is_eligible and is_within):
             continue
-        args = {
+        args: dict[str, Value] = {
             "shard_id": primary.shard_id,
             "to": candidate.node_id,
-            "accepted_loss": price,
+            "accepted_loss": UNKNOWN_LOSS if price is None else price,
         }
+        against = ","
+        if overrides:
+            args["overrides"] = list(overrides)
+            against = f", although {'; '.join(candidate.reasons)},"
         options.append(
             ForcedOption(
                 verb=CORE_FAILOVER,
                 args=args,
                 price=candidate.loss,
-                text=f"fail over to {candidate.node_id}, losing {candidate.loss.text}",
+                text=f"fail over to {candidate.node_id}{against} losing {candidate.loss.text}",
+                overrides=candidate.reasons,
             )
         )
     return options
+
+
+def _is_beyond_bound(situation: Situation, chosen: Candidate) -> bool:
+    """Its promotion is denied, not only asked about."""
+    bound = situation.view.spec.declaration.policies.data_loss_offset_max
+    price = chosen.loss.known_min
+    return price is None or (bound is not None and price > bound)
+
+
+def _question(primary: Primary, option: ForcedOption) -> Proposal:
+    args = option.args if isinstance(option.args, dict) else {}
+    named = args.get("overrides")
+    against = f", although {'; '.join(option.overrides)}" if option.overrides else ""
+    return Proposal(
+        step=Step.FAILOVER,
+        action_kind=option.verb,
+        node_id=None,
+        args=args,
+        spared=() if primary.node_id is None else (primary.node_id,),
+        shard_id=primary.shard_id,
+        effect=f"fail over to {args['to']}{against}, if a person accepts the loss",
+        loss=option.price,
+        purpose=Purpose.RECOVERY,
+        overrides=tuple(str(it) for it in named) if isinstance(named, list) else (),
+    )
 
 
 def _nobody(primary: Primary, found: tuple[Candidate, ...]) -> str:

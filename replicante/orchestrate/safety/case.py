@@ -28,7 +28,8 @@ class Case:
         """It goes past the primary of its shard. Not so when another node replaced that one."""
         proposal = self.proposal
         if proposal.action_kind != STORE_FENCE:
-            return proposal.action_kind in (STORE_PROMOTE, CONTROLLER_FAILOVER)
+            is_forced = proposal.is_question
+            return is_forced or proposal.action_kind in (STORE_PROMOTE, CONTROLLER_FAILOVER)
         primary = self.situation.primaries.get(proposal.shard_id or "")
         return primary is None or primary.node_id in (None, proposal.args["replaces"])
 

@@ -19,7 +19,7 @@ from replicante.model.action_kinds import (
 from replicante.model.codec import Value
 from replicante.model.node import NodeStatus
 from replicante.model.shard import ShardRole, Sight
-from replicante.orchestrate.candidates import candidates
+from replicante.orchestrate.candidates import Candidate, candidates
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
 
 _TAKES_AWAY = (STORE_REJOIN, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
@@ -28,7 +28,9 @@ _TAKES_AWAY = (STORE_REJOIN, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
 def _candidate_fit(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
     chosen: str | None
-    if proposal.action_kind == STORE_PROMOTE:
+    if proposal.is_question:
+        chosen, replaces = str(proposal.args["to"]), _replaced(case)
+    elif proposal.action_kind == STORE_PROMOTE:
         chosen, replaces = proposal.node_id, str(proposal.args.get("replaces") or "")
     elif proposal.action_kind == STORE_SWITCHOVER:
         chosen, replaces = str(proposal.args.get("node_id") or ""), proposal.node_id or ""
@@ -50,10 +52,29 @@ def _candidate_fit(case: Case) -> Finding:
         return allow(f"the controller in charge chooses; fit: {', '.join(fit)}")
     for candidate in found:
         if candidate.node_id == chosen:
-            if candidate.is_eligible:
-                return allow(f"{chosen} may become primary")
-            return deny(f"{chosen} may not become primary: {'; '.join(candidate.reasons)}")
+            return _fitness(case, candidate)
     return deny(f"{chosen} holds no copy of the shard")
+
+
+def _fitness(case: Case, candidate: Candidate) -> Finding:
+    chosen, against = candidate.node_id, "; ".join(candidate.reasons)
+    if candidate.is_eligible:
+        return allow(f"{chosen} may become primary")
+    if not candidate.is_fit(case.proposal.overrides):
+        return deny(f"{chosen} may not become primary: {against}")
+    overrides: list[Value] = list(case.proposal.overrides)
+    if case.proposal.is_question:
+        return ask(
+            f"{chosen} may become primary only by the word of a person: {against}",
+            overrides=overrides,
+        )
+    return allow(f"a person sets aside what stands against it: {against}", overrides=overrides)
+
+
+def _replaced(case: Case) -> str:
+    """The primary that a failover goes past."""
+    primary = case.situation.primaries.get(case.proposal.shard_id or "")
+    return str(case.proposal.args.get("replaces") or (primary and primary.node_id) or "")
 
 
 def _loss_bounded(case: Case) -> Finding:
@@ -64,6 +85,10 @@ def _loss_bounded(case: Case) -> Finding:
     if proposal.accepted_loss is not None:
         bound = proposal.accepted_loss
     known = proposal.loss.known_min
+    if proposal.is_any_loss_accepted:
+        return allow("a person accepts whatever would be lost", known_min=known)
+    if proposal.is_question and (known is None or bound is None or known > bound):
+        return ask(f"its price, which a person may accept: {proposal.loss.text}", known_min=known)
     if known is None:
         return deny("what would be lost cannot be said")
     if bound is None:
@@ -144,7 +169,7 @@ def _majority_kept(case: Case) -> Finding:
     healthy = [node_id for node_id in known if view.is_healthy(node_id)]
     evidence = {"healthy": list(healthy), "known": list(known)}
     if case.takes_for_dead:
-        gone = str(proposal.args.get("replaces") or "")
+        gone = _replaced(case)
         others = [node_id for node_id in known if node_id != gone]
         seen = [node_id for node_id in healthy if node_id != gone]
         if proposal.is_asked_for or 2 * len(seen) > len(others):

@@ -35,6 +35,8 @@ _ROLE_WORK = {CORE_SWITCHOVER, CORE_FAILOVER}
 def _one_small_step(case: Case) -> Finding:
     if case.proposal.is_asked_for:
         return allow("a person asked for it")
+    if case.proposal.is_question:
+        return allow("it only asks a person")
     for earlier in case.earlier:
         if earlier.step is case.proposal.step:
             return deny(
@@ -47,7 +49,7 @@ def _grace_over(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
     started_ms = situation.state.graces.get(proposal.grace_key)
     grace_ms = situation.view.spec.declaration.graces_ms[proposal.step]
-    if proposal.is_asked_for or started_ms is None:
+    if proposal.is_asked_for or proposal.is_question or started_ms is None:
         return allow("no grace is running")
     if any(_is_own_wish(case, action) for action in _unfinished(case)):
         return allow("the grace began with this very wish, which is not carried out yet")
