@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jlike import report
 from jlike import store as stores
 from jlike.runner import Options
 from jlike.verdict import Verdict
+from jlike.workload.catalogue import WORKLOADS
 
 COMPANY_MAX = 2
 """Workloads and faults at most that a run has besides the pair that it is about."""
@@ -49,11 +51,18 @@ class Tally:
         return 0 if self.verdicts[Verdict.VALID] else 2
 
 
+def pairs_of(matrix: Matrix) -> list[tuple[str, str]]:
+    """(workload, fault) that can be judged together."""
+    return [
+        (one, other) for one in matrix.workloads for other in matrix.nemeses if _fit([one], other)
+    ]
+
+
 def plans(matrix: Matrix) -> Iterator[Options]:
     """Without end. Each pair comes once before any comes twice."""
     number = 0
     for turn in range(SEEDS):
-        pairs = [(one, other) for one in matrix.workloads for other in matrix.nemeses]
+        pairs = pairs_of(matrix)
         random.Random(f"{matrix.seed} turn {turn}").shuffle(pairs)
         for workload, nemesis in pairs:
             yield _plan(matrix, workload, nemesis, number=number)
@@ -62,16 +71,22 @@ def plans(matrix: Matrix) -> Iterator[Options]:
 
 def _plan(matrix: Matrix, workload: str, nemesis: str, *, number: int) -> Options:
     chance = random.Random(f"{matrix.seed} run {number}")
-    workloads = [workload, *_company(chance, matrix.workloads, workload)]
+    fit = [it for it in matrix.workloads if _fit([it], nemesis)]
+    workloads = [workload, *_company(chance, fit, workload)]
+    fit = [it for it in matrix.nemeses if _fit(workloads, it)]
     return Options(
         workloads=workloads,
-        nemeses=[nemesis, *_company(chance, matrix.nemeses, nemesis)],
+        nemeses=[nemesis, *_company(chance, fit, nemesis)],
         peers=chance.choice((3, 3, 5)),
         time_s=round(matrix.run_s * chance.choice((1, 2, 3, 3)) / 3, 1),
         clients=len(workloads) * chance.choice((2, 4, 6)),
         rate=float(chance.choice((40, 80, 150, 250))),
         seed=chance.randrange(SEEDS),
     )
+
+
+def _fit(workloads: Sequence[str], nemesis: str) -> bool:
+    return not any(nemesis in WORKLOADS[it]().unfit for it in workloads)
 
 
 def _company(chance: random.Random, names: Sequence[str], chosen: str) -> list[str]:
@@ -113,6 +128,13 @@ def campaign(
         tell(f"{run.verdict.upper()} {run.folder.name}")
         if run.verdict is Verdict.VALID:
             kept.append(run.folder)
-            while len(kept) > keep:
-                shutil.rmtree(kept.pop(0), ignore_errors=True)  # somebody may have tidied up
+            _tidy(kept, store, keep=keep)
     return tally
+
+
+def _tidy(kept: list[Path], store: Path, *, keep: int) -> None:
+    """The index must not lead to what is gone."""
+    while len(kept) > keep:
+        shutil.rmtree(kept.pop(0), ignore_errors=True)  # somebody may have tidied up
+        if (store / "index.html").exists():
+            report.write_index(store)

@@ -19,9 +19,11 @@ from typing import NoReturn
 from jlike import (
     campaign,
     canary,
+    canary_servers,
     canary_stock,
     doctor,
     environments,
+    equipment,
     judge,
     mutants,
     replay,
@@ -212,28 +214,42 @@ def _tell(findings: Sequence[tuple[str, Finding]]) -> Verdict:
 
 def _all(options: argparse.Namespace) -> int:
     canary.must_sing()
+    canary_servers.must_sing()
     seed = _seed(options)
     print(f"campaign seed {seed}", flush=True)
-    if not options.workloads or not options.nemeses:
+    lacking = _lacking(options.workloads, options.nemeses)
+    for name, reason in lacking.items():
+        print(f"left out: {name}: {reason}", flush=True)
+    matrix = campaign.Matrix(
+        workloads=[it for it in options.workloads if it not in lacking],
+        nemeses=[it for it in options.nemeses if it not in lacking],
+        seed=seed,
+        run_s=options.run_time,
+    )
+    if not campaign.pairs_of(matrix):
         raise HarnessBroken("a campaign needs a workload and a fault at least")
     ends_s = time.monotonic() + options.time
     tally = campaign.campaign(
-        campaign.Matrix(
-            workloads=options.workloads,
-            nemeses=options.nemeses,
-            seed=seed,
-            run_s=options.run_time,
-        ),
+        matrix,
         options.store,
         conduct=stores.conduct,
         has_time=lambda: time.monotonic() < ends_s,
         tell=lambda line: print(line, flush=True),
         keep=options.keep,
     )
-    missing = len(options.workloads) * len(options.nemeses) - len(tally.pairs)
+    missing = len(campaign.pairs_of(matrix)) - len(tally.pairs)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.verdicts.items()))
     print(f"{counts or 'no run'}; pairs of workload and fault that never met: {missing}")
+    if lacking:
+        print(f"not tested, because this machine cannot: {', '.join(lacking)}")
     return tally.exit_code
+
+
+def _lacking(workloads: Sequence[str], nemeses: Sequence[str]) -> dict[str, str]:
+    """Of both, what this machine cannot make → why not. A campaign over the rest says so; a run
+    that asks for it is not made at all."""
+    reasons = {name: WORKLOADS[name]().lacks() for name in workloads}
+    return {name: it for name, it in reasons.items() if it} | equipment.missing(nemeses)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -324,6 +340,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def _canary(options: argparse.Namespace) -> int:
     for name in canary.must_sing():
         print(f"found out: {name}", flush=True)
+    for said in canary_servers.must_sing():
+        print(f"found out: {said}", flush=True)
     if reason := canary_stock.why_not():
         print(f"not tried: stock PySyncObj under power cuts: {reason}")
         return Verdict.UNKNOWN.exit_code

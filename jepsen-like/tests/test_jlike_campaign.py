@@ -14,6 +14,7 @@ from jlike import campaign, judge, store
 from jlike.campaign import Matrix, Tally, plans
 from jlike.runner import HARNESS, HarnessBroken, Options
 from jlike.verdict import Finding, Verdict, invalid, unknown, valid
+from jlike.workload.catalogue import WORKLOADS
 
 MATRIX = Matrix(workloads=("register", "queue", "lock"), nemeses=("kill", "pause"), seed=7)
 RUNS = 12
@@ -104,6 +105,27 @@ def test_no_run_at_all_is_not_green():
 def test_a_harness_that_only_breaks_ends_the_campaign(tmp_path):
     with pytest.raises(HarnessBroken):
         _campaign(tmp_path, None)
+
+
+def test_the_index_never_leads_to_a_folder_that_is_gone(monkeypatch, tmp_path):
+    told: list[set[str]] = []
+    monkeypatch.setattr(
+        campaign.report, "write_index", lambda at: told.append({it.name for it in at.iterdir()})
+    )
+    (tmp_path / "index.html").touch()
+    _campaign(tmp_path, Verdict.VALID, keep=1)
+    assert told[-1] == {it.name for it in tmp_path.iterdir()}
+
+
+def test_what_cannot_be_judged_together_is_not_drawn_together():
+    names = ("redis", "register"), ("kill", "clock", "slowsync")
+    matrix = Matrix(workloads=names[0], nemeses=names[1], seed=1)
+    unfit = WORKLOADS["redis"]().unfit
+    assert {"clock", "slowsync"} <= unfit
+    assert len(campaign.pairs_of(matrix)) == 4
+    for it in _first(60, matrix):
+        assert "redis" not in it.workloads or not unfit & set(it.nemeses)
+        assert (it.workloads[0], it.nemeses[0]) in campaign.pairs_of(matrix)
 
 
 def test_pairs_that_met_are_counted(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jlike import canary_stock, cli, store
+from jlike import canary_servers, canary_stock, cli, store
 from jlike.history import Kind
 from jlike.http import Http
 from jlike.runner import Options
@@ -83,6 +83,11 @@ async def test_without_a_leader_it_refuses_and_says_that_nothing_happened(tmp_pa
     finally:
         server.close()
         registers.destroy()
+
+
+@pytest.fixture(autouse=True)
+def _servers_sing(monkeypatch):
+    monkeypatch.setattr(canary_servers, "must_sing", lambda: ["a server in memory"])
 
 
 class Runs:

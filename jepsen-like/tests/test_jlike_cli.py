@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from jlike import cli, store
+from jlike import canary_servers, cli, equipment, store
 from jlike.runner import Options
 from jlike.verdict import Finding, Verdict
 
@@ -28,6 +28,7 @@ def made(monkeypatch, tmp_path, verdict):
         return store.Run(folder=folder, options=options, findings=[("register", finding)])
 
     monkeypatch.setattr(store, "conduct", conduct)
+    monkeypatch.setattr(canary_servers, "must_sing", list)
     return found
 
 
@@ -109,3 +110,20 @@ def test_a_campaign_ends_with_its_time(made, capsys):
     assert cli.main(["all", "--time", "0.2", "-w", "lock", "-n", "kill", "--seed", "1"]) == 0
     assert made
     assert "pairs of workload and fault that never met: 0" in capsys.readouterr().out
+
+
+def test_a_campaign_leaves_out_what_the_machine_cannot_make_and_says_so(made, monkeypatch, capsys):
+    monkeypatch.setattr(equipment, "missing", lambda kinds: {"power": "no loop devices"})
+    words = ["all", "--time", "0.2", "-w", "lock", "-n", "kill,power", "--seed", "1"]
+    assert cli.main(words) == 0
+    assert {it for options in made for it in options.nemeses} == {"kill"}
+    said = capsys.readouterr().out.splitlines()
+    assert "left out: power: no loop devices" in said
+    assert "pairs of workload and fault that never met: 0" in said[-2]
+    assert said[-1] == "not tested, because this machine cannot: power"
+
+
+def test_a_campaign_of_nothing_that_can_be_made_is_none(made, monkeypatch):
+    monkeypatch.setattr(equipment, "missing", lambda kinds: {"power": "no loop devices"})
+    assert cli.main(["all", "--time", "1", "-w", "lock", "-n", "power"]) == cli.HARNESS_BROKE
+    assert not made
