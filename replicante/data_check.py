@@ -23,12 +23,14 @@ from replicante.dir_lock import DirLock
 from replicante.errors import CorruptData, FatalError, NotFound, ReplicanteError
 from replicante.limits import CHECK_VIOLATIONS_MAX, LOG_MAP_BYTES_DEFAULT
 from replicante.raft.host import MachineHost
+from replicante.raft.lmdb_file import find_damage
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
 from replicante.raft.records import Record
 from replicante.state import invariants
 from replicante.state.digest import digest_rows, format_digest, row_hash
 from replicante.state.machine import ReplicatedState
+from replicante.storage.lmdb_environment import REMOVE_HINT
 from replicante.storage.lmdb_store import LmdbStore, state_identity
 from replicante.storage.memory import MemoryStore
 
@@ -73,6 +75,10 @@ def check_data_dir(data_dir: Path, *, scratch: Path | None = None) -> list[Findi
         header = log.header()
         if header is None or not header.cluster_id:
             raise NotFound(f"the peer of {data_dir} never was part of a cluster")
+        damage = find_damage(data_dir / "state")  # its pages are trusted by whoever opens it
+        if damage is not None:
+            what = f"The state in {data_dir / 'state'} is damaged: {damage}."
+            raise CorruptData(what, hints=(REMOVE_HINT,))
         store = LmdbStore.open(data_dir / "state", identity=_identity(header), row_hash=row_hash)
         stack.callback(store.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch))

@@ -16,20 +16,22 @@ from replicante.errors import CorruptData, StartRefused, UnsupportedFormat
 _COPY_BYTES = 1 << 20
 
 
-def find_cut(environment: lmdb.Environment, folder: Path) -> str | None:
-    """What is missing; None when nothing is. Raises lmdb.Error.
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with the pages of the environment in `folder`, which nobody has open; None when
+    nothing is, or there is none. Takes about a tenth of a second for 64 MiB.
 
-    A page beyond the end of the file would kill this process when it is read. LMDB may leave pages
-    at the end unwritten that it allocated and freed in one transaction, so a short file alone
-    proves nothing: then every page is walked.
+    LMDB trusts its pages: a flipped bit in one that holds no record, or a page beyond the end of
+    the file, ends the process, or makes a table look empty and the end of a log missing, without a
+    word. So they are walked first, by the verifier of LMDB's package, which is safe with any bytes.
+    What it cannot read at all LMDB refuses.
     """
-    bytes_min = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if (folder / "data.mdb").stat().st_size >= bytes_min:
-        return None
+    file = folder / "data.mdb"
     try:
+        if file.stat().st_size == 0:
+            return None
         problems = lmdb.verify.verify(str(folder))  # type: ignore[no-untyped-call]
-    except lmdb.verify.VerifyError as error:
-        return str(error)
+    except (OSError, lmdb.verify.VerifyError):
+        return None
     return str(problems[0]) if problems else None
 
 

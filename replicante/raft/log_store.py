@@ -28,7 +28,12 @@ from replicante.errors import (
     StorageFull,
     UnsupportedFormat,
 )
-from replicante.raft.lmdb_file import delete_below, find_cut, not_opened, sync_directories
+from replicante.raft.lmdb_file import (
+    delete_below,
+    find_damage,
+    not_opened,
+    sync_directories,
+)
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
 from replicante.raft.log_reserve import DiskReserve
@@ -85,6 +90,9 @@ class LmdbLog:
                 hints=("give a directory that this user may write",),
             ) from error
         self._is_open = False
+        damage = find_damage(path)
+        if damage is not None:
+            raise CorruptData(f"{path} is damaged: {damage}", hints=_WAY_OUT)
         self._open()
         sync_directories(path, path.parent)
         self._reserve = DiskReserve(path, size_bytes=reserve_bytes)
@@ -107,15 +115,11 @@ class LmdbLog:
         except lmdb.Error as error:
             raise self._unopened(error) from error
         try:
-            self._check_size()
             self._meta = self._env.open_db(b"meta")
             self._entries = self._env.open_db(b"entries")
         except lmdb.Error as error:
             self._env.close()
             raise self._unopened(error) from error
-        except CorruptData:
-            self._env.close()
-            raise
         self._is_open = True
 
     def _unopened(self, error: lmdb.Error) -> DiskFull | StorageFull | StartRefused:
@@ -128,11 +132,6 @@ class LmdbLog:
     def close(self) -> None:
         self._is_open = False
         self._env.close()
-
-    def _check_size(self) -> None:
-        found = find_cut(self._env, self._path)
-        if found is not None:
-            raise CorruptData(f"{self._path} is cut short: {found}", hints=_WAY_OUT)
 
     # --- header ------------------------------------------------------------------------------
 

@@ -234,6 +234,14 @@ GROUND_MUTANTS = (
         ),
     ),
     Mutant(
+        "pages_of_the_log_are_trusted",
+        "an end of the log that its pages do not lead to is missed, not forgotten (ADR 0015)",
+        (Edit(LOG_STORE, "        damage = find_damage(path)\n", "        damage = None\n"),),
+        test=unit_test(
+            "raft_log_store", "an_end_of_the_log_that_its_pages_do_not_lead_to_is_missed"
+        ),
+    ),
+    Mutant(
         "broken_text_ends_the_peer",
         "a malformed message ends its connection and nothing else (ADR 0011)",
         (

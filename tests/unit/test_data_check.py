@@ -10,7 +10,7 @@ from data_dir_builders import all_files, apply_to, records_of, with_store, write
 
 from replicante.data_check import Question, Verdict, check_data_dir
 from replicante.dir_lock import DirLock
-from replicante.errors import DataDirInUse, NotFound
+from replicante.errors import CorruptData, DataDirInUse, NotFound
 from replicante.limits import MIB
 from replicante.raft.log import Base, WriteSet
 from replicante.raft.log_store import LmdbLog
@@ -126,6 +126,19 @@ def test_a_state_ahead_of_its_log_is_broken(tmp_path):
     log.write(WriteSet(truncate_from=6, records=(), hard=None))
     log.close()
     assert "the state is as of entry 8" in detail(path, Question.LOG)
+
+
+@pytest.mark.parametrize("part", ["log", "state"])
+def test_damage_in_a_page_that_holds_no_row_is_told_and_does_not_end_the_check(tmp_path, part):
+    path = write_data_dir(tmp_path / "p1", records_of(), applied_count=4)
+    data = path / part / "data.mdb"
+    content = bytearray(data.read_bytes())
+    for page in range(8_192, len(content), 4_096):  # after those that tell the last commit
+        if content[page + 10] == 0x02:  # a leaf
+            content[page + 17] ^= 0x40  # where its first node lies
+    data.write_bytes(content)
+    with pytest.raises(CorruptData, match="is damaged"):
+        check_data_dir(path)
 
 
 def test_a_directory_in_use_is_refused(tmp_path):

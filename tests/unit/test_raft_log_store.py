@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import lmdb
+import log_flips
 import msgpack
 import pytest
 from raft_harness import HardState, history, record_after
@@ -207,7 +212,38 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path):
     data = tmp_path / "log" / "data.mdb"
     with data.open("r+b") as file:
         file.truncate(data.stat().st_size // 2)
-    with pytest.raises(CorruptData, match="cut short"):
+    with pytest.raises(CorruptData, match="is damaged"):
+        opened(tmp_path)
+
+
+def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path):
+    """Also in pages that hold no record: LMDB trusts them, and ends the process or leaves out the
+    end of the log without a word."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("log_flips.py")), str(tmp_path), "400", "7"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    last = done.stderr[-300:]
+    assert done.returncode == 0, last
+    told = [line.partition(" ")[2] for line in done.stdout.splitlines()]
+    assert told == ["refused", "the same"], done.stdout
+
+
+def test_an_end_of_the_log_that_its_pages_do_not_lead_to_is_missed(tmp_path):
+    """One that was acknowledged, perhaps."""
+    log_flips.fill(tmp_path / "log")
+    data = tmp_path / "log" / "data.mdb"
+    content = bytearray(data.read_bytes())
+    branches = [at for at in range(8_192, len(content), 4_096) if content[at + 10] == 0x01]
+    for at in branches:
+        (lower,) = struct.unpack_from("=H", content, at + 12)
+        struct.pack_into("=H", content, at + 12, lower - 2)  # one child less, the last
+    assert branches
+    data.write_bytes(content)
+    with pytest.raises(CorruptData, match="is damaged"):
         opened(tmp_path)
 
 
