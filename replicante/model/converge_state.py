@@ -89,4 +89,8 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     heard: dict[str, Heard] = msgspec.field(default_factory=dict)
     """Shard → which copies heard its primary when that was seen last."""
 
-    later: ClassVar[tuple[str, ...]] = ("doubts", "led", "heard")
+    removed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Node that its cluster was made to forget → cluster ms when. What it told last, as a member,
+    keeps it no more; what it tells now does."""
+
+    later: ClassVar[tuple[str, ...]] = ("doubts", "led", "heard", "removed")

@@ -12,7 +12,12 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER, THROUGH_KINDS
+from replicante.model.action_kinds import (
+    CLUSTER_REMOVE,
+    STORE_PROMOTE,
+    STORE_SWITCHOVER,
+    THROUGH_KINDS,
+)
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
 from replicante.model.codec import Value
 from replicante.model.converge_state import Attempts, ConvergeState, Heard, Suspicion
@@ -29,8 +34,10 @@ STEP_METADATA = "replicante.io/step"
 def with_ended(
     state: ConvergeState, view: ClusterView, ended: Iterable[NAction], *, now_ms: int
 ) -> ConvergeState:
-    """The memory after actions reached their end: who is primary now, and what failed."""
+    """The memory after actions reached their end: who is primary now, who was forgotten, and what
+    failed."""
     appointed, recovered_ms = dict(state.appointed), state.recovered_ms
+    removed = {it: at_ms for it, at_ms in state.removed.items() if not _is_member(view, it)}
     for action in ended:
         args = action.args if isinstance(action.args, dict) else {}
         shard_id = args.get("shard_id")
@@ -42,8 +49,20 @@ def with_ended(
             successor = _successor(view, action, args)
             if successor is not None:
                 appointed[shard_id] = successor
+        forgotten = args.get("node_id")
+        if action.kind == CLUSTER_REMOVE and is_done and isinstance(forgotten, str):
+            removed[forgotten] = now_ms
         state = with_attempt(state, action, now_ms=now_ms)
-    return msgspec.structs.replace(state, appointed=appointed, recovered_ms=recovered_ms)
+    return msgspec.structs.replace(
+        state, appointed=appointed, recovered_ms=recovered_ms, removed=removed
+    )
+
+
+def _is_member(view: ClusterView, node_id: str) -> bool:
+    """It tells so itself, now; or it is no node of the cluster any more, and nothing is to be
+    remembered of it."""
+    is_known = node_id in view.node_ids
+    return not is_known or any(copy.is_fresh for copy in view.copies_on(node_id))
 
 
 def with_attempt(state: ConvergeState, ended: NAction | OAction, *, now_ms: int) -> ConvergeState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from replicante.limits import SWITCHOVER_MS_MAX
 from replicante.model.action_kinds import CONTROLLER_SWITCHOVER, STORE_SWITCHOVER
-from replicante.model.actions import OAction
+from replicante.model.actions import OAction, Requester
 from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
 from replicante.model.shard import Sight
@@ -41,8 +41,30 @@ def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
     upstream = chosen.copy.upstream
     if upstream is not None and upstream.sight in (Sight.DOWN, Sight.REFUSED):
         return f"{chosen.node_id} does not hear the primary"
-    return Proposal(
+    return handover(
+        situation,
+        primary,
+        chosen,
         step=Step.FAILOVER,
+        purpose=Purpose.RECOVERY,
+        requester=action.requester,
+        cause=action.action_id,
+    )
+
+
+def handover(
+    situation: Situation,
+    primary: Primary,
+    chosen: Candidate,
+    *,
+    step: Step,
+    purpose: Purpose,
+    requester: Requester,
+    cause: str | None,
+) -> Proposal:
+    """primary: present. chosen: another copy of its shard, with an address."""
+    return Proposal(
+        step=step,
         action_kind=STORE_SWITCHOVER,
         node_id=primary.node_id,
         args={
@@ -56,9 +78,9 @@ def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
         shard_id=primary.shard_id,
         effect=f"hand shard {primary.shard_id} over from {primary.node_id} to {chosen.node_id}",
         loss=NO_LOSS,
-        purpose=Purpose.RECOVERY,
-        requester=action.requester,
-        cause=action.action_id,
+        purpose=purpose,
+        requester=requester,
+        cause=cause,
         grace_subject=primary.shard_id,
     )
 

@@ -1,6 +1,7 @@
 """The main job on real Redis servers: a declared cluster is made, begun, expanded; its primary is
-killed, replaced, and comes back as a replica that takes no write, also when the leader of the
-control plane is killed in the same instant."""
+killed, replaced, and comes back as a replica that takes no write, although the leader of the
+control plane is killed in the same instant. A node that is gone for good is replaced by another,
+and one that is asked for no more leaves."""
 
 from __future__ import annotations
 
@@ -91,9 +92,11 @@ async def roles(agents: AgentsByHand, nodes: list[LocalNode]) -> dict[str, tuple
     return found
 
 
-async def formed(agents: AgentsByHand, platform: LocalPlatform, *, without: str = "") -> LocalNode:
-    """The primary, once there are three nodes, one primary other than `without`, and two replicas
-    that follow it."""
+async def formed(
+    agents: AgentsByHand, platform: LocalPlatform, *, without: str = "", replicas: int = 2
+) -> LocalNode:
+    """The primary, once there are no other nodes than one primary and so many replicas that follow
+    it, and it is not `without`."""
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             nodes = platform.nodes()
@@ -101,7 +104,8 @@ async def formed(agents: AgentsByHand, platform: LocalPlatform, *, without: str 
             primaries = [it for it in nodes if seen.get(it.node_id, ("", None))[0] == "primary"]
             if len(primaries) == 1 and primaries[0].node_id != without:
                 follows = ("secondary", primaries[0].store_address)
-                if list(seen.values()).count(follows) == 2:
+                are_all = len(nodes) == replicas + 1
+                if are_all and list(seen.values()).count(follows) == replicas:
                     return primaries[0]
             await asyncio.sleep(0.1)
 
@@ -127,26 +131,68 @@ def speak(address: str, words: str) -> str:
         return link.recv(4_096).decode()
 
 
-@pytest.mark.parametrize("peers", [1, 3])
-async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path, peers):
+def write_declaration(file: Path, platform: LocalPlatform, **changes: str) -> None:
+    """changes: word of the example → what stands there instead."""
+    text = EXAMPLE.read_text()
+    for word, other in {DIRECTORY: str(platform.directory), **changes}.items():
+        assert word in text
+        text = text.replace(word, other)
+    file.write_text(text)
+
+
+async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path):
     platform = LocalPlatform(tmp_path / "nodes")
     file = tmp_path / "cluster.yaml"
-    example = EXAMPLE.read_text()
-    assert DIRECTORY in example
-    file.write_text(example.replace(DIRECTORY, str(platform.directory)))
+    write_declaration(file, platform)
     try:
-        with control_plane(tmp_path, peers=peers) as urls:
+        with control_plane(tmp_path, peers=3) as urls:
             await applied(urls, file)
             async with AgentsByHand() as agents, explained(urls):
                 primary = await formed(agents, platform)
                 assert speak(primary.store_address, "SET kept yes").startswith("+OK")
                 assert speak(primary.store_address, "WAIT 2 0").startswith(":2")
                 platform.signal_store(primary.node_id, signal.SIGKILL)
-                if peers > 1:
-                    await kill_the_leader(urls, tmp_path)
+                await kill_the_leader(urls, tmp_path)
                 successor = await formed(agents, platform, without=primary.node_id)
                 assert successor.node_id != primary.node_id
                 assert "yes" in speak(successor.store_address, "GET kept")
                 assert "READONLY" in speak(primary.store_address, "SET stray 1")
+    finally:
+        platform.clean()
+
+
+def kill_the_machine(platform: LocalPlatform, node: LocalNode) -> None:
+    """Agent and store, for good."""
+    folder = platform.directory / node.cluster_id / node.node_id
+    pid, _birth = json.loads((folder / "agent.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    platform.signal_store(node.node_id, signal.SIGKILL)
+
+
+async def test_a_node_that_is_gone_is_replaced_and_one_too_many_leaves(tmp_path):
+    platform = LocalPlatform(tmp_path / "nodes")
+    file = tmp_path / "cluster.yaml"
+    leaving = {
+        "graces: {": "steps: {replace_node: true, scale_down: true}\n"
+        "    policies: {quiet_period: 0s}\n"
+        "    graces: {scale_down: 1s, replace_node: 2s, "
+    }
+    write_declaration(file, platform, **leaving)
+    try:
+        with control_plane(tmp_path, peers=1) as urls:
+            await applied(urls, file)
+            async with AgentsByHand() as agents, explained(urls):
+                primary = await formed(agents, platform)
+                assert speak(primary.store_address, "SET kept yes").startswith("+OK")
+                lost = next(it for it in platform.nodes() if it.node_id != primary.node_id)
+                kill_the_machine(platform, lost)
+                assert await formed(agents, platform) == primary
+                assert lost not in platform.nodes()
+                write_declaration(file, platform, **leaving, **{"count: 3": "count: 2"})
+                await applied(urls, file)
+                assert await formed(agents, platform, replicas=1) == primary
+                assert "yes" in speak(primary.store_address, "GET kept")
+                (copy,) = [it for it in platform.nodes() if it != primary]
+                assert "yes" in speak(copy.store_address, "GET kept")
     finally:
         platform.clean()

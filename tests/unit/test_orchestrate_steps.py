@@ -21,6 +21,7 @@ from replicante.model.action_kinds import (
     CLUSTER_REMOVE,
     PLATFORM_DEPROVISION,
     PLATFORM_PROVISION,
+    SERVICE_STOP,
 )
 from replicante.model.actions import OActionPhase
 from replicante.model.node import NodeStatus
@@ -267,18 +268,20 @@ def test_scaling_down_is_off_by_default_and_the_record_says_so():
     assert against(result, "scale_down") == {"step_switched_on"}
 
 
-def test_a_surplus_node_is_forgotten_then_taken_away():
+def test_a_surplus_node_is_stopped_then_forgotten_then_taken_away():
     world = replicated(4, spec=make_spec(definition=definition(3), **LEAVING))
-    (removal,) = world.sent
+    (stop,) = world.sent
+    assert (stop.kind, stop.node_id) == (SERVICE_STOP, "n4")
+    world.work()
+    kill_store(world, "n4")
+    (removal,) = world.cycle(after_ms=2_000).submissions
     assert (removal.kind, removal.node_id) == (CLUSTER_REMOVE, "n1")
     assert removal.args == {"node": "n4:6379", "node_id": "n4"}
     world.work()
-    world.nodes["n4"].status, world.nodes["n4"].role = NodeStatus.NOT_IN_CLUSTER, None
-    world.cycle(after_ms=2_000)
+    (call,) = world.cycle(after_ms=2_000).calls
     assert [(it.kind, it.args) for it in world.oactions] == [
         (PLATFORM_DEPROVISION, {"node_id": "n4"})
     ]
-    (call,) = world.cycle(after_ms=2_000).calls
     assert call.body == {"cluster_id": CLUSTER, "node_id": "n4"}
 
 
@@ -289,8 +292,8 @@ def test_the_primary_is_never_the_one_to_go():
         FakeNode("n3", role=ShardRole.PRIMARY),
         spec=make_spec(definition=definition(2), **LEAVING),
     )
-    (removal,) = world.cycle().submissions
-    assert removal.args["node_id"] == "n2"
+    (stop,) = world.cycle().submissions
+    assert (stop.kind, stop.node_id) == (SERVICE_STOP, "n2")
 
 
 def test_nobody_goes_while_no_majority_is_healthy():

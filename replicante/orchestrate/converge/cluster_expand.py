@@ -10,6 +10,7 @@ from replicante.model.action_kinds import CLUSTER_ADD, CLUSTER_JOIN
 from replicante.model.cluster_declaration import ExpandMode, Step
 from replicante.model.node import NodeStatus
 from replicante.model.shard import ShardRole
+from replicante.orchestrate.converge.leaving import leaves
 from replicante.orchestrate.proposal import Proposal, Situation, StepResult, idle, protection
 from replicante.orchestrate.search import search_nodes
 from replicante.orchestrate.view import ClusterView
@@ -27,6 +28,10 @@ def propose_cluster_expand(situation: Situation) -> StepResult:
     ]
     if not outside:
         return idle("every node that is seen is in the cluster")
+    if len(outside) < len(view.node_ids):
+        outside = [it for it in outside if not leaves(situation, it)]
+    if not outside:
+        return idle("every node that is not in the cluster is one too many")
     if len(outside) == len(view.node_ids):
         return idle("there is no cluster yet to take a node in")
     member = _member(view)

@@ -18,6 +18,7 @@ from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.controllers import in_charge, named_address
 from replicante.orchestrate.converge.failover import fence, hangs
+from replicante.orchestrate.converge.leaving import leaves
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, is_follower
 from replicante.orchestrate.proposal import (
     Proposal,
@@ -73,7 +74,9 @@ def _why(situation: Situation, copy: Shard, leader: str) -> str:
         return ""
     if node.node_status is NodeStatus.UNAVAILABLE:
         # Silence may be a long start or a full disk; only a process that is not there is started.
-        return "its store is down" if node.contact is StoreContact.REFUSED else ""
+        # Nor is one that was stopped to leave.
+        is_gone = node.contact is StoreContact.REFUSED
+        return "its store is down" if is_gone and not leaves(situation, copy.node_id) else ""
     if not copy.is_fresh:
         return ""
     if copy.role is ShardRole.PRIMARY:

@@ -1,36 +1,52 @@
 """Step, off by default: nodes beyond what the definition asks for leave, one at a time. Pure.
 
-Called by `converge.steps`. Who goes: in the group that has too many, first who is in no cluster,
-then who is not HEALTHY, then the last by id; a primary never.
+Called by `converge.steps`. Who goes says `leaving`. A primary that has to go, because a group is to
+be left without it, hands over first to a copy that stays.
 """
 
 from __future__ import annotations
 
+from replicante.model.actions import Requester
 from replicante.model.cluster_declaration import Step
-from replicante.orchestrate.converge.leaving import leave
-from replicante.orchestrate.proposal import Proposal, Situation, StepResult, idle
+from replicante.orchestrate.candidates import best
+from replicante.orchestrate.converge.failover import candidates_of
+from replicante.orchestrate.converge.leaving import leave, surplus
+from replicante.orchestrate.primaries import Primary, PrimaryVerdict
+from replicante.orchestrate.proposal import Proposal, Purpose, Situation, StepResult, idle
+from replicante.orchestrate.role_changes import handover
 
 
 def propose_scale_down(situation: Situation) -> StepResult:
-    view = situation.view
-    definition = view.spec.declaration.definition
-    if definition is None:
+    if situation.view.spec.declaration.definition is None:
         return idle("no definition is declared")
-    primaries = {it.node_id for it in situation.primaries.values()}
+    going = surplus(situation)
+    led = {it.node_id: it for it in situation.primaries.values() if it.node_id is not None}
     proposals: list[Proposal] = []
-    for group_id in sorted(definition.nodes):
-        members = [it.node_id for it in view.discovery.nodes if it.node_group == group_id]
-        surplus = len(members) - definition.nodes[group_id].desired_count
-        if surplus <= 0:
-            continue
-        may_go = [it for it in members if it not in primaries]
-        may_go.sort(reverse=True)
-        may_go.sort(key=lambda it: (bool(view.copies_on(it)), view.is_healthy(it)))
-        for node_id in may_go[:surplus]:
-            why = f"group {group_id} has {surplus} more than it asks for"
+    for node_id, why in going.items():
+        if node_id in led:
+            found = _handover(situation, led[node_id], going)
+        else:
             found = leave(situation, node_id, Step.SCALE_DOWN, why=why)
-            if found is not None:
-                proposals.append(found)
+        if found is not None:
+            proposals.append(found)
     if not proposals:
-        return idle("no group has more nodes than it asks for, or nobody could forget one")
+        return idle(
+            "no group has more nodes than it asks for, or nobody could forget one or succeed it"
+        )
     return StepResult(proposals=tuple(proposals))
+
+
+def _handover(situation: Situation, primary: Primary, going: dict[str, str]) -> Proposal | None:
+    staying = (it for it in candidates_of(situation, primary) if it.node_id not in going)
+    chosen = best(staying)
+    if chosen is None or primary.verdict is not PrimaryVerdict.PRESENT:
+        return None
+    return handover(
+        situation,
+        primary,
+        chosen,
+        step=Step.SCALE_DOWN,
+        purpose=Purpose.PLANNED,
+        requester=Requester.CORE_DECLARATIVE,
+        cause=None,
+    )

@@ -11,6 +11,7 @@ from replicante.model.action_kinds import (
     CLUSTER_JOIN,
     CLUSTER_REMOVE,
     PLATFORM_DEPROVISION,
+    SERVICE_STOP,
     STORE_PROMOTE,
     STORE_REJOIN,
     STORE_SWITCHOVER,
@@ -22,7 +23,7 @@ from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.candidates import Candidate, candidates
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
 
-_TAKES_AWAY = (STORE_REJOIN, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
+_TAKES_AWAY = (STORE_REJOIN, SERVICE_STOP, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
 
 
 def _candidate_fit(case: Case) -> Finding:
@@ -203,7 +204,7 @@ def _is_in_use(case: Case, node_id: str) -> bool:
 
 
 def _taken(case: Case) -> str | None:
-    if case.proposal.action_kind == STORE_REJOIN:
+    if case.proposal.action_kind in (STORE_REJOIN, SERVICE_STOP):
         return case.proposal.node_id
     node_id = case.proposal.args.get("node_id")
     return node_id if isinstance(node_id, str) else None
