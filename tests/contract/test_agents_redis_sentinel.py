@@ -238,12 +238,29 @@ async def test_a_dead_primary_is_left_to_sentinel_until_it_does_nothing(tmp_path
         await until(lambda: _follows(n1, successor))
 
 
+async def test_a_switchover_that_is_cancelled_leaves_no_limit_on_writes(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, n3), sentinels(tmp_path, n1) as watchers:
+        await until(lambda: _name((n1, n2, n3), n1.member))
+        assert await n1.agent.submit(kinds.CONTROLLER_SWITCHOVER, action_id="planned") == 200
+        await until(lambda: _has_limit(n1, "1000000"))
+        await n1.agent.post("action/planned/cancel", {})
+        await n1.agent.until_phase("planned", "CANCELLED")
+        await until(lambda: _has_limit(n1, "0"))
+        (primary,) = await watchers.primaries()
+        assert (await n1.command("INFO", "replication")).get("master_port", n1.port) == primary
+
+
 async def _is(claim: bool) -> bool:
     return claim
 
 
 async def _has_role(node: Node, role: str) -> bool:
     return (await node.command("INFO", "replication"))["role"] == role
+
+
+async def _has_limit(node: Node, limit: str) -> bool:
+    found = await node.command("CONFIG", "GET", "min-replicas-to-write")
+    return found["min-replicas-to-write"] == limit
 
 
 async def _follows(node: Node, primary: Node) -> bool:

@@ -27,7 +27,7 @@ from replicante.limits import REDIS_HUNG_MS, REDIS_HUNG_TICK_MS
 GUARD_LAG_SECONDS = 11
 """Of nobody else's making: a guard of an agent that ended is known by it."""
 _WANTED, _LAG = "min-replicas-to-write", "min-replicas-max-lag"
-_LAG_USUAL_SECONDS = 10
+LAG_USUAL_SECONDS = 10
 """What Redis has without a configuration."""
 
 
@@ -45,6 +45,10 @@ class AfterHang:
         """To be told what somebody's look has found."""
         if not self._is_in_doubt and not self._is_guarding:
             self._has_replicas = not facts.is_primary or bool(facts.replicas)
+
+    def doubt(self) -> None:
+        """Nobody knows whether it was replaced."""
+        self._is_in_doubt = True
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -70,6 +74,8 @@ class AfterHang:
             await self._server.call("CONFIG SET", _LAG, GUARD_LAG_SECONDS)
             await self._server.call("CONFIG SET", _WANTED, 1)
             self._is_guarding = True
+        elif await self._setting(_LAG) == GUARD_LAG_SECONDS:
+            self._is_guarding = True
         self._is_in_doubt = False
 
     async def _lift(self) -> None:
@@ -80,7 +86,7 @@ class AfterHang:
             return
         if is_ours:
             await self._server.call("CONFIG SET", _WANTED, 0)
-            await self._server.call("CONFIG SET", _LAG, _LAG_USUAL_SECONDS)
+            await self._server.call("CONFIG SET", _LAG, LAG_USUAL_SECONDS)
         self._is_guarding = False
 
     async def _setting(self, name: str) -> int:

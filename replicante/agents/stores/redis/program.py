@@ -22,6 +22,7 @@ from replicante.agents.stores.redis.settings import KeptSettings
 from replicante.agents.stores.redis.store import RedisStore
 from replicante.agents.stores.redis.talk import NoContact
 from replicante.agents.stores.redis.through_sentinel import SentinelActions
+from replicante.agents.stores.redis.write_hold import WriteHold
 from replicante.clock import SystemClock
 from replicante.errors import InvalidConfig
 
@@ -78,6 +79,13 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
                 await server.start()
     sentinels = Sentinels(server=server, password=settings.sentinel_password, clock=SystemClock())
     after_hang = AfterHang(server=server, clock=SystemClock())
+    hold = WriteHold(
+        server=server,
+        sentinels=sentinels,
+        after_hang=after_hang,
+        kept=kept,
+        folder=settings.data_dir / "agent",
+    )
     agent = sdk.Agent(
         sdk.AgentSettings(
             node_id=settings.node_id,
@@ -92,12 +100,15 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
             membership=membership,
             sentinels=sentinels,
             after_hang=after_hang,
+            hold=hold,
             cluster_id=settings.cluster_id,
         ),
         [
             *RedisActions(server=server, membership=membership).kinds(),
             *ConfigureAction(server=server, kept=kept).kinds(),
-            *SentinelActions(server=server, membership=membership, sentinels=sentinels).kinds(),
+            *SentinelActions(
+                server=server, membership=membership, sentinels=sentinels, hold=hold
+            ).kinds(),
         ],
         supervisor=settings.supervisor,
         is_service_offered=False,

@@ -19,6 +19,7 @@ from replicante.agents.stores.redis.sentinels import Sentinels, told
 from replicante.agents.stores.redis.server import RedisServer
 from replicante.agents.stores.redis.settings import PROTECTION
 from replicante.agents.stores.redis.talk import NoContact, Refused
+from replicante.agents.stores.redis.write_hold import WriteHold
 from replicante.model.node import CONTROLLER_PRIMARY, Attribute
 
 STORE_ID = "redis.replication"
@@ -32,12 +33,14 @@ class RedisStore(sdk.Store):
         membership: Membership,
         sentinels: Sentinels,
         after_hang: AfterHang,
+        hold: WriteHold,
         cluster_id: str,
     ) -> None:
         """cluster_id: Redis has no name for what replicates together, so it is given."""
         self._server = server
         self._sentinels = sentinels
         self._after_hang = after_hang
+        self._hold = hold
         self._membership = membership
         self._cluster_id = cluster_id
         self._last: Facts | None = None
@@ -82,6 +85,7 @@ class RedisStore(sdk.Store):
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sentinels.listen())
             group.create_task(self._after_hang.run())
+            group.create_task(self._hold.run())
 
     async def _take_in(self, facts: Facts) -> None:
         """A server that another one admitted is a member as soon as it holds a whole copy: on the

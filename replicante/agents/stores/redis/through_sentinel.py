@@ -7,8 +7,7 @@ all that it acknowledged. So beside Sentinel roles are changed by `SENTINEL FAIL
 Sentinel loses writes in a planned failover, because the old primary takes them until it is told,
 some ten seconds later. Here its agent has the server refuse writes first, waits until every replica
 that may be chosen has all of them, asks, and lets writes in again when the server is a replica, or
-when Sentinel changed nothing. What is to be put back is on the disk before: an agent that dies in
-between goes on when it comes back.
+when Sentinel changed nothing. However it ends, `write_hold` sees that they are let in again.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from replicante.agents.stores.redis.sentinels import Council, Sentinels
 from replicante.agents.stores.redis.server import RedisServer
 from replicante.agents.stores.redis.steps import step_again, translated
 from replicante.agents.stores.redis.talk import NoContact, Refused
+from replicante.agents.stores.redis.write_hold import STEP_MS, WriteHold
 from replicante.limits import (
     SENTINEL_HOLD_MS_MAX,
     SENTINEL_IDLE_STEPS_MAX,
@@ -34,11 +34,7 @@ from replicante.limits import (
 from replicante.model import action_kinds
 from replicante.model.codec import Value
 
-NOBODY = 1_000_000
-"""Replicas that a primary is to wait for so that it takes no write at all: more than there are."""
-_STEP_MS = 200
 _LOOK_MS = 20
-_GUARD = ("min-replicas-to-write", "min-replicas-max-lag")
 
 
 class SwitchoverArgs(msgspec.Struct, frozen=True):
@@ -53,11 +49,17 @@ class FailoverArgs(msgspec.Struct, frozen=True):
 
 class SentinelActions:
     def __init__(
-        self, *, server: RedisServer, membership: Membership, sentinels: Sentinels
+        self,
+        *,
+        server: RedisServer,
+        membership: Membership,
+        sentinels: Sentinels,
+        hold: WriteHold,
     ) -> None:
         self._server = server
         self._membership = membership
         self._sentinels = sentinels
+        self._hold = hold
 
     def kinds(self) -> list[ActionKind]:
         return [
@@ -66,6 +68,7 @@ class SentinelActions:
                 description="Have Sentinel replace this primary, losing nothing.",
                 run=translated(self._switchover),
                 args=SwitchoverArgs,
+                cancel=self._leave,
             ),
             ActionKind(
                 kind=action_kinds.CONTROLLER_FAILOVER,
@@ -76,13 +79,19 @@ class SentinelActions:
         ]
 
     async def _switchover(self, _args: SwitchoverArgs, before: Value) -> Step:
+        return await self._hold.used_by(lambda: self._hand_over_step(before))
+
+    async def _leave(self, _before: Value) -> None:
+        """Sentinel cannot be told to stop. What comes of it is looked after."""
+        self._hold.leave()
+
+    async def _hand_over_step(self, before: Value) -> Step:
         state = before if isinstance(before, dict) else {}
-        if "guard" not in state:
+        if "is_asked" not in state:
             return await self._prepare()
-        # From here on writes may be refused: no fault on the way may end it like that.
         try:
             if "undo" in state:
-                await self._put_back(state)
+                await self._hold.put_back()
                 return failed(state["undo"], state)
             facts, council = await self._server.facts(), await self._council()
             if not state["is_asked"]:
@@ -102,7 +111,7 @@ class SentinelActions:
         why = self._against(facts, council)
         if why is not None:
             return failed(why)
-        return again({"guard": await self._guard(), "is_asked": False}, pause_ms=0)
+        return again({"is_asked": False}, pause_ms=0)
 
     async def _failover(self, args: FailoverArgs, before: Value) -> Step:
         """Sentinel finds a death by itself, and two failovers at once lose more than one. So it is
@@ -124,7 +133,7 @@ class SentinelActions:
                 return failed("Sentinel gave its failover up: see its log", state)
             return _progress({**state, "idle": idle}, "Sentinel was asked")
         patience_ms = 2 * max(it.down_after_ms for it in council.says) + SENTINEL_MARGIN_MS
-        if int(state.get("steps", 0)) * _STEP_MS < patience_ms:
+        if int(state.get("steps", 0)) * STEP_MS < patience_ms:
             return _progress(state, "Sentinel is given the time to find it out by itself")
         await self._sentinels.fail_over(council)
         return _progress({**state, "is_asked": True}, "Sentinel was asked")
@@ -149,7 +158,7 @@ class SentinelActions:
             # An earlier process asked and could not record it.
             return _progress(asked, "a failover of Sentinel is under way")
         choices = await self._sentinels.choices(council)
-        await self._refuse_writes(facts)
+        await self._hold.refuse_writes(facts)
         behind = await self._behind(choices)
         why = f"{', '.join(map(text, behind))} may be chosen and lacks writes" if behind else None
         if why is None:
@@ -171,10 +180,10 @@ class SentinelActions:
         if new is not None and new != own:
             if facts.follows != new:
                 # A server that was replaced takes no write any more; Sentinel tells it soon.
-                await self._refuse_writes(facts)
+                await self._hold.refuse_writes(facts)
                 return _progress(state, f"{text(new)} is the primary; this one is told soon")
             self._membership.save(follows=new)
-            await self._put_back(state)
+            await self._hold.put_back()
             if facts.is_link_up:
                 return done(_outcome(council, new))
             return _progress(state, f"it begins to follow {text(new)}")
@@ -218,25 +227,9 @@ class SentinelActions:
         except (NoContact, Refused, KeyError, TypeError, ValueError):
             return -1
 
-    async def _guard(self) -> list[Value]:
-        found: list[Value] = []
-        for name in _GUARD:
-            found.append(int((await self._server.call("CONFIG GET", name))[name]))
-        return found
-
-    async def _refuse_writes(self, facts: Facts) -> None:
-        if facts.is_primary:
-            # Without a bound on the lag the server does not count replicas at all.
-            await self._server.call("CONFIG SET", _GUARD[1], 1)
-            await self._server.call("CONFIG SET", _GUARD[0], NOBODY)
-
-    async def _put_back(self, state: dict[str, Value]) -> None:
-        for name, value in zip(_GUARD, state["guard"], strict=True):
-            await self._server.call("CONFIG SET", name, int(value))
-
 
 def _progress(state: dict[str, Value], message: str) -> Step:
-    return step_again(state, message, bound=SENTINEL_STEPS_MAX, pause_ms=_STEP_MS)
+    return step_again(state, message, bound=SENTINEL_STEPS_MAX, pause_ms=STEP_MS)
 
 
 def _outcome(council: Council, primary: Address) -> dict[str, Value]:
