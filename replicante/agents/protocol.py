@@ -3,9 +3,9 @@
 Paths and fields are those of the original's newer generation (`/api/unstable/…`). Ours beside
 them: the header Replicante-Epoch on every call, which an agent that keeps epochs repeats in its
 answer and refuses with 412 when it knows a greater one; the incarnation and the boot of the agent
-in its answers, and of whom a submission is for (421 by another one); `begin_within_ms` of that;
-`contact`, `controllers`, `status_reason` of a node; `history_id` and `upstream` of a shard.
-Unknown fields are ignored.
+in its answers, and of whom a submission is for (421 by another one); the cluster of each call (421
+by the agent of another one); `begin_within_ms` of a submission; `contact`, `controllers`,
+`status_reason` of a node; `history_id` and `upstream` of a shard. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from replicante.errors import Invalid
 from replicante.limits import AGENT_MARK_CHARACTERS_MAX
@@ -40,6 +41,9 @@ ACTIONS_QUEUE = f"{PREFIX}/actions/queue"
 ACTIONS_FINISHED = f"{PREFIX}/actions/finished"
 EPOCH_HEADER = "Replicante-Epoch"
 STALE_EPOCH_STATUS = 412
+CLUSTER_HEADER = "Replicante-Cluster"
+"""Of each call: the cluster that it is for, percent-encoded."""
+MISDIRECTED_STATUS = 421
 INCARNATION_HEADER = "Replicante-Agent-Incarnation"
 """Of each answer: of what the agent keeps on its disk. Of a submission: whom it is for."""
 BOOT_HEADER = "Replicante-Agent-Boot"
@@ -84,6 +88,11 @@ class SendAnswer(enum.Enum):
 class Sent:
     answer: SendAnswer
     message: str = ""
+
+
+def cluster_mark(cluster_id: str) -> str:
+    """As a header tells it: an id may have any letters."""
+    return quote(cluster_id, safe="")
 
 
 def order_body(action: NAction, *, begin_within_ms: int | None) -> dict[str, Value]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE = "REPLICANTE_REDIS_PASSWORD"
 SENTINEL_PASSWORD_VARIABLE = "REPLICANTE_SENTINEL_PASSWORD"
 _REDIS_EXAMPLE = "replicante agent redis --node-id n1 --cluster-id c1 --data-dir /tmp/n1"
+_FORGET_EXAMPLE = "replicante agent forget-epoch --data-dir /tmp/n1"
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -107,6 +108,44 @@ def redis(
         scripts=scripts,
     )
     asyncio.run(_run_redis(settings))
+
+
+@agent.command("forget-epoch", epilog=example(_FORGET_EXAMPLE))
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    help="Of an agent that does not run.",
+)
+def forget_epoch(*, data_dir: Path) -> None:
+    """Have an agent obey the next control plane that calls it, whatever its epoch.
+
+    For the condition agent_epoch_ahead, once it is certain that no other control plane leads this
+    node. What was sent to the agent before and arrives late is refused.
+    """
+    from replicante.agents.sdk.action_store import FILE
+
+    folders = (data_dir, data_dir / "agent")
+    folder = next((it for it in folders if (it / FILE).exists()), None)
+    if folder is None:
+        raise StartRefused(f"No agent has kept anything in {data_dir}.")
+    try:
+        held = asyncio.run(_forget_epoch(folder))
+    except (OSError, sqlite3.Error) as exc:
+        raise StartRefused(f"The agent cannot forget its epoch: {exc}") from exc
+    click.echo(f"epoch {held} is forgotten")
+
+
+async def _forget_epoch(folder: Path) -> int:
+    from replicante.agents.sdk.action_store import ActionStore
+    from replicante.entropy import SystemEntropy
+
+    fresh = SystemEntropy()
+    kept = await ActionStore.open(folder, fresh_incarnation=fresh.token())
+    try:
+        return await kept.forget_epoch(fresh_incarnation=fresh.token())
+    finally:
+        await kept.close()
 
 
 def _read_config(

@@ -30,7 +30,8 @@ class AgentAnswer(enum.StrEnum):
     WRONG_IDS = "wrong_ids"
     """Another cluster or node than discovery says: a hard stop for this node."""
     STALE_EPOCH = "stale_epoch"
-    """The agent knows a greater epoch: another worker took over, this one must stop."""
+    """The agent knows a greater epoch: another worker took over, whose lease refuses what this one
+    would write; or a stranger raised it, and this agent alone obeys nobody (ADR 0090)."""
     BAD_ADDRESS = "bad_address"
     """Its address cannot be used (unknown scheme, not a URL)."""
 

@@ -26,6 +26,7 @@ CONDITIONS = {
     "agent_garbage": "What answers at an agent's address does not speak the protocol.",
     "agent_wrong_ids": "An agent speaks for another cluster or node than discovery says.",
     "agent_address_unusable": "An agent's address cannot be used.",
+    "agent_epoch_ahead": "An agent refuses our calls: it knows a greater epoch than our lease has.",
     "agent_unfenced": "An agent keeps no epoch: a worker of the past could act there.",
     "store_unavailable": "The store process does not answer its own agent.",
     "node_unhealthy": "A member cannot do its job.",
@@ -108,6 +109,7 @@ _AGENT_CONDITIONS = {
     AgentAnswer.GARBAGE: "agent_garbage",
     AgentAnswer.WRONG_IDS: "agent_wrong_ids",
     AgentAnswer.BAD_ADDRESS: "agent_address_unusable",
+    AgentAnswer.STALE_EPOCH: "agent_epoch_ahead",
 }
 
 

@@ -34,7 +34,7 @@ from replicante.model.discovery import ClusterDiscovery
 from replicante.model.modes import Mode, stricter
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.node import Node, StoreExtras
-from replicante.model.observation import AgentAnswer, Observation
+from replicante.model.observation import Observation
 from replicante.model.report import Note, NoteCategory, OrchestrateReport
 from replicante.model.shard import Shard
 from replicante.orchestrate.acting import Acting, derived_id
@@ -130,7 +130,7 @@ def run_cycle(inputs: CycleInputs) -> CycleResult:
     """Raises InconsistentRecords; any fault of the world is a value in the result."""
     overtaken = _overtaken(inputs)
     if overtaken is not None:
-        # Another worker is in charge: this one must not write, not even its report.
+        # This one must not write, not even its report.
         return CycleResult(
             decision=None,
             report=_report(inputs, is_success=False, error=overtaken),
@@ -214,9 +214,8 @@ def _look(inputs: CycleInputs) -> _Stages:
 
 
 def _overtaken(inputs: CycleInputs) -> str | None:
-    stale = [it.node_id for it in inputs.observations if it.answer is AgentAnswer.STALE_EPOCH]
-    if stale:
-        return f"another worker took over: {', '.join(sorted(stale))} know a greater epoch"
+    """An agent that knows a greater epoch does not show it: a stranger may have raised it, and a
+    worker that was overtaken is refused by the write of its cycle, before it sends (ADR 0090)."""
     if inputs.state is not None and inputs.epoch < inputs.state.epoch:
         return f"another worker took over under epoch {inputs.state.epoch}"
     return None

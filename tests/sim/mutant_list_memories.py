@@ -1,15 +1,18 @@
-"""Defects of how agents that forget, or are two, are met, as edits of the code (ADR 0084)."""
+"""Defects of what agents keep, and of how those that forget, are two or were raised by a stranger
+are met, as edits of the code (ADR 0066, 0084, 0090)."""
 
 from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_CYCLE = "orchestrate/cycle.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _MEMORIES = "orchestrate/memories.py"
 _SERVER = "agents/sdk/server.py"
 _STORE = "agents/sdk/action_store.py"
 _REDIS = "agents/stores/redis/server.py"
 _SYNC_ACTIONS = "orchestrate/sync_actions.py"
+_WRITE_HOLD = "agents/stores/redis/write_hold.py"
 
 MEMORY_MUTANTS = (
     Mutant(
@@ -147,6 +150,58 @@ MEMORY_MUTANTS = (
         test=unit_test(
             "orchestrate_memories",
             "an_action_that_was_sent_is_not_sent_again_while_two_processes_answer",
+        ),
+    ),
+    Mutant(
+        "epoch_remembered_before_it_is_checked",
+        "an epoch raises the fence only when its call passed every check (ADR 0090)",
+        (
+            Edit(
+                _SERVER,
+                "        self._expect_ours(request.headers)\n        if epoch is None",
+                "        if epoch is None",
+            ),
+        ),
+        test=unit_test("agents_epoch", "a_call_that_fails_a_check_locks_nobody_out"),
+    ),
+    Mutant(
+        "epoch_of_anybody_remembered",
+        "who takes no action keeps no epoch (ADR 0090)",
+        (
+            Edit(
+                _SERVER,
+                "        if epoch is None or not self._settings.takes_actions:\n",
+                "        if epoch is None:\n",
+            ),
+        ),
+        test=unit_test("agents_epoch", "an_agent_that_takes_no_action_keeps_no_epoch_and_says_so"),
+    ),
+    Mutant(
+        "one_stranger_stops_the_cluster",
+        "a greater epoch at one agent is the fault of that agent (ADR 0090)",
+        (
+            Edit(
+                _CYCLE,
+                "    if overtaken is not None:\n",
+                "    stale = (it.answer == 'stale_epoch' for it in inputs.observations)\n"
+                "    if overtaken is not None or any(stale):\n",
+            ),
+        ),
+        test=unit_test("workers_epoch", "an_agent_that_a_stranger_raised_stops_nobody_else"),
+    ),
+    Mutant(
+        "limit_on_writes_left_by_a_cancel",
+        "writes are let in again however a switchover through Sentinel ends (ADR 0066)",
+        (
+            Edit(
+                _WRITE_HOLD,
+                '        """There is no next step after all."""\n        self._is_in_use = False\n',
+                '        """There is no next step after all."""\n',
+            ),
+        ),
+        test=unit_test(
+            "agents_redis_write_hold",
+            "writes_are_let_in_after_a_cancel_when_sentinel_does_nothing",
         ),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _CLIENT = "agents/client.py"
+_CALLS = "agents/calls.py"
 _SERVER = "agents/sdk/server.py"
 _STORE = "agents/sdk/action_store.py"
 _DISPATCH = "orchestrate/dispatch.py"
@@ -103,7 +104,13 @@ _FENCE_MUTANTS = (
     Mutant(
         "epoch_not_sent",
         "every call of a cycle carries the epoch",
-        (Edit(_CLIENT, "headers = {protocol.EPOCH_HEADER: self._epoch}", "headers = {}"),),
+        (
+            Edit(
+                _CALLS,
+                "headers = {protocol.EPOCH_HEADER: self._epoch, ",
+                "headers = {",
+            ),
+        ),
         test=unit_test("agents_client", "one_look_asks_for_everything_and_reads_it"),
     ),
     Mutant(
@@ -111,7 +118,7 @@ _FENCE_MUTANTS = (
         "an agent keeps epochs when it repeats the one of the call",
         (
             Edit(
-                _CLIENT,
+                _CALLS,
                 "is_fenced = response.headers.get(protocol.EPOCH_HEADER) == self._epoch",
                 "is_fenced = True",
             ),

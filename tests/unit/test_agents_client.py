@@ -70,11 +70,14 @@ class Agent:
         """Incarnation and boot of each answer, the last one again and again."""
         self.meant: list[str | None] = []
         """Whom each submission was for."""
+        self.clusters: set[str | None] = set()
+        """Those that calls were for."""
         self.is_hung = False
         self.released = asyncio.Event()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.paths.append(request.path)
+        self.clusters.add(request.headers.get(protocol.CLUSTER_HEADER))
         if self.is_hung:
             await self.released.wait()
         if request.method == "POST":
@@ -181,6 +184,24 @@ async def test_a_submission_says_for_whom_it_is():
     assert agent.meant == [None, "inc1"]
 
 
+async def test_each_call_says_for_which_cluster_it_is():
+    agent = Agent()
+    async with served(agent) as (agents, node):
+        await look(agents, node)
+        await agents.submit(naction(), node, epoch=9, begin_within_ms=None, ca_bundle=None)
+        await agents.cancel(naction(), node, epoch=9, ca_bundle=None)
+        assert agent.clusters == {"r"}
+        await look(agents, node, cluster_id="é c")
+    assert agent.clusters == {"r", "%C3%A9%20c"}
+
+
+async def test_an_agent_that_knows_a_greater_epoch_is_quoted():
+    agent = Agent()
+    agent.answers[protocol.INFO_NODE] = (412, {"error_msg": "epoch 9 is older than 12"})
+    async with served(agent) as (agents, node):
+        assert "epoch 9 is older than 12" in (await look(agents, node)).message
+
+
 async def test_an_agent_without_epochs_is_unfenced():
     agent = Agent()
     agent.is_fenced = False
@@ -199,6 +220,7 @@ async def test_an_agent_without_epochs_is_unfenced():
         (protocol.INFO_NODE, (404, None), AgentAnswer.GARBAGE),
         (protocol.INFO_NODE, (500, {"error_msg": "x"}), AgentAnswer.GARBAGE),
         (protocol.INFO_NODE, (302, None), AgentAnswer.GARBAGE),
+        (protocol.INFO_NODE, (421, {"error_msg": "of c2"}), AgentAnswer.WRONG_IDS),
         (protocol.INFO_NODE, (412, None), AgentAnswer.STALE_EPOCH),
         (protocol.INFO_SHARDS, (412, None), AgentAnswer.STALE_EPOCH),
         (f"{protocol.ACTION}/a1", (412, None), AgentAnswer.STALE_EPOCH),

@@ -189,14 +189,29 @@ def test_defect_13_a_worker_that_lost_the_cluster_writes_and_sends_nothing():
     world.epoch = 7
     world.cycle()
     kill_store(world)
-    for result in (world.cycle(epoch=6), world.cycle(epoch=7, observations=stale(world))):
-        assert (result.changes, result.submissions, result.decision) == ((), (), None)
-        assert not result.report.is_success and "took over" in result.report.error
+    result = world.cycle(epoch=6)
+    assert (result.changes, result.submissions, result.decision) == ((), (), None)
+    assert not result.report.is_success and "took over" in result.report.error
 
 
-def stale(world):
-    first, *rest = world.inputs().observations
-    return (msgspec.structs.replace(first, answer=AgentAnswer.STALE_EPOCH), *rest)
+def test_a_node_that_knows_a_greater_epoch_is_the_trouble_of_one_node():
+    world = replicated()
+    world.nodes["n3"].answer = AgentAnswer.STALE_EPOCH
+    kill_store(world)
+    result = world.cycle()
+    assert {"agent_epoch_ahead", "primary_gone"} <= condition_names(result)
+    assert outcomes(result, "failover") == ["awaits_approval"], "one of two copies is no majority"
+    assert result.report.nodes_synced_count == 2
+
+
+def test_a_primary_that_knows_a_greater_epoch_is_not_replaced_while_its_copies_hear_it():
+    world = replicated()
+    world.cycle()
+    world.nodes["n1"].answer = AgentAnswer.STALE_EPOCH
+    for _ in range(10):
+        result = world.cycle(after_ms=60_000)
+        assert result.submissions == ()
+        assert {"agent_epoch_ahead", "primary_seen_by_copies_only"} <= condition_names(result)
 
 
 def test_defect_14_a_deleting_namespace_starts_nothing_and_winds_up():

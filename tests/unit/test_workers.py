@@ -288,18 +288,6 @@ async def test_a_new_leader_takes_over_in_the_middle_and_the_old_one_can_do_noth
     assert bench.counted("refused") == 1
 
 
-async def test_who_was_overtaken_at_an_agent_writes_nothing():
-    agent = FakeAgent("n1")
-    bench = WorkBench(agent)
-    await bench.turns(2)
-    bench.ask(ID)
-    agent.epoch = bench.decision().epoch << 8
-    before = len(bench.events())
-    await bench.turn()
-    assert len(bench.events()) == before
-    assert agent.actions == {}
-
-
 async def test_a_lease_held_by_a_stranger_is_taken_by_who_leads():
     bench = WorkBench(FakeAgent("n1"))
     name = lease_name(FenceOn.CLUSTER, *CLUSTER)

@@ -21,6 +21,7 @@ FIRST = int(os.environ.get("WORK_FIRST", "0"))
 SEEDS = int(os.environ.get("WORK_SEEDS", "20"))
 FORGETFUL_SEEDS = 4
 """A world each, for what may happen at agents of the original that lose what they must keep."""
+RAISED_SEEDS = 4
 
 
 def events_of(world: World):
@@ -151,6 +152,25 @@ async def test_only_an_agent_that_lost_its_folder_acts_twice_or_behind_an_end():
                 met["again"] += effects > 1
         met["lost"] += len(lost)
     assert met["lost"] > 0, met
+
+
+async def test_agents_that_strangers_raise_stop_nobody_else_and_do_nothing_twice():
+    met = Counter()
+    for seed in range(FIRST, FIRST + max(RAISED_SEEDS, SEEDS // 2)):
+        world = await World.run(seed, are_epochs_raised=True)
+        events = events_of(world)
+        expect_nothing_twice_and_nothing_forgotten(world)
+        expect_agents_obey_the_newest(world, grants(events))
+        expect_one_worker_at_a_time(events)
+        expect_every_event_has_its_change(world, events)
+        for event, payload in events:
+            if event.code == "DECISION":
+                told = {it["name"] for it in payload["after"]["conditions"]}
+                met["told"] += "agent_epoch_ahead" in told
+                met["acted beside it"] += "agent_epoch_ahead" in told and any(
+                    payload["after"]["sent"]
+                )
+    assert len(met) == 2 and min(met.values()) > 0, met
 
 
 async def test_a_seed_repeats_itself():

@@ -1,5 +1,5 @@
-"""Agents of a simulated world: restarted, robbed of their folders, answered for by two. Not a test
-file."""
+"""Agents of a simulated world: restarted, robbed of their folders, answered for by two, raised
+by strangers. Not a test file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from replicante.model.actions import NAction
 from replicante.model.discovery import DiscoveredNode
 from replicante.model.observation import Observation
 from replicante.testing.fake_agents import FakeAgent, FakeAgents
+
+STRANGER = 1 << 62
 
 
 class WorldAgents(FakeAgents):
@@ -46,6 +48,18 @@ class WorldAgents(FakeAgents):
         agent.actions.clear()
         agent.epoch = 0
         self._new_folder(agent)
+
+    def overtake(self, node_id: str) -> None:
+        """Somebody calls it who knows no better, with an epoch above all of ours."""
+        self.chance.choice(self.living[node_id]).epoch = STRANGER
+
+    def forget_epoch(self, node_id: str) -> bool:
+        """A person has it obey again, if a stranger raised it: it is another incarnation then."""
+        raised = [it for it in self.living[node_id] if it.epoch == STRANGER]
+        for agent in raised:
+            agent.epoch = 0
+            self._new_folder(agent)
+        return bool(raised)
 
     def double(self, node_id: str) -> None:
         """Another process answers too, over a folder of its own."""

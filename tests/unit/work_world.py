@@ -178,6 +178,8 @@ class World:
     is_calm: bool = False
     do_agents_forget: bool = False
     are_agents_doubled: bool = False
+    are_epochs_raised: bool = False
+    """By strangers: it is nobody's lease that is greater."""
     forgotten: Counter[str] = field(default_factory=Counter)
     """Node → how often its agent lost its folder."""
     messages: set[asyncio.Task[Sent]] = field(default_factory=set)
@@ -189,6 +191,7 @@ class World:
         *,
         do_agents_forget: bool = False,
         are_agents_doubled: bool = False,
+        are_epochs_raised: bool = False,
         are_agents_marked: bool = True,
     ) -> World:
         """A wild time, and a calm one in which everything can be finished."""
@@ -199,6 +202,7 @@ class World:
             agents=WorldAgents(*NODES, chance=chance, are_marked=are_agents_marked),
             do_agents_forget=do_agents_forget,
             are_agents_doubled=are_agents_doubled,
+            are_epochs_raised=are_epochs_raised,
         )
         world.log.do(put_namespace("default"))
         platform = platform_document("p")
@@ -247,6 +251,9 @@ class World:
         if self.are_agents_doubled and self.happens(0.3):
             change = self.random.choice((self.agents.double, self.agents.unite))
             change(self.random.choice(NODES))
+        if self.are_epochs_raised and self.happens(0.2):
+            change = self.random.choice((self.agents.overtake, self.forget_epoch))
+            change(self.random.choice(NODES))
         if self.happens(0.3):
             self.ask(self.random.choice(NODES))
         if self.happens(0.4):
@@ -294,6 +301,11 @@ class World:
         self.agents.forget(node_id)
         self.forgotten[node_id] += 1
 
+    def forget_epoch(self, node_id: str) -> None:
+        """Nothing that it answered to before is known to it any more."""
+        if self.agents.forget_epoch(node_id):
+            self.newest_epochs.pop(node_id, None)
+
     def misinform(self) -> None:
         """The platform is wrong about which nodes there are, or right again."""
         match self.random.randrange(4):
@@ -323,6 +335,7 @@ class World:
         for agent in self.agents.everyone():
             agent.manner = Manner.HONEST
             self.agents.unite(agent.node_id)
+            self.forget_epoch(agent.node_id)
         for peer in self.peers.values():
             self.heal(peer)
             if peer.workers is None:

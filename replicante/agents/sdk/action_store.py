@@ -104,6 +104,13 @@ class ActionStore:
         is a caller that takes no part in fencing: it may read."""
         await self._do(lambda: self._fence(epoch))
 
+    async def forget_epoch(self, *, fresh_incarnation: str) -> int:
+        """Obeys whoever calls next; the epoch that was known. It is another incarnation from then
+        on: what was sent to the one before, under whichever epoch, is refused."""
+        held = await self._do(lambda: self._forget(fresh_incarnation))
+        self.incarnation = fresh_incarnation
+        return held
+
     async def submit(self, order: Order, *, epoch: int | None, now_ms: int) -> None:
         """Raises Refusal: an older epoch, none where one was seen, an id that exists, a full
         queue."""
@@ -155,6 +162,12 @@ class ActionStore:
             raise Refusal(STALE_EPOCH_STATUS, f"epoch {epoch} is older than {held}, which is known")
         self._db.execute("UPDATE fence SET epoch = ?", (epoch,))
         return epoch
+
+    def _forget(self, fresh_incarnation: str) -> int:
+        (held,) = self._db.execute("SELECT epoch FROM fence").fetchone()
+        self._db.execute("UPDATE fence SET epoch = 0")
+        self._db.execute("UPDATE identity SET incarnation = ?", (fresh_incarnation,))
+        return int(held)
 
     def _fence_change(self, epoch: int | None) -> None:
         if self._fence(epoch) > 0 and epoch is None:

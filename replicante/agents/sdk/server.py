@@ -1,9 +1,13 @@
 """Answers the agent protocol over HTTP. Called by `agent`.
 
 Paths and fields are those of the original's newer generation. Ours beside them: the epoch of every
-call, which is on the disk before the call is answered and is repeated in the answer; who answers,
-by the incarnation of what it keeps and by its boot, and whom a submission is for; the catalogue,
+call, which is on the disk before the call is answered and is repeated in the answer; the cluster
+that a call is for; who answers, by the incarnation of what it keeps and by its boot, and whom a
+submission is for; the catalogue,
 `deadline_time`, `begin_within_ms`, history and cancel of actions; the check `can-stop`.
+
+Rule: an epoch raises the fence only when its call passed every other check. Whoever raises it locks
+out all that are below, so it must be somebody who could have acted here.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -43,6 +48,7 @@ PREFIX = "/api/unstable"
 EPOCH_HEADER = "Replicante-Epoch"
 INCARNATION_HEADER = "Replicante-Agent-Incarnation"
 BOOT_HEADER = "Replicante-Agent-Boot"
+CLUSTER_HEADER = "Replicante-Cluster"
 BEGIN_WITHIN = "begin_within_ms"
 SERVICE_STATE = "replicante.io/service.state"
 SERVICE_DETAIL = "replicante.io/service.detail"
@@ -76,19 +82,22 @@ class AgentServer:
         self._wake = wake
 
     def application(self) -> web.Application:
+        reads = {
+            "info/node": self._node,
+            "info/store": self._store_info,
+            "info/shards": self._shards,
+            "checks/can-stop": self._can_stop,
+            "action/{id}": self._action,
+            "actions/available": self._available,
+            "actions/queue": self._queue,
+            "actions/finished": self._finished,
+        }
         app = web.Application(middlewares=[self._guarded], client_max_size=AGENT_REQUEST_BYTES_MAX)
         app.add_routes(
             [
-                web.get(f"{PREFIX}/info/node", self._node),
-                web.get(f"{PREFIX}/info/store", self._store_info),
-                web.get(f"{PREFIX}/info/shards", self._shards),
-                web.get(f"{PREFIX}/checks/can-stop", self._can_stop),
+                *(web.get(f"{PREFIX}/{path}", self._fenced(read)) for path, read in reads.items()),
                 web.post(f"{PREFIX}/action", self._submit),
-                web.get(f"{PREFIX}/action/{{id}}", self._action),
                 web.post(f"{PREFIX}/action/{{id}}/cancel", self._cancel),
-                web.get(f"{PREFIX}/actions/available", self._available),
-                web.get(f"{PREFIX}/actions/queue", self._queue),
-                web.get(f"{PREFIX}/actions/finished", self._finished),
                 web.get("/metrics", self._scrape),
             ]
         )
@@ -96,13 +105,9 @@ class AgentServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Fences every call, and turns refusals into answers."""
+        """Turns refusals into answers, and tells who answers."""
         try:
-            epoch = _epoch_of(request.headers)
-            await self._actions.raise_epoch(epoch)
             response = await handler(request)
-            if epoch is not None:
-                response.headers[EPOCH_HEADER] = str(epoch)
         except Refusal as exc:
             response = _error(exc.status, exc.message)
         except web.HTTPException as exc:
@@ -112,6 +117,27 @@ class AgentServer:
         name = "none" if route is None else route.canonical
         self._metrics.requests.labels(route=name, status=str(response.status)).inc()
         return response
+
+    def _fenced(self, read: Handler) -> Handler:
+        async def fenced(request: web.Request) -> web.StreamResponse:
+            told = await self._fence(request)
+            response = await read(request)
+            response.headers.update(told)
+            return response
+
+        return fenced
+
+    async def _fence(self, request: web.Request) -> dict[str, str]:
+        """The last check of a call: remembers its epoch; what the answer tells of it. Who takes no
+        action from anybody has nothing to fence, and who calls there is not known.
+
+        Raises Refusal."""
+        epoch = _epoch_of(request.headers)
+        self._expect_ours(request.headers)
+        if epoch is None or not self._settings.takes_actions:
+            return {}
+        await self._actions.raise_epoch(epoch)
+        return {EPOCH_HEADER: str(epoch)}
 
     async def _node(self, _request: web.Request) -> web.Response:
         asked = await self._ask("node", self._store.node)
@@ -136,18 +162,20 @@ class AgentServer:
         self._expect_meant(request.headers)
         order = _order(await _body(request), entropy=self._entropy, clock=self._clock)
         self._catalogue.check(order.kind, order.args)
+        told = await self._fence(request)
         now_ms = self._clock.wall_ms()
         await self._actions.submit(order, epoch=_epoch_of(request.headers), now_ms=now_ms)
         self._wake()
-        return _answer({"id": order.action_id})
+        return _answer({"id": order.action_id}, told)
 
     async def _cancel(self, request: web.Request) -> web.Response:
         self._expect_taken()
+        told = await self._fence(request)
         action = await self._actions.cancel(
             request.match_info["id"], epoch=_epoch_of(request.headers), now_ms=self._clock.wall_ms()
         )
         self._wake()
-        return _answer(_line(action))
+        return _answer(_line(action), told)
 
     async def _action(self, request: web.Request) -> web.Response:
         found = await self._actions.get(request.match_info["id"])
@@ -197,6 +225,12 @@ class AgentServer:
         meant = headers.get(INCARNATION_HEADER)
         if meant is not None and meant != self._marks[INCARNATION_HEADER]:
             raise Refusal(421, "it is for another incarnation of this agent")
+
+    def _expect_ours(self, headers: Mapping[str, str]) -> None:
+        """A wrong discovery would have the epochs of two clusters meet at one agent."""
+        meant, own = headers.get(CLUSTER_HEADER), self._settings.cluster_id
+        if meant is not None and own is not None and unquote(meant) != own:
+            raise Refusal(421, f"it is the agent of a node of the cluster {own}")
 
     def _expect_taken(self) -> None:
         if not self._settings.takes_actions:
@@ -272,8 +306,8 @@ def _line(action: KeptAction) -> dict[str, Value]:
     return {"id": order.action_id, "kind": order.kind, "phase": str(action.phase)}
 
 
-def _answer(value: dict[str, Value]) -> web.Response:
-    return web.json_response(value)
+def _answer(value: dict[str, Value], headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response(value, headers=headers)
 
 
 def _error(status: int, message: str) -> web.Response:

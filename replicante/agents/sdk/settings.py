@@ -34,6 +34,8 @@ class AgentSettings:
     `tls` with a `client_ca`."""
     port: int = 0
     """0 takes a free one."""
+    cluster_id: str | None = None
+    """The one that the node is to belong to: calls for another one are refused. None: not known."""
     tls: AgentTls | None = None
     """None: plain HTTP."""
     version: str = ""

@@ -89,6 +89,7 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
     agent = sdk.Agent(
         sdk.AgentSettings(
             node_id=settings.node_id,
+            cluster_id=settings.cluster_id,
             data_dir=settings.data_dir / "agent",
             host=settings.host,
             port=settings.port,
