@@ -223,6 +223,12 @@ async def test_a_busy_primary_that_says_so_is_heard(tmp_path):
         endless = asyncio.create_task(n1.command("EVAL", "while true do end", 0))
         await until(lambda: _is_heard_long_ago(n2))
         assert (await n2.shard())["upstream"]["sight"] == "up"
+        says = await n1.says()
+        assert (says["node_status"], says["contact"]) == ("UNKNOWN", "answers")
+        assert "BUSY" in says["status_reason"]
+        for path in ("info/store", "info/shards", "checks/can-stop"):
+            status, body, _ = await n1.agent.get(path)
+            assert status == 503 and "BUSY" in body["error_msg"]
         await n1.command("SCRIPT", "KILL")
         with contextlib.suppress(exceptions.ResponseError):
             await endless
@@ -286,8 +292,10 @@ async def test_a_protected_primary_takes_no_write_without_a_replica_that_keeps_u
     async with cluster(tmp_path) as (n1, n2, n3):
         await n1.succeeds(INIT, protect_writes=True)
         await n1.command("SET", "a", "1")
-        for node in (n2, n3):
-            node.signal(signal.SIGKILL)
+        assert await _may_stop(n2)
+        n3.signal(signal.SIGKILL)
+        await until(lambda: _may_not_stop(n2))
+        n2.signal(signal.SIGKILL)
 
         async def is_refused() -> bool:
             try:
@@ -373,6 +381,14 @@ async def _is_heard_long_ago(node: Node) -> bool:
     info = await node.command("INFO", "replication")
     assert info["master_link_status"] == "up"
     return info["master_last_io_seconds_ago"] >= 2
+
+
+async def _may_stop(node: Node) -> bool:
+    return (await node.agent.get("checks/can-stop"))[1]["can_stop"]
+
+
+async def _may_not_stop(node: Node) -> bool:
+    return not await _may_stop(node)
 
 
 async def _answers(node: Node) -> bool:

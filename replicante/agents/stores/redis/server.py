@@ -17,7 +17,7 @@ from typing import Any
 
 from replicante.agents.sdk import ServiceState, Sight, StoreContact, Supervisor
 from replicante.agents.stores.redis.facts import NOWHERE, Address, Facts, read_facts, ruled_by
-from replicante.agents.stores.redis.settings import KeptSettings
+from replicante.agents.stores.redis.settings import PROTECTION, KeptSettings
 from replicante.agents.stores.redis.talk import NoContact, Refused, ask, messages
 from replicante.durable_file import PRIVATE, write_durably
 from replicante.limits import (
@@ -120,6 +120,17 @@ class RedisServer:
         return await ask(
             address, *command, password=self._settings.password, limit_ms=REDIS_BRIEF_MS_MAX
         )
+
+    async def spare_count(self, primary: Address) -> int | None:
+        """Replicas that a primary can lose and still takes writes. None: it asks for none.
+
+        Raises NoContact, Refused; LookupError, ValueError for an answer that is none."""
+        wanted, _ = PROTECTION
+        least = int((await self.call_copy(primary, "CONFIG GET", wanted))[wanted])
+        if least == 0:
+            return None
+        info = await self.call_copy(primary, "INFO", "replication")
+        return int(info["min_slaves_good_slaves"]) - least
 
     def messages(self, channel: str, *, limit_ms: int) -> AsyncIterator[str]:
         """As `talk.messages`."""

@@ -53,6 +53,10 @@ class RedisStore(sdk.Store):
             await self._take_in(facts)
         except NoContact as exc:
             return self._says(NodeStatus.UNAVAILABLE, str(exc), exc.contact, ())
+        except Refused as exc:
+            why = f"it does not tell its agent what it is: {exc}"
+            controllers = self._server.controllers_last
+            return self._says(NodeStatus.UNKNOWN, why, StoreContact.ANSWERS, controllers)
         status, reason = facts.status
         if not self._membership.is_member:
             status, reason = NodeStatus.NOT_IN_CLUSTER, None
@@ -77,9 +81,28 @@ class RedisStore(sdk.Store):
 
     async def can_stop(self) -> sdk.CanStop:
         facts = await self._facts()
+        why = await self._why_not_stopped(facts)
+        if why is not None:
+            return sdk.CanStop(can_stop=False, reason=why)
+        found = "a replica" if self._membership.is_member else "in no cluster"
+        return sdk.CanStop(can_stop=True, reason=f"it is {found}")
+
+    async def _why_not_stopped(self, facts: Facts) -> str | None:
+        """A replica asks whom it follows: only that one knows whether it can do without it."""
         if facts.is_primary:
-            return sdk.CanStop(can_stop=False, reason="it is the primary: hand it over first")
-        return sdk.CanStop(can_stop=True, reason="it is a replica")
+            return "it is the primary: hand it over first"
+        if not self._membership.is_member:
+            return None
+        if facts.follows is None or facts.follows == NOWHERE:
+            return "it follows nobody: what it holds may be all there is"
+        primary = redis_facts.text(facts.follows)
+        try:
+            spare = await self._server.spare_count(facts.follows)
+        except (NoContact, Refused, LookupError, ValueError) as exc:
+            return f"its primary cannot be asked, and it may have to take over: {exc}"
+        if spare is not None and spare < 1:
+            return f"{primary} takes writes only beside the replicas that it has"
+        return None
 
     async def watch(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -27,8 +27,8 @@ class NoContact(StoreUnavailable):
         self.contact = contact
 
 
-class Refused(Exception):
-    """The process answered with an error."""
+class Refused(StoreUnavailable):
+    """The process answered with an error: a script keeps it busy, or a command is withheld."""
 
 
 async def ask(address: Address, *command: str | int, password: str | None, limit_ms: int) -> Any:
