@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 import aiohttp
 
 from replicante.agents import protocol
 from replicante.agents.calls import AgentCalls, Failed, Whom
-from replicante.agents.protocol import Look, SendAnswer, Sent
+from replicante.agents.protocol import Look, SeenStore, SendAnswer, Sent
 from replicante.client_tls import ClientContexts, ClientIdentity
 from replicante.errors import Invalid
 from replicante.limits import (
@@ -148,7 +147,7 @@ async def _look(agent: AgentCalls, ask: Look) -> Observation:
     if node_id != ask.node.node_id:
         message = f"it says that it is node {node_id[:200]}"
         raise Failed(AgentAnswer.WRONG_IDS, message)
-    (attributes, store_error), (shards, shards_error) = await _inside(agent, ask, node)
+    (store, store_error), (shards, shards_error) = await _inside(agent, ask, node)
     queue = await _ids(agent, protocol.ACTIONS_QUEUE)
     finished = await _ids(agent, protocol.ACTIONS_FINISHED)
     history = finished or () if ask.is_history_wanted else ()
@@ -160,7 +159,8 @@ async def _look(agent: AgentCalls, ask: Look) -> Observation:
         answer=AgentAnswer.ANSWERED,
         is_fenced=reply.is_fenced,
         node=node,
-        store_attributes=attributes,
+        store_attributes=None if store is None else store.attributes,
+        store_readings={} if store is None else store.readings,
         store_error=store_error,
         shards=shards,
         shards_error=shards_error,
@@ -175,9 +175,7 @@ async def _look(agent: AgentCalls, ask: Look) -> Observation:
 
 async def _inside(
     agent: AgentCalls, ask: Look, node: SeenNode
-) -> tuple[
-    tuple[dict[str, Any] | None, str | None], tuple[tuple[SeenShard, ...] | None, str | None]
-]:
+) -> tuple[tuple[SeenStore | None, str | None], tuple[tuple[SeenShard, ...] | None, str | None]]:
     """What the store itself tells. One that hangs is not waited for again in the same look."""
     if node.status is NodeStatus.UNAVAILABLE and node.contact is StoreContact.SILENT:
         told = "not asked: the store does not answer its agent"
@@ -191,20 +189,20 @@ async def _inside(
     return store, shards
 
 
-async def _store(agent: AgentCalls, ask: Look) -> tuple[dict[str, Any] | None, str | None]:
+async def _store(agent: AgentCalls, ask: Look) -> tuple[SeenStore | None, str | None]:
     """Raises Failed for a store of another cluster; any other failure is a part of the answer."""
     try:
         reply = await agent.get(protocol.INFO_STORE)
-        cluster_id, attributes = protocol.read_store(reply.body)
+        store = protocol.read_store(reply.body)
     except Failed as exc:
         _raise_if_overtaken(exc)
         return None, str(exc)
     except Invalid as exc:
         return None, f"info/store: {exc.path}: {exc.message}"
-    if cluster_id != ask.cluster_id:
-        message = f"its store belongs to the cluster {cluster_id[:200]}"
+    if store.cluster_id != ask.cluster_id:
+        message = f"its store belongs to the cluster {store.cluster_id[:200]}"
         raise Failed(AgentAnswer.WRONG_IDS, message)
-    return attributes, None
+    return store, None
 
 
 async def _shards(agent: AgentCalls) -> tuple[tuple[SeenShard, ...] | None, str | None]:

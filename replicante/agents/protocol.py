@@ -5,7 +5,8 @@ them: the header Replicante-Epoch on every call, which an agent that keeps epoch
 answer and refuses with 412 when it knows a greater one; the incarnation and the boot of the agent
 in its answers, and of whom a submission is for (421 by another one); the cluster of each call (421
 by the agent of another one); `begin_within_ms` of a submission; `contact`, `controllers`,
-`status_reason` of a node; `history_id` and `upstream` of a shard. Unknown fields are ignored.
+`status_reason` of a node; `readings` of a store; `history_id` and `upstream` of a shard. Unknown
+fields are ignored.
 """
 
 from __future__ import annotations
@@ -136,10 +137,23 @@ def read_node(value: Value) -> tuple[str, SeenNode]:
     )
 
 
-def read_store(value: Value) -> tuple[str, dict[str, Attribute]]:
-    """Cluster id and attributes.  Raises Invalid."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenStore:
+    """`info/store`."""
+
+    cluster_id: str
+    attributes: dict[str, Attribute]
+    readings: dict[str, Attribute]
+
+
+def read_store(value: Value) -> SeenStore:
+    """Raises Invalid."""
     fields = _map(value, "")
-    return _text(fields.get("cluster_id"), "cluster_id"), _attributes(fields.get("attributes"))
+    return SeenStore(
+        cluster_id=_text(fields.get("cluster_id"), "cluster_id"),
+        attributes=_attributes(fields.get("attributes")),
+        readings=_attributes(fields.get("readings")),
+    )
 
 
 def read_shards(value: Value) -> tuple[SeenShard, ...]:

@@ -61,6 +61,9 @@ REDIS_SILENT_STEPS_MAX = 50
 Longer, and the action would stand in the way of replacing that primary."""
 REDIS_STEPS_MAX = 1_500
 """Steps in which an action waits for its Redis server to copy: five minutes at five a second."""
+REDIS_FACTS_KEPT_MS = 10_000
+"""What a server tells is on the disk of its agent after so long, to be read while it is down. What
+is settled is there at once."""
 REDIS_HUNG_TICK_MS = 100
 """So often an agent looks at its clocks, to know whether its machine stood still."""
 REDIS_HUNG_MS = 1_000

@@ -116,7 +116,7 @@ class Node(Record, frozen=True, kw_only=True):
 
 
 class StoreExtras(Record, frozen=True, kw_only=True):
-    """Attributes that need the store process to be up."""
+    """What needs the store process to be up."""
 
     ns_id: str
     cluster_id: str
@@ -124,3 +124,10 @@ class StoreExtras(Record, frozen=True, kw_only=True):
     attributes: dict[str, Attribute] = msgspec.field(default_factory=dict)
     is_fresh: bool = True
     """False: the last known ones, after a refresh that failed."""
+    readings: dict[str, Attribute] = msgspec.field(default_factory=dict)
+    """What moves all the time, such as memory in use; no event tells of it."""
+
+    later: ClassVar[tuple[str, ...]] = ("readings",)
+
+    def is_same_for_events(self, other: StoreExtras) -> bool:
+        return (self.attributes, self.is_fresh) == (other.attributes, other.is_fresh)

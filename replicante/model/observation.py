@@ -97,6 +97,8 @@ class Observation(Record, frozen=True, kw_only=True):
     """None unless ANSWERED."""
     store_attributes: dict[str, Attribute] | None = None
     """`info/store`; None: that call failed, see `store_error`."""
+    store_readings: dict[str, Attribute] = msgspec.field(default_factory=dict)
+    """Of the same call: what moves all the time."""
     store_error: str | None = None
     shards: tuple[SeenShard, ...] | None = None
     """`info/shards`; None: that call failed, see `shards_error`."""

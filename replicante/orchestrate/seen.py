@@ -38,6 +38,8 @@ def _words(copy: Shard) -> str:
     text = f"{copy.shard_id}: {copy.other_role or copy.role}"
     if copy.commit_offset is not None:
         text += f" at {copy.commit_offset.value} {copy.commit_offset.unit}"
+    if copy.lag is not None and copy.is_fresh:
+        text += f", {copy.lag.value} {copy.lag.unit} behind"
     upstream = copy.upstream
     if upstream is not None and upstream.address is not None:
         text += f", {_SIGHTS[upstream.sight]} {upstream.address}"

@@ -136,6 +136,7 @@ def _sync_extras(
             cluster_id=node.cluster_id,
             node_id=node.node_id,
             attributes=observation.store_attributes,
+            readings=observation.store_readings,
         )
     elif before is not None:
         after = msgspec.structs.replace(before, is_fresh=False)
@@ -144,8 +145,10 @@ def _sync_extras(
     extras[node.node_id] = after
     if before is None:
         synced.changes.append(change(None, after, ChangeCode.STORE_EXTRAS_SYNC_NEW))
-    elif before != after:
+    elif not before.is_same_for_events(after):
         synced.changes.append(change(before, after, ChangeCode.STORE_EXTRAS_SYNC_UPDATE))
+    elif before != after:
+        synced.changes.append(change(before, after, None))
 
 
 def _sync_shards(

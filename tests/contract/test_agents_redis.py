@@ -16,7 +16,6 @@ from agent_processes import CLUSTER_ID, INIT, AgentProcess, free_port, kill_redi
 from redis import asyncio as redis_asyncio
 from redis import exceptions
 
-from replicante.agents.stores.redis.program import find_program
 from replicante.model import action_kinds as kinds
 
 pytestmark = pytest.mark.processes
@@ -112,6 +111,10 @@ async def test_replicas_tell_whom_they_follow_and_that_they_hear_it(tmp_path):
     async with cluster(tmp_path) as (n1, n2, n3):
         primary = await n1.shard()
         assert primary["role"] == "primary"
+        assert primary["lag"] is None
+        readings = (await n1.agent.get("info/store"))[1]["readings"]
+        assert readings["redis.io/memory.used"] > 0
+        assert readings["redis.io/snapshot.last-save"].startswith("20")
         for node in (n2, n3):
             shard = await node.shard()
             assert shard["role"] == "secondary"
@@ -119,6 +122,7 @@ async def test_replicas_tell_whom_they_follow_and_that_they_hear_it(tmp_path):
             assert shard["upstream"]["address"] == n1.member
             assert shard["upstream"]["sight"] == "up"
             assert (await node.agent.get("info/store"))[1]["cluster_id"] == CLUSTER_ID
+            assert shard["lag"]["unit"] == "bytes"
         assert (await n1.agent.get("checks/can-stop"))[1]["can_stop"] is False
         assert (await n2.agent.get("checks/can-stop"))[1]["can_stop"] is True
 
@@ -126,13 +130,13 @@ async def test_replicas_tell_whom_they_follow_and_that_they_hear_it(tmp_path):
 async def test_progress_alone_changes_no_attribute(tmp_path):
     async with cluster(tmp_path) as (n1, n2, _):
         nodes = [await node.says() for node in (n1, n2)]
-        stores = [(await node.agent.get("info/store"))[1] for node in (n1, n2)]
+        stores = [await _settled(node) for node in (n1, n2)]
         offset = (await n2.shard())["commit_offset"]["value"]
         await n1.command("SET", "more", "x" * 100_000)
         await n1.command("WAIT", 2, 0)
         assert (await n2.shard())["commit_offset"]["value"] > offset
         assert [await node.says() for node in (n1, n2)] == nodes
-        assert [(await node.agent.get("info/store"))[1] for node in (n1, n2)] == stores
+        assert [await _settled(node) for node in (n1, n2)] == stores
 
 
 async def test_an_action_does_not_wait_for_a_primary_that_is_gone(tmp_path):
@@ -337,37 +341,6 @@ async def is_linked(node: Node) -> bool:
     return (await node.command("INFO", "replication"))["master_link_status"] == "up"
 
 
-async def test_under_sentinel_no_role_is_changed_by_us(tmp_path):
-    async with cluster(tmp_path) as (n1, n2, _):
-        configuration = tmp_path / "sentinel.conf"
-        configuration.write_text(f"port {free_port()}\nsentinel monitor c1 127.0.0.1 {n1.port} 2\n")
-        sentinel = await asyncio.create_subprocess_exec(
-            find_program(),
-            str(configuration),
-            "--sentinel",
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        try:
-
-            async def is_seen() -> bool:
-                found = [(await node.says())["controllers"] for node in (n1, n2)]
-                return found == [["sentinel"], ["sentinel"]]
-
-            await until(is_seen)
-            # A FAILOVER by hand, then the death of the old primary, and Sentinel demotes the new
-            # one: what was acknowledged meanwhile is gone.
-            assert "sentinel" in await n1.fails(kinds.STORE_SWITCHOVER, node=n2.member)
-            assert (await n1.shard())["role"] == "primary"
-            n1.signal(signal.SIGSTOP)
-            assert "sentinel" in await n1.fails(kinds.STORE_FENCE)
-            n1.signal(signal.SIGCONT)
-            assert "sentinel" in await n2.fails(kinds.STORE_PROMOTE, offset=0)
-            assert (await n2.shard())["role"] == "secondary"
-        finally:
-            sentinel.kill()
-            await sentinel.wait()
-
-
 async def _is(claim) -> bool:
     return claim()
 
@@ -381,6 +354,10 @@ async def _is_heard_long_ago(node: Node) -> bool:
     info = await node.command("INFO", "replication")
     assert info["master_link_status"] == "up"
     return info["master_last_io_seconds_ago"] >= 2
+
+
+async def _settled(node: Node) -> dict:
+    return (await node.agent.get("info/store"))[1]["attributes"]
 
 
 async def _may_stop(node: Node) -> bool:

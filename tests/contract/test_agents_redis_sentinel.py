@@ -220,6 +220,37 @@ async def test_roles_changed_through_sentinel_cost_nothing_and_all_agree(tmp_pat
         assert await writer.lost(successor) == 0
 
 
+async def test_under_sentinel_no_role_is_changed_by_us(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        configuration = tmp_path / "sentinel.conf"
+        configuration.write_text(f"port {free_port()}\nsentinel monitor c1 127.0.0.1 {n1.port} 2\n")
+        sentinel = await asyncio.create_subprocess_exec(
+            find_program(),
+            str(configuration),
+            "--sentinel",
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+
+            async def is_seen() -> bool:
+                found = [(await node.says())["controllers"] for node in (n1, n2)]
+                return found == [["sentinel"], ["sentinel"]]
+
+            await until(is_seen)
+            # A FAILOVER by hand, then the death of the old primary, and Sentinel demotes the new
+            # one: what was acknowledged meanwhile is gone.
+            assert "sentinel" in await n1.fails(kinds.STORE_SWITCHOVER, node=n2.member)
+            assert (await n1.shard())["role"] == "primary"
+            n1.signal(signal.SIGSTOP)
+            assert "sentinel" in await n1.fails(kinds.STORE_FENCE)
+            n1.signal(signal.SIGCONT)
+            assert "sentinel" in await n2.fails(kinds.STORE_PROMOTE, offset=0)
+            assert (await n2.shard())["role"] == "secondary"
+        finally:
+            sentinel.kill()
+            await sentinel.wait()
+
+
 async def test_a_dead_primary_is_left_to_sentinel_until_it_does_nothing(tmp_path):
     async with cluster(tmp_path) as (n1, n2, n3), sentinels(tmp_path, n1) as watchers:
         nodes = {node.member: node for node in (n1, n2, n3)}

@@ -107,12 +107,15 @@ async def test_a_silent_primary_that_is_ended_comes_back_as_a_copy(tmp_path):
 
 async def test_a_server_is_stopped_and_started_through_its_supervisor(tmp_path):
     async with supervised(tmp_path, "n1") as (n1,):
+        await n1.says()
         await n1.succeeds(kinds.SERVICE_STOP)
         says = await n1.says()
         assert (says["contact"], says["attributes"]["replicante.io/service.state"]) == (
             "refused",
             "stopped",
         )
+        assert says["attributes"]["redis.io/last.role"] == "primary"
+        assert says["attributes"]["redis.io/last.memory.used"] > 0
         settings = {"maxmemory": 50_000_000}
         await n1.succeeds(kinds.SERVICE_START)
         await n1.succeeds(kinds.STORE_CONFIGURE, settings=settings)

@@ -360,7 +360,7 @@ _ORDER_MUTANTS = (
     Mutant(
         "another_cluster_believed",
         "an agent of another cluster is never acted upon",
-        (Edit(_CLIENT, "    if cluster_id != ask.cluster_id:\n", "    if not cluster_id:\n"),),
+        (Edit(_CLIENT, "    if store.cluster_id != ask.cluster_id:\n", "    if not store:\n"),),
         test=unit_test("agents_client", "what_is_no_answer_of_this_agent_is_told_apart"),
     ),
 )

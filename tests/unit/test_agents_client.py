@@ -40,6 +40,7 @@ SHARDS = [
         "upstream": {"address": "m:2", "sight": "up"},
     },
 ]
+STORE = {"cluster_id": "r", "attributes": {"size": 1}, "readings": {"used": 2}}
 ACTION = {
     "id": "a1",
     "kind": "a/b",
@@ -56,7 +57,7 @@ class Agent:
     def __init__(self) -> None:
         self.answers = {
             protocol.INFO_NODE: (200, NODE),
-            protocol.INFO_STORE: (200, {"cluster_id": "r", "attributes": {"size": 1}}),
+            protocol.INFO_STORE: (200, STORE),
             protocol.INFO_SHARDS: (200, {"shards": SHARDS}),
             protocol.ACTIONS_QUEUE: (200, {"actions": [{"id": "a1"}]}),
             protocol.ACTIONS_FINISHED: (200, [{"id": "old"}]),
@@ -145,6 +146,7 @@ async def test_one_look_asks_for_everything_and_reads_it():
     assert found.node.status is NodeStatus.HEALTHY
     assert found.node.details.addresses == {"client": "c:1", "member": "m:1"}
     assert found.store_attributes == {"size": 1}
+    assert found.store_readings == {"used": 2}
     assert [shard.shard_id for shard in found.shards] == ["0", "1"]
     assert found.shards[0].commit_offset.unit == "bytes"
     assert (found.shards[1].role, found.shards[1].other_role) == (ShardRole.OTHER, "arbiter")

@@ -15,8 +15,17 @@ COMMON = {
     "master_failover_state": "no-failover",
     "master_repl_offset": 70,
     "maxmemory": 0,
+    "maxmemory_policy": "noeviction",
+    "used_memory": 1_000_000,
+    "mem_fragmentation_ratio": 1.25,
     "aof_enabled": 1,
     "aof_last_write_status": "ok",
+    "aof_last_bgrewrite_status": "err",
+    "aof_rewrite_in_progress": 0,
+    "rdb_last_bgsave_status": "ok",
+    "rdb_bgsave_in_progress": 1,
+    "rdb_last_save_time": 1_767_225_600,
+    "rdb_changes_since_last_save": 7,
 }
 PRIMARY = {
     **COMMON,

@@ -6,6 +6,7 @@ Rule: `node` answers whether the store runs or not; what it tells then must need
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import msgspec
 
@@ -37,6 +38,11 @@ class NodeSays(Record, frozen=True, kw_only=True):
 class StoreSays(Record, frozen=True, kw_only=True):
     cluster_id: str
     attributes: dict[str, Attribute] = msgspec.field(default_factory=dict)
+    """What is settled: each change of it is an event."""
+    readings: dict[str, Attribute] = msgspec.field(default_factory=dict)
+    """What moves all the time, such as memory in use: kept, and no event."""
+
+    later: ClassVar[tuple[str, ...]] = ("readings",)
 
 
 class ShardSays(Record, frozen=True, kw_only=True):

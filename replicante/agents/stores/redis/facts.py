@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from replicante.agents.sdk import NodeStatus, Offset, ShardRole, ShardSays, Sight, Upstream
+from replicante.agents.stores.redis.resources import Resources, read_resources
 
 SHARD_ID = "all"
 UNIT = "bytes"
@@ -42,11 +43,7 @@ class Facts:
     replicas: tuple[Address, ...]
     """Who follows this one and is heard of."""
     is_handing_over: bool
-    max_memory_bytes: int
-    """0: no bound."""
-    is_append_only: bool
-    is_last_write_ok: bool
-    """The last rewrite of a file on the disk succeeded."""
+    resources: Resources
 
     def is_heard_within(self, limit_ms: int) -> bool:
         """Whether something came from its primary on an open link less than so long ago."""
@@ -89,14 +86,12 @@ def read_facts(info: Mapping[str, Any]) -> Facts:
         silent_ms=None if seconds is None or seconds < 0 else seconds * 1_000,
         replicas=tuple(_replicas(info)),
         is_handing_over=info["master_failover_state"] != "no-failover",
-        max_memory_bytes=int(info["maxmemory"]),
-        is_append_only=bool(int(info["aof_enabled"])),
-        is_last_write_ok=info["aof_last_write_status"] == "ok",
+        resources=read_resources(info),
     )
 
 
-def shard(facts: Facts, sight: Sight) -> ShardSays:
-    """sight: what a replica sees of its primary."""
+def shard(facts: Facts, sight: Sight, *, lag_bytes: int | None = None) -> ShardSays:
+    """sight: what a replica sees of its primary. lag_bytes: what it lacks; None: not known."""
     upstream = None
     if facts.follows is not None:
         upstream = Upstream(address=text(facts.follows), sight=sight, silent_ms=facts.silent_ms)
@@ -104,6 +99,7 @@ def shard(facts: Facts, sight: Sight) -> ShardSays:
         shard_id=SHARD_ID,
         role=facts.role,
         commit_offset=Offset(value=facts.offset, unit=UNIT),
+        lag=None if lag_bytes is None else Offset(value=lag_bytes, unit=UNIT),
         history_id=facts.history_id,
         upstream=upstream,
     )

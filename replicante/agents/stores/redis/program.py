@@ -15,6 +15,7 @@ from replicante.agents.sdk.settings import LOOPBACK
 from replicante.agents.stores.redis.actions import RedisActions
 from replicante.agents.stores.redis.after_hang import AfterHang
 from replicante.agents.stores.redis.configure import ConfigureAction
+from replicante.agents.stores.redis.last_facts import LastFacts
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.sentinels import Sentinels
 from replicante.agents.stores.redis.server import RedisServer, ServerSettings
@@ -102,6 +103,7 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
             sentinels=sentinels,
             after_hang=after_hang,
             hold=hold,
+            last=LastFacts(settings.data_dir / "agent", clock=SystemClock()),
             cluster_id=settings.cluster_id,
         ),
         [

@@ -96,6 +96,20 @@ class RedisServer:
         # An answer beside a closed link may be that of a former primary, started as nobody's copy.
         return Sight.UP if facts.is_link_up and is_answering else Sight.DOWN
 
+    async def lag_bytes(self, facts: Facts) -> int | None:
+        """What this replica lacks of its primary, by the word of that. None: it is not known."""
+        if facts.follows is None or not facts.is_link_up:
+            return None
+        try:
+            info = await self.call_copy(facts.follows, "INFO", "replication")
+            is_primary = info["role"] == "master"
+            offset = int(info["master_repl_offset" if is_primary else "slave_repl_offset"])
+            # Offsets count in one history: right after a change of roles the two may differ.
+            is_one = info["master_replid"] == facts.history_id
+        except (NoContact, Refused, LookupError, TypeError, ValueError):
+            return None
+        return max(0, offset - facts.offset) if is_one else None
+
     async def call(self, *command: str | int) -> Any:
         """Raises NoContact, or Refused with what the server says."""
         try:

@@ -1,7 +1,7 @@
 """The three calls of the Redis agent, and whether its node may be stopped. Called by the SDK.
 
 Rule: attributes hold what is settled. A value that changes all the time would be an event in every
-cycle of the control plane; progress belongs into the offset of the shard.
+cycle of the control plane; it is a reading, or the offset and the lag of the shard.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 
 from replicante.agents import sdk
-from replicante.agents.sdk import NodeStatus, StoreContact
+from replicante.agents.sdk import NodeStatus, Sight, StoreContact
 from replicante.agents.stores.redis import facts as redis_facts
 from replicante.agents.stores.redis.after_hang import AfterHang
 from replicante.agents.stores.redis.facts import NOWHERE, Facts
+from replicante.agents.stores.redis.last_facts import LastFacts
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.sentinels import Sentinels, told
 from replicante.agents.stores.redis.server import RedisServer
@@ -34,6 +35,7 @@ class RedisStore(sdk.Store):
         sentinels: Sentinels,
         after_hang: AfterHang,
         hold: WriteHold,
+        last: LastFacts,
         cluster_id: str,
     ) -> None:
         """cluster_id: Redis has no name for what replicates together, so it is given."""
@@ -43,8 +45,7 @@ class RedisStore(sdk.Store):
         self._hold = hold
         self._membership = membership
         self._cluster_id = cluster_id
-        self._last: Facts | None = None
-        """The last that was read by this process: known also when the server is down."""
+        self._last = last
 
     async def node(self) -> sdk.NodeSays:
         try:
@@ -52,6 +53,7 @@ class RedisStore(sdk.Store):
             controllers = await self._server.controllers()
             await self._take_in(facts)
         except NoContact as exc:
+            self._last.gone()
             return self._says(NodeStatus.UNAVAILABLE, str(exc), exc.contact, ())
         except Refused as exc:
             why = f"it does not tell its agent what it is: {exc}"
@@ -66,18 +68,22 @@ class RedisStore(sdk.Store):
         facts = await self._facts()
         self._expect_member()
         attributes: dict[str, Attribute] = {
-            "redis.io/memory.max": facts.max_memory_bytes,
-            "redis.io/append-only": facts.is_append_only,
-            "redis.io/append-only.last-write-ok": facts.is_last_write_ok,
+            **facts.resources.attributes,
             "redis.io/replication-id": facts.history_id,
             "redis.io/replicas": len(facts.replicas),
         }
-        return sdk.StoreSays(cluster_id=self._cluster_id, attributes=attributes)
+        return sdk.StoreSays(
+            cluster_id=self._cluster_id,
+            attributes=attributes,
+            readings=facts.resources.readings,
+        )
 
     async def shards(self) -> list[sdk.ShardSays]:
         facts = await self._facts()
         self._expect_member()
-        return [redis_facts.shard(facts, await self._server.sight(facts))]
+        sight = await self._server.sight(facts)
+        lag_bytes = await self._server.lag_bytes(facts) if sight is Sight.UP else None
+        return [redis_facts.shard(facts, sight, lag_bytes=lag_bytes)]
 
     async def can_stop(self) -> sdk.CanStop:
         facts = await self._facts()
@@ -109,6 +115,7 @@ class RedisStore(sdk.Store):
             group.create_task(self._sentinels.listen())
             group.create_task(self._after_hang.run())
             group.create_task(self._hold.run())
+            group.create_task(self._last.run())
 
     async def _take_in(self, facts: Facts) -> None:
         """A server that another one admitted is a member as soon as it holds a whole copy: on the
@@ -122,9 +129,10 @@ class RedisStore(sdk.Store):
             self._membership.save(follows=follows)
 
     async def _facts(self) -> Facts:
-        self._last = await self._server.facts()
-        self._after_hang.look(self._last)
-        return self._last
+        facts = await self._server.facts()
+        self._last.saw(facts)
+        self._after_hang.look(facts)
+        return facts
 
     def _says(
         self,
@@ -134,12 +142,10 @@ class RedisStore(sdk.Store):
         controllers: tuple[str, ...],
     ) -> sdk.NodeSays:
         where = redis_facts.text(self._server.address)
-        last = self._last
+        last = self._last.told
         attributes: dict[str, Attribute] = {"redis.io/member": self._membership.is_member}
-        if last is not None and status is NodeStatus.UNAVAILABLE:
-            attributes["redis.io/last.role"] = str(last.role)
-            attributes["redis.io/last.offset"] = last.offset
-            attributes["redis.io/last.replication-id"] = last.history_id
+        if last is not None and status in (NodeStatus.UNAVAILABLE, NodeStatus.UNKNOWN):
+            attributes |= last.attributes
         heard = self._sentinels.heard if controllers else ()
         if heard:
             agreed = self._sentinels.agreed
