@@ -1,4 +1,4 @@
-"""A small file that is there as a whole, or as it was before. Called by `agents` and
+"""A small file that is there as a whole, or as it was before. Called by `agents`, `platforms` and
 `script_keeper`.
 """
 

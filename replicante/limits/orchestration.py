@@ -100,6 +100,14 @@ AGENT_ACTIONS_LOOKED_UP_MAX = 64
 """Actions whose details one look asks for, those that we wait for first."""
 PLATFORM_CALL_MS_MAX = 30_000
 """One request to a platform: it may have to ask a cloud."""
+PLATFORM_THREADS_MAX = 8
+"""Files and folders of platforms that are looked at at once: each may hang on its disk."""
+LOCAL_LOCK_MS_MAX = 20_000
+"""How long a change of local nodes waits for another one: less than a request to a platform."""
+LOCAL_DEATH_MS_MAX = 5_000
+"""How long a process that was killed may stay: one that waits for a disk cannot die."""
+LOCAL_START_MS_MAX = 5_000
+"""How long the shell that begins an agent may take."""
 WORK_LEASE_MS = 30_000
 """How long a worker holds its cluster without a renewal: three chances to renew it."""
 WORK_RENEW_MS = 10_000

@@ -17,12 +17,13 @@ import aiohttp
 import yaml
 
 from replicante.client_tls import ClientContexts, ClientIdentity
-from replicante.errors import Invalid
+from replicante.errors import Conflict, Invalid
 from replicante.limits import AGENT_ANSWER_BYTES_MAX, PLATFORM_CALL_MS_MAX
 from replicante.model.codec import Value
 from replicante.model.platform import Platform, Transport, TransportKind
 from replicante.orchestrate.oaction_kinds import PlatformCall
 from replicante.platforms.local import LocalPlatform
+from replicante.platforms.threads import PathThreads
 
 _NOBODY = ClientIdentity()
 ACTION_HEADER = "Replicante-Action-Id"
@@ -42,9 +43,11 @@ class Platforms:
 
     def __init__(self, identity: ClientIdentity = _NOBODY) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._threads = PathThreads()
         self.contexts = ClientContexts(identity, whom="platforms")
 
     async def close(self) -> None:
+        self._threads.close()
         if self._session is not None:
             await self._session.close()
 
@@ -56,16 +59,17 @@ class Platforms:
                 return PlatformSays(value={"clusters": transport.clusters or []})
             case TransportKind.FILE:
                 assert transport.path is not None
-                return await asyncio.to_thread(_read_file, transport.path)
+                path = transport.path
+                return await self._on_thread(path, lambda: _read_file(path))
             case TransportKind.URL:
                 return await self._ask(transport, "GET", "/discover", None, {})
             case TransportKind.LOCAL:
-                return await _local(transport, lambda platform: platform.discover())
+                return await self._local(transport, lambda local: local.discover())
 
     async def carry_out(self, platform: Platform, call: PlatformCall) -> PlatformSays:
         """Has nodes made or removed; `call.action_id` makes a repeat harmless."""
         if platform.transport.kind is TransportKind.LOCAL:
-            return await _local(platform.transport, lambda local: local.carry_out(call))
+            return await self._local(platform.transport, lambda local: local.carry_out(call))
         if platform.transport.kind is not TransportKind.URL:
             return PlatformSays(failure=f"a {platform.transport.kind} platform makes no nodes")
         headers = {ACTION_HEADER: call.action_id}
@@ -106,22 +110,24 @@ class Platforms:
         except (ValueError, RecursionError):
             return PlatformSays(failure=f"{url}: its answer is no JSON")
 
+    async def _local(
+        self, transport: Transport, work: Callable[[LocalPlatform], dict[str, Value]]
+    ) -> PlatformSays:
+        assert transport.path is not None
+        platform = LocalPlatform(Path(transport.path))
+        return await self._on_thread(transport.path, lambda: PlatformSays(value=work(platform)))
+
+    async def _on_thread(self, path: str, work: Callable[[], PlatformSays]) -> PlatformSays:
+        try:
+            return await self._threads.run(path, work)
+        except (Invalid, Conflict, OSError, ValueError, subprocess.SubprocessError) as exc:
+            return PlatformSays(failure=f"{path}: {exc}"[:500])
+
     def _ssl(self, transport: Transport) -> ssl.SSLContext:
         """Raises OSError, ValueError for a bundle that cannot be used."""
         return self.contexts.context(
             transport.tls_ca_bundle, is_verified=not transport.is_tls_unverified
         )
-
-
-async def _local(
-    transport: Transport, work: Callable[[LocalPlatform], dict[str, Value]]
-) -> PlatformSays:
-    assert transport.path is not None
-    platform = LocalPlatform(Path(transport.path))
-    try:
-        return PlatformSays(value=await asyncio.to_thread(work, platform))
-    except (Invalid, OSError, ValueError, subprocess.SubprocessError) as exc:
-        return PlatformSays(failure=f"{transport.path}: {exc}"[:500])
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:

@@ -6,39 +6,38 @@ end of whoever made it, and two that share a directory see the same nodes (a loc
 An agent belongs to nobody: it is started through a shell that ends, and goes on alone.
 
 Rules: a node's record is on the disk before its process begins; a repeat of a request under the
-same id makes what is missing and nothing twice; an id of a node is never given again.
+same id makes what is missing and nothing twice; an id of a node is never given again. Whoever is
+cut off between two files leaves what the next change mends: a folder without a record is swept, an
+agent that nobody wrote down is found by its command line. Nothing waits without a limit.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
+from replicante.durable_file import write_durably
 from replicante.errors import Conflict, Invalid, NotFound
-from replicante.limits import DEFINITION_NODES_MAX, NAME_PATTERN
+from replicante.limits import DEFINITION_NODES_MAX, LOCAL_LOCK_MS_MAX, NAME_PATTERN
 from replicante.model.codec import Value
 from replicante.orchestrate.oaction_kinds import PlatformCall
-from replicante.process_birth import process_birth
+from replicante.platforms import local_processes
 
 HOST = "127.0.0.1"
 _RECORD, _COUNTER, _PID, _LOG = "node.json", "counter", "agent.pid", "agent.log"
 _NAME = re.compile(NAME_PATTERN)
-_DEATH_POLL_SECONDS = 0.005
-_START = '"$@" >>"$0" 2>&1 </dev/null & echo $!'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +120,11 @@ class LocalPlatform:
         }
 
     def nodes(self) -> list[LocalNode]:
-        """Those whose record is whole, by cluster and number."""
-        records = [
-            msgspec.json.decode(path.read_bytes(), type=LocalNode)
-            for path in self.directory.glob(f"*/*/{_RECORD}")
-        ]
+        """By cluster and number. What has no record is no node.
+
+        Raises Invalid for a record that cannot be read: the list would be another without it."""
+        found = (_read_record(path) for path in self.directory.glob(f"*/*/{_RECORD}"))
+        records = [it for it in found if it is not None]
         return sorted(records, key=lambda node: (node.cluster_id, len(node.node_id), node.node_id))
 
     def provision(self, request: Value, *, request_id: str) -> dict[str, Value]:
@@ -133,6 +132,7 @@ class LocalPlatform:
         the nodes of this request, made now or before.  Raises Invalid, OSError."""
         definition, group_id, count = _read_request(request)
         with self._locked():
+            self._sweep()
             known = [it for it in self.nodes() if it.cluster_id == definition.cluster_id]
             made = [node for node in known if node.request_id == request_id]
             while len(made) < count:
@@ -149,6 +149,7 @@ class LocalPlatform:
         if not isinstance(cluster_id, str) or not isinstance(node_id, str):
             raise Invalid("cluster_id and node_id are needed")
         with self._locked():
+            self._sweep()
             for node in self.nodes():
                 if (node.cluster_id, node.node_id) == (cluster_id, node_id):
                     self._stop(node)
@@ -167,6 +168,7 @@ class LocalPlatform:
     def revive(self) -> None:
         """Starts the agents that do not run."""
         with self._locked():
+            self._sweep()
             for node in self.nodes():
                 self._start(node)
 
@@ -180,9 +182,11 @@ class LocalPlatform:
         """Removes all nodes with their data."""
         for node in self.nodes():
             self.deprovision({"cluster_id": node.cluster_id, "node_id": node.node_id})
-        for counter in self.directory.glob(f"*/{_COUNTER}"):
-            counter.unlink()
-            counter.parent.rmdir()
+        with self._locked():
+            self._sweep()
+            for counter in self.directory.glob(f"*/{_COUNTER}"):
+                counter.unlink()
+                counter.parent.rmdir()
 
     def signal_store(self, node_id: str, number: signal.Signals) -> None:
         """Raises NotFound for a node that is not known, Conflict for a store that does not run."""
@@ -196,13 +200,13 @@ class LocalPlatform:
         raise NotFound(f"There is no node {node_id}.")
 
     def is_agent_alive(self, node: LocalNode) -> bool:
-        return _read_pid(self._folder(node) / _PID) is not None
+        return local_processes.living(self._folder(node) / _PID) is not None
 
     def _record(self, definition: Definition, group_id: str, request_id: str) -> LocalNode:
         counter = self.directory / definition.cluster_id / _COUNTER
         counter.parent.mkdir(parents=True, exist_ok=True)
         number = int(counter.read_text()) + 1 if counter.exists() else 1
-        _write(counter, str(number).encode())
+        write_durably(counter, str(number))
         taken = {port for it in self.nodes() for port in (it.agent_port, it.store_port)}
         agent_port, store_port = _free_ports(2, taken)
         node = LocalNode(
@@ -216,12 +220,20 @@ class LocalPlatform:
             request_id=request_id,
         )
         self._folder(node).mkdir()
-        _write(self._folder(node) / _RECORD, msgspec.json.encode(node))
+        write_durably(self._folder(node) / _RECORD, msgspec.json.encode(node).decode())
         return node
 
     def _start(self, node: LocalNode) -> None:
         if self.is_agent_alive(node):
             return
+        command, folder = self._command(node), self._folder(node)
+        # One that was started by somebody who was cut off before he wrote it down.
+        running = local_processes.with_words(command[1:])
+        pid = running[0] if running else local_processes.start(command, log=folder / _LOG)
+        local_processes.keep_pid(folder / _PID, pid)
+
+    def _command(self, node: LocalNode) -> list[str]:
+        """Of its agent; the words after the program belong to no other node."""
         folder = self._folder(node)
         values = {
             "python": sys.executable,
@@ -231,41 +243,22 @@ class LocalPlatform:
             "agent_port": str(node.agent_port),
             "store_port": str(node.store_port),
         }
-        command = [word.format(**values) for word in TEMPLATES[node.store].command]
-        started = subprocess.run(
-            ["/bin/sh", "-c", _START, str(folder / _LOG), *command],
-            check=True,
-            capture_output=True,
-            start_new_session=True,
-        )
-        pid = int(started.stdout)
-        _write(folder / _PID, json.dumps([pid, process_birth(pid)]).encode())
+        return [word.format(**values) for word in TEMPLATES[node.store].command]
 
     def _stop(self, node: LocalNode) -> None:
         """The agent first, so that it neither tells of a store that is being ended nor starts it
         again; then the store, also one that just begins and wrote no number down yet."""
-        agent_pid = _read_pid(self._folder(node) / _PID)
-        if agent_pid is not None:
-            _kill(agent_pid)
-        for pid in self._stores_of(node):
-            _kill(pid)
-
-    def _stores_of(self, node: LocalNode) -> Iterator[int]:
-        """Processes that work in the folder of the store and name it or its port: a shell that
-        somebody has open there does not."""
+        agent_pid = local_processes.living(self._folder(node) / _PID)
+        agents = local_processes.with_words(self._command(node)[1:])
+        local_processes.end({*agents, *([] if agent_pid is None else [agent_pid])})
         folder = (self._folder(node) / TEMPLATES[node.store].pid_file).parent.resolve()
-        names = (str(folder).encode(), f":{node.store_port}".encode())
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    words = (entry / "cmdline").read_bytes()
-                    if (entry / "cwd").readlink() == folder and any(it in words for it in names):
-                        yield int(entry.name)
+        names = (str(folder), f":{node.store_port}")
+        local_processes.end(local_processes.working_in(folder, names))
 
     def _store_pid(self, node: LocalNode) -> int | None:
         """A store does not write down when it was born; it works in the folder of its node."""
         path = self._folder(node) / TEMPLATES[node.store].pid_file
-        pid = _read_pid(path)
+        pid = local_processes.living(path)
         if pid is None:
             return None
         try:
@@ -281,8 +274,26 @@ class LocalPlatform:
     def _locked(self) -> Iterator[None]:
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            self._lock(file)
             yield
+
+    def _lock(self, file: IO[str]) -> None:
+        """Raises Conflict when somebody else has it for too long."""
+        for _ in local_processes.moments(LOCAL_LOCK_MS_MAX):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+        raise Conflict(f"Somebody else is changing {self.directory}.")
+
+    def _sweep(self) -> None:
+        """Half a folder is no node: it was being made or removed, and its processes did not begin
+        yet or were ended before. Only what counters of ours have named is ours."""
+        for counter in self.directory.glob(f"*/{_COUNTER}"):
+            for folder in counter.parent.iterdir():
+                prefix, _, number = folder.name.rpartition("-")
+                is_numbered = prefix == counter.parent.name and number.isdecimal()
+                if is_numbered and folder.is_dir() and not (folder / _RECORD).exists():
+                    shutil.rmtree(folder)
 
 
 def _read_request(request: Value) -> tuple[Definition, str, int]:
@@ -318,31 +329,11 @@ def _free_ports(count: int, taken: set[int]) -> list[int]:
     return found
 
 
-def _read_pid(path: Path) -> int | None:
-    """Of a process that lives; None when there is none, or its number belongs to another one."""
+def _read_record(path: Path) -> LocalNode | None:
+    """None: it was removed just now.  Raises Invalid."""
     try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return msgspec.json.decode(path.read_bytes(), type=LocalNode)
+    except FileNotFoundError:
         return None
-    pid, birth = (found[0], found[1]) if isinstance(found, list) else (found, None)
-    now = process_birth(pid)
-    return None if now is None or (birth is not None and now != birth) else int(pid)
-
-
-def _kill(pid: int) -> None:
-    """Returns when it is dead."""
-    birth = process_birth(pid)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    while birth is not None and process_birth(pid) == birth:
-        time.sleep(_DEATH_POLL_SECONDS)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, also when the machine stops."""
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    except msgspec.DecodeError as exc:
+        raise Invalid(f"{path} is no record of a node: {exc}") from exc
