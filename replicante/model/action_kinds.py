@@ -43,6 +43,9 @@ STORE_CONFIGURE: Final = "replicante.io/store.configure"
 """The running store has these settings from now on, or those that it had. args: settings (name →
 value, as the store has them), dry_run, persistent. Ends with a payload whose `previous` tells what
 held before."""
+STORE_PROTECT: Final = "replicante.io/store.protect"
+"""Asked of a member of any role: as a primary it refuses writes that no copy hears of, or takes
+them, from now on and after each start. args: protect_writes."""
 CONTROLLER_SWITCHOVER: Final = "replicante.io/controller.switchover"
 """Asked of the healthy primary that another controller rules: have that one replace it, losing
 nothing. args: shard_id, replaces (node id of this primary), controller."""
@@ -67,6 +70,8 @@ PLATFORM_DEPROVISION: Final = "core.replicante.io/platform.deprovision"
 PLATFORM_KINDS: Final = frozenset({PLATFORM_PROVISION, PLATFORM_DEPROVISION})
 DISRUPTIVE_KINDS: Final = ROLE_KINDS | {
     *THROUGH_KINDS,
+    # A primary may refuse writes from then on.
+    STORE_PROTECT,
     CLUSTER_INIT,
     CLUSTER_ADD,
     CLUSTER_JOIN,

@@ -66,6 +66,7 @@ class Step(enum.StrEnum):
     SCALE_UP = "scale_up"
     CLUSTER_INIT = "cluster_init"
     CLUSTER_EXPAND = "cluster_expand"
+    PROTECT_WRITES = "protect_writes"
     REPLACE_NODE = "replace_node"
     SCALE_DOWN = "scale_down"
 
@@ -78,6 +79,7 @@ GRACE_NAMES = {
     Step.SCALE_UP: "scale_up",
     Step.CLUSTER_INIT: "init",
     Step.CLUSTER_EXPAND: "expand",
+    Step.PROTECT_WRITES: "protect_writes",
     Step.REPLACE_NODE: "replace_node",
     Step.SCALE_DOWN: "scale_down",
 }
@@ -86,9 +88,10 @@ GRACE_MS_DEFAULT = 300_000
 _POLICIES = Policies()
 _CONTROLLERS = dict.fromkeys(Controller, ControllerUse.OBSERVE)
 _GRACE_MS = dict.fromkeys(Step, GRACE_MS_DEFAULT) | {
-    # The quiet period guards a failover; these two only wait for their effect to be seen.
+    # The quiet period guards a failover; these only wait for their effect to be seen.
     Step.FAILOVER: 10_000,
     Step.REJOIN: 10_000,
+    Step.PROTECT_WRITES: 10_000,
 }
 
 

@@ -17,6 +17,8 @@ Attribute: TypeAlias = str | int | float | bool | None
 CONTROLLER_PRIMARY: Final = "replicante.io/controller.primary"
 """Attribute of a node that another controller rules: the member address of the primary, by the word
 of that controller."""
+WRITES_PROTECTED: Final = "replicante.io/store.writes-protected"
+"""Attribute of a store: as a primary this node refuses writes that no copy hears of."""
 
 
 class NodeStatus(enum.StrEnum):

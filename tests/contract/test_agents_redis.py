@@ -17,6 +17,7 @@ from redis import asyncio as redis_asyncio
 from redis import exceptions
 
 from replicante.model import action_kinds as kinds
+from replicante.model.node import WRITES_PROTECTED
 
 pytestmark = pytest.mark.processes
 
@@ -330,6 +331,11 @@ async def test_a_copy_that_is_started_anew_is_protected_before_it_could_be_hande
         assert await is_protected(n3)
         await n2.succeeds(kinds.STORE_REJOIN, node=n3.member)
         assert not await is_protected(n2)
+        # A policy that was declared later, in both directions.
+        for is_wanted in (True, False):
+            await n2.succeeds(kinds.STORE_PROTECT, protect_writes=is_wanted)
+            assert await is_protected(n2) is is_wanted
+            assert (await _settled(n2))[WRITES_PROTECTED] is is_wanted
 
 
 async def is_protected(node: Node) -> bool:

@@ -19,7 +19,14 @@ from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import Decision
 from replicante.model.discovery import ClusterDiscovery, DiscoveredNode
 from replicante.model.namespace import Namespace
-from replicante.model.node import Node, NodeDetails, NodeStatus, StoreContact, StoreExtras
+from replicante.model.node import (
+    WRITES_PROTECTED,
+    Node,
+    NodeDetails,
+    NodeStatus,
+    StoreContact,
+    StoreExtras,
+)
 from replicante.model.observation import (
     AgentAnswer,
     Observation,
@@ -80,6 +87,8 @@ class FakeNode:
     attributes: dict = field(default_factory=dict)
     history: str | None = "h1"
     has_address: bool = True
+    is_protecting: bool | None = None
+    """None: it does not tell."""
     group: str = "data"
     incarnation: str | None = None
     boot: str | None = None
@@ -112,7 +121,7 @@ class FakeNode:
                 contact=self.contact,
                 controllers=self.controllers,
             ),
-            store_attributes={} if is_up else None,
+            store_attributes=self._told() if is_up else None,
             store_error=None if is_up else "down",
             shards=shards,
             shards_error=None if is_up else "down",
@@ -127,6 +136,9 @@ class FakeNode:
             incarnations=() if self.incarnation is None else (self.incarnation,),
             boots=() if self.boot is None else (self.boot,),
         )
+
+    def _told(self) -> dict:
+        return {} if self.is_protecting is None else {WRITES_PROTECTED: self.is_protecting}
 
     def _shard(self) -> SeenShard:
         upstream = None
@@ -304,6 +316,8 @@ class World:
                     Sight.UP,
                 )
                 node.history, node.offset = primary.history, primary.offset
+            case action_kinds.STORE_PROTECT:
+                node.is_protecting = args["protect_writes"]
             case action_kinds.STORE_FENCE:
                 kill_store(self, node.node_id)
             case action_kinds.STORE_SWITCHOVER:

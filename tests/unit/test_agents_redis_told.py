@@ -13,7 +13,7 @@ from test_agents_redis_facts import PRIMARY, REPLICA
 
 from replicante.agents.sdk import NodeStatus, Sight, StoreContact
 from replicante.agents.stores.redis.after_hang import AfterHang
-from replicante.agents.stores.redis.facts import read_facts, shard
+from replicante.agents.stores.redis.facts import NOWHERE, read_facts, shard
 from replicante.agents.stores.redis.last_facts import LastFacts
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.resources import read_resources
@@ -21,6 +21,7 @@ from replicante.agents.stores.redis.server import RedisServer, ServerSettings
 from replicante.agents.stores.redis.settings import KeptSettings
 from replicante.agents.stores.redis.store import RedisStore
 from replicante.agents.stores.redis.talk import NoContact, Refused
+from replicante.model.node import WRITES_PROTECTED
 from replicante.testing.clock import ManualClock
 
 FACTS = read_facts(PRIMARY)
@@ -136,6 +137,7 @@ async def process(folder, server):
         after_hang=AfterHang(server=server, clock=clock),
         hold=Quiet(),
         last=LastFacts(folder, clock=clock),
+        kept=KeptSettings(folder),
         cluster_id="c1",
     )
     watching = asyncio.create_task(store.watch())
@@ -168,6 +170,21 @@ async def test_what_a_server_told_last_is_told_while_it_is_down_also_by_the_next
     assert told["redis.io/last.append-only.last-rewrite-ok"] is False
     assert told["redis.io/last.snapshot.last-save"] == "2026-01-01T00:00:00Z"
     assert told["redis.io/last.at"]
+
+
+@pytest.mark.parametrize(
+    ("is_kept", "is_in_force", "told"),
+    [(True, True, True), (True, False, False), (False, True, False), (False, False, False)],
+)
+async def test_writes_are_protected_where_the_policy_is_kept_and_in_force(
+    tmp_path, is_kept, is_in_force, told
+):
+    """A guard for a moment is no policy."""
+    Membership(tmp_path, prepare=lambda _: None).save(follows=NOWHERE)
+    KeptSettings(tmp_path).save({"min-replicas-to-write": str(int(is_kept))})
+    info = {**PRIMARY, **({"min_slaves_good_slaves": 1} if is_in_force else {})}
+    async with process(tmp_path, Down(read_facts(info), UNTOUCHED)) as store:
+        assert (await store.store()).attributes[WRITES_PROTECTED] is told
 
 
 async def test_a_server_that_refuses_to_tell_is_of_a_named_status_with_what_is_known(tmp_path):

@@ -47,6 +47,7 @@ def test_the_quiet_case_says_why_nothing_is_done():
         "scale_up",
         "cluster_init",
         "cluster_expand",
+        "protect_writes",
         "replace_node",
         "scale_down",
     }

@@ -1,4 +1,4 @@
-"""Every cycle of three stories is cut off at every point where a worker can die; the next worker
+"""Every cycle of four stories is cut off at every point where a worker can die; the next worker
 must come to the same end, with every effect once."""
 
 from __future__ import annotations
@@ -52,7 +52,12 @@ def switchover() -> World:
     return world
 
 
-STORIES = (failover, building, switchover)
+def protecting() -> World:
+    spec = make_spec(policies={"protect_writes": True})
+    return replicated(spec=spec, is_protecting=False)
+
+
+STORIES = (failover, building, switchover, protecting)
 CYCLES = 12
 
 

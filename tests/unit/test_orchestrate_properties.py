@@ -27,6 +27,7 @@ fault = st.sampled_from(
         ("answer", AgentAnswer.REFUSED),
         ("answer", AgentAnswer.GARBAGE),
         ("answer", AgentAnswer.WRONG_IDS),
+        ("answer", AgentAnswer.STALE_EPOCH),
         ("answer", AgentAnswer.ANSWERED),
         ("contact", StoreContact.REFUSED),
         ("contact", StoreContact.SILENT),
@@ -49,6 +50,8 @@ fault = st.sampled_from(
         ("is_fenced", False),
         ("controllers", ("sentinel",)),
         ("controllers", ()),
+        ("is_protecting", True),
+        ("is_protecting", False),
     ]
 )
 event = st.tuples(st.sampled_from(["n1", "n2", "n3", "n4"]), fault)
@@ -65,9 +68,10 @@ class Reader:
         self.known: dict[str, tuple[int, str | None]] = {}
         self.absent_looks, self.absent_since = 0, 0
         self.recovered_ms: int | None = None
-        self.promoted: set[str] = set()
         self.heard: dict[str, set[str]] = {}
         """Primary → who heard it when it was seen last."""
+        self.sent: set[str] = set()
+        """What was judged when it was sent first; a repeat changes nothing."""
 
     def look(self) -> None:
         for node in self.seen():
@@ -96,6 +100,7 @@ class Reader:
         return [it for it in self.answering() if it.contact is StoreContact.ANSWERS]
 
     def forbids(self, result) -> list[str]:
+        sent, self.sent = self.sent, self.sent | {it.action_id for it in result.submissions}
         disturbing = [it for it in result.submissions if it.attempts_count == 0]
         found = [] if len(disturbing) <= 1 else ["more than one act a cycle"]
         for action in result.submissions:
@@ -108,12 +113,27 @@ class Reader:
                     found += self._fence(target)
                 case "replicante.io/store.rejoin":
                     found += self._rejoin(action)
+                case "replicante.io/store.protect" if action.action_id not in sent:
+                    found += self._protection(action, target)
                 case "agent.replicante.io/cluster.init":
                     if any(it.status != "NOT_IN_CLUSTER" for it in self.world.nodes.values()):
                         found.append("begun beside a node that is not virgin")
                     if len(self.seen()) < len(self.world.nodes):
                         found.append("begun beside a node that was not seen")
         return found
+
+    def _protection(self, action, target):
+        is_wanted = action.args["protect_writes"]
+        if target.is_protecting is not (not is_wanted):
+            yield "one is told what it has, or tells nothing of it"
+        if target not in self.seen() or target.status is not NodeStatus.HEALTHY:
+            yield "one that is not seen healthy is told"
+        is_heard = any(
+            (it.follows, it.role, it.sight) == (target.node_id, ShardRole.SECONDARY, Sight.UP)
+            for it in self.seen()
+        )
+        if is_wanted and target.role is ShardRole.PRIMARY and not is_heard:
+            yield "a primary is made to refuse every write"
 
     def _anything(self, action, target):
         if target.answer is not AgentAnswer.ANSWERED:
@@ -204,15 +224,15 @@ def test_no_random_world_gets_an_action_that_a_second_reading_forbids():
     promotions: list[str] = []
 
     @settings(max_examples=400, deadline=None)
-    @given(st.integers(2, 4), death, st.lists(step, min_size=1, max_size=10))
-    def holds(count, how, steps):
-        promotions.extend(live_through(count, how, steps))
+    @given(st.integers(2, 4), death, st.booleans(), st.lists(step, min_size=1, max_size=10))
+    def holds(count, how, is_protecting, steps):
+        promotions.extend(live_through(count, how, is_protecting, steps))
 
     holds()
     assert len(promotions) > 20, "a property of nothing proves nothing"
 
 
-def live_through(count, how, steps) -> list[str]:
+def live_through(count, how, is_protecting, steps) -> list[str]:
     """Every cycle of one random life is read a second time; the promotions that were sent."""
     promotions: list[str] = []
     policies = {
@@ -220,6 +240,7 @@ def live_through(count, how, steps) -> list[str]:
         "confirmations": CONFIRMATIONS,
         "confirm_for": "3s",
         "data_loss_offset": BOUND,
+        "protect_writes": is_protecting,
     }
     declared = {"initialise": {"mode": "SingleNode"}, "expand": {"mode": "Join"}}
     graces = {"graces": {"expand": "1s", "init": "1s", "failover": "1s", "rejoin": "1s"}}

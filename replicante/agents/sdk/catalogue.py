@@ -31,7 +31,7 @@ _WELL_KNOWN = (
     *(action_kinds.CLUSTER_INIT, action_kinds.CLUSTER_ADD),
     *(action_kinds.CLUSTER_JOIN, action_kinds.CLUSTER_REMOVE),
     *(action_kinds.SERVICE_START, action_kinds.SERVICE_STOP, action_kinds.SERVICE_RESTART),
-    action_kinds.STORE_CONFIGURE,
+    *(action_kinds.STORE_CONFIGURE, action_kinds.STORE_PROTECT),
     *(TEST_SUCCESS, TEST_FAIL, TEST_LOOP),
 )
 

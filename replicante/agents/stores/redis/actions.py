@@ -63,6 +63,10 @@ class PromoteArgs(msgspec.Struct, frozen=True):
     protect_writes: bool = False
 
 
+class ProtectArgs(msgspec.Struct, frozen=True):
+    protect_writes: bool
+
+
 class SwitchoverArgs(msgspec.Struct, frozen=True):
     node: str
     """host:port of the successor."""
@@ -97,6 +101,8 @@ class RedisActions:
              self._switchover, SwitchoverArgs),
             (action_kinds.STORE_REJOIN, "Follow the primary, giving up what it does not have.",
              self._follow, FollowArgs),
+            (action_kinds.STORE_PROTECT, "As a primary, take writes only while a replica keeps up.",
+             self._protected, ProtectArgs),
             (action_kinds.SERVICE_START, "Start the server, as a replica.", self._start, StartArgs),
             (action_kinds.SERVICE_STOP, "Stop the server.", self._stop, NoArgs),
             (action_kinds.SERVICE_RESTART, "Restart a replica.", self._restart, NoArgs),
@@ -306,6 +312,12 @@ class RedisActions:
             return again({"stop": step.payload}, pause_ms=step.pause_ms)
         step = await self._start(StartArgs(), state["start"])
         return step if step.phase.is_final else again({"start": step.payload})
+
+    async def _protected(self, args: ProtectArgs, _before: Value) -> Step:
+        if not self._membership.is_member:
+            return failed("it is in no cluster")
+        await self._protect(args.protect_writes)
+        return done()
 
     async def _protect(self, is_wanted: bool) -> None:
         """At every later start as well: one that was started anew may be handed the role."""

@@ -43,6 +43,8 @@ class Facts:
     replicas: tuple[Address, ...]
     """Who follows this one and is heard of."""
     is_handing_over: bool
+    is_asking_for_replicas: bool
+    """As a primary it refuses writes beside too few of them, for whatever reason."""
     resources: Resources
 
     def is_heard_within(self, limit_ms: int) -> bool:
@@ -86,6 +88,7 @@ def read_facts(info: Mapping[str, Any]) -> Facts:
         silent_ms=None if seconds is None or seconds < 0 else seconds * 1_000,
         replicas=tuple(_replicas(info)),
         is_handing_over=info["master_failover_state"] != "no-failover",
+        is_asking_for_replicas="min_slaves_good_slaves" in info,
         resources=read_resources(info),
     )
 

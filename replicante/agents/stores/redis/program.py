@@ -104,6 +104,7 @@ async def start_agent(settings: RedisAgentSettings) -> sdk.Agent:
             after_hang=after_hang,
             hold=hold,
             last=LastFacts(settings.data_dir / "agent", clock=SystemClock()),
+            kept=kept,
             cluster_id=settings.cluster_id,
         ),
         [

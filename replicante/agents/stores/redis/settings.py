@@ -108,6 +108,12 @@ class KeptSettings:
         if self._path.exists():
             self.values = _read(self._path)
 
+    @property
+    def is_protecting(self) -> bool:
+        """By the policy, not for a moment."""
+        wanted, _ = PROTECTION
+        return self.values.get(wanted, "0") != "0"
+
     def save(self, changed: Mapping[str, str]) -> None:
         values = self.values | dict(changed)
         if values == self.values:

@@ -18,10 +18,10 @@ from replicante.agents.stores.redis.last_facts import LastFacts
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.sentinels import Sentinels, told
 from replicante.agents.stores.redis.server import RedisServer
-from replicante.agents.stores.redis.settings import PROTECTION
+from replicante.agents.stores.redis.settings import PROTECTION, KeptSettings
 from replicante.agents.stores.redis.talk import NoContact, Refused
 from replicante.agents.stores.redis.write_hold import WriteHold
-from replicante.model.node import CONTROLLER_PRIMARY, Attribute
+from replicante.model.node import CONTROLLER_PRIMARY, WRITES_PROTECTED, Attribute
 
 STORE_ID = "redis.replication"
 
@@ -36,6 +36,7 @@ class RedisStore(sdk.Store):
         after_hang: AfterHang,
         hold: WriteHold,
         last: LastFacts,
+        kept: KeptSettings,
         cluster_id: str,
     ) -> None:
         """cluster_id: Redis has no name for what replicates together, so it is given."""
@@ -46,6 +47,7 @@ class RedisStore(sdk.Store):
         self._membership = membership
         self._cluster_id = cluster_id
         self._last = last
+        self._kept = kept
 
     async def node(self) -> sdk.NodeSays:
         try:
@@ -71,6 +73,7 @@ class RedisStore(sdk.Store):
             **facts.resources.attributes,
             "redis.io/replication-id": facts.history_id,
             "redis.io/replicas": len(facts.replicas),
+            WRITES_PROTECTED: facts.is_asking_for_replicas and self._kept.is_protecting,
         }
         return sdk.StoreSays(
             cluster_id=self._cluster_id,
