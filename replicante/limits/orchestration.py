@@ -72,6 +72,11 @@ OBSERVATION_BYTES_MAX = 128 * KIB
 WATCHFUL_INTERVAL_MS = 250
 """Between two looks while something is suspected or under way, the shortest that is of use beside a
 look's own time; quiet times have their own."""
+CONTROLLER_KEPT_MS = 600_000
+"""So long another controller of roles counts after an agent saw it last: one that is restarted, or
+cut off for minutes, finds its roles as it left them."""
+CONTROLLER_NOTED_MS = 60_000
+"""How often it is written down that it is still seen."""
 UNSEEN_MS_MAX = 30_000
 """Beyond the declared interval, since a primary was seen or heard by its copy until it was missed:
 after a longer time in which nobody looked, it may have written without being heard."""

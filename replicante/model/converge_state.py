@@ -93,4 +93,7 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     """Node that its cluster was made to forget → cluster ms when. What it told last, as a member,
     keeps it no more; what it tells now does."""
 
-    later: ClassVar[tuple[str, ...]] = ("doubts", "led", "heard", "removed")
+    controllers: dict[str, int] = msgspec.field(default_factory=dict)
+    """Another controller of roles → cluster ms at which an agent saw it, the last or nearly."""
+
+    later: ClassVar[tuple[str, ...]] = ("doubts", "led", "heard", "removed", "controllers")

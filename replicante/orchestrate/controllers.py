@@ -2,8 +2,9 @@
 changed through it, and whom it names as primary. Pure.
 
 Called by the steps, the safety rules, the conditions and `progress`. A controller counts where an
-agent sees it, and, once the declaration says that roles are changed through it, also while nobody
-does: a Sentinel that is cut off for a minute must not find roles changed behind its back.
+agent sees it, for a while after that, and, once the declaration says that roles are changed through
+it, whether anybody sees it or not: a Sentinel that is cut off for a minute must not find roles
+changed behind its back.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from replicante.limits import CONTROLLER_KEPT_MS
 from replicante.model.cluster_declaration import Controller, ControllerUse
 from replicante.model.node import CONTROLLER_PRIMARY, NodeStatus
 from replicante.model.shard import ShardRole
+from replicante.orchestrate.proposal import Situation
 from replicante.orchestrate.view import ClusterView
 
 
@@ -26,24 +29,32 @@ class InCharge:
     out."""
     declared: tuple[Controller, ...]
     """Those through which roles are changed."""
+    remembered: Mapping[str, int]
+    """Those that were seen lately → for how many milliseconds more they count."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that count, seen or declared."""
-        return tuple(
-            sorted({it for found in self.seen.values() for it in found} | {*self.declared})
-        )
+        """All that count, seen, remembered or declared."""
+        seen = {it for found in self.seen.values() for it in found}
+        return tuple(sorted(seen | {*self.remembered} | {*self.declared}))
 
     @property
     def through(self) -> Controller | None:
         """The one that is asked to change roles. None: they are ours, or nobody may change them."""
         names = {it for found in self.seen.values() for it in found}
-        return next((it for it in self.declared if names == {it}), None)
+        is_alone = {*self.remembered} <= names
+        return next((it for it in self.declared if names == {it} and is_alone), None)
 
 
-def in_charge(view: ClusterView) -> InCharge:
+def in_charge(situation: Situation) -> InCharge:
+    view, now_ms = situation.view, situation.now_ms
     declared = view.spec.declaration.controllers
+    rests_ms = {
+        it: seen_ms + CONTROLLER_KEPT_MS - now_ms
+        for it, seen_ms in situation.state.controllers.items()
+    }
     return InCharge(
+        remembered={it: rest_ms for it, rest_ms in rests_ms.items() if rest_ms > 0},
         seen={
             node_id: node.controllers
             for node_id in view.node_ids

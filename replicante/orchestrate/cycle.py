@@ -47,6 +47,7 @@ from replicante.orchestrate.oactions import OActionsRun, begin_wished, run_oacti
 from replicante.orchestrate.primaries import assess_primaries
 from replicante.orchestrate.progress import (
     with_acts,
+    with_controllers,
     with_ended,
     with_heard,
     with_led,
@@ -186,6 +187,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         wall_ms=wall_ms,
     )
     state = with_led(state, before, actions.view)
+    state = with_controllers(state, actions.view, now_ms=now_ms)
     state = with_ended(state, actions.view, actions.ended, now_ms=now_ms)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
@@ -202,6 +204,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         is_platform_usable=inputs.is_platform_usable,
         epoch=inputs.epoch,
         sent_ids=inputs.sent_ids,
+        cancelled_at_agents=tuple(actions.to_cancel),
         now_ms=now_ms,
         wall_now_ms=wall_ms,
     )

@@ -5,7 +5,8 @@ that is missing is another matter, because what follows is the end of its record
 that lost its database answers just so:
 
 - expected (we had it taken away): believed at once;
-- less than half of the nodes: believed after the same answer DISCOVERY_CONFIRMATIONS_MIN times;
+- less than half of the nodes: believed after the same answer DISCOVERY_CONFIRMATIONS_MIN times, but
+  not while one of them is seen to serve as a primary: the agents know better than the platform;
 - half or more, or all: held until a person confirms it, or until the nodes are back;
 - a cluster that another platform answers for: refused.
 
@@ -27,7 +28,9 @@ from replicante.limits import (
 from replicante.model.change import Change, ChangeCode
 from replicante.model.codec import Value
 from replicante.model.discovery import ClusterDiscovery, DiscoveredNode, HeldDiscovery
+from replicante.model.node import Node
 from replicante.model.records import Record
+from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.model.violations import Violations
 from replicante.orchestrate.recording import change
 
@@ -83,11 +86,13 @@ def judge_discovery(
     answer: Value,
     stored: Iterable[ClusterDiscovery],
     expected_gone: Mapping[str, frozenset[str]],
+    serving: Mapping[str, frozenset[str]],
     is_confirmed: bool,
     now_ms: int,
 ) -> DiscoveryJudged:
     """stored: every discovery record of the namespace. expected_gone: cluster → nodes that we had
-    taken away. is_confirmed: a person says that missing nodes are really gone.
+    taken away. serving: cluster → `serving_nodes`, of those whose last answer is held.
+    is_confirmed: a person says that missing nodes are really gone.
 
     An answer that is no answer changes nothing; it is the caller's to record its failure.
     Raises Invalid.
@@ -110,6 +115,7 @@ def judge_discovery(
             before or ClusterDiscovery(ns_id=ns_id, cluster_id=cluster_id, platform=platform),
             clusters[cluster_id],
             expected_gone.get(cluster_id, frozenset()),
+            serving.get(cluster_id, frozenset()),
             is_confirmed,
             now_ms,
         )
@@ -122,10 +128,21 @@ def judge_discovery(
     return DiscoveryJudged(changes=tuple(changes), new_cluster_ids=tuple(new_ids), refused=refused)
 
 
+def serving_nodes(nodes: Iterable[Node], shards: Iterable[Shard]) -> frozenset[str]:
+    """Those that were primaries in the last look, by their own word or as a copy heard them."""
+    at = {it.member_address: it.node_id for it in nodes if it.member_address is not None}
+    fresh = [it for it in shards if it.is_fresh]
+    links = [it.upstream for it in fresh if it.upstream is not None]
+    heard = {it.address for it in links if it.sight is Sight.UP}
+    told = {it.node_id for it in fresh if it.role is ShardRole.PRIMARY}
+    return frozenset(told | {node_id for address, node_id in at.items() if address in heard})
+
+
 def _judged(
     before: ClusterDiscovery,
     answered: AnsweredCluster,
     expected_gone: frozenset[str],
+    serving: frozenset[str],
     is_confirmed: bool,
     now_ms: int,
 ) -> ClusterDiscovery:
@@ -138,11 +155,14 @@ def _judged(
     is_same = held is not None and _ids(held.nodes) == _ids(answered.nodes)
     count = held.seen_count + 1 if held is not None and is_same else 1
     is_minor = 2 * len(doubtful) < len(before.nodes)
-    if is_minor and count >= DISCOVERY_CONFIRMATIONS_MIN:
+    primaries = sorted(serving & _ids(doubtful))
+    if is_minor and not primaries and count >= DISCOVERY_CONFIRMATIONS_MIN:
         return msgspec.structs.replace(before, nodes=answered.nodes, held=None)
     names = ", ".join(it.node_id for it in doubtful)
     what = "it names no node" if not present else f"{names} of {len(before.nodes)} are missing"
     how = f"seen {count} times" if is_minor else "too many at once: a person must confirm it"
+    if primaries:
+        how = f"{', '.join(primaries)} still serves as a primary: a person must confirm it"
     kept = [present.get(it.node_id, it) for it in before.nodes if it not in missing]
     kept += doubtful
     kept += [node for node_id, node in present.items() if node_id not in _ids(before.nodes)]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from replicante.limits import CONTROLLER_KEPT_MS, CONTROLLER_NOTED_MS
 from replicante.model.action_kinds import (
     CLUSTER_REMOVE,
     STORE_PROMOTE,
@@ -21,6 +22,7 @@ from replicante.model.action_kinds import (
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
 from replicante.model.codec import Value
 from replicante.model.converge_state import Attempts, ConvergeState, Heard, Suspicion
+from replicante.model.node import NodeStatus
 from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
@@ -140,6 +142,23 @@ def _hearing(view: ClusterView, shard_id: str, node_id: str) -> tuple[str, ...]:
         and copy.upstream.address == address
         and address is not None
     )
+
+
+def with_controllers(state: ConvergeState, view: ClusterView, *, now_ms: int) -> ConvergeState:
+    """The memory after sync: which other controllers agents see, or saw lately."""
+    seen = {
+        name
+        for node_id in view.node_ids
+        if (node := view.nodes[node_id]).node_status is not NodeStatus.UNREACHABLE
+        for name in node.controllers
+    }
+    kept = {
+        it: at_ms for it, at_ms in state.controllers.items() if now_ms < at_ms + CONTROLLER_KEPT_MS
+    }
+    for name in seen:
+        if name not in kept or now_ms >= kept[name] + CONTROLLER_NOTED_MS:
+            kept[name] = now_ms
+    return msgspec.structs.replace(state, controllers=dict(sorted(kept.items())))
 
 
 def with_led(state: ConvergeState, before: ClusterView, view: ClusterView) -> ConvergeState:

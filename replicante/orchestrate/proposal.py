@@ -105,6 +105,8 @@ class Situation:
     epoch: int
     sent_ids: frozenset[str]
     """Node actions that left under this epoch."""
+    cancelled_at_agents: tuple[NAction, ...] = ()
+    """Cancelled ones that their agents have still: they may be in the middle of it."""
     now_ms: int
     wall_now_ms: int
 

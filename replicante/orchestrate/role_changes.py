@@ -31,7 +31,7 @@ def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
     if isinstance(asked, str):
         return asked
     primary, chosen = asked
-    controller = in_charge(situation.view).through
+    controller = in_charge(situation).through
     if primary.verdict is not PrimaryVerdict.PRESENT or primary.node_id is None:
         return f"a switchover needs a healthy primary: {primary.reason}"
     if not situation.view.is_healthy(primary.node_id):
@@ -128,7 +128,7 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
     primary, chosen = asked
     if primary.verdict is PrimaryVerdict.PRESENT:
         return f"{primary.node_id} is there and healthy: ask for a switchover, which loses nothing"
-    controller = in_charge(situation.view).through
+    controller = in_charge(situation).through
     if controller is None:
         return promotion(
             situation,

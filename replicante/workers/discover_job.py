@@ -12,10 +12,15 @@ from replicante.errors import Invalid
 from replicante.limits import RECORD_CHANGES_MAX
 from replicante.model.cluster_spec import ClusterSpec
 from replicante.model.codec import Value, encode_value
+from replicante.model.discovery import ClusterDiscovery
 from replicante.model.namespace import NamespaceStatus
 from replicante.model.objects import ObjectKind
 from replicante.model.platform import Platform
-from replicante.orchestrate.discovery_guard import DiscoveryJudged, judge_discovery
+from replicante.orchestrate.discovery_guard import (
+    DiscoveryJudged,
+    judge_discovery,
+    serving_nodes,
+)
 from replicante.state import queries, record_queries
 from replicante.state.fences import Fence, FenceOn
 from replicante.state.outcome import Applied, Rejected
@@ -38,6 +43,8 @@ class _Found:
     known: Discoveries
     expected_gone: Mapping[str, frozenset[str]]
     """Cluster → nodes that we have asked the platform to take away."""
+    serving: Mapping[str, frozenset[str]]
+    """Cluster whose last answer is held → nodes that are seen as primaries."""
     request: int | None
     under: tuple[int, int]
     """Revisions of the platform and of the namespace."""
@@ -97,6 +104,7 @@ async def _ask(rooms: Rooms, found: _Found, *, now_ms: int) -> tuple[DiscoveryJu
             answer=said.value,
             stored=found.known.items,
             expected_gone=found.expected_gone,
+            serving=found.serving,
             is_confirmed=False,
             now_ms=now_ms,
         )
@@ -119,9 +127,19 @@ def _read(view: Reader, fence: Fence) -> _Found | None:
             it.cluster_id: record_queries.nodes_taken_away(view, fence.ns, it.cluster_id)
             for it in known.items
         },
+        serving={
+            it.cluster_id: _serving(view, it)
+            for it in known.items
+            if it.platform == fence.name and it.held is not None
+        },
         request=record_queries.work_request(view, FenceOn.PLATFORM, fence.ns, fence.name),
         under=(stored.revision, namespace.revision),
     )
+
+
+def _serving(view: Reader, discovery: ClusterDiscovery) -> frozenset[str]:
+    records = record_queries.cluster_records(view, discovery.ns_id, discovery.cluster_id)
+    return serving_nodes(records.nodes, records.shards)
 
 
 def _spec(platform: Platform, cluster_id: str) -> tuple[str, bytes]:

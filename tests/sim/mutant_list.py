@@ -10,6 +10,7 @@ from __future__ import annotations
 from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
+from mutant_list_growth import GROWTH_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
@@ -300,5 +301,6 @@ MUTANTS = (
     *MEMORY_MUTANTS,
     *FAILOVER_MUTANTS,
     *DECISION_MUTANTS,
+    *GROWTH_MUTANTS,
     *RECOVERY_MUTANTS,
 )

@@ -297,8 +297,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _GUARD,
-                "    if is_minor and count >= DISCOVERY_CONFIRMATIONS_MIN:\n",
-                "    if is_minor:\n",
+                "    if is_minor and not primaries and count >= DISCOVERY_CONFIRMATIONS_MIN:\n",
+                "    if is_minor and not primaries:\n",
             ),
         ),
         test=unit_test(

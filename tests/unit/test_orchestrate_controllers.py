@@ -8,6 +8,7 @@ from orchestrate_builders import (
     CLUSTER,
     NS,
     SHARD,
+    FakeNode,
     World,
     against,
     condition_names,
@@ -21,15 +22,17 @@ from orchestrate_builders import (
 )
 
 from replicante.errors import Invalid
+from replicante.limits import CONTROLLER_KEPT_MS, CONTROLLER_NOTED_MS
 from replicante.model.action_kinds import (
     CONTROLLER_FAILOVER,
     CONTROLLER_SWITCHOVER,
     CORE_FAILOVER,
     CORE_SWITCHOVER,
     SERVICE_START,
+    STORE_PROMOTE,
 )
 from replicante.model.actions import OAction, OActionPhase
-from replicante.model.node import CONTROLLER_PRIMARY, StoreContact
+from replicante.model.node import CONTROLLER_PRIMARY, NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, SeenPhase
 from replicante.model.shard import ShardRole, Sight
 
@@ -260,3 +263,49 @@ def test_roles_that_were_changed_past_the_controller_are_told_before_they_cost_a
     assert world.state.appointed == {SHARD: "n2"}
     (condition,) = [it for it in result.conditions if it.name == "controller_disagrees"]
     assert condition.evidence == {"primary": member("n2"), "named": member("n1")}
+
+
+def test_a_controller_that_nobody_declared_counts_for_a_while_after_it_was_seen_last():
+    world = replicated(controllers=("sentinel",))
+    for node in world.nodes.values():
+        node.controllers = ()
+    kill_store(world)
+    result = world.cycle()
+    assert result.submissions == () and against(result, "failover") == {"no_foreign_controller"}
+    (record,) = [it for it in result.decision.proposals if it.step == "failover"]
+    (verdict,) = [it for it in record.verdicts if it.rule == "no_foreign_controller"]
+    assert verdict.evidence == {"remembered": {"sentinel": CONTROLLER_KEPT_MS - 1_000}}
+    world.cycle(after_ms=CONTROLLER_KEPT_MS - 2_000)
+    assert world.sent == [] and world.state.controllers
+    assert [it.kind for it in world.cycle(after_ms=2_000).submissions] == [STORE_PROMOTE]
+    assert world.state.controllers == {}
+
+
+def test_a_controller_that_is_seen_all_the_time_is_noted_now_and_then():
+    world = replicated(controllers=("sentinel",))
+    before = world.state
+    world.cycle(after_ms=CONTROLLER_NOTED_MS - 1)
+    assert world.state == before
+    world.cycle(after_ms=1)
+    assert world.state.controllers == {"sentinel": world.now_ms}
+
+
+def test_what_a_silent_agent_saw_last_refreshes_no_memory():
+    world = replicated(controllers=("sentinel",))
+    seen_ms = world.now_ms
+    for node in world.nodes.values():
+        node.answer = AgentAnswer.TIMEOUT
+    world.cycle(after_ms=CONTROLLER_NOTED_MS)
+    assert world.state.controllers == {"sentinel": seen_ms}
+
+
+def test_no_cluster_is_begun_where_another_controller_was_seen_lately():
+    nodes = [
+        FakeNode(it, status=NodeStatus.NOT_IN_CLUSTER, role=None, controllers=("sentinel",))
+        for it in ("n1", "n2")
+    ]
+    world = World(*nodes, spec=make_spec(initialise={"mode": "SingleNode"}))
+    assert world.cycle().submissions == ()
+    for node in nodes:
+        node.controllers = ()
+    assert "no_foreign_controller" in against(world.cycle(after_ms=400_000), "cluster_init")

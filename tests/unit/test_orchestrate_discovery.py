@@ -5,9 +5,11 @@ import pytest
 from orchestrate_builders import against, condition_names, make_spec, replicated
 
 from replicante.errors import Invalid
-from replicante.model.change import ChangeCode
+from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.discovery import ClusterDiscovery, HeldDiscovery
-from replicante.orchestrate.discovery_guard import judge_discovery
+from replicante.model.observation import AgentAnswer
+from replicante.model.shard import Sight
+from replicante.orchestrate.discovery_guard import judge_discovery, serving_nodes
 
 
 def node(node_id, port=8000):
@@ -32,7 +34,7 @@ class Platform:
         self.stored = {}
         self.now_ms = 0
 
-    def answers(self, value, *, platform="p", gone=(), is_confirmed=False):
+    def answers(self, value, *, platform="p", gone=(), serving=(), is_confirmed=False):
         self.now_ms += 1_000
         judged = judge_discovery(
             ns_id="default",
@@ -40,6 +42,7 @@ class Platform:
             answer=value,
             stored=self.stored.values(),
             expected_gone={"c": frozenset(gone)},
+            serving={"c": frozenset(serving)},
             is_confirmed=is_confirmed,
             now_ms=self.now_ms,
         )
@@ -98,6 +101,32 @@ def test_a_minority_that_is_missing_is_believed_after_the_same_answer_thrice():
         platform.answers(answer("a", "b"))
         assert platform.node_ids == expected
     assert platform.stored["c"].held is None
+
+
+def test_a_missing_primary_is_held_while_it_is_seen_to_serve():
+    platform = known("a", "b", "d")
+    for _ in range(10):
+        platform.answers(answer("a", "b"), serving=["d"])
+    assert platform.node_ids == ["a", "b", "d"]
+    assert "d still serves as a primary" in platform.stored["c"].held.reason
+    platform.answers(answer("a", "b"), serving=["a"])
+    assert platform.node_ids == ["a", "b"]
+    platform = known("a", "b", "d")
+    platform.answers(answer("a", "b"), serving=["d"], is_confirmed=True)
+    assert platform.node_ids == ["a", "b"]
+
+
+def test_a_primary_serves_by_its_own_word_or_that_of_a_copy():
+    def serving(world):
+        world.cycle()
+        return serving_nodes(world.of(RecordKind.NODE), world.of(RecordKind.SHARD))
+
+    world = replicated()
+    assert serving(world) == {"n1"}
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    assert serving(world) == {"n1"}
+    world.nodes["n2"].sight = world.nodes["n3"].sight = Sight.DOWN
+    assert serving(world) == frozenset()
 
 
 def test_different_answers_do_not_confirm_each_other():

@@ -10,7 +10,7 @@ from replicante.state import record_queries
 from replicante.state.action_commands import CreateAction
 from replicante.state.fences import FenceOn
 from replicante.state.record_commands import ConfirmDiscovery, RequestWork
-from replicante.testing.fake_agents import FakeAgent
+from replicante.testing.fake_agents import FakeAgent, Manner
 
 CALL = "00000000-0000-8000-8000-000000000002"
 
@@ -74,3 +74,18 @@ async def test_another_node_that_is_missing_beside_it_is_held():
     await discovers(bench)
     assert "n2" in node_ids(bench)
     assert bench.discovery().held is not None
+
+
+async def test_a_primary_that_serves_is_not_given_up_because_its_platform_forgot_it():
+    nodes = [FakeAgent(it) for it in ("n1", "n2", "n3")]
+    bench = WorkBench(*nodes)
+    await bench.turns(2)
+    bench.platform.names("n1", "n2")
+    for _ in range(6):
+        await discovers(bench)
+    assert node_ids(bench) == ["n1", "n2", "n3"]
+    assert "n3 still serves as a primary" in bench.discovery().held.reason
+    nodes[2].manner = Manner.DEAF
+    await bench.turns(2)
+    await discovers(bench)
+    assert node_ids(bench) == ["n1", "n2"]

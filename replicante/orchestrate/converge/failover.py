@@ -49,7 +49,7 @@ def propose_failover(situation: Situation) -> StepResult:
         found = candidates_of(situation, primary)
         records += [candidate.record(Step.FAILOVER) for candidate in found]
         # Beside another controller nobody chooses who takes over.
-        is_ours = not in_charge(situation.view).names
+        is_ours = not in_charge(situation).names
         chosen, ways_out = best(found), _options(situation, primary, found) if is_ours else []
         options += ways_out
         if chosen is None:
@@ -73,7 +73,7 @@ def propose_failover(situation: Situation) -> StepResult:
 def _recovery(
     situation: Situation, primary: Primary, found: tuple[Candidate, ...], chosen: Candidate
 ) -> Proposal:
-    controller = in_charge(situation.view).through
+    controller = in_charge(situation).through
     if controller is not None:
         return failover_through(controller, situation, primary, found)
     return _fence_first(situation, primary, chosen) or promotion(situation, primary, chosen)
@@ -155,7 +155,7 @@ def failover_through(
     """found: some of them eligible. The controller chooses among them, so the price is that of the
     worst; asked is the agent of the best, which is well."""
     fit = [it for it in found if it.is_eligible]
-    watched = in_charge(situation.view).seen
+    watched = in_charge(situation).seen
     asked = next((it for it in fit if it.node_id in watched), fit[0])
     old = situation.view.nodes.get(primary.node_id or "")
     return Proposal(

@@ -32,7 +32,7 @@ from replicante.orchestrate.proposal import (
 
 def propose_rejoin(situation: Situation) -> StepResult:
     proposals: list[Proposal] = []
-    others = in_charge(situation.view).through is not None
+    others = in_charge(situation).through is not None
     for primary in situation.primaries.values():
         leader = _leader(situation, primary)
         if leader is None or situation.view.nodes[leader].member_address is None:

@@ -92,6 +92,13 @@ def _one_disruption(case: Case) -> Finding:
     for earlier in case.doing:
         if earlier.is_disruptive:
             return deny(f"this cycle does {earlier.effect} already")
+    for cancelled in case.situation.cancelled_at_agents:
+        if cancelled.kind in DISRUPTIVE_KINDS:
+            return deny(
+                f"{cancelled.kind} {cancelled.action_id} was cancelled and is still at the agent of"
+                f" {cancelled.node_id}, which is asked to end it",
+                action_id=cancelled.action_id,
+            )
     maybe: list[NAction] = []
     for action in view.nactions:
         if action.kind not in DISRUPTIVE_KINDS or action.action_id == proposal.cause:

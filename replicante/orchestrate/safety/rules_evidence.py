@@ -105,7 +105,7 @@ def _witnesses_agree(case: Case) -> Finding:
 
 
 def _no_foreign_controller(case: Case) -> Finding:
-    others, kind = in_charge(case.situation.view), case.proposal.action_kind
+    others, kind = in_charge(case.situation), case.proposal.action_kind
     found: dict[str, Value] = {node_id: list(it) for node_id, it in others.seen.items()}
     names = ", ".join(others.names)
     if kind in THROUGH_KINDS:
@@ -115,6 +115,13 @@ def _no_foreign_controller(case: Case) -> Finding:
             f"{others.through} is in charge, and the declaration has it asked", controllers=found
         )
     if case.proposal.changes_roles and others.names:
+        rests_ms = others.remembered
+        if not found and rests_ms:
+            return deny(
+                f"{', '.join(rests_ms)} was in charge of roles and is not seen now; what was taken"
+                f" away counts no more in {max(rests_ms.values())} ms",
+                remembered=dict(rests_ms),
+            )
         if not found:
             return deny(
                 f"the declaration leaves roles to {names}, which is not seen now; start it, or"
@@ -125,7 +132,7 @@ def _no_foreign_controller(case: Case) -> Finding:
             " take it away first",
             controllers=found,
         )
-    if not found:
+    if not found and not others.remembered:
         return allow("no other controller is seen")
     if kind == CLUSTER_INIT:
         return deny(f"{names} is in charge of roles already", controllers=found)
