@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 from replicante.client.actions import Actions
 from replicante.client.call import Call, Reply
@@ -13,7 +13,13 @@ from replicante.client.calls import Calls, Observer
 from replicante.client.clusters import Clusters, Platforms
 from replicante.client.consumers import Consumers
 from replicante.client.elections import Election
-from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
+from replicante.client.encoding import (
+    check_operations,
+    encode_body,
+    path_text,
+    read_call,
+    write_call,
+)
 from replicante.client.endpoints import Endpoints
 from replicante.client.events import Events
 from replicante.client.kv import Kv
@@ -131,11 +137,7 @@ class Client:
         others happen, as the items of the answer say. One key covers all. What an
         acknowledgement must not happen without goes with it (`queues.ack`), not beside it here.
         Raises as `kv.put`."""
-        for number, operation in enumerate(operations):
-            for name in ("value", "object", "body", "owner"):
-                if hasattr(operation, name):
-                    path = f"operations[{number}].{name}"
-                    check_value(getattr(operation, name), path=path)
+        check_operations(operations, of=get_args(BatchOperation))
         body = encode_body(BatchBody(operations=tuple(operations)), path="operations")
         call = write_call("POST", paths.BATCH, body, headers={}, write=write)
         return await self._calls.write_as(BatchAnswer, call)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -98,6 +98,27 @@ def check_value(value: Json, *, path: str) -> None:
     """The check of `encode_value` alone."""
     if not _is_plain(value, 0):
         _refuse(value, path, 0)
+
+
+def check_operations(operations: Iterable[object], *, of: tuple[type, ...]) -> None:
+    """of: what may stand there. Raises `Invalid` with the path of what is none of these, or of a
+    value in one that JSON cannot carry."""
+    try:
+        found = tuple(operations)
+    except TypeError as exc:
+        kind = type(operations).__name__
+        raise Invalid(f"{kind} is no list of operations.", path="operations") from exc
+    for number, operation in enumerate(found):
+        where = f"operations[{number}]"
+        if not isinstance(operation, of):
+            raise Invalid(f"{type(operation).__name__} is no operation here.", path=where)
+        for name in _VALUES:
+            if hasattr(operation, name):
+                check_value(getattr(operation, name), path=f"{where}.{name}")
+
+
+_VALUES = ("value", "object", "body", "owner")
+"""What operations call the values of callers."""
 
 
 def encode_body(body: object, *, path: str) -> bytes:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from replicante import limits
 from replicante.client.call import Call
 from replicante.client.calls import Calls
-from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
+from replicante.client.encoding import (
+    check_operations,
+    check_value,
+    encode_body,
+    path_text,
+    read_call,
+    write_call,
+)
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.errors import NotFound
 from replicante.wire import headers, paths
@@ -131,8 +139,9 @@ class Queues:
         write: Write = DEFAULT_WRITE,
     ) -> JobDone:
         """The job is done. operations happen in the same write, so each effect is there exactly
-        once. Raises `StaleToken` when the claim is lost (none of them happened then), and as
-        `kv.put`."""
+        once. Raises `StaleToken` when the claim is lost (none of them happened then), `Invalid`
+        for what is no operation or holds a value that JSON would bend, and as `kv.put`."""
+        check_operations(operations, of=get_args(CarriedOperation))
         body = AckBody(token=token, operations=tuple(operations))
         return await self._calls.write_as(JobDone, self._of_job(queue, job, "ack", body, write))
 

@@ -96,8 +96,8 @@ class Worker:
         self, queue: str, *, visibility_ms: int = limits.JOB_VISIBILITY_MS_DEFAULT
     ) -> Callable[[Handler], Handler]:
         """Registers a coroutine function for the jobs of a queue. It returns operations for the
-        acknowledgement, or None; whatever it raises gives the job back with a growing delay.
-        Asks nobody yet and never raises."""
+        acknowledgement, or None; whatever it raises gives the job back with a growing delay, and
+        so does what it returns when that is refused. Asks nobody yet and never raises."""
 
         def register(handle: Handler) -> Handler:
             self._duties.append(_Duty(queue=queue, handle=handle, visibility_ms=visibility_ms))
@@ -204,20 +204,37 @@ class Worker:
     async def _finish(
         self, job: Job, handling: asyncio.Future[Sequence[CarriedOperation] | None]
     ) -> None:
-        queues, failure = self._client.queues, handling.exception()
+        failure = handling.exception()
         try:
             if failure is None:
-                operations = handling.result() or ()
-                await queues.ack(job.queue, job.id, job.token, operations=operations)
+                failure = await self._acknowledge(job, handling.result())
+            if failure is None:
                 self._observe(job, "done")
-            else:
-                delay_ms = min(BACKOFF_MS_MIN << min(job.attempt - 1, 20), BACKOFF_MS_MAX)
-                reason = f"{type(failure).__name__}: {failure}"
-                reason = reason.encode()[: limits.JOB_REASON_BYTES_MAX].decode("utf-8", "ignore")
-                await queues.nack(job.queue, job.id, job.token, delay_ms=delay_ms, reason=reason)
-                self._observe(job, "failed")
+                return
+            delay_ms = min(BACKOFF_MS_MIN << min(job.attempt - 1, 20), BACKOFF_MS_MAX)
+            reason = _reason(failure)
+            await self._client.queues.nack(
+                job.queue, job.id, job.token, delay_ms=delay_ms, reason=reason
+            )
+            self._observe(job, "failed")
         except errors.ReplicanteError:
             self._observe(job, "lost")  # the claim runs out, and the job comes again
+
+    async def _acknowledge(
+        self, job: Job, operations: Sequence[CarriedOperation] | None
+    ) -> errors.ReplicanteError | None:
+        """What was refused for what the handler returned: the same would be refused again, and the
+        claim is still held. Raises what says nothing about that."""
+        carried = () if operations is None else operations
+        try:
+            await self._client.queues.ack(job.queue, job.id, job.token, operations=carried)
+        except errors.StaleToken:
+            raise
+        except errors.ReplicanteError as exc:
+            if not exc.definite or exc.retry:
+                raise
+            return exc
+        return None
 
     async def _keep(self, duty: _Duty, job: Job, sent_ms: int) -> None:
         """Extends until it is cancelled; returns when the claim must be counted lost."""
@@ -260,6 +277,12 @@ class _Slots:
     def give(self) -> None:
         self._free_count += 1
         self._changed.set()
+
+
+def _reason(failure: BaseException) -> str:
+    """As much of it as may be stored."""
+    text = f"{type(failure).__name__}: {failure}".encode(errors="replace")
+    return text[: limits.JOB_REASON_BYTES_MAX].decode("utf-8", "ignore")
 
 
 async def _sleep_until(stop: asyncio.Event, ms: int) -> None:

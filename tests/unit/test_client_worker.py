@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from api_harness import LIMIT_S, running, until
 
-from replicante.client import BatchKvPut, Client
+from replicante import errors
+from replicante.client import BatchAck, BatchEnqueue, BatchKvPut, Client
 from replicante.client import worker as worker_module
 from replicante.testing.fake_peer import FakePeer
 
@@ -94,6 +96,70 @@ async def test_a_job_that_fails_comes_again_later_and_knows_why():
             assert seen.history[0].reason == "ValueError: the relay is down"
             peer.pass_time(worker_module.BACKOFF_MS_MIN)
             await until(lambda: fates == ["failed", "done"])
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ([BatchKvPut(key="k", value=float("nan"))], "Invalid: A number must be finite."),
+        ([BatchKvPut(key="k", value={1: 2})], "Invalid: The key 1 is not a text."),
+        ([BatchKvPut(key="k", value=b"x")], "Invalid: A value cannot hold a bytes."),
+        ([BatchKvPut(key="k" * 1_000, value=1)], "Invalid: "),
+        ([BatchEnqueue(queue="n", body="x" * (300 << 10))], "BodyTooLarge: "),
+        ([object()], "Invalid: object is no operation here."),
+        ([BatchAck(queue="q", id="0" * 19, token="0" * 19)], "Invalid: BatchAck is no operation"),
+        (True, "Invalid: bool is no list of operations."),
+        (False, "Invalid: bool is no list of operations."),
+    ],
+)
+async def test_operations_that_are_refused_give_the_job_back_with_the_reason(returned, reason):
+    async with client_of() as (client, peer):
+        fates = []
+        worker = client.worker("w", observe=lambda job, fate: fates.append(fate))
+
+        @worker.handler("q")
+        async def handle(job):
+            return returned if job.attempt == 1 else [BatchKvPut(key="k", value="good")]
+
+        added = await client.queues.send("q", 1)
+        async with working(worker):
+            await until(lambda: fates)
+            assert fates == ["failed"]
+            seen = await client.queues.job("q", added.id)
+            assert (seen.state, seen.history[0].how) == ("waiting", "nack")
+            assert seen.history[0].reason.startswith(reason)
+            assert await client.kv.find("k") is None
+            peer.pass_time(worker_module.BACKOFF_MS_MIN)
+            await until(lambda: fates == ["failed", "done"])
+        assert (await client.kv.get("k")).value == "good"
+
+
+async def test_a_reason_that_has_no_encoding_gives_the_job_back_all_the_same():
+    async with client_of() as (client, _):
+        fates = []
+        worker = client.worker("w", observe=lambda job, fate: fates.append(fate))
+
+        @worker.handler("q")
+        async def handle(job):
+            raise ValueError("half a pair: \ud800")
+
+        added = await client.queues.send("q", 1)
+        async with working(worker):
+            await until(lambda: fates)
+        assert fates == ["failed"]
+        seen = await client.queues.job("q", added.id)
+        assert seen.history[0].reason == "ValueError: half a pair: ?"
+
+
+async def test_an_acknowledgement_by_hand_refuses_what_would_be_bent():
+    async with client_of() as (client, _):
+        await client.queues.send("q", 1)
+        (job,) = await client.queues.claim("q")
+        with pytest.raises(errors.Invalid) as caught:
+            operations = [BatchEnqueue(queue="n", body=[float("inf")])]
+            await client.queues.ack("q", job.id, job.token, operations=operations)
+        assert caught.value.path == "operations[0].body[0]"
+        assert (await client.queues.get("q")).claimed == 1
 
 
 async def test_a_stopped_worker_gives_back_what_does_not_end_in_time():
