@@ -124,3 +124,6 @@ class RoomDoor(Protocol):
 
     @property
     def used_fraction(self) -> float: ...
+
+    @property
+    def is_map_full(self) -> bool: ...

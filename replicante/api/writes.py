@@ -17,22 +17,14 @@ from replicante.api import query as q
 from replicante.api.call import Reply
 from replicante.api.negotiate import Media
 from replicante.api.rejections import rejection
+from replicante.api.room import check_room
 from replicante.api.strict_parse import parse_body
 from replicante.state.commands import (
-    Batch,
     Command,
-    KvDelete,
-    KvGet,
-    KvTxn,
-    SetEventRetention,
 )
-from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.envelope import Envelope, admit
 from replicante.state.expect import Expect
-from replicante.state.lease_commands import LeaseForceRelease, LeaseRelease, LeaseRenew
-from replicante.state.object_commands import DeleteObject
 from replicante.state.outcome import Applied, Outcome, Rejected, decode_outcome
-from replicante.state.queue_commands import QueueAck, QueueExtend, QueueNack, QueuePurge
 from replicante.wire import headers
 from replicante.wire.paths import request_path
 from replicante.wire.values import Json
@@ -132,7 +124,7 @@ async def prepare(ctx: Context, call: Call, build: Build[T]) -> Prepared[T]:
 
 async def carry_out(ctx: Context, prepared: Prepared[T]) -> Written[T]:
     """The second half of `write`."""
-    _check_room(ctx, prepared.command)
+    check_room(ctx.room, prepared.command)
     with ctx.metrics.write_seconds.time():
         outcome, index = await _propose(
             ctx, prepared.encoded, prepared.sender, timeout_ms=prepared.timeout_ms
@@ -227,42 +219,6 @@ def _preparation(
         return admit(_envelope(sender, command)), command, built
 
     return prepare
-
-
-def _check_room(ctx: Context, command: Command) -> None:
-    """What makes room is let through, and what keeps leases alive: it takes none. A consumer of
-    events that moves lets the log be trimmed."""
-    if ctx.room.used_fraction <= limits.STATE_USED_FRACTION_MAX:
-        return
-    operations: tuple[object, ...] = (command,)
-    if isinstance(command, Batch):
-        operations = command.operations
-    elif isinstance(command, KvTxn):
-        operations = (*command.then, *command.otherwise)
-    elif isinstance(command, QueueAck):
-        operations = command.operations
-    if not all(isinstance(operation, _TAKES_NO_ROOM) for operation in operations):
-        raise errors.StorageFull(
-            hints=("delete data", "raise the bound of the state store"),
-            used_fraction=round(ctx.room.used_fraction, 3),
-        )
-
-
-_TAKES_NO_ROOM = (
-    SetEventRetention,
-    PutConsumer,
-    DeleteConsumer,
-    KvDelete,
-    KvGet,
-    DeleteObject,
-    LeaseRenew,
-    LeaseRelease,
-    LeaseForceRelease,
-    QueueAck,
-    QueueNack,
-    QueueExtend,
-    QueuePurge,
-)
 
 
 async def _propose(

@@ -30,6 +30,9 @@ MEMTABLE_RUN_KEYS_MAX = 2_048
 """Keys sorted in one go (0.3 ms)."""
 MEMTABLE_MERGED_KEYS_MAX = 32_768
 """Longest sorted run that shorter ones are merged into (1.5 ms)."""
+FROZEN_LAYERS_MAX = 16
+"""While a flush finds no room, so many layers of what came later wait apart: each is a look of
+every read. Those that it was given are one."""
 FLUSH_RETRY_MS = 1_000
 """Pause before a flush that found no room is repeated."""
 DISK_ROOM_BYTES_MIN = 64 * MIB
@@ -38,6 +41,8 @@ reports a write that was cut short as EIO."""
 STATE_USED_FRACTION_MAX = 0.9
 """Admission refuses writes (507) above this share of the map bound: copy-on-write of the rows
 already accepted, and the deletes that make room, need the rest."""
+STATE_USED_FRACTION_WAY_OUT_MAX = 0.95
+"""Up to here it takes what leads to room: claims of jobs, and leases, which workers need."""
 DIGEST_INTERVAL_ENTRIES = 1_024
 """Digests are taken at multiples of this index, so that peers have common ones."""
 DIGESTS_KEPT = 8

@@ -91,6 +91,12 @@ class Store(Reader, Protocol):
         ...
 
     @property
+    def is_map_full(self) -> bool:
+        """True while the last attempt to flush found no room within the storage bound, though the
+        file was made compact. Repeated as above, with what was deleted since."""
+        ...
+
+    @property
     def used_fraction(self) -> float:
         """Share of the storage bound that is in use, flushed or not; admission refuses writes
         above STATE_USED_FRACTION_MAX. Cheap."""

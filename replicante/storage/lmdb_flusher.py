@@ -2,9 +2,11 @@
 
 The loop hands over a batch and polls `has_news`; the thread never calls back into the loop. One
 batch is one durable transaction: rows in key order, digest, applied index. Without room the
-same batch is repeated every FLUSH_RETRY_MS after the loop has reopened the environment (only
-the loop may close it: its read transaction lives there). Any other failure is final: after a
-failed fsync nobody knows what is on disk, so it is never tried again.
+batch is repeated every FLUSH_RETRY_MS, with what was written after it, after the loop has reopened
+the environment (only the loop may close it: its read transaction lives there). In a full map the
+room may be there in pieces, so first a compact copy takes the place of the file (ADR 0002). Any
+other failure is final: after a failed fsync nobody knows what is on disk, so it is never tried
+again.
 
 GIL: LMDB's binding releases it around each row, and beside a loop that is always busy the
 thread gets it back only after the switch interval: 6,000 rows/s were measured where 1,000,000
@@ -15,10 +17,12 @@ It waits 1 µs a row, which the GIL would cost it anyway.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from replicante.errors import CorruptData, DiskFull
 from replicante.limits import (
     DIGEST_INTERVAL_ENTRIES,
     DIGESTS_KEPT,
@@ -27,10 +31,12 @@ from replicante.limits import (
     FLUSH_SLICE_ROWS_MAX,
 )
 from replicante.storage.kv import DIGEST_BITS, RowHash
+from replicante.storage.lmdb_copy import export_copy, place_copy
 from replicante.storage.lmdb_environment import LmdbEnvironment, NoRoom, RowWriter
 from replicante.storage.memtable import TOMBSTONE, Memtable
 
 THREAD_NAME = "storage-flusher"
+COMPACT_FILE = "compact.new"
 
 
 class Stopped(Exception):
@@ -62,6 +68,8 @@ class LmdbFlusher:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._batch: Sequence[Memtable] = ()
+        self._compacted_index: int | None = None
+        """What was durable when the file was made compact last."""
         self._is_stopping = False
 
         self.durable_index = durable_index
@@ -70,6 +78,8 @@ class LmdbFlusher:
         self.no_room: NoRoom | None = None
         """Why the last attempt found no room; None after a success."""
         self.wants_reopen = False
+        self.merged: Memtable | None = None
+        """Holds all that memtables up to its index held: the loop takes it in their place."""
         self.has_news = False
         self.is_writing = False
         """True from the hand-over until all rows are written, which needs the GIL; false during
@@ -88,6 +98,11 @@ class LmdbFlusher:
             self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
             self._thread.start()
 
+    @property
+    def batch_index(self) -> int:
+        """The last entry of the batch; of none, what is durable."""
+        return self._batch[-1].index if self._batch else self.durable_index
+
     def wait_for_news(self) -> None:
         """Blocks the caller until the batch is durable, failed, or wants the environment
         reopened."""
@@ -104,9 +119,11 @@ class LmdbFlusher:
                 timeout=FLUSH_GIVE_WAY_MS / 1_000,
             )
 
-    def confirm_reopened(self) -> None:
-        """The environment was reopened: the batch may be tried again. Called on the loop."""
+    def confirm_reopened(self, newer: Sequence[Memtable] = ()) -> None:
+        """The environment was reopened: the batch may be tried again, with `newer`, oldest first.
+        Called on the loop."""
         with self._condition:
+            self._batch = (*self._batch, *newer)
             self.wants_reopen = False
             self._condition.notify_all()
 
@@ -143,6 +160,8 @@ class LmdbFlusher:
 
     def _attempt(self) -> bool:
         """True when the batch is durable, False when there was no room for it."""
+        if self.no_room is not None and len(self._batch) > 1:
+            self._merge_batch()
         batch = self._batch
         written = _Writing(self._row_hash, self._digest, self._kept)
 
@@ -154,12 +173,38 @@ class LmdbFlusher:
         try:
             self._environment.write(write_rows, applied_index=batch[-1].index)
         except NoRoom as exc:
-            self._tell(no_room=exc)
+            is_compact = exc.is_map_full and self._make_compact()
+            self._tell(no_room=None if is_compact else exc, wants_reopen=True)
             return False
         finally:
             self._end_writing()
         self._digest, self._kept = written.digest, written.digests
         self._tell(durable_index=batch[-1].index)
+        return True
+
+    def _merge_batch(self) -> None:
+        """What was deleted since the batch found no room is not written in it."""
+        merged = Memtable.of_all(self._batch)
+        with self._condition:
+            self._batch = (merged,)
+            self.merged = merged
+
+    def _make_compact(self) -> bool:
+        """The last commit as a file without holes takes the place of the one that has them; who
+        has that one open reads on until the environment is reopened. False when that was done
+        already, so that it would gain nothing, or has no room itself."""
+        if self._compacted_index == self.durable_index:
+            return False
+        self._compacted_index = self.durable_index
+        fresh = self._environment.path / COMPACT_FILE
+        try:
+            fresh.unlink(missing_ok=True)
+            export_copy(self._environment, fresh)
+            place_copy(fresh, self._environment.path)
+        except (CorruptData, DiskFull, OSError):
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            return False
         return True
 
     def _end_writing(self) -> None:
@@ -187,10 +232,11 @@ class LmdbFlusher:
         *,
         durable_index: int | None = None,
         no_room: NoRoom | None = None,
+        wants_reopen: bool = False,
     ) -> None:
         with self._condition:
             self.no_room = no_room
-            self.wants_reopen = no_room is not None
+            self.wants_reopen = wants_reopen
             if durable_index is not None:
                 self.digests = self._kept
                 self._batch = ()

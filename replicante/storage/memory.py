@@ -79,6 +79,10 @@ class MemoryStore:
         return False
 
     @property
+    def is_map_full(self) -> bool:
+        return False
+
+    @property
     def used_fraction(self) -> float:
         return 0.0
 

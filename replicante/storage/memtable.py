@@ -65,6 +65,17 @@ class Memtable:
         rows[key] = value
         self.written_bytes += size + len(value) + MEMTABLE_ROW_OVERHEAD_BYTES
 
+    @classmethod
+    def of_all(cls, layers: Sequence[Memtable]) -> Memtable:
+        """One in the place of all of them, the newest last: what was put and deleted again is
+        only a deletion in it."""
+        merged = cls(index=layers[-1].index)
+        for layer in layers:
+            for key, value in layer.rows.items():
+                merged.put(key, value)
+        merged.sort()
+        return merged
+
     def sort_some(self) -> None:
         """Called at the end of each entry, so that no scan has more than one entry to sort."""
         if len(self._fresh) >= MEMTABLE_RUN_KEYS_MAX:

@@ -98,3 +98,46 @@ async def test_a_peer_that_is_full_starts_again_and_is_full_still(tmp_path):
     async with running(tmp_path) as peer:
         assert (await peer.ask("GET", keys[-1])).json["value"] == VALUE
         assert (await peer.put("more")).code == "storage_full"
+
+
+async def test_a_state_in_pieces_takes_large_values_and_recovers_when_all_is_deleted(tmp_path):
+    """Half of it is free, and no hole is as large as a value."""
+    async with running(tmp_path) as peer:
+
+        async def batch(operations: list[dict]) -> int:
+            body = {"operations": operations}
+            return (await peer.http.ask(peer.url, "POST", "/api/v0/batch", json=body)).status
+
+        small = 0
+        while (
+            await batch(
+                [
+                    {"op": "kv.put", "key": f"s{small + place:05}", "value": "x" * 9_000}
+                    for place in range(10)
+                ]
+            )
+            == 200
+        ):
+            small += 10
+        for place in range(0, small, 20):
+            keys = [f"s{it:05}" for it in range(place, min(place + 20, small), 2)]
+            assert await batch([{"op": "kv.delete", "key": key} for key in keys]) == 200
+        large = 0
+        while (
+            answer := await peer.ask("PUT", f"l{large}", json={"value": "y" * 500_000})
+        ).status == 201:
+            large += 1
+        assert answer.code == "storage_full" and large >= 3
+        for number in range(large):
+            assert (await peer.ask("DELETE", f"l{number}")).status == 200
+
+        async def is_accepted() -> bool:
+            return (await peer.put("again")).status in (200, 201)
+
+        await eventually(is_accepted, "writes to be accepted again", seconds=WAIT_SECONDS)
+
+        async def is_durable() -> bool:
+            status = (await peer.http.ask(peer.url, "GET", "/api/v0/raft/status")).json
+            return status["durable_index"] >= status["applied_index"] - 1
+
+        await eventually(is_durable, "the state to be on the disk", seconds=WAIT_SECONDS)

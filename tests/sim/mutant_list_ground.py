@@ -242,6 +242,35 @@ GROUND_MUTANTS = (
         ),
     ),
     Mutant(
+        "full_map_stays_in_pieces",
+        "free room takes what it is large enough for (ADR 0002)",
+        (
+            Edit(
+                "storage/lmdb_flusher.py",
+                "            is_compact = exc.is_map_full and self._make_compact()\n",
+                "            is_compact = False\n",
+            ),
+        ),
+        test=unit_test(
+            "storage_failures", "a_large_value_finds_room_where_only_small_holes_are_free"
+        ),
+    ),
+    Mutant(
+        "what_is_deleted_later_makes_no_room",
+        "a state that was too large is written when enough was deleted (ADR 0002)",
+        (
+            Edit(
+                "storage/lmdb_store.py",
+                "confirm_reopened(self._freeze_newer(flusher.batch_index))\n",
+                "confirm_reopened()\n",
+            ),
+        ),
+        test=unit_test(
+            "storage_failures",
+            "a_state_that_was_too_large_is_written_when_enough_of_it_was_deleted",
+        ),
+    ),
+    Mutant(
         "broken_text_ends_the_peer",
         "a malformed message ends its connection and nothing else (ADR 0011)",
         (

@@ -35,6 +35,7 @@ class Room:
     """Stands in for the store's fill level."""
 
     used_fraction = 0.1
+    is_map_full = False
 
 
 @dataclass

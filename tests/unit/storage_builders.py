@@ -12,8 +12,8 @@ from replicante.storage.lmdb_store import LmdbStore
 ALL = (b"", ABOVE_ALL_KEYS)
 
 
-def open_store(path, *, identity=b"p1", map_bytes=256 * MIB):
-    return LmdbStore.open(path, identity=identity, map_bytes=map_bytes)
+def open_store(path, *, identity=b"p1", map_bytes=256 * MIB, row_hash=None):
+    return LmdbStore.open(path, identity=identity, map_bytes=map_bytes, row_hash=row_hash)
 
 
 class Gate:

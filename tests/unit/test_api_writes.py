@@ -107,6 +107,51 @@ async def test_a_full_store_refuses_writes_and_takes_deletions():
         (await api.delete("/kv/a")).problem("not_found", 404)
 
 
+async def test_a_backlog_that_fills_the_store_can_be_worked_off():
+    """A worker needs a lease, a queue that is not paused, claims and acknowledgements."""
+    async with running() as api:
+        for body in (1, 2):
+            assert (await api.post("/queues/q/jobs", {"body": body})).status == 201
+        await api.post("/queues/q/pause", {"reason": "x"})
+        api.room.used_fraction = 0.94
+        assert (await api.post("/queues/q/resume", {})).status == 200
+        assert (await api.post("/leases/worker/acquire", {"duration": "10s"})).status == 200
+        (item,) = (await api.post("/queues/q/claim", {})).json["items"]
+        ack = {"token": item["token"]}
+        assert (await api.post(f"/queues/q/jobs/{item['id']}/ack", ack)).status == 200
+        (await api.post("/queues/q/jobs", {"body": 3})).problem("storage_full", 507)
+        api.room.used_fraction = 0.96
+        (await api.post("/queues/q/claim", {})).problem("storage_full", 507)
+
+
+async def test_a_store_that_cannot_write_what_it_has_takes_deletions_only():
+    async with running() as api:
+        await api.put("/kv/a", {"value": 1})
+        api.room.is_map_full = True
+        refused = (await api.put("/kv/a", {"value": 2})).problem("storage_full", 507)
+        assert refused["details"]["is_map_full"] and "state_map_bytes" in str(refused["hints"])
+        assert (await api.delete("/kv/a")).status == 200
+
+
+async def test_the_last_finaliser_can_be_taken_away_from_what_is_being_deleted():
+    async with running() as api:
+        document = {
+            "apiVersion": "replicante.io/v0",
+            "kind": "namespace",
+            "metadata": {"name": "n1", "finalisers": ["keep"]},
+        }
+        await api.post("/apply", document)
+        path = "/object/replicante.io/v0/namespace/n1"
+        await api.delete(path)
+        api.room.used_fraction = 0.94
+        (await api.post("/apply", document)).problem("storage_full", 507)
+        found = await api.get(path)
+        document["metadata"]["finalisers"] = []
+        match = {"If-Match": found.headers["ETag"]}
+        assert (await api.ask("POST", "/api/v0/apply", json=document, headers=match)).status == 200
+        (await api.get(path)).problem("not_found", 404)
+
+
 async def test_a_batch_answers_each_operation():
     async with running() as api:
         operations = [
