@@ -61,6 +61,7 @@ class LmdbFlusher:
         as they were kept last.
         on_failure: called on the thread, before it ends; sets one attribute and returns."""
         self._environment = environment
+        (environment.path / COMPACT_FILE).unlink(missing_ok=True)  # of a process that was killed
         self._on_failure = on_failure
         self._row_hash = row_hash
         self._digest = digest
@@ -78,8 +79,8 @@ class LmdbFlusher:
         self.no_room: NoRoom | None = None
         """Why the last attempt found no room; None after a success."""
         self.wants_reopen = False
-        self.merged: Memtable | None = None
-        """Holds all that memtables up to its index held: the loop takes it in their place."""
+        self._merged: Memtable | None = None
+        """Holds all that memtables up to its index held."""
         self.has_news = False
         self.is_writing = False
         """True from the hand-over until all rows are written, which needs the GIL; false during
@@ -118,6 +119,15 @@ class LmdbFlusher:
                 lambda: self.slices_done >= goal or not self.is_writing,
                 timeout=FLUSH_GIVE_WAY_MS / 1_000,
             )
+
+    def take_merged(self, frozen: Sequence[Memtable]) -> Sequence[Memtable]:
+        """`frozen`, newest first, with one in the place of those that were merged. Called on the
+        loop."""
+        with self._condition:
+            merged, self._merged = self._merged, None
+        if merged is None:
+            return frozen
+        return (*(layer for layer in frozen if layer.index > merged.index), merged)
 
     def confirm_reopened(self, newer: Sequence[Memtable] = ()) -> None:
         """The environment was reopened: the batch may be tried again, with `newer`, oldest first.
@@ -187,7 +197,7 @@ class LmdbFlusher:
         merged = Memtable.of_all(self._batch)
         with self._condition:
             self._batch = (merged,)
-            self.merged = merged
+            self._merged = merged
 
     def _make_compact(self) -> bool:
         """The last commit as a file without holes takes the place of the one that has them; who

@@ -35,7 +35,7 @@ from replicante.storage.keys import ABOVE_ALL_KEYS
 from replicante.storage.kv import DIGEST_BITS, RowHash
 from replicante.storage.lmdb_copy import export_copy, place_copy, prepare_copy
 from replicante.storage.lmdb_environment import LmdbEnvironment
-from replicante.storage.lmdb_flusher import COMPACT_FILE, LmdbFlusher
+from replicante.storage.lmdb_flusher import LmdbFlusher
 from replicante.storage.lmdb_view import LmdbView
 from replicante.storage.memtable import TOMBSTONE, Memtable, scan_layers
 
@@ -106,7 +106,6 @@ class LmdbStore:
         """
         lock = DirLock.acquire(path)
         try:
-            (path / COMPACT_FILE).unlink(missing_ok=True)  # of a process that ended meanwhile
             environment = LmdbEnvironment(path, map_bytes=map_bytes, identity=identity)
             try:
                 return cls(environment, lock, row_hash=row_hash)
@@ -149,7 +148,7 @@ class LmdbStore:
 
     @property
     def is_map_full(self) -> bool:
-        """The bound of the store is reached, not that of the disk, without a hole in the file."""
+        """The bound of the store is reached, not that of the disk."""
         no_room = self._flusher.no_room
         return no_room is not None and no_room.is_map_full
 
@@ -298,8 +297,7 @@ class LmdbStore:
         self._layers = (self._active, *self._layers)
 
     def _freeze_newer(self, index: int) -> list[Memtable]:
-        """What was written after entry `index`, oldest first; nothing when that is too much at
-        once for a write that finds no room."""
+        """What was written after entry `index`, oldest first, within a bound of layers."""
         if self._active.rows and len(self._layers) <= FROZEN_LAYERS_MAX:
             self._freeze()
         return [layer for layer in reversed(self._layers[1:]) if layer.index > index]
@@ -311,15 +309,12 @@ class LmdbStore:
         flusher.has_news = False
         self._epoch += 1
         self._txn.abort()
-        if (merged := flusher.merged) is not None:
-            newer = (layer for layer in self._layers[1:] if layer.index > merged.index)
-            self._layers, flusher.merged = (self._active, *newer, merged), None
+        self._layers = (self._active, *flusher.take_merged(self._layers[1:]))
         if flusher.wants_reopen:
             self._reopen()
             flusher.confirm_reopened(self._freeze_newer(flusher.batch_index))
         self._txn = self._environment.begin_read()
-        durable = flusher.durable_index
-        kept = tuple(layer for layer in self._layers[1:] if layer.index > durable)
+        kept = tuple(it for it in self._layers[1:] if it.index > flusher.durable_index)
         if len(kept) + 1 < len(self._layers):
             self._layers = (self._active, *kept)
             self._is_flushing = False
