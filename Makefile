@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test fuzz sim sim-workers torture mutants bench check format clean venv
+.PHONY: demo test fuzz sim sim-judged sim-workers torture mutants bench check format clean venv
 
 venv: $(STAMP)
 
@@ -33,6 +33,10 @@ SEEDS ?= 150
 FIRST ?= 0
 sim: $(STAMP)
 	$(BIN)/python -m replicante.testing.sim $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(SEEDS) --first $(FIRST))
+
+# What clients did in simulated runs, judged by the checkers of the real ones. make sim-judged SEEDS=500
+sim-judged: $(STAMP)
+	$(BIN)/python tests/sim/judged.py --seeds $(SEEDS) --first $(FIRST)
 
 # Workers, agents and a platform at their worst, a world a seed. make sim-workers SEEDS=2000, from another one with FIRST=5000
 sim-workers: $(STAMP)

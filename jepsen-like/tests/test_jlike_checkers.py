@@ -194,6 +194,26 @@ def test_queue(spoil):
     assert found.verdict is (Verdict.INVALID if spoil else Verdict.VALID), found
 
 
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [(Kind.OK, Verdict.VALID), (INFO, Verdict.VALID), (FAIL, Verdict.INVALID)],
+)
+def test_what_was_given_back_may_be_claimed_at_once(kind, verdict):
+    history = _good_queue()
+    history.did("claim", None, [["3", "40", "z"]])
+    history.did("nack", ["3", "40", "z"], kind=kind)
+    history.did("claim", None, [["3", "41", "z"]])
+    history.did("drain", None, ["z"])
+    assert queue.check(history.operations, visibility_ns=500 * MS).verdict is verdict
+
+
+def test_a_token_of_a_claim_that_is_over_gives_nothing_back():
+    history = _good_queue()
+    history.did("nack", ["2", "11", "y"])
+    found = queue.check(history.operations, visibility_ns=500 * MS)
+    assert found.reason == "job y was given back with the token of a claim that was over"
+
+
 def test_a_queue_that_was_worked_off_is_valid():
     history = _good_queue()
     history.passes(1_000)

@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from judged import judged
 
-from jlike.check import bank, events, lock, queue
-from jlike.history import pair, parse
 from jlike.verdict import Verdict
 from replicante.model.codec import encode_value
 from replicante.state import queries
@@ -19,7 +18,6 @@ from replicante.state.outcome import Applied, Got, TxnApplied, decode_outcome
 from replicante.testing.builders import LoneState
 from replicante.testing.clock import Schedule
 from replicante.testing.sim_checks import Violation
-from replicante.testing.sim_cluster import run_seed
 from replicante.testing.sim_files import SimFiles
 from replicante.testing.sim_options import WorkKind, draw
 from replicante.testing.sim_states import SimStore
@@ -31,12 +29,6 @@ from replicante.testing.sim_work_queue import QueueWork
 
 SEED = 1
 """All four kinds of work at once."""
-JUDGES = {
-    "queue": lambda found, sure_ns: queue.check(found, visibility_ns=sure_ns),
-    "lease": lambda found, _: lock.check(found),
-    "bank": lambda found, _: bank.check(found, setup=dict.fromkeys(ACCOUNTS, BALANCE)),
-    "follow": lambda found, _: events.check(found),
-}
 
 
 class World:
@@ -65,14 +57,9 @@ class World:
 
 def test_a_seed_with_works_holds_and_the_checkers_of_real_runs_agree():
     for seed in (SEED, 22, 40):
-        verdict = run_seed(seed)
-        assert verdict.rule is None, verdict.violation
-        options = verdict.options
-        assert set(verdict.works) == {kind.value for kind in options.works}
-        sure_ns = (options.held_ms - options.election_ms_min) * 1_000_000
-        sure_ns = sure_ns * (1_000_000 - options.drift) // 1_000_000
-        for name, lines in verdict.works.items():
-            finding = JUDGES[name](pair(parse(lines)), sure_ns)
+        found = dict(judged(seed))
+        assert set(found) == {kind.value for kind in draw(seed).works}
+        for name, finding in found.items():
             assert finding.verdict is not Verdict.INVALID, (seed, name, finding)
 
 

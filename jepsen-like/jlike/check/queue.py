@@ -4,6 +4,7 @@ Called by `jlike.judge`. Values:
   enqueue  the body, unique                               (an unanswered one may be there)
   claim    null → [[id, token, body], …]                  visibility: nanoseconds, from the caller
   ack      [id, token, body]
+  nack     [id, token, body]: given back, so that it may be claimed again at once
   drain    null → [body, …]: what is still there at the end, whoever holds it
   left     the same, after everybody worked until nobody was given anything any more
 Lost: an enqueue was acknowledged, and its body neither acknowledged as done (or maybe so) nor still
@@ -41,6 +42,7 @@ def check(operations: Iterable[Operation], *, visibility_ns: int) -> Finding:
     found = list(operations)
     enqueues = {str(it.value): it for it in found if it.f == "enqueue"}
     acks = [it for it in found if it.f == "ack"]
+    nacks = [it for it in found if it.f == "nack"]
     drains = [it for it in found if it.f in ("drain", "left") and it.is_ok]
     deliveries = [
         Delivery(claim=it, id=job[0], token=job[1], body=str(job[2]))
@@ -51,8 +53,8 @@ def check(operations: Iterable[Operation], *, visibility_ns: int) -> Finding:
     wrong = (
         _invented(enqueues, deliveries, drains)
         or _done_twice(acks, deliveries, drains)
-        or _stale(acks, deliveries)
-        or _early(deliveries, visibility_ns=visibility_ns)
+        or _stale([*acks, *nacks], deliveries)
+        or _early(deliveries, nacks, visibility_ns=visibility_ns)
         or _two_drains_differ(drains)
         or _lost(enqueues, acks, drains)
         or _stuck(drains)
@@ -137,21 +139,28 @@ def _stale(acks: list[Operation], deliveries: list[Delivery]) -> Finding | None:
     for ack in acks:
         for delivery in by_body[str(ack.value[2])] if ack.is_ok else ():
             if delivery.claim.before(ack) and delivery.token > ack.value[1]:
+                did = "acknowledged" if ack.f == "ack" else "given back"
                 return invalid(
                     NAME,
-                    f"job {delivery.body} was acknowledged with the token of a claim that was over",
+                    f"job {delivery.body} was {did} with the token of a claim that was over",
                     [delivery.claim, ack],
                 )
     return None
 
 
-def _early(deliveries: list[Delivery], *, visibility_ns: int) -> Finding | None:
+def _early(
+    deliveries: list[Delivery], nacks: list[Operation], *, visibility_ns: int
+) -> Finding | None:
     least = sure_ns(visibility_ns)
+    given_back = {str(it.value[1]): it for it in nacks if it.kind is not Kind.FAIL}
     last: dict[str, Delivery] = {}
     for delivery in sorted(deliveries, key=lambda it: it.token):
         before = last.get(delivery.body)
         last[delivery.body] = delivery
         if before is None:
+            continue
+        nack = given_back.get(before.token)
+        if nack is not None and nack.called < delivery.claim.end:
             continue
         gap = (delivery.claim.returned_ns or 0) - before.claim.called_ns
         if gap < least:
