@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from replicante import limits
@@ -132,13 +134,14 @@ def send(
 def receive(name: str, *, wait: int, keep: int | None, target: Target) -> None:
     """Take one job of the queue NAME, print it, and acknowledge it.
 
-    With --keep it is only claimed: whoever has its token may acknowledge it within that time.
+    What could not be printed is not acknowledged: it comes again. With --keep it is only claimed:
+    whoever has its token may acknowledge it within that time.
     """
     if wait > limits.CLAIM_WAIT_MS_MAX:
         longest = format_duration_ms(limits.CLAIM_WAIT_MS_MAX)
         raise click.UsageError(f"--wait is at most {longest}.")
 
-    async def take(client: Client) -> list[Claimed]:
+    async def take(client: Client) -> None:
         claimed = await client.queues.claim(
             name,
             wait_ms=wait,
@@ -146,13 +149,14 @@ def receive(name: str, *, wait: int, keep: int | None, target: Target) -> None:
             worker="replicante queue receive",
             write=target.write,
         )
+        # Printed first: nobody has seen a job that was acknowledged when the pipe is closed or the
+        # answer is lost; one that was printed and comes again says so by its number of attempts.
+        target.show(list(claimed), text=lambda: _claimed(claimed))
         if keep is None:
             for job in claimed:
-                await client.queues.ack(name, job.id, job.token)
-        return list(claimed)
+                await client.queues.ack(name, job.id, job.token, write=target.write)
 
-    jobs = target.run(take)
-    target.show(jobs, text=lambda: _claimed(jobs))
+    target.run(take)
 
 
 @queue.command(epilog=example("replicante queue redrive mail"))
@@ -249,7 +253,7 @@ def _last(item: JobItem) -> str:
     return f"{last.how}: {last.reason}" if last.reason else last.how
 
 
-def _claimed(jobs: list[Claimed]) -> str:
+def _claimed(jobs: Sequence[Claimed]) -> str:
     return render.table(
         ("JOB", "ATTEMPT", "TOKEN", "BODY"),
         [(job.id, str(job.attempt), job.token, render.json_line(job.body)) for job in jobs],

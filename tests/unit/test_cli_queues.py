@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import urllib.request
@@ -9,6 +10,10 @@ import urllib.request
 import pytest
 from cli_harness import Terminal, api_in_thread
 
+from replicante import errors
+from replicante.cli.exits import Exit
+from replicante.cli.root import execute
+from replicante.client.queues import Queues
 from replicante.testing.fake_peer import FakePeer
 
 
@@ -42,6 +47,31 @@ def test_a_received_job_may_be_kept(terminal):
     assert kept["expires_in"] == "5m"
     assert shown(terminal, "list")[0]["claimed"] == 1
     assert shown(terminal, "receive", "mail") == []
+
+
+def test_a_job_that_could_not_be_printed_is_not_acknowledged(terminal, monkeypatch):
+    shown(terminal, "send", "mail", "1")
+    reading, writing = os.pipe()
+    os.close(reading)
+    closed = os.fdopen(writing, "w")
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as ended:
+        patched.setattr("sys.stdout", closed)
+        execute(["queue", "receive", "mail"])
+    assert ended.value.code != 0
+    with contextlib.suppress(BrokenPipeError):
+        closed.close()
+    assert shown(terminal, "list")[0]["claimed"] == 1
+
+
+def test_a_job_whose_acknowledgement_fails_was_printed(terminal, monkeypatch):
+    added = shown(terminal, "send", "mail", "1")
+
+    async def unknown(*_, **__):
+        raise errors.OutcomeUnknown()
+
+    monkeypatch.setattr(Queues, "ack", unknown)
+    said = terminal.run("queue", "receive", "mail")
+    assert (said.code, added["id"] in said.out) == (Exit.OUTCOME_UNKNOWN, True)
 
 
 def give_back(job, *, reason):
