@@ -10,11 +10,12 @@ from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
 from replicante.api.cursors import read_scope_cursor, write_cursor
 from replicante.api.reads import read
+from replicante.api.repeats import was_answered
 from replicante.api.routing import Access, Method, Parameter, Route
 from replicante.api.writes import Prepared, Written, carry_out, lease_token, prepare, write
 from replicante.ids import format_stamp
 from replicante.model.codec import encode_value, load_value
-from replicante.state import lease_queries, queries
+from replicante.state import lease_queries
 from replicante.state.lease_commands import (
     LeaseAcquire,
     LeaseForceRelease,
@@ -147,7 +148,7 @@ async def _acquire(
     """Proposes when the lease seems free to this peer, or at once when nothing is to be waited
     for. Raises LeaseHeld when the time is over, without an entry of its own if there was none."""
     until_ms = ctx.clock.monotonic_ms() + wait_ms
-    if wait_ms and await _was_answered(ctx, prepared):
+    if wait_ms and await was_answered(ctx, prepared):
         wait_ms = 0
     while True:
         is_turn = False
@@ -164,17 +165,6 @@ async def _acquire(
         finally:
             if is_turn:
                 ctx.lease_waits.took(name)
-
-
-async def _was_answered(ctx: Context, prepared: Prepared[int]) -> bool:
-    """Whether this repeats an acquire that was granted: it must not wait for its own grant to end.
-    The barrier shows what was committed before the repeat began, at whatever peer."""
-    key = prepared.sender.idempotency_key
-    if key is None:
-        return False
-    await ctx.peer.read_barrier(timeout_ms=prepared.timeout_ms)
-    with ctx.state.view() as view:
-        return queries.request_outcome(view, key) is not None
 
 
 def _held(ctx: Context, name: str, refusal: errors.LeaseHeld) -> errors.LeaseHeld:

@@ -9,6 +9,7 @@ from replicante.api.batches import operation_command, outcome_item
 from replicante.api.bodies import to_request
 from replicante.api.call import Call, Reply
 from replicante.api.jobs import duration_ms, job_stamp, new_job
+from replicante.api.repeats import was_answered
 from replicante.api.routing import Access, Method, Route
 from replicante.api.writes import Prepared, Written, carry_out, lease_token, prepare, write
 from replicante.ids import Stamp, format_stamp
@@ -23,6 +24,7 @@ from replicante.state.queue_commands import (
     QueueExtend,
     QueueNack,
 )
+from replicante.state.queue_tables import JobRow
 from replicante.wire import paths
 from replicante.wire.durations import format_duration_ms
 from replicante.wire.queues import (
@@ -103,6 +105,8 @@ async def _claim(ctx: Context, prepared: Prepared[int], name: str) -> Written[in
     knows whether this claim was answered before."""
     until_ms = ctx.clock.monotonic_ms() + prepared.built
     is_idempotent = prepared.sender.idempotency_key is not None
+    if prepared.built and await was_answered(ctx, prepared):
+        return await carry_out(ctx, prepared)
     while True:
         is_turn = False
         if not ctx.claim_waits.is_free(name):
@@ -127,16 +131,12 @@ async def _claim(ctx: Context, prepared: Prepared[int], name: str) -> Written[in
 def _claimed(ctx: Context, name: str, outcome: outcomes.JobsClaimed) -> tuple[Claimed, ...]:
     """With what is to be done; a claim that is over already is left out."""
     items = []
-    # Only a repeated answer may find that time has passed since its claim began.
-    now_ms = clock_of(ctx) if outcome.is_replayed else None
     with ctx.state.view() as view:
         for one in outcome.jobs:
             row = queue_queries.job_get(view, name, one.job)
             if row is None or row.token != one.token:
                 continue
-            left_ms = row.visibility_ms
-            if now_ms is not None:
-                left_ms = min(left_ms, max(0, row.deadline_ms - now_ms))
+            left_ms = _left_ms(ctx, row, is_replayed=outcome.is_replayed)
             items.append(
                 Claimed(
                     id=format_stamp(one.job),
@@ -201,7 +201,7 @@ async def extend(ctx: Context, call: Call) -> Reply:
         row = queue_queries.job_get(view, name, job)
     left_ms = 0
     if row is not None and row.token == token:
-        left_ms = row.visibility_ms
+        left_ms = _left_ms(ctx, row, is_replayed=written.outcome.is_replayed)
     return written.reply(
         JobExtended(
             id=format_stamp(job),
@@ -209,6 +209,13 @@ async def extend(ctx: Context, call: Call) -> Reply:
             expires_in=format_duration_ms(left_ms),
         )
     )
+
+
+def _left_ms(ctx: Context, row: JobRow, *, is_replayed: bool) -> int:
+    """Of a claim. Only a repeated answer may find that time has passed since it began."""
+    if not is_replayed:
+        return row.visibility_ms
+    return min(row.visibility_ms, max(0, row.deadline_ms - clock_of(ctx)))
 
 
 def clock_of(ctx: Context) -> int:

@@ -140,6 +140,39 @@ async def test_a_claim_of_an_empty_queue_writes_nothing():
         assert api.peer.proposals_count == before
 
 
+@pytest.mark.parametrize("jobs_count", [0, 1])
+async def test_a_claim_that_was_answered_does_not_wait_again(jobs_count):
+    async with running() as api:
+        if jobs_count:
+            api.peer.do(sent(jobs_count))
+        headers = {"Idempotency-Key": "k"}
+        body = {"wait": "1ms", "visibility_timeout": "20s"}
+        first = await api.post("/queues/q/claim", body, headers=headers)
+        assert len(first.json["items"]) == jobs_count
+        # The body of a repeat is the same but for the wait, which is no part of what is written.
+        body["wait"] = "1m"
+        again = asyncio.create_task(api.post("/queues/q/claim", body, headers=headers))
+        async with asyncio.timeout(LIMIT_S):
+            answer = await again
+        assert answer.json == first.json
+        assert answer.headers["Replicante-Replayed"] == "true"
+
+
+async def test_a_repeated_extension_tells_what_is_left_of_the_first():
+    async with running() as api:
+        api.peer.do(sent())
+        item = await claim_one(api)
+        path, headers = f"/queues/q/jobs/{item['id']}/extend", {"Idempotency-Key": "k"}
+        first = await api.post(path, {"token": item["token"]}, headers=headers)
+        assert first.json["expires_in"] == "30s"
+        api.peer.pass_time(29_000)
+        again = await api.post(path, {"token": item["token"]}, headers=headers)
+        assert again.json == {**first.json, "expires_in": "1s"}
+        api.peer.pass_time(1_000)
+        gone = await api.post(path, {"token": item["token"]}, headers=headers)
+        assert gone.json == {**first.json, "expires_in": "0s"}
+
+
 async def test_a_waiting_claim_gets_the_job_that_comes():
     async with running() as api:
         waiting = asyncio.create_task(claim(api, wait="1m"))
