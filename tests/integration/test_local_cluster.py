@@ -140,6 +140,17 @@ def write_declaration(file: Path, platform: LocalPlatform, **changes: str) -> No
     file.write_text(text)
 
 
+SETTING = "CONFIG GET min-replicas-to-write"
+PROTECTED = {"graces: {": "policies: {protect_writes: true}\n    graces: {"}
+
+
+async def protects_writes(node: LocalNode) -> None:
+    """Returns when it does."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while "\r\n1\r\n" not in speak(node.store_address, SETTING):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
 async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path):
     platform = LocalPlatform(tmp_path / "nodes")
     file = tmp_path / "cluster.yaml"
@@ -151,10 +162,14 @@ async def test_a_declared_redis_is_made_and_survives_its_primary(tmp_path):
                 primary = await formed(agents, platform)
                 assert speak(primary.store_address, "SET kept yes").startswith("+OK")
                 assert speak(primary.store_address, "WAIT 2 0").startswith(":2")
+                write_declaration(file, platform, **PROTECTED)
+                await applied(urls, file)
+                await protects_writes(primary)
                 platform.signal_store(primary.node_id, signal.SIGKILL)
                 await kill_the_leader(urls, tmp_path)
                 successor = await formed(agents, platform, without=primary.node_id)
                 assert successor.node_id != primary.node_id
+                await protects_writes(successor)
                 assert "yes" in speak(successor.store_address, "GET kept")
                 assert "READONLY" in speak(primary.store_address, "SET stray 1")
     finally:
