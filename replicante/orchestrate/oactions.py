@@ -1,7 +1,8 @@
 """Third stage of a cycle: orchestrator actions go on, and the next one may begin. Pure.
 
 Called by the cycle. Every running one is called once; one that waits begins only when none runs, in
-the order of creation. An unknown kind fails that action and nothing else.
+the order of creation. A change of roles may end an outage, so it does not wait for a platform. An
+unknown kind fails that action and nothing else.
 
 What people asked for begins before convergence. What convergence wished begins after it, as it was
 judged in this very cycle; and so is a call of its that must be made again.
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from replicante.model.action_kinds import CORE_FAILOVER, CORE_SWITCHOVER, PLATFORM_KINDS
 from replicante.model.actions import (
     NAction,
     OAction,
@@ -55,21 +57,15 @@ def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
     run = OActionsRun()
     ends = {action.cause: action for action in ended if action.cause is not None}
     may_act = may_begin(acting.situation)
-    is_running = False
     for action in acting.situation.view.oactions:
         if action.phase is OActionPhase.RUNNING:
-            after = _advance(
-                acting, run, _told(action, ends.get(action.action_id)), action, may_act
-            )
-            is_running = is_running or after.phase is OActionPhase.RUNNING
+            _advance(acting, run, _told(action, ends.get(action.action_id)), action, may_act)
     if not may_act:
         return run
     for action in acting.situation.view.oactions:
-        if is_running:
-            break
-        if action.phase is OActionPhase.PENDING_SCHEDULE and not _is_wished(action):
-            after = _advance(acting, run, action, action, may_act)
-            is_running = after.phase is OActionPhase.RUNNING
+        is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and not _is_wished(action)
+        if is_ready and _is_free(acting, action):
+            _advance(acting, run, action, action, may_act)
     return run
 
 
@@ -79,12 +75,17 @@ def begin_wished(acting: Acting, run: OActionsRun) -> None:
         return
     right = {it.action_id for it in acting.records if it.outcome is Outcome.DONE}
     for action in acting.situation.view.oactions:
-        if any(it.phase is OActionPhase.RUNNING for it in acting.situation.view.oactions):
-            break
         is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and _is_wished(action)
-        if is_ready and action.action_id in right:
+        if is_ready and action.action_id in right and _is_free(acting, action):
             _advance(acting, run, action, action, may_act=True)
     run.calls += [it for it in run.orders if it.action_id in right]
+
+
+def _is_free(acting: Acting, action: OAction) -> bool:
+    """Nothing runs that it waits for."""
+    is_urgent = action.kind in (CORE_FAILOVER, CORE_SWITCHOVER)
+    running = [it for it in acting.situation.view.oactions if it.phase is OActionPhase.RUNNING]
+    return all(is_urgent and it.kind in PLATFORM_KINDS for it in running)
 
 
 def _is_wished(action: OAction) -> bool:
@@ -113,7 +114,7 @@ def _told(action: OAction, ended: NAction | None) -> OAction:
 
 def _advance(
     acting: Acting, run: OActionsRun, action: OAction, before: OAction, may_act: bool
-) -> OAction:
+) -> None:
     progress = _call(acting.situation, action, may_act)
     if progress.proposal is not None:
         progress = _propose(acting, progress, progress.proposal)
@@ -132,7 +133,6 @@ def _advance(
         acting.remember_end(after)
     if progress.call is not None and may_act:
         (run.orders if _is_wished(action) else run.calls).append(progress.call)
-    return after
 
 
 def _call(situation: Situation, action: OAction, may_act: bool) -> Progress:

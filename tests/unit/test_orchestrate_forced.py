@@ -16,7 +16,12 @@ from orchestrate_builders import (
     sent_kinds,
 )
 
-from replicante.model.action_kinds import CORE_FAILOVER, STORE_PROMOTE
+from replicante.model.action_kinds import (
+    CORE_FAILOVER,
+    CORE_TEST_LOOP,
+    PLATFORM_PROVISION,
+    STORE_PROMOTE,
+)
 from replicante.model.actions import OAction, OActionPhase
 from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.explain import explain
@@ -210,3 +215,32 @@ def test_who_asks_by_name_says_what_to_set_aside(args, reason):
     assert world.cycle().submissions == ()
     (asked,) = [it for it in world.oactions if it.action_id == "o1"]
     assert asked.phase is OActionPhase.FAILED and reason in asked.error["error_msg"]
+
+
+def test_an_approved_way_out_does_not_wait_for_a_platform_that_takes_its_time():
+    nodes = {"data": {"desired_count": 4, "node_class": "small"}}
+    definition = {"store": "redis", "store_version": "6.2", "nodes": nodes}
+    world = behind(definition=definition)
+    world.cycle()
+    (order,) = [it for it in world.oactions if it.phase is OActionPhase.RUNNING]
+    assert order.kind == PLATFORM_PROVISION
+    approve(world, "n2")
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def test_a_change_of_roles_waits_for_any_other_action_of_the_orchestrator():
+    world = behind()
+    loop = OAction(
+        ns_id="default",
+        cluster_id="sessions",
+        action_id="o0",
+        kind=CORE_TEST_LOOP,
+        args={"target": 4},
+        created_ms=1,
+        created_wall_ms=1,
+        phase=OActionPhase.PENDING_SCHEDULE,
+    )
+    world.cycle()
+    approve(world, "n2")
+    world.put(loop)
+    assert world.cycle().submissions == ()

@@ -15,7 +15,9 @@ from test_workers_world import events_of, expect_agents_obey_the_newest, grants
 from work_bench import CLUSTER
 
 from replicante.model.action_kinds import STORE_FENCE, STORE_PROMOTE, STORE_REJOIN
+from replicante.model.action_requests import ActionOn
 from replicante.state import record_queries
+from replicante.state.action_commands import ActionVerb, MoveAction
 
 FIRST = int(os.environ.get("WORK_FIRST", "0"))
 SEEDS = int(os.environ.get("WORK_SEEDS", "12"))
@@ -96,6 +98,32 @@ async def test_a_stopped_primary_that_goes_on_takes_no_write_beside_its_successo
         await world.pass_time(1_000)
     await world.end()
     assert world.stores.disputes == [] and world.stores.primaries() == [second]
+
+
+async def test_a_way_out_is_taken_when_a_person_approves_it_and_not_before():
+    world = await StoreWorld.begin(0)
+    first = world.stores.primaries()[0]
+    for server in world.stores.servers.values():
+        server.behind = 60
+    for _ in range(20):
+        await world.pass_time(1_000)
+    world.stores.kill(first)
+    for _ in range(20):
+        await world.pass_time(2_000)
+    assert world.stores.primaries() == []
+    decision = record_queries.decisions(world.log.store, *CLUSTER)[-1]
+    option = next(it for it in decision.options if it.action_id is not None)
+    assert option.price.known_min > LOSS_MAX
+    names = (*CLUSTER, option.action_id)
+    world.log.do(MoveAction(ActionOn.CLUSTER, names, ActionVerb.APPROVE, "it is known"))
+    for _ in range(10):
+        await world.pass_time(2_000)
+    await world.end()
+    assert [it.node_id for it in world.stores.primaries()] == [option.args["to"]]
+    found = record_queries.action_get(world.log.store, ActionOn.CLUSTER, *names)
+    assert found is not None and found.action.phase == "DONE"
+    open_actions = record_queries.cluster_records(world.log.store, *CLUSTER).oactions
+    assert open_actions == (), "the other ways out are withdrawn"
 
 
 async def test_a_seed_of_failovers_repeats_itself():
