@@ -7,17 +7,18 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from replicante import errors
-from replicante.api import objects
 from replicante.api.call import Call, Reply
 from replicante.api.reads import read_options, read_with
+from replicante.api.rejections import rejection
 from replicante.ids import format_stamp
 from replicante.model.action_requests import ActionOn, ActionRequest, read_action_request
 from replicante.model.actions import ActionHistoryEntry, NAction, NActionPhase, OAction, Requester
 from replicante.model.civil_time import format_rfc3339
 from replicante.model.codec import Value, encode_value
-from replicante.model.objects import API_VERSION, ObjectKind
-from replicante.state import queries, record_queries
+from replicante.model.objects import API_VERSION
+from replicante.state import record_queries
 from replicante.state.action_commands import CreateAction
+from replicante.state.object_verdicts import missing_cluster
 from replicante.state.outcome import Applied
 from replicante.state.record_queries import StoredAction
 from replicante.storage.kv import View
@@ -91,16 +92,11 @@ async def dry_run(ctx: Context, call: Call, request: ActionRequest, *, action_id
         {name: text for name, text in call.query.items() if name == headers.Q_TIMEOUT}
     )
 
-    def look(view: View) -> errors.RequestError | None:
-        scope = command.names[:2]
-        refusal = objects.scope_refusal(view, ObjectKind.CLUSTER_SPEC, scope)
+    def look(view: View) -> errors.ReplicanteError | None:
+        ns, cluster = command.names[:2]
+        refusal = missing_cluster(view, ns, cluster)
         if refusal is not None:
-            return refusal
-        spec = queries.object_get(view, ObjectKind.CLUSTER_SPEC, scope)
-        if spec is None:
-            return errors.UnknownScope(kind="ClusterSpec", name=scope[1])
-        if spec.is_deleting:
-            return errors.BeingDeleted(revision=format_stamp(spec.revision))
+            return rejection(refusal, command)
         if record_queries.action_get(view, request.on, *command.names) is not None:
             return errors.ActionExists()
         return None

@@ -25,7 +25,6 @@ from replicante.model.objects import (
 )
 from replicante.state import queries
 from replicante.state.object_commands import DeleteObject
-from replicante.storage.kv import View
 from replicante.wire import headers
 from replicante.wire.objects import (
     ClusterSpecPage,
@@ -109,20 +108,6 @@ def document_of(stored: StoredObject) -> dict[str, Value]:
     """With the fields that the original shows at the top."""
     document, spec = render_object(stored), stored.spec
     return {**document, **{name: spec[name] for name in _MIRRORED[stored.kind] if name in spec}}
-
-
-def scope_refusal(
-    view: View, kind: ObjectKind, scope: tuple[str, ...]
-) -> errors.RequestError | None:
-    """What apply would say to a new object there; None when it may be declared."""
-    if kind is ObjectKind.NAMESPACE:
-        return None
-    namespace = queries.object_get(view, ObjectKind.NAMESPACE, scope[:1])
-    if namespace is None:
-        return errors.UnknownScope(kind="Namespace", name=scope[0])
-    if namespace.is_deleting:
-        return errors.BeingDeleted(revision=format_stamp(namespace.revision))
-    return None
 
 
 def missing(kind: ObjectKind, scope: tuple[str, ...], *, index: int) -> errors.NotFound:

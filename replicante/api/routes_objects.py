@@ -10,6 +10,7 @@ from replicante.api import actions, objects
 from replicante.api import query as q
 from replicante.api.call import Call, Reply
 from replicante.api.reads import read_options, read_with
+from replicante.api.rejections import rejection
 from replicante.api.routing import Access, Method, Parameter, Route
 from replicante.api.strict_parse import parse_body
 from replicante.api.writes import expectation, write
@@ -21,6 +22,8 @@ from replicante.state import queries
 from replicante.state.action_commands import CreateAction
 from replicante.state.expect import Expect
 from replicante.state.object_commands import PutObject
+from replicante.state.object_verdicts import Change, judge
+from replicante.state.outcome import Rejected
 from replicante.wire import headers, paths
 from replicante.wire.objects import (
     ApplyAnswer,
@@ -66,7 +69,12 @@ async def apply_object(ctx: Context, call: Call) -> Reply:
         answer = actions.applied_answer(ctx, built, action_id=action_id, applied=applied)
     else:
         stored = _after_write(ctx, built, applied.revision)
-        answer = _answer(stored, is_created=applied.is_created, is_changed=applied.is_changed)
+        answer = _answer(
+            stored,
+            is_created=applied.is_created,
+            is_changed=applied.is_changed,
+            is_removed=applied.is_removed,
+        )
     return written.reply(
         answer,
         status=201 if applied.is_created else 200,
@@ -128,37 +136,21 @@ async def _dry_run(ctx: Context, call: Call, declared: Declaration, expect: Expe
         ctx,
         options,
         lambda view: (
+            judge(view, command),
             queries.object_get(view, declared.kind, declared.scope),
-            objects.scope_refusal(view, declared.kind, declared.scope),
         ),
     )
-    present, refusal = seen.value
-    _check_expectation(command.expect, present)
-    if present is None and refusal is not None:
-        raise refusal
-    is_same_content = (
-        present is not None and present.spec == declared.spec and present.labels == declared.labels
+    verdict, present = seen.value
+    if isinstance(verdict, Rejected):
+        raise rejection(verdict, command)
+    answer = _answer(
+        _declared_object(declared, present),
+        is_created=verdict.change is Change.CREATED,
+        is_changed=verdict.change is not Change.NONE,
+        is_removed=verdict.change is Change.REMOVED,
+        is_dry_run=True,
     )
-    if present is not None and present.is_deleting and not is_same_content:
-        raise errors.BeingDeleted(revision=format_stamp(present.revision))
-    is_same = is_same_content and present is not None and present.finalisers == declared.finalisers
-    stored = _declared_object(declared, present)
-    answer = _answer(stored, is_created=present is None, is_changed=not is_same, is_dry_run=True)
     return seen.reply(answer)
-
-
-def _check_expectation(expect: Expect | None, present: StoredObject | None) -> None:
-    if expect is None:
-        return
-    if expect == Expect.absent():
-        is_met = present is None
-    elif expect == Expect.present():
-        is_met = present is not None
-    else:
-        is_met = present is not None and Expect.at(present.revision) == expect
-    if not is_met:
-        revision = None if present is None else format_stamp(present.revision)
-        raise errors.RevisionMismatch(revision=revision)
 
 
 def _after_write(ctx: Context, declared: Declaration, revision: Stamp) -> StoredObject:
@@ -194,10 +186,19 @@ def _declared_object(declared: Declaration, present: StoredObject | None) -> Sto
 
 
 def _answer(
-    stored: StoredObject, *, is_created: bool, is_changed: bool, is_dry_run: bool = False
+    stored: StoredObject,
+    *,
+    is_created: bool,
+    is_changed: bool,
+    is_removed: bool,
+    is_dry_run: bool = False,
 ) -> dict[str, Value]:
+    """is_removed: it took the last holder of what was Deleting away."""
+    document = objects.document_of(stored)
+    if is_removed:
+        document["status"] = None
     return {
-        **objects.document_of(stored),
+        **document,
         "is_created": is_created,
         "is_changed": is_changed,
         "is_dry_run": is_dry_run,

@@ -294,4 +294,6 @@ def _object_name(answer: ApplyAnswer) -> str:
 
 def _result(answer: ApplyAnswer) -> str:
     result = "created" if answer.is_created else "changed" if answer.is_changed else "unchanged"
+    if answer.status is None:
+        result = "gone"
     return f"{result} (dry run)" if answer.is_dry_run else result

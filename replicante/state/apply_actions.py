@@ -14,13 +14,11 @@ from replicante.model.action_requests import ActionOn
 from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.codec import encode_value, load_value
-from replicante.model.objects import ObjectKind
 from replicante.state import records
 from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
-from replicante.state.apply_objects import missing_scope
+from replicante.state.object_verdicts import missing_cluster
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.record_tables import find_record
-from replicante.state.tables import object_key, read_object_row
 from replicante.state.writer import Writer
 
 _KINDS: Final = {ActionOn.NODE: RecordKind.NACTION, ActionOn.CLUSTER: RecordKind.OACTION}
@@ -43,7 +41,7 @@ assert _WAITING == OActionPhase.PENDING_APPROVE, "both kinds wait in the same ph
 def create(writer: Writer, command: CreateAction) -> Applied | Rejected:
     ns, cluster, action_id = command.names
     kind = _KINDS[command.on]
-    refusal = _missing_cluster(writer, ns, cluster)
+    refusal = missing_cluster(writer, ns, cluster)
     if refusal is not None:
         return refusal
     asked = load_value(command.body)
@@ -109,16 +107,3 @@ def move(writer: Writer, command: MoveAction) -> Applied | Rejected:
         ),
     )
     return Applied(Stamp(revision))
-
-
-def _missing_cluster(writer: Writer, ns: str, cluster: str) -> Rejected | None:
-    refusal = missing_scope(writer, ObjectKind.CLUSTER_SPEC, (ns, cluster))
-    if refusal is not None:
-        return refusal
-    raw = writer.get(object_key(ObjectKind.CLUSTER_SPEC, (ns, cluster)))
-    if raw is None:
-        return Rejected(RejectCode.UNKNOWN_SCOPE, {"kind": "ClusterSpec", "name": cluster})
-    spec = read_object_row(raw)
-    if spec.is_deleting:
-        return Rejected(RejectCode.BEING_DELETED, {"revision": spec.revision})
-    return None

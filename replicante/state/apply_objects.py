@@ -23,6 +23,7 @@ from replicante.state.eventlog import EventCode
 from replicante.state.expectations import unmet
 from replicante.state.fences import FenceOn
 from replicante.state.object_commands import DeleteObject, PutObject
+from replicante.state.object_verdicts import Change, judge
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.record_tables import platform_run_key, work_request_key
 from replicante.state.tables import ObjectRow, object_key, object_row, read_object_row
@@ -56,44 +57,23 @@ _CODES: Final = {
 
 
 def put(writer: Writer, command: PutObject) -> Applied | Rejected:
-    row_key = object_key(command.kind, command.scope)
-    raw = writer.get(row_key)
-    before = None if raw is None else read_object_row(raw)
-    previous = None if before is None else before.revision
-    if command.expect is not None and (refusal := unmet(command.expect, previous)):
-        return refusal
+    verdict = judge(writer, command)
+    if isinstance(verdict, Rejected):
+        return verdict
+    before = verdict.before
     if before is None:
-        refusal = missing_scope(writer, command.kind, command.scope)
-        return refusal or create(writer, command, _CODES[command.kind].applied)
-    is_same_content = before.spec == command.spec and before.labels == command.labels
-    if is_same_content and before.finalisers == command.finalisers:
+        return create(writer, command, _CODES[command.kind].applied)
+    if verdict.change is Change.NONE:
         return Applied(Stamp(before.revision), is_changed=False)
-    if not before.is_deleting:
-        return _write(writer, command, before, _CODES[command.kind].applied)
-    if not is_same_content or not set(command.finalisers) <= set(before.finalisers):
-        return Rejected(RejectCode.BEING_DELETED, {"revision": before.revision})
-    if not holders.may_go(writer, command.kind, command.scope, command.finalisers):
-        return _write(writer, command, before, _CODES[command.kind].applied)
-    return _remove(writer, command.kind, command.scope, previous=before.revision)
+    if verdict.change is Change.REMOVED:
+        return _remove(writer, command.kind, command.scope, previous=before.revision)
+    return _write(writer, command, before, _CODES[command.kind].applied)
 
 
 def create(writer: Writer, command: PutObject, code: EventCode) -> Applied:
     """An object that is not there, under a namespace that is."""
     writer.counters.objects_count += 1
     return _write(writer, command, None, code)
-
-
-def missing_scope(writer: Writer, kind: ObjectKind, scope: tuple[str, ...]) -> Rejected | None:
-    """Why nothing new may be declared there; None when it may."""
-    if kind is ObjectKind.NAMESPACE:
-        return None
-    raw = writer.get(object_key(ObjectKind.NAMESPACE, scope[:1]))
-    if raw is None:
-        return Rejected(RejectCode.UNKNOWN_SCOPE, {"kind": "Namespace", "name": scope[0]})
-    namespace = read_object_row(raw)
-    if namespace.is_deleting:
-        return Rejected(RejectCode.BEING_DELETED, {"revision": namespace.revision})
-    return None
 
 
 def delete(writer: Writer, command: DeleteObject) -> Applied | Rejected:

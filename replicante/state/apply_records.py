@@ -23,6 +23,7 @@ from replicante.state import apply_objects, fences, leases, record_tables, recor
 from replicante.state.eventlog import EventCode
 from replicante.state.fences import Fence, FenceOn
 from replicante.state.object_commands import PutObject
+from replicante.state.object_verdicts import missing_scope
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.record_commands import (
     ConfirmDiscovery,
@@ -169,7 +170,7 @@ def _not_held(writer: Writer, fence: Fence) -> Rejected | None:
         return Rejected(RejectCode.NOT_FOUND)
     if read_object_row(raw).is_deleting:
         return Rejected(RejectCode.BEING_DELETED, {"revision": read_object_row(raw).revision})
-    return apply_objects.missing_scope(writer, kind, (fence.ns, fence.name))
+    return missing_scope(writer, kind, (fence.ns, fence.name))
 
 
 def _not_under(writer: Writer, command: RecordCycle) -> Rejected | None:

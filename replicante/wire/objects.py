@@ -40,7 +40,8 @@ class NamespaceAnswer(ObjectAnswer, frozen=True, kw_only=True):
 
 
 class ApplyAnswer(ObjectAnswer, frozen=True, kw_only=True):
-    """POST /apply. is_dry_run: nothing was written; the answer is what would have been."""
+    """POST /apply. status: null when it is gone: this took the last finaliser of what was Deleting
+    away. is_dry_run: nothing was written; the answer is what would have been."""
 
     is_created: bool = False
     is_changed: bool = True

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pytest
 from api_harness import running
 
@@ -101,6 +104,58 @@ async def test_a_kind_that_lives_in_namespaces_is_listed_over_all_of_them(kind):
         assert [it["ns_id"] for it in listed.json["items"]] == ["n1", "n2"]
         refused = (await api.get(f"/object/replicante.io/v0/{kind}/n1")).problem("invalid", 400)
         assert "is found by namespace" in refused["detail"]
+
+
+async def test_the_write_that_takes_the_last_finaliser_away_says_that_the_object_is_gone():
+    async with running() as api:
+        await api.post("/apply", namespace_document("n1", finalisers=["f"]))
+        await api.delete(f"{NS}/n1")
+        done = await api.post("/apply", namespace_document("n1"))
+        assert (done.status, done.json["status"], done.json["is_changed"]) == (200, None, True)
+        assert (await api.get(f"{NS}/n1")).status == 404
+
+
+async def test_a_dry_run_says_what_the_same_write_says_then():
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    seen = Counter()
+    async with running() as api:
+        for _ in range(400):
+            if chance.random() < 0.2:
+                what = chance.choice(["namespace/n1", "namespace/n2", "platform/n1/p"])
+                await api.delete(f"/object/replicante.io/v0/{what}")
+                continue
+            document, headers = drawn_document(chance), {}
+            if chance.random() < 0.1:
+                headers = chance.choice([{"If-None-Match": "*"}, {"If-Match": "*"}])
+            before = api.peer.proposals_count
+            told = await api.post("/apply?dry_run=true", document, headers=headers)
+            assert api.peer.proposals_count == before
+            done = await api.post("/apply", document, headers=headers)
+            # A dry run has one status: nothing was made.
+            assert told.status == (200 if done.status == 201 else done.status)
+            assert comparable(told.json) == comparable(done.json)
+            seen[done.json.get("code", str(done.json.get("status")))] += 1
+    kinds = {"Active", "Deleting", "None", "being_deleted", "unknown_scope", "revision_mismatch"}
+    assert kinds <= seen.keys(), seen
+
+
+def drawn_document(chance: random.Random) -> dict:
+    finalisers = chance.sample(["f", "g"], chance.choice([0, 0, 1, 2]))
+    labels = chance.choice([{}, {"tier": "cache"}])
+    if chance.random() < 0.3:
+        document = platform_document("p", ns="n1")
+    else:
+        document = namespace_document(chance.choice(["n1", "n2"]))
+    document["metadata"] |= {"finalisers": finalisers, "labels": labels}
+    return document
+
+
+def comparable(answer: dict) -> dict:
+    """Without what only a write has, and what names the request."""
+    left_out = {"revision", "is_dry_run", "request_id", "index", "instance"}
+    return {name: value for name, value in answer.items() if name not in left_out}
 
 
 async def test_a_dry_run_tells_what_would_happen_and_writes_nothing():
