@@ -17,6 +17,7 @@ from replicante.cli.common import (
     read_options,
 )
 from replicante.client import Client, Read
+from replicante.errors import Conflict
 from replicante.wire.durations import format_duration_ms
 from replicante.wire.queues import Claimed, JobItem, JobsMoved, QueueItem
 
@@ -203,8 +204,17 @@ def purge(name: str, *, dead: bool, reason: str, target: Target) -> None:
         while True:
             step = await client.queues.purge(name, reason=reason, is_dead=dead, write=target.write)
             moved += step.moved
-            if not step.left or not step.moved:
-                return JobsMoved(moved=moved, left=step.left)
+            if not step.left:
+                return JobsMoved(moved=moved, left=0)
+            if not step.moved:
+                raise Conflict(
+                    f"Removed {moved} jobs; {step.left} are left that wait for a time or for their"
+                    " group, among dead letters and claimed jobs.",
+                    hints=(
+                        f"replicante queue purge {name} --dead first, or redrive them",
+                        "claimed jobs: wait until they are acknowledged",
+                    ),
+                )
 
     removed = target.run(remove)
     rows = [("removed", str(removed.moved)), ("left", str(removed.left))]

@@ -199,8 +199,8 @@ def purge(writer: Writer, command: QueuePurge) -> JobsMoved:
         payload = {
             "count": len(removed),
             "dead": command.is_dead,
-            "first": format_stamp(removed[0]),
-            "last": format_stamp(removed[-1]),
+            "first": format_stamp(min(removed)),
+            "last": format_stamp(max(removed)),
             "reason": command.reason,
         }
         writer.emit(EventCode.QUEUE_PURGED, pack_payload(payload), key=queue)
@@ -280,7 +280,8 @@ def _purge_dead(writer: Writer, command: QueuePurge) -> list[int]:
 
 
 def _purge_waiting(writer: Writer, command: QueuePurge) -> list[int]:
-    """The oldest, of at most twice as many rows: what is claimed or dead lies between them."""
+    """The oldest, of at most twice as many rows: what is claimed or dead lies between them. Then
+    those that are ready, in the order of claims, which nothing lies between."""
     queue = command.queue
     rows = islice(writer.scan(*prefix_range(t.jobs_prefix(queue))), 2 * command.count)
     waiting: list[tuple[int, JobRow]] = []
@@ -290,4 +291,14 @@ def _purge_waiting(writer: Writer, command: QueuePurge) -> list[int]:
             waiting.append((decode_key(key, str, int)[1], row))
     for job, row in waiting:
         queue_moves.remove_waiting(writer, queue, job, row)
-    return [job for job, _ in waiting]
+    removed = [job for job, _ in waiting]
+    while len(removed) < command.count:
+        ready = _take_ready(writer, queue, count=command.count - len(removed))
+        if not ready:
+            break
+        for job in ready:  # the next of its group is ready then
+            placed = queue_moves.read_job(writer, queue, job)
+            assert placed is not None, "what is ready is a job"
+            queue_moves.remove_waiting(writer, queue, job, placed)
+        removed += ready
+    return removed

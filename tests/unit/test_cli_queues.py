@@ -160,7 +160,20 @@ def test_a_queue_is_paused_and_resumed(terminal):
     assert len(shown(terminal, "receive", "mail")) == 1
 
 
-def test_a_purge_goes_on_until_nothing_waits(terminal, monkeypatch):
+def test_a_purge_that_cannot_reach_what_waits_says_what_is_in_its_way(terminal, monkeypatch):
+    """Jobs that wait for a time lie among dead letters and claimed ones, which are stepped over."""
+    monkeypatch.setitem(Queues.purge.__kwdefaults__, "max_jobs", 1)
+    for number in range(3):
+        make_dead_letter(terminal, str(number), reason="x")
+    shown(terminal, "send", "mail", "3", "--delay", "10m")
+    said = terminal.run("queue", "purge", "mail", "--reason", "test data")
+    assert said.code != 0
+    assert "1 are left" in said.err and "--dead" in said.err
+    assert terminal.run("queue", "purge", "mail", "--dead", "--reason", "old").code == 0
+    assert shown(terminal, "purge", "mail", "--reason", "test data") == {"moved": 1, "left": 0}
+
+
+def test_a_purge_goes_on_until_nothing_waits(terminal):
     for number in range(3):
         shown(terminal, "send", "mail", str(number))
     assert shown(terminal, "purge", "mail", "--reason", "test data") == {"moved": 3, "left": 0}

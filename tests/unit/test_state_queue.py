@@ -330,6 +330,17 @@ def test_a_purge_takes_what_waits_and_says_what_is_left():
     assert len(events_of(state, "QUEUE_PURGED")) == 2
 
 
+def test_what_is_ready_is_purged_however_many_dead_letters_are_older():
+    state = CheckedState()
+    send(state, *[job(attempts_max=1) for _ in range(8)])
+    for _ in range(8):
+        nack(state, claim_one(state))
+    send(state, job(), job(group="g"), job(group="g"))
+    assert counts(state) == (3, 2, 0, 8)
+    assert state.do(QueuePurge("q", 2, False, "mistake")) == JobsMoved(2, 1)
+    assert state.do(QueuePurge("q", 2, False, "mistake")) == JobsMoved(1, 0)
+
+
 def test_dead_letters_are_purged_on_their_own():
     state = CheckedState()
     send(state, job(attempts_max=1), job())

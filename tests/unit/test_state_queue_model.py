@@ -190,12 +190,26 @@ class Queues(RuleBasedStateMachine):
             self.do(QueuePurge("q", count, True, "why"))
             doomed = sorted(it.id for it in self.model.jobs.values() if it.state == "dead")[:count]
         else:
-            self.do(QueuePurge("q", count, False, "why"))
-            first = sorted(self.model.jobs)[: 2 * count]
-            waiting = [place for place in first if self.model.jobs[place].state == "waiting"]
-            doomed = waiting[:count]
+            outcome = self.do(QueuePurge("q", count, False, "why"))
+            doomed = self._gone()
+            waiting = {it.id for it in self.model.jobs.values() if it.state == "waiting"}
+            assert doomed <= waiting
+            assert (outcome.count, outcome.left_count) == (len(doomed), len(waiting) - len(doomed))
+            if len(doomed) < count:
+                # What hides behind others is not ready, and not among the oldest rows.
+                ready = {it.id for it in self.model.claimable(self.state.clock_ms)}
+                hidden_from = len(self.model.jobs) - 2 * (count - len(doomed))
+                assert ready <= doomed
+                assert hidden_from > 0 or doomed == waiting
         for place in doomed:
             del self.model.jobs[place]
+
+    def _gone(self):
+        alive = set()
+        for is_dead in (False, True):
+            page = queue_queries.job_list(self.state.store, "q", limit=1_000, is_dead=is_dead)
+            alive |= {it.id for it in page.items}
+        return set(self.model.jobs) - alive
 
     def teardown(self):
         self.state.tick()
