@@ -22,6 +22,8 @@ from replicante.client.retry import Failure, FailureKind, Verdict, judge, pause_
 from replicante.client.transport import Transport, bad_answer
 from replicante.clock import Clock
 from replicante.entropy import Entropy
+from replicante.wire import headers as names
+from replicante.wire import paths
 
 Observer = Callable[[Note], None]
 T = TypeVar("T")
@@ -40,6 +42,8 @@ class _Progress:
     is_in_doubt: bool = False
     failures: dict[str, Failure] = field(default_factory=dict)
     """The last one of each endpoint, the newest last."""
+    began_ms: int
+    """On this machine."""
     first_attempt_ms: int
     """Cluster clock before the first attempt, as far as this client knew it."""
 
@@ -116,7 +120,9 @@ class Calls:
         `Unreachable` when none said anything.
         """
         deadline_ms = self.clock.monotonic_ms() + call.timeout_ms + call.wait_ms
-        progress = _Progress(first_attempt_ms=self.seen_clock_ms)
+        progress = _Progress(
+            began_ms=self.clock.monotonic_ms(), first_attempt_ms=self.seen_clock_ms
+        )
         while True:
             now_ms = self.clock.monotonic_ms()
             endpoint = self._next(call, progress, now_ms)
@@ -125,7 +131,9 @@ class Calls:
                 continue
             if now_ms >= deadline_ms:
                 raise self._gave_up(call, progress)
-            result = await self._attempt(call, endpoint, deadline_ms - now_ms)
+            if progress.is_in_doubt and call.is_write:
+                call = await self._dated(call, endpoint, progress)
+            result = await self._attempt(call, endpoint, deadline_ms - self.clock.monotonic_ms())
             if isinstance(result, Reply):
                 self.endpoints.answered(endpoint)
                 self.seen_clock_ms = max(self.seen_clock_ms, result.clock_ms or 0)
@@ -136,6 +144,24 @@ class Calls:
             self._raise_unless_repeated(call, progress, result)
             detail = result.error.message
             self.observe(Note(kind=NoteKind.TRIED_IN_VAIN, endpoint=endpoint, detail=detail))
+
+    async def _dated(self, call: Call, endpoint: str, progress: _Progress) -> Call:
+        """The same write with the cluster clock of its first attempt: a peer that has forgotten
+        keys of that time refuses it instead of doing it again. The clock that a peer knows now,
+        less the time since, is never later than that; nor is the newest that was seen before."""
+        if call.idempotency_key is None or names.FIRST_ATTEMPT_MS in call.headers:
+            return call
+        ask = Call(method="GET", path=paths.HEALTH, is_local=True)
+        budget_ms = limits.CLIENT_CONNECT_MS_MAX
+        told = await self.transport.send(ask, endpoint, budget_ms=budget_ms, after_index=0)
+        if isinstance(told, Reply) and told.clock_ms:
+            since_ms = self.clock.monotonic_ms() - progress.began_ms
+            first_ms = max(told.clock_ms - since_ms, progress.first_attempt_ms)
+            progress.first_attempt_ms = first_ms
+        if progress.first_attempt_ms <= 0:
+            return call
+        first = {names.FIRST_ATTEMPT_MS: str(progress.first_attempt_ms)}
+        return replace(call, headers={**call.headers, **first})
 
     async def _attempt(self, call: Call, endpoint: str, left_ms: int) -> Reply | Failure:
         budget_ms = min(left_ms, limits.CLIENT_ATTEMPT_MS_MAX + call.wait_ms)
@@ -228,6 +254,8 @@ def _tells_the_outcome(failure: Failure) -> bool:
         return False
     if isinstance(failure.error, errors.OutcomeUnknown):
         return True  # the peer's own words are the better ones
+    if isinstance(failure.error, errors.OutcomeExpired):
+        return False  # what became of the key is what the peers do not know any more
     return failure.error.definite and failure.error.http_status < 500
 
 

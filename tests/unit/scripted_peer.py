@@ -21,12 +21,21 @@ class ScriptedPeer:
         self.requests: list[web.Request] = []
         self.bodies: list[bytes] = []
         self.url = ""
+        self.clock_ms: int | None = None
+        """Told with every answer, and to who asks whether this peer lives."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/introspect/health":
+            return web.json_response({"status": "ok", "peer": "p1"}, headers=self._clock())
         self.requests.append(request)
         self.bodies.append(await request.read())
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
-        return await step(request)
+        answered = await step(request)
+        answered.headers.update(self._clock())
+        return answered
+
+    def _clock(self) -> dict[str, str]:
+        return {} if self.clock_ms is None else {"Replicante-Clock-Ms": str(self.clock_ms)}
 
     @property
     def keys(self) -> list[str | None]:

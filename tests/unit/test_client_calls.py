@@ -50,6 +50,39 @@ async def test_a_keyed_write_is_repeated_elsewhere_under_the_same_key(step):
     assert bad.bodies == good.bodies == [b'{"value":1}']
 
 
+@pytest.mark.parametrize("step", [UNKNOWN, hang_up(), garbage(status=502)])
+async def test_a_write_in_doubt_is_repeated_with_when_it_was_begun(step):
+    """However many keys the peers have forgotten since: they refuse what they cannot know."""
+    bad, good = ScriptedPeer(DONE, step), ScriptedPeer(DONE)
+    bad.clock_ms, good.clock_ms = 5_000, 9_000  # as two peers know it, one of them late
+    async with running(bad, good), Client([bad.url, good.url]) as client:
+        await client.kv.put("a", 1)
+        await client.kv.put("a", 1)
+    assert [it.headers.get("Replicante-First-Attempt-Ms") for it in bad.requests] == [None, None]
+    first_ms = int(good.requests[0].headers["Replicante-First-Attempt-Ms"])
+    assert 5_000 <= first_ms <= 9_000, "seen before it was begun; known after it"
+
+
+async def test_a_client_that_saw_no_clock_asks_for_it_before_it_repeats_what_is_in_doubt():
+    bad, good = ScriptedPeer(hang_up()), ScriptedPeer(DONE)
+    good.clock_ms = 9_000
+    async with running(bad, good), Client([bad.url, good.url]) as client:
+        await client.kv.put("a", 1)
+    first_ms = int(good.requests[0].headers["Replicante-First-Attempt-Ms"])
+    assert 0 < first_ms <= 9_000, "not later than it was begun"
+
+
+async def test_a_repeat_that_the_peers_know_nothing_of_any_more_leaves_the_doubt():
+    expired = problem("outcome_expired", 409, definite=True)
+    bad, good = ScriptedPeer(DONE, hang_up()), ScriptedPeer(expired)
+    bad.clock_ms = 5_000
+    async with running(bad, good), Client([bad.url, good.url]) as client:
+        await client.kv.put("a", 1)
+        with pytest.raises(errors.OutcomeUnknown) as caught:
+            await client.kv.put("a", 1)
+    assert not caught.value.definite
+
+
 @pytest.mark.parametrize("step", [UNKNOWN, hang_up(), garbage(status=502), garbage(status=200)])
 async def test_a_write_without_a_key_is_sent_once_when_it_may_have_happened(step):
     bad, good = ScriptedPeer(step), ScriptedPeer(DONE)
@@ -102,7 +135,7 @@ async def test_a_write_in_doubt_can_be_taken_up_again_with_what_the_error_tells(
     assert peer.keys[-1] == peer.keys[1]
     sent = [request.headers.get("Replicante-First-Attempt-Ms") for request in peer.requests]
     assert sent[-1] == "5000"
-    assert set(sent[:-1]) == {None}
+    assert sent[:2] == [None, None] and set(sent[2:]) == {"5000"}, "only a repeat says it"
 
 
 async def test_after_the_deadline_a_write_that_was_always_refused_says_why():
