@@ -11,6 +11,7 @@ from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_growth import GROWTH_MUTANTS
+from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
@@ -297,6 +298,7 @@ MUTANTS = (
     *QUARANTINE_MUTANTS,
     *STATE_MUTANTS,
     *WORK_MUTANTS,
+    *KEEPING_MUTANTS,
     *WORKER_MUTANTS,
     *MEMORY_MUTANTS,
     *FAILOVER_MUTANTS,
