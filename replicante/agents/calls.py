@@ -68,6 +68,8 @@ class AgentCalls:
         # Who answered, in that order.
         self.incarnations: dict[str, None] = {}
         self.boots: dict[str, None] = {}
+        self.has_answered = False
+        """Whatever it said, to any of the calls."""
         self._tls: ssl.SSLContext | bool | None = None
 
     async def get(self, path: str) -> Reply:
@@ -94,6 +96,7 @@ class AgentCalls:
                 ssl=self._ssl(),
                 allow_redirects=False,
             ) as response:
+                self.has_answered = True
                 raw = await _bounded(response)
                 is_fenced = response.headers.get(protocol.EPOCH_HEADER) == self._epoch
                 status = response.status

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import aiohttp
 
 from replicante.agents import protocol
+from replicante.agents.breath import while_it_breathes
 from replicante.agents.calls import AgentCalls, Failed, Whom
 from replicante.agents.protocol import Look, SeenStore, SendAnswer, Sent
 from replicante.client_tls import ClientContexts, ClientIdentity
@@ -68,7 +69,7 @@ class HttpAgents:
                         ca_bundle=ca_bundle,
                     )
                 )
-                return await _look(agent, ask)
+                return await while_it_breathes(agent, _look(agent, ask))
         except TimeoutError:
             failed = Failed(AgentAnswer.TIMEOUT, f"no answer within {ask.limit_ms} ms")
         except Failed as exc:

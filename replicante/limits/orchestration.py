@@ -82,12 +82,16 @@ UNSEEN_MS_MAX = 30_000
 after a longer time in which nobody looked, it may have written without being heard."""
 AGENT_CALL_MS_MAX = 3_000
 """One look at one agent, all its calls together: a silent one holds up its own cycle only."""
+AGENT_BREATH_WAIT_MS = 300
+"""After so long without an answer an agent is asked something for which it needs no store."""
+AGENT_BREATH_MS_MAX = 1_000
+"""Who answered nothing at all by then is silent, however long a look may take."""
 AGENT_SUSPECT_MS_MAX = 500
 """The same for an agent that was silent AGENT_SILENCES_MAX times: it is still looked at in
 every cycle, because its return is what matters, but it costs little."""
 AGENT_SILENCES_MAX = 1
 """Looks in a row that ended without an answer before an agent is waited for more briefly. The first
-wait in full is long enough to tell silence from slowness; more of them only delay a failover."""
+wait is long enough to tell silence from slowness; more of them only delay a failover."""
 AGENT_SILENCES_FULL_EVERY = 4
 """Each of this many looks at a silent agent waits in full: one that became slow is found again."""
 AGENT_CALLS_INFLIGHT_MAX = 96

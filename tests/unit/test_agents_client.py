@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from replicante.agents import protocol
+from replicante.agents import breath, protocol
 from replicante.agents.client import HttpAgents
 from replicante.agents.protocol import Look, SendAnswer
 from replicante.limits import AGENT_ANSWER_BYTES_MAX, AGENT_MARK_CHARACTERS_MAX
@@ -74,12 +74,13 @@ class Agent:
         self.clusters: set[str | None] = set()
         """Those that calls were for."""
         self.is_hung = False
+        self.slow_paths: set[str] = set()
         self.released = asyncio.Event()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.paths.append(request.path)
         self.clusters.add(request.headers.get(protocol.CLUSTER_HEADER))
-        if self.is_hung:
+        if self.is_hung or request.path in self.slow_paths:
             await self.released.wait()
         if request.method == "POST":
             self.bodies.append(await request.json())
@@ -287,6 +288,31 @@ async def test_silence_refusal_and_bad_addresses_are_told_apart():
             assert (await look(agents, nobody)).answer is AgentAnswer.REFUSED
         for address in ("http://192.0.2.1:1", "ftp://127.0.0.1", "nonsense", "http://[::"):
             assert (await look(agents, node_at(address))).answer is AgentAnswer.BAD_ADDRESS
+
+
+async def test_who_answers_nothing_at_all_is_silent_long_before_a_look_is_over(monkeypatch):
+    monkeypatch.setattr(breath, "AGENT_BREATH_WAIT_MS", 10)
+    monkeypatch.setattr(breath, "AGENT_BREATH_MS_MAX", 50)
+    agent = Agent()
+    agent.is_hung = True
+    async with served(agent) as (agents, node), asyncio.timeout(20):
+        found = await look(agents, node, limit_ms=60_000)
+        assert found.answer is AgentAnswer.TIMEOUT
+    assert sorted(agent.paths) == [protocol.ACTIONS_QUEUE, protocol.INFO_NODE]
+
+
+@pytest.mark.parametrize("slow", [protocol.INFO_NODE, protocol.INFO_STORE])
+async def test_an_agent_that_waits_for_its_store_is_waited_for(monkeypatch, slow):
+    monkeypatch.setattr(breath, "AGENT_BREATH_WAIT_MS", 10)
+    monkeypatch.setattr(breath, "AGENT_BREATH_MS_MAX", 50)
+    agent = Agent()
+    agent.slow_paths.add(slow)
+    async with served(agent) as (agents, node), asyncio.timeout(20):
+        looking = asyncio.create_task(look(agents, node, limit_ms=60_000))
+        await asyncio.sleep(0.2)  # four times as long as it may be silent
+        assert not looking.done()
+        agent.released.set()
+        assert (await looking).answer is AgentAnswer.ANSWERED
 
 
 @pytest.mark.parametrize(
