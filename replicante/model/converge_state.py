@@ -60,6 +60,13 @@ class Heard(Record, frozen=True, kw_only=True):
     """Nodes of copies, sorted."""
 
 
+class SentAction(Record, frozen=True, kw_only=True):
+    """An action that disturbs and that may be at its agent."""
+
+    node_id: str
+    kind: str
+
+
 class ConvergeState(Record, frozen=True, kw_only=True):
     ns_id: str
     cluster_id: str
@@ -96,4 +103,10 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     controllers: dict[str, int] = msgspec.field(default_factory=dict)
     """Another controller of roles → cluster ms at which an agent saw it, the last or nearly."""
 
-    later: ClassVar[tuple[str, ...]] = ("doubts", "led", "heard", "removed", "controllers")
+    sent: dict[str, SentAction] = msgspec.field(default_factory=dict)
+    """Action that disturbs and left for its agent, until it ends there: also when a person
+    cancelled it meanwhile, whom an agent that is silent did not hear."""
+
+    later: ClassVar[tuple[str, ...]] = (
+        *("doubts", "led", "heard", "removed", "controllers", "sent"),
+    )

@@ -51,6 +51,7 @@ from replicante.orchestrate.progress import (
     with_ended,
     with_heard,
     with_led,
+    with_sent,
     with_sights,
 )
 from replicante.orchestrate.proposal import Situation, StepResult
@@ -189,6 +190,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     state = with_led(state, before, actions.view)
     state = with_controllers(state, actions.view, now_ms=now_ms)
     state = with_ended(state, actions.view, actions.ended, now_ms=now_ms)
+    state = with_sent(state, actions.view, actions.ended, observations)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
     state = with_heard(state, actions.view, primaries)
@@ -273,6 +275,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
     )
     graces_ms = {str(it): ms for it, ms in inputs.spec.declaration.graces_ms.items()}
     state = with_acts(state, acting.acts, graces_ms=graces_ms, now_ms=inputs.now_ms)
+    state = with_sent(state, situation.view, (), situation.observations)
     state = msgspec.structs.replace(
         state,
         conditions={condition_key(it.name, it.subject): it.since_ms for it in conditions},

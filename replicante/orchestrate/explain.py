@@ -172,8 +172,10 @@ def _summary(decision: Decision, steps: tuple[PlannedStep, ...]) -> str:
 def _needs(decision: Decision, steps: tuple[PlannedStep, ...]) -> list[str]:
     """One sentence a rule: the reasons of the rules say what would have to change."""
     needs: list[str] = []
+    optional = {it.action_id for it in decision.options}
     for step in steps:
-        if step.outcome is Outcome.DONE:
+        if step.outcome is Outcome.DONE or (step.action_id and step.action_id in optional):
+            # A way out is told below, with its price.
             continue
         for blocked in step.blocked_by:
             sentence = f"{step.step}: {blocked.reason} [{blocked.rule}]"

@@ -15,14 +15,22 @@ import msgspec
 from replicante.limits import CONTROLLER_KEPT_MS, CONTROLLER_NOTED_MS
 from replicante.model.action_kinds import (
     CLUSTER_REMOVE,
+    DISRUPTIVE_KINDS,
     STORE_PROMOTE,
     STORE_SWITCHOVER,
     THROUGH_KINDS,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
 from replicante.model.codec import Value
-from replicante.model.converge_state import Attempts, ConvergeState, Heard, Suspicion
+from replicante.model.converge_state import (
+    Attempts,
+    ConvergeState,
+    Heard,
+    SentAction,
+    Suspicion,
+)
 from replicante.model.node import NodeStatus
+from replicante.model.observation import Observation
 from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
@@ -79,6 +87,35 @@ def with_attempt(state: ConvergeState, ended: NAction | OAction, *, now_ms: int)
         count = attempts[step].count if step in attempts else 0
         attempts[step] = Attempts(count=count + 1, last_ms=now_ms)
     return msgspec.structs.replace(state, attempts=attempts)
+
+
+def with_sent(
+    state: ConvergeState,
+    view: ClusterView,
+    ended: Iterable[NAction],
+    observations: Mapping[str, Observation],
+) -> ConvergeState:
+    """The memory of what may be at its agent and disturbs.  view: after all that the cycle has done
+    with actions so far. ended: those that reached their end in this cycle."""
+    ended_ids = {it.action_id for it in ended}
+    sent = {
+        action_id: it
+        for action_id, it in state.sent.items()
+        if action_id not in ended_ids
+        and it.node_id in view.node_ids
+        and not _is_denied(observations.get(it.node_id), action_id)
+    }
+    for action in view.nactions:
+        if action.may_be_at_agent and action.kind in DISRUPTIVE_KINDS:
+            sent[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
+    return msgspec.structs.replace(state, sent=dict(sorted(sent.items())))
+
+
+def _is_denied(observation: Observation | None, action_id: str) -> bool:
+    """The agent told all that it has to do, and this is not among it."""
+    if observation is None or observation.queue is None:
+        return False
+    return action_id not in observation.queue
 
 
 def with_sights(

@@ -135,4 +135,19 @@ GROWTH_MUTANTS = (
             "nothing_disturbs_beside_it_until_its_agent_has_ended_it",
         ),
     ),
+    Mutant(
+        "cancelled_at_a_silent_agent_is_forgotten",
+        "what was cancelled may still run where nobody answers",
+        (
+            Edit(
+                "orchestrate/safety/rules_disturbance.py",
+                "        if action_id not in known and sent.kind != STORE_FENCE:\n",
+                "        if action_id in known and sent.kind != STORE_FENCE:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_cancelled",
+            "one_at_a_silent_agent_may_run_still_so_a_person_is_asked",
+        ),
+    ),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from orchestrate_builders import NS, World, against, kill_store, outcomes, replicated, sent_kinds
 
 from replicante.model.action_kinds import SERVICE_RESTART, STORE_PROMOTE
 from replicante.model.actions import NAction, NActionPhase
-from replicante.model.observation import SeenPhase
+from replicante.model.observation import AgentAnswer, SeenPhase
 
 
 def cancelled(world: World, kind: str) -> NAction:
@@ -47,3 +48,69 @@ def test_one_that_disturbs_nothing_stands_in_nobodys_way(kind):
     cancelled(world, kind)
     kill_store(world)
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def cancelled_at_a_silent_agent() -> World:
+    """A promotion left for n2, which fell silent; then a person cancelled it."""
+    world = replicated(4)
+    kill_store(world)
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+    world.nodes["n2"].answer = AgentAnswer.TIMEOUT
+    (sent,) = world.nactions
+    world.put(msgspec.structs.replace(sent, phase=NActionPhase.CANCELLED, finished_ms=1))
+    return world
+
+
+def test_one_at_a_silent_agent_may_run_still_so_a_person_is_asked():
+    world = cancelled_at_a_silent_agent()
+    for _ in range(5):
+        result = world.cycle(after_ms=30_000)
+        assert result.submissions == ()
+    assert against(result, "failover") == {"one_disruption"}
+    assert outcomes(result, "failover") == ["awaits_approval"]
+
+
+def test_what_its_agent_has_no_more_is_forgotten():
+    world = cancelled_at_a_silent_agent()
+    world.cycle(after_ms=30_000)
+    world.nodes["n2"].answer, world.nodes["n2"].actions = AgentAnswer.ANSWERED, {}
+    assert sent_kinds(world.cycle(after_ms=600_000)) == [(STORE_PROMOTE, "n2")]
+    world.work()
+    world.cycle()
+    assert STORE_PROMOTE not in {it.kind for it in world.state.sent.values()}
+
+
+def test_what_its_agent_has_still_is_waited_for():
+    world = cancelled_at_a_silent_agent()
+    world.cycle(after_ms=30_000)
+    world.nodes["n2"].answer = AgentAnswer.ANSWERED
+    result = world.cycle()
+    assert result.submissions == () and outcomes(result, "failover") == ["denied"]
+    assert [it.node_id for it in result.cancels] == ["n2"]
+
+
+def test_one_at_a_node_that_left_discovery_is_forgotten():
+    world = cancelled_at_a_silent_agent()
+    world.cycle(after_ms=30_000)
+    del world.nodes["n2"]
+    world.rediscover()
+    world.cycle()
+    assert {it.node_id for it in world.state.sent.values()} == {"n3"}
+
+
+def test_what_disturbs_nothing_is_not_remembered():
+    world = replicated()
+    world.put(
+        NAction(
+            ns_id=NS,
+            cluster_id="sessions",
+            node_id="n3",
+            action_id="a1",
+            kind="example.com/backup",
+            created_ms=1,
+            created_wall_ms=1,
+            phase=NActionPhase.PENDING_SCHEDULE,
+        )
+    )
+    assert [it.kind for it in world.cycle().submissions] == ["example.com/backup"]
+    assert world.state.sent == {}

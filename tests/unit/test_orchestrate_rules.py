@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import pytest
 from orchestrate_builders import (
     CLUSTER,
@@ -232,9 +233,8 @@ def candidate_fit():
     kill_store(world)
     world.cycle(is_sent=False)
     world.records = {key: it for key, it in world.records.items() if not isinstance(it, NAction)}
-    situation = situation_of(world)
-    state = type(situation.state).from_value({**situation.state.to_value(), "graces": {}})
-    return judged(promotion(), dataclasses.replace(situation, state=state))
+    state = msgspec.structs.replace(world.state, graces={}, sent={})
+    return judged(promotion(), situation_of(world, state=state))
 
 
 def loss_bounded():

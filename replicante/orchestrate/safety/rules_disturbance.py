@@ -18,6 +18,7 @@ from replicante.model.action_kinds import (
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
+from replicante.model.converge_state import SentAction
 from replicante.model.node import NodeStatus
 from replicante.orchestrate.proposal import Purpose, is_open_order, is_wish, wish_identity
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
@@ -99,7 +100,7 @@ def _one_disruption(case: Case) -> Finding:
                 f" {cancelled.node_id}, which is asked to end it",
                 action_id=cancelled.action_id,
             )
-    maybe: list[NAction] = []
+    maybe: dict[str, SentAction] = {}
     for action in view.nactions:
         if action.kind not in DISRUPTIVE_KINDS or action.action_id == proposal.cause:
             continue
@@ -115,12 +116,18 @@ def _one_disruption(case: Case) -> Finding:
             )
         if action.kind != STORE_FENCE:
             # A late fence ends a process that answers nobody, and nothing else.
-            maybe.append(action)
+            maybe[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
+    known = {it.action_id for it in view.nactions}
+    for action_id, sent in case.situation.state.sent.items():
+        if action_id not in known and sent.kind != STORE_FENCE:
+            # A person cancelled it, and its agent did not hear of that.
+            maybe[action_id] = sent
     if maybe:
+        action_id, sent = next(iter(maybe.items()))
         return ask(
-            f"{maybe[0].kind} {maybe[0].action_id} may still run on {maybe[0].node_id}, which"
-            " does not answer; a person who looked may approve",
-            action_id=maybe[0].action_id,
+            f"{sent.kind} {action_id} may still run on {sent.node_id}, which does not answer; a"
+            " person who looked may approve",
+            action_id=action_id,
         )
     return allow("nothing that disturbs is under way")
 
