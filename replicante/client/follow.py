@@ -28,6 +28,8 @@ HEAD = "head"
 """As `after`: only what is to come. The first heartbeat says where that begins."""
 GAPS_MAX = 3
 """A gap at the same place again and again is in the log, not in the connection."""
+UNREADABLE_MAX = 3
+"""And so is a line that cannot be read."""
 
 
 class _Lost(Exception):
@@ -53,6 +55,7 @@ class Follow:
         self._silence_ms = silence_ms
         self._seq: int | None = None
         self._gaps_count = 0
+        self._unreadable_count = 0
         self._alive_ms = calls.clock.monotonic_ms()
         self._tried: set[str] = set()
         self._rounds_count = 0
@@ -60,7 +63,8 @@ class Follow:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Raises `HistoryGone` when the next events are no longer kept, `Unreachable` when nothing
-        came for give_up_ms, `BadAnswer` when the log itself has a gap."""
+        came for give_up_ms, `BadAnswer` when the log itself has a gap, or a line that nobody can
+        read."""
         reason = "nothing was tried"
         while True:
             endpoint = await self._choose(reason)
@@ -102,7 +106,7 @@ class Follow:
                 try:
                     found = lines.feed(chunk)
                 except errors.BadAnswer as exc:
-                    raise _Lost(exc.message) from exc
+                    raise self._unreadable(endpoint, exc) from exc
                 for line in found:
                     event = self._take(endpoint, line)
                     if event is not None:
@@ -144,6 +148,13 @@ class Follow:
             raise _Lost("the stream ended without a word")
         return chunk
 
+    def _unreadable(self, endpoint: str, found: errors.BadAnswer) -> _Lost | errors.BadAnswer:
+        self._unreadable_count += 1
+        if self._unreadable_count < UNREADABLE_MAX:
+            return _Lost(found.message)
+        place = "at its beginning" if self._after is None else f"after event {self._after}"
+        return errors.BadAnswer(f"The event log of {endpoint} goes on {place}: {found.message}")
+
     def _take(self, endpoint: str, line: Line) -> Event | None:
         """The event to deliver, if the line is one that was not delivered yet."""
         if isinstance(line, Event):
@@ -172,7 +183,7 @@ class Follow:
             if self._gaps_count >= GAPS_MAX:
                 raise errors.BadAnswer(f"The event log of {endpoint} has a gap: {gap}.")
             raise _Lost(f"a gap: {gap}")
-        self._gaps_count = 0
+        self._gaps_count = self._unreadable_count = 0
         self._after, self._seq = event.id, event.seq
         self._calls.see(event.index)
         self._alive(endpoint)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from replicante.limits.requests import (
+    COMMAND_BYTES_MAX,
+    JSON_BYTES_PER_STORED_BYTE,
+    PAGE_BYTES_MAX,
+    PAGE_ITEMS_MAX,
+)
 from replicante.limits.serving import EVENT_HEARTBEAT_MS
-from replicante.limits.units import MIB
+from replicante.limits.units import KIB, MIB
 
 CLIENT_ENDPOINTS_MAX = 64
 """Far above PEERS_MAX; names may resolve to several addresses."""
@@ -17,10 +23,11 @@ CLIENT_PAUSE_MS_MIN = 20
 """Pause after every endpoint was tried in vain; it doubles up to the most."""
 CLIENT_PAUSE_MS_MAX = 500
 """Pause after every endpoint was tried in vain; it doubles from the least to the most."""
-CLIENT_ANSWER_BYTES_MAX = 16 * MIB
-"""Largest body that a client reads: above any page."""
-CLIENT_EVENT_BYTES_MAX = 4 * MIB
-"""One line of an event stream."""
+CLIENT_ANSWER_BYTES_MAX = JSON_BYTES_PER_STORED_BYTE * PAGE_BYTES_MAX + PAGE_ITEMS_MAX * KIB
+"""Largest body that a client reads: any page, whatever its values are, and what is said beside
+each."""
+CLIENT_EVENT_BYTES_MAX = JSON_BYTES_PER_STORED_BYTE * COMMAND_BYTES_MAX + 64 * KIB
+"""One line of an event stream: what the largest command may bring, and what is said beside it."""
 CLIENT_STREAM_SILENCE_MS_MAX = 2 * EVENT_HEARTBEAT_MS + 2_500
 """A stream without event or heartbeat for this long is dead: two heartbeats were missed."""
 EXPORT_UNSYNCED_BYTES_MAX = 1 * MIB

@@ -44,6 +44,8 @@ PAGE_ITEMS_DEFAULT = 100
 """Rows of a page when the caller names no limit."""
 PAGE_BYTES_MAX = 4 * MIB
 """A page ends early, with `next`, when its rows would exceed this."""
+JSON_BYTES_PER_STORED_BYTE = 6
+"""A control character of a stored value is one byte, `\\u0001` in JSON; nothing grows by more."""
 IDEMPOTENCY_KEY_BYTES_MAX = 128
 """A UUID, a ULID or a hash with a prefix fits."""
 IDEMPOTENCY_WINDOW_MS = 24 * 3_600 * 1_000

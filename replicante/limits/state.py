@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replicante.limits.raft import ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX
-from replicante.limits.requests import BLOCKING_WAIT_MS_MAX
+from replicante.limits.requests import BLOCKING_WAIT_MS_MAX, PAGE_BYTES_MAX
 from replicante.limits.units import GIB, KIB, MIB
 
 STATE_MAP_BYTES_DEFAULT = 64 * GIB
@@ -90,6 +90,9 @@ JOB_REASON_BYTES_MAX = 1 * KIB
 """A sentence, or a ticket's address."""
 CLAIM_JOBS_MAX = 100
 """Of one claim; each is two rows and an event in one slice."""
+CLAIM_BYTES_MAX = PAGE_BYTES_MAX
+"""Bodies of one claim, which is answered like a page; the job that would exceed it stays, but one
+is claimed in any case."""
 CLAIM_WAIT_MS_MAX = BLOCKING_WAIT_MS_MAX
 """Longest wait of a claim; a worker that wants more asks again."""
 CLAIM_WAITERS_MAX = 2_000

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from replicante.ids import Stamp, format_stamp
+from replicante.limits import CLAIM_BYTES_MAX
 from replicante.state import leases, queue_moves
 from replicante.state import queue_tables as t
 from replicante.state.eventlog import EventCode, pack_payload
@@ -68,14 +69,12 @@ def claim(writer: Writer, command: QueueClaim) -> JobsClaimed | Rejected:
     if queue_moves.read_queue(writer, queue).paused_ms is not None:
         return JobsClaimed(())
     claimed = []
-    for job in _take_ready(writer, queue, count=command.count):
-        row = queue_moves.read_job(writer, queue, job)
-        assert row is not None, "what is ready is a job"
+    for job, ready in _take_ready(writer, queue, count=command.count):
         row = queue_moves.claim(
             writer,
             queue,
             job,
-            row,
+            ready,
             visibility_ms=command.visibility_ms,
             worker=command.worker,
             lease=lease,
@@ -210,13 +209,26 @@ def purge(writer: Writer, command: QueuePurge) -> JobsMoved:
 # --- below ---------------------------------------------------------------------------------------
 
 
-def _take_ready(writer: Writer, queue: str, *, count: int) -> list[int]:
-    """The jobs that a claim gets, all of which the caller claims."""
+def _take_ready(writer: Writer, queue: str, *, count: int) -> list[tuple[int, JobRow]]:
+    """The jobs that a claim gets, all of which the caller claims or removes. Their bodies are
+    bounded, too: a claim whose answer nobody can read would use up an attempt of each."""
     start, end = writer.ready_starts.range(queue)
-    keys = [key for key, _ in islice(writer.scan(start, end), count)]
-    until = end if len(keys) < count else keys[-1] + b"\x00"
+    taken: list[tuple[int, JobRow]] = []
+    size, until = 0, start
+    for key, _ in islice(writer.scan(start, end), count):
+        job = decode_key(key, str, int, int)[2]
+        row = queue_moves.read_job(writer, queue, job)
+        assert row is not None, "what is ready is a job"
+        size += len(row.body)
+        if taken and size > CLAIM_BYTES_MAX:
+            break
+        taken.append((job, row))
+        until = key + b"\x00"
+    else:
+        if len(taken) < count:
+            until = end
     writer.ready_starts.note_gone(queue, until=until)
-    return [decode_key(key, str, int, int)[2] for key in keys]
+    return taken
 
 
 def _add(writer: Writer, queue: str, new: NewJob) -> AddedJob:
@@ -296,9 +308,7 @@ def _purge_waiting(writer: Writer, command: QueuePurge) -> list[int]:
         ready = _take_ready(writer, queue, count=command.count - len(removed))
         if not ready:
             break
-        for job in ready:  # the next of its group is ready then
-            placed = queue_moves.read_job(writer, queue, job)
-            assert placed is not None, "what is ready is a job"
-            queue_moves.remove_waiting(writer, queue, job, placed)
-        removed += ready
+        for job, row in ready:  # the next of its group is ready then
+            queue_moves.remove_waiting(writer, queue, job, row)
+            removed.append(job)
     return removed

@@ -12,6 +12,7 @@ import msgspec
 from replicante.ids import Stamp
 from replicante.limits import NAME_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
 from replicante.state import queue_tables as t
+from replicante.state.queries import fits
 from replicante.state.queue_tables import JobRow, JobState, QueueRow
 from replicante.storage.keys import decode_key, prefix_range
 from replicante.storage.kv import Reader
@@ -52,7 +53,7 @@ def queue_list(
 ) -> QueuePage:
     """Queues by name. limit: 1 to PAGE_ITEMS_MAX."""
     assert 1 <= limit <= PAGE_ITEMS_MAX
-    if len(prefix.encode()) > NAME_BYTES_MAX:
+    if len(prefix.encode()) > NAME_BYTES_MAX or not fits(after or ""):
         return QueuePage(items=(), next=None)
     start, end = prefix_range(t.queue_key(prefix))
     if after is not None:
@@ -90,7 +91,8 @@ def job_list(
 ) -> JobPage:
     """Jobs of a queue by id, which is the order of their arrival: the dead letters, or all others.
 
-    limit: 1 to PAGE_ITEMS_MAX. A page ends early at PAGE_BYTES_MAX, and may then hold none.
+    limit: 1 to PAGE_ITEMS_MAX. A page ends before the row that would take it beyond
+    PAGE_BYTES_MAX, and may hold none when dead letters were passed over.
     """
     assert 1 <= limit <= PAGE_ITEMS_MAX
     prefix = t.dead_prefix(queue) if is_dead else t.jobs_prefix(queue)
@@ -100,13 +102,15 @@ def job_list(
         start = max(start, key + b"\x00")
     items: list[JobRecord] = []
     size, place = 0, after or 0
-    for key, raw in reader.scan(start, end) if start < end else ():
-        if len(items) == limit or size > PAGE_BYTES_MAX:
+    for count, (key, raw) in enumerate(reader.scan(start, end) if start < end else ()):
+        job = decode_key(key, str, int)[1]
+        stored = reader.get(t.job_key(queue, job)) if is_dead else raw
+        assert stored is not None, "a dead letter is a job"
+        # With its history, which may be larger than the body.
+        size += len(stored)
+        if len(items) == limit or (count and size > PAGE_BYTES_MAX):
             return JobPage(items=tuple(items), next=Stamp(place))
-        place = decode_key(key, str, int)[1]
-        row = job_get(reader, queue, place) if is_dead else t.read_job_row(raw)
-        assert row is not None, "a dead letter is a job"
-        size += len(row.body) + len(raw)
+        place, row = job, t.read_job_row(stored)
         if is_dead or row.state is not JobState.DEAD:
             items.append(JobRecord(id=Stamp(place), row=row))
     return JobPage(items=tuple(items), next=None)

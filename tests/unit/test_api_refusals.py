@@ -11,6 +11,7 @@ from api_harness import LIMIT_S, raw_exchange, running
 
 from replicante import limits
 from replicante.api.context import ApiSettings
+from replicante.api.cursors import write_cursor
 from replicante.testing.fake_peer import FakePeer, Trouble
 
 JSON = {"Content-Type": "application/json"}
@@ -339,3 +340,26 @@ async def test_a_peer_that_knows_no_leader_still_answers_about_itself():
         assert (await api.ask("GET", "/introspect/health")).status == 200
         body = (await api.ask("GET", "/introspect/ready")).problem("not_ready", 503)
         assert "leader" in body["details"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/kv", "kv"),
+        ("/leases", "leases"),
+        ("/queues", "queues"),
+        ("/queues/q/jobs", "jobs"),
+        ("/list/replicante.io/v0/namespace", "list:Namespace"),
+        ("/list/replicante.io/v0/platform", "list:Platform"),
+        ("/list/replicante.io/v0/clusterspec/n", "list:ClusterSpec"),
+        ("/list/replicante.io/v0/naction/n/c", "list:NAction"),
+        ("/list/replicante.io/v0/oaction/n/c", "list:OAction"),
+    ],
+)
+@pytest.mark.parametrize("name", ["", "\0" * 700, "9" * 700, "\uffff" * 200])
+async def test_an_invented_cursor_is_an_empty_page_or_a_refusal(path, kind, name):
+    async with running() as api:
+        for position in (name.encode(), (name,), (name, name)):
+            cursor = write_cursor(kind, position)
+            answer = await api.get(f"{path}?cursor={cursor}")
+            assert answer.status in (200, 400, 404), answer.body

@@ -66,6 +66,20 @@ async def test_a_gap_in_the_log_itself_is_an_error():
             await take(client.events.follow(), 2)
 
 
+async def test_a_line_that_cannot_be_read_is_asked_for_again_from_another_peer():
+    bad = ScriptedPeer(stream(event(1), b"{nonsense\n", ends="silent"))
+    sound = ScriptedPeer(stream(event(1), event(2), ends="silent"))
+    async with running(bad, sound), Client([bad.url, sound.url]) as client:
+        assert await take(client.events.follow(), 2) == [1, 2]
+
+
+async def test_a_line_that_no_peer_gives_readable_is_an_error_and_no_endless_loop():
+    peer = ScriptedPeer(stream(event(1)), stream(b"{nonsense\n", ends="silent"))
+    async with running(peer), Client([peer.url]) as client:
+        with pytest.raises(errors.BadAnswer, match=f"after event {stamp(1)}: .*cannot be read"):
+            await take(client.events.follow(), 2)
+
+
 async def test_a_filtered_stream_has_gaps_by_right():
     peer = ScriptedPeer(stream(event(1), event(5), ends="silent"))
     async with running(peer), Client([peer.url]) as client:

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 from api_harness import running
 
-from replicante import errors
+from replicante import errors, limits
 from replicante.client import (
     STALE,
     BatchKvDelete,
@@ -20,7 +20,12 @@ from replicante.client import (
     Read,
     Write,
 )
-from replicante.testing.builders import LoneState
+from replicante.model.codec import encode_value
+from replicante.model.objects import read_declaration
+from replicante.state.commands import KvPut
+from replicante.state.object_commands import PutObject
+from replicante.state.queue_commands import NewJob, QueueEnqueue
+from replicante.testing.builders import LoneState, platform_document, put_namespace
 from replicante.testing.fake_peer import FakePeer, Trouble
 
 NAMESPACE = {"apiVersion": "replicante.io/v0", "kind": "Namespace", "metadata": {"name": "a"}}
@@ -232,3 +237,43 @@ async def test_status_tells_who_was_asked():
             for url in client.endpoints
         }
         assert len(digests) == 1
+
+
+WORST = "\x01"
+"""One byte where it is stored, six in JSON."""
+
+
+async def test_every_page_and_claim_at_its_bound_is_read():
+    async with cluster() as (client, first, _):
+        # The key and the tag of the command count for its bound, too.
+        value = encode_value(WORST * (limits.VALUE_BYTES_MAX - 100))
+        for number in range(4):
+            first.do(KvPut(f"k{number}".encode(), value))
+        assert [len(item.value) async for item in client.kv.list()] == [len(value) - 5] * 4
+        body = encode_value(WORST * (limits.JOB_BODY_BYTES_MAX - 5))
+        count = limits.CLAIM_BYTES_MAX // len(body)
+        for _ in range(count + 1):
+            first.do(QueueEnqueue("q", (NewJob(body=body, attempts_max=1),)))
+        # A row is more than its body, so that one fewer fits on a page.
+        assert len((await client.queues.peek("q", limit=1_000)).items) == count - 1
+        claimed = await client.queues.claim("q", max_jobs=100)
+        assert len(claimed) == count
+        assert {len(job.body) for job in claimed} == {len(body) - 5}
+
+
+async def test_the_largest_event_is_followed():
+    async with cluster() as (client, first, _):
+        first.do(put_namespace("default"))
+        document = platform_document("here")
+        document["spec"]["transport"] = {"local": {"directory": WORST * 1_000_000}}
+        declared = read_declaration(document)
+        spec = encode_value(declared.spec)
+        first.do(PutObject(declared.kind, declared.scope, spec))
+        await client.kv.put("after", 1)
+        codes = []
+        async with asyncio.timeout(20), aclosing(client.events.follow(after="0")) as events:
+            async for event in events:
+                codes.append(event.code)
+                if event.code == "KV_PUT":
+                    break
+        assert codes == ["NAMESPACE_APPLY", "PLATFORM_APPLY", "KV_PUT"]

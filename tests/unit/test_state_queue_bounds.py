@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from replicante.errors import BodyTooLarge, FatalError, Invalid
-from replicante.limits import JOB_BODY_BYTES_MAX
+from replicante.limits import CLAIM_BYTES_MAX, JOB_BODY_BYTES_MAX, JOB_REASON_BYTES_MAX
 from replicante.model.codec import encode_value
+from replicante.state import apply_queue, queue_queries
 from replicante.state.command_bytes import unpack_command
 from replicante.state.commands import Batch, KvPut
 from replicante.state.expect import Expect
@@ -21,6 +22,7 @@ from replicante.state.queue_commands import (
     QueuePurge,
     QueueRedrive,
 )
+from replicante.state.queue_tables import job_row
 from replicante.testing.builders import CheckedState, envelope_bytes, kv_put
 
 S30 = 30_000
@@ -101,3 +103,44 @@ def test_a_batch_enqueues_beside_other_operations():
     state = CheckedState()
     outcome = state.do(Batch((kv_put("k", 1), QueueEnqueue("q", (job(),)))))
     assert [one.is_created for one in outcome.outcomes] == [True, True]
+
+
+def large(count, body_bytes):
+    """Jobs whose stored bodies have this size, in as many commands as that takes."""
+    body = "x" * (body_bytes - 5)
+    return [QueueEnqueue("q", (job(body),)) for _ in range(count)]
+
+
+def test_a_claim_ends_at_what_an_answer_holds_and_the_rest_stays_ready():
+    state = CheckedState()
+    fitting = CLAIM_BYTES_MAX // JOB_BODY_BYTES_MAX
+    for command in large(2 * fitting + 1, JOB_BODY_BYTES_MAX):
+        state.do(command)
+    claims = [state.do(QueueClaim("q", 100, S30, "w")).jobs for _ in range(4)]
+    assert [len(jobs) for jobs in claims] == [fitting, fitting, 1, 0]
+    ids = [one.job for jobs in claims for one in jobs]
+    assert ids == sorted(set(ids))
+
+
+def test_one_job_is_claimed_whatever_its_size(monkeypatch):
+    monkeypatch.setattr(apply_queue, "CLAIM_BYTES_MAX", 10)
+    state = CheckedState()
+    for command in large(2, 100):
+        state.do(command)
+    assert [len(state.do(QueueClaim("q", 100, S30, "w")).jobs) for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_page_of_dead_letters_counts_what_is_told_of_them(monkeypatch):
+    monkeypatch.setattr(queue_queries, "PAGE_BYTES_MAX", 10_000)
+    state = CheckedState()
+    state.do(QueueEnqueue("q", tuple(job() for _ in range(10))))
+    for _ in range(3):
+        for one in state.do(QueueClaim("q", 100, S30, "w")).jobs:
+            state.do(QueueNack("q", one.job, one.token, 0, "r" * JOB_REASON_BYTES_MAX))
+    after, pages = 0, []
+    while after is not None:
+        page = queue_queries.job_list(state.store, "q", is_dead=True, after=after)
+        pages.append(page.items)
+        after = page.next
+    assert [len(items) for items in pages] == [3, 3, 3, 1]
+    assert all(sum(len(job_row(it.row)) for it in items) <= 10_000 for items in pages)
