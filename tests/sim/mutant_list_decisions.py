@@ -159,8 +159,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "if action.kind not in DISRUPTIVE_KINDS or action.action_id == proposal.cause:",
-                "if action.kind in DISRUPTIVE_KINDS:",
+                "if not _disturbs(case, action) or action.action_id == proposal.cause:",
+                "if _disturbs(case, action):",
             ),
         ),
         test=_rule("one_disruption"),

@@ -126,8 +126,8 @@ GROWTH_MUTANTS = (
         (
             Edit(
                 "orchestrate/safety/rules_disturbance.py",
-                "        if cancelled.kind in DISRUPTIVE_KINDS:\n",
-                "        if cancelled.kind in DISRUPTIVE_KINDS and not cancelled.kind:\n",
+                "        if _disturbs(case, cancelled):\n",
+                "        if _disturbs(case, cancelled) and not cancelled.kind:\n",
             ),
         ),
         test=unit_test(

@@ -1,15 +1,18 @@
 """Defects of what agents keep, and of how those that forget, are two or were raised by a stranger
-are met, as edits of the code (ADR 0066, 0084, 0090)."""
+are met, and of a protection that is declared later, as edits of the code (ADR 0066, 0084, 0090,
+0091)."""
 
 from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
 _CYCLE = "orchestrate/cycle.py"
+_DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _MEMORIES = "orchestrate/memories.py"
 _SERVER = "agents/sdk/server.py"
 _STORE = "agents/sdk/action_store.py"
+_PROTECT = "orchestrate/converge/protect_writes.py"
 _REDIS = "agents/stores/redis/server.py"
 _SYNC_ACTIONS = "orchestrate/sync_actions.py"
 _WRITE_HOLD = "agents/stores/redis/write_hold.py"
@@ -202,6 +205,51 @@ MEMORY_MUTANTS = (
         test=unit_test(
             "agents_redis_write_hold",
             "writes_are_let_in_after_a_cancel_when_sentinel_does_nothing",
+        ),
+    ),
+    Mutant(
+        "setting_holds_up_a_recovery",
+        "a protection on its way stands in the way of no recovery (ADR 0091)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    return action.kind in DISRUPTIVE_KINDS and not (is_setting and is_recovery)\n",
+                "    return action.kind in DISRUPTIVE_KINDS or (is_setting and is_recovery)\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_protection",
+            "one_that_is_under_way_stands_in_the_way_of_no_recovery",
+        ),
+    ),
+    Mutant(
+        "primary_protected_first",
+        "a changed protection reaches the primary last (ADR 0091)",
+        (
+            Edit(
+                _PROTECT,
+                "min(others, key=lambda it: _is_primary(view, it))",
+                "max(others, key=lambda it: _is_primary(view, it))",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_protection",
+            "it_reaches_one_node_after_another_and_the_primary_last",
+        ),
+    ),
+    Mutant(
+        "primary_without_copies_protected",
+        "a primary that no copy hears is not made to refuse every write (ADR 0091)",
+        (
+            Edit(
+                _PROTECT,
+                " and not _is_heard(view, node_id):\n",
+                " and not node_id:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_protection",
+            "a_primary_that_no_copy_hears_is_not_made_to_refuse_every_write",
         ),
     ),
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from replicante.model import action_kinds
-from replicante.model.node import NodeDetails, NodeStatus, StoreContact
+from replicante.model.node import WRITES_PROTECTED, NodeDetails, NodeStatus, StoreContact
 from replicante.model.observation import SeenAction, SeenNode, SeenShard
 from replicante.model.shard import Offset, ShardRole, Sight, Upstream
 
@@ -35,7 +35,7 @@ class Server:
     """None: it is a primary, or it follows nowhere."""
     is_primary: bool = False
     is_protected: bool = False
-    """It takes writes only while a copy hears it."""
+    """As a primary it takes writes only while a copy hears it."""
     behind: int = 0
     """It is slow: so many writes behind whom it follows, while that is so."""
     history: str = "h0"
@@ -48,12 +48,12 @@ class Server:
 
 
 class Stores:
-    def __init__(self, *node_ids: str, chance: random.Random, is_protecting: bool) -> None:
-        """The first is the primary, the others follow it."""
+    def __init__(self, *node_ids: str, chance: random.Random) -> None:
+        """The first is the primary, the others follow it; nobody is protected."""
         self.chance = chance
         self.servers = {it: Server(node_id=it, follows=node_ids[0]) for it in node_ids}
         first = self.servers[node_ids[0]]
-        first.follows, first.is_primary, first.is_protected = None, True, is_protecting
+        first.follows, first.is_primary = None, True
         self.cuts: set[frozenset[str]] = set()
         """Pairs of servers that do not hear each other."""
         self.acknowledged: list[int] = []
@@ -135,6 +135,10 @@ class Stores:
             contact=contact,
         )
 
+    def attributes(self, node_id: str) -> dict[str, bool] | None:
+        server = self.servers[node_id]
+        return {WRITES_PROTECTED: server.is_protected} if server.answers else None
+
     def shards(self, node_id: str) -> tuple[SeenShard, ...] | None:
         server = self.servers[node_id]
         if not server.answers:
@@ -177,7 +181,10 @@ class Stores:
                     server.is_up = server.is_stopped = False
                 return not server.is_up
             case action_kinds.STORE_REJOIN:
-                return self._rejoin(server, str(args["node"]))
+                return self._rejoin(server, args)
+            case action_kinds.STORE_PROTECT:
+                server.is_protected = server.answers and bool(args["protect_writes"])
+                return server.answers
             case _:
                 return True
 
@@ -194,12 +201,12 @@ class Stores:
         self.histories_count += 1
         return f"h{self.histories_count}"
 
-    def _rejoin(self, server: Server, address: str) -> bool:
+    def _rejoin(self, server: Server, args: dict) -> bool:
         if server.is_stopped:
             return False
         self.come_back(server)
-        server.is_primary = False
-        server.follows = next(it for it in self.servers if member(it) == address)
+        server.is_primary, server.is_protected = False, bool(args.get("protect_writes"))
+        server.follows = next(it for it in self.servers if member(it) == args["node"])
         return self._source(server) is not None
 
     def _source(self, server: Server) -> Server | None:

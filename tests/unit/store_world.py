@@ -58,7 +58,7 @@ class StoreAgents(WorldAgents):
             **found.to_value(),
             "node": self.stores.node(found.node_id).to_value(),
             "shards": None if shards is None else [it.to_value() for it in shards],
-            "store_attributes": None if shards is None else {},
+            "store_attributes": self.stores.attributes(found.node_id),
         }
         return Observation.from_value(values)
 
@@ -94,9 +94,7 @@ class Promotion:
 
 @dataclass(slots=True)
 class StoreWorld(World):
-    stores: Stores = field(
-        default_factory=lambda: Stores("n1", chance=random.Random(), is_protecting=True)
-    )
+    stores: Stores = field(default_factory=lambda: Stores("n1", chance=random.Random()))
     is_protecting: bool = True
     seen_up: dict[str, tuple[int, set[str]]] = field(default_factory=dict)
     """Peer → the clock of its last looks, and the primaries that they were told of."""
@@ -109,7 +107,7 @@ class StoreWorld(World):
     async def begin(cls, seed: int) -> StoreWorld:
         """In a calm time, with everybody well."""
         chance, is_protecting = random.Random(seed), seed % 2 == 1
-        stores = Stores(*NODES, chance=chance, is_protecting=is_protecting)
+        stores = Stores(*NODES, chance=chance)
         world = cls(
             seed=seed,
             random=chance,
@@ -119,7 +117,7 @@ class StoreWorld(World):
         )
         world.declare()
         world.is_calm = True
-        for _ in range(8):
+        for _ in range(12):
             await world.pass_time(5_000)
         return world
 

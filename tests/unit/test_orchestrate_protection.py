@@ -13,8 +13,9 @@ from orchestrate_builders import (
     sent_kinds,
 )
 
-from replicante.model.action_kinds import STORE_PROTECT
+from replicante.model.action_kinds import STORE_PROMOTE, STORE_PROTECT
 from replicante.model.node import NodeStatus
+from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
 
 STEP = "protect_writes"
@@ -83,6 +84,17 @@ def test_a_copy_that_is_still_being_made_is_no_witness_for_the_primary():
         node.is_protecting, node.role = True, ShardRole.RECOVERING
         node.status = NodeStatus.JOINING_CLUSTER
     assert world.cycle().submissions == ()
+
+
+@pytest.mark.parametrize("is_machine_gone", [False, True])
+def test_one_that_is_under_way_stands_in_the_way_of_no_recovery(is_machine_gone):
+    world = running(is_protecting=True, is_wanted=True)
+    world.nodes["n1"].is_protecting = False
+    assert sent_kinds(world.cycle()) == [(STORE_PROTECT, "n1")]
+    kill_store(world)
+    if is_machine_gone:
+        world.nodes["n1"].answer = AgentAnswer.REFUSED
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
 
 
 def test_who_does_not_tell_is_not_asked():

@@ -14,7 +14,12 @@ from store_world import LOSS_MAX, QUIET_MS, StoreWorld
 from test_workers_world import events_of, expect_agents_obey_the_newest, grants
 from work_bench import CLUSTER
 
-from replicante.model.action_kinds import STORE_FENCE, STORE_PROMOTE, STORE_REJOIN
+from replicante.model.action_kinds import (
+    STORE_FENCE,
+    STORE_PROMOTE,
+    STORE_PROTECT,
+    STORE_REJOIN,
+)
 from replicante.model.action_requests import ActionOn
 from replicante.state import record_queries
 from replicante.state.action_commands import ActionVerb, MoveAction
@@ -22,6 +27,8 @@ from replicante.state.action_commands import ActionVerb, MoveAction
 FIRST = int(os.environ.get("WORK_FIRST", "0"))
 SEEDS = int(os.environ.get("WORK_SEEDS", "12"))
 JUDGED_FOR_BADNESS = 12
+FENCED = 23
+"""A world in which a primary that hung was ended: there are few."""
 _worlds: dict[int, StoreWorld] = {}
 """Those that another test has run already: nothing changes them any more."""
 
@@ -74,6 +81,13 @@ def expect_a_good_end(world: StoreWorld) -> None:
     assert "primary_gone" in names and (against or "nobody_eligible" in names), (names, against)
 
 
+def expect_protected_as_declared(world: StoreWorld) -> None:
+    """Where there is a primary, and so nothing that all wait for."""
+    if world.stores.primaries():
+        servers = [it for it in world.stores.servers.values() if it.answers]
+        assert {it.is_protected for it in servers} == {world.is_protecting}
+
+
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 async def test_failovers_break_no_promise(seed):
     world = await world_of(seed)
@@ -82,7 +96,17 @@ async def test_failovers_break_no_promise(seed):
     expect_no_flapping(world)
     expect_nothing_twice(world)
     expect_a_good_end(world)
+    expect_protected_as_declared(world)
     expect_agents_obey_the_newest(world, grants(events_of(world)))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+async def test_a_declared_protection_reaches_servers_that_were_there_before_it(seed):
+    world = await StoreWorld.begin(seed)
+    await world.end()
+    servers = world.stores.servers.values()
+    assert [it.is_protected for it in servers] == [world.is_protecting] * len(servers)
+    assert world.is_protecting == (seed == 1)
 
 
 async def test_a_stopped_primary_that_goes_on_takes_no_write_beside_its_successor():
@@ -136,7 +160,7 @@ async def test_the_worlds_of_failovers_are_bad_enough():
     """Primaries were replaced, some were ended first, some waited for quiet; bounds were met, and
     old primaries came back to follow."""
     met = Counter()
-    for seed in range(JUDGED_FOR_BADNESS):
+    for seed in (*range(JUDGED_FOR_BADNESS), FENCED):
         world = await world_of(seed)
         met["promotions"] += len(world.promotions)
         kinds = Counter(arrival.action_id for arrival in world.arrivals)
@@ -149,7 +173,7 @@ async def test_the_worlds_of_failovers_are_bad_enough():
                     for verdict in record["verdicts"]:
                         met[verdict["rule"]] += verdict["ruling"] != "allow"
     wanted = (
-        *("promotions", "lost", STORE_PROMOTE, STORE_FENCE, STORE_REJOIN),
+        *("promotions", "lost", STORE_PROMOTE, STORE_FENCE, STORE_REJOIN, STORE_PROTECT),
         *("failure_confirmed", "witnesses_agree", "quiet_period", "loss_bounded"),
     )
     assert [it for it in wanted if met[it] == 0] == [], met

@@ -15,6 +15,7 @@ from replicante.model.action_kinds import (
     PLATFORM_DEPROVISION,
     PLATFORM_PROVISION,
     STORE_FENCE,
+    STORE_PROTECT,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
@@ -94,7 +95,7 @@ def _one_disruption(case: Case) -> Finding:
         if earlier.is_disruptive:
             return deny(f"this cycle does {earlier.effect} already")
     for cancelled in case.situation.cancelled_at_agents:
-        if cancelled.kind in DISRUPTIVE_KINDS:
+        if _disturbs(case, cancelled):
             return deny(
                 f"{cancelled.kind} {cancelled.action_id} was cancelled and is still at the agent of"
                 f" {cancelled.node_id}, which is asked to end it",
@@ -102,7 +103,7 @@ def _one_disruption(case: Case) -> Finding:
             )
     maybe: dict[str, SentAction] = {}
     for action in view.nactions:
-        if action.kind not in DISRUPTIVE_KINDS or action.action_id == proposal.cause:
+        if not _disturbs(case, action) or action.action_id == proposal.cause:
             continue
         if is_wish(action):
             # Nobody began it, and it is judged in this cycle like this one.
@@ -181,6 +182,14 @@ def _attempts_bounded(case: Case) -> Finding:
 def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:
     view = case.situation.view
     return (*view.nactions, *view.oactions)
+
+
+def _disturbs(case: Case, action: NAction) -> bool:
+    """A setting that is on its way stands in the way of no recovery: it changes no role, and is
+    the same whenever it arrives."""
+    is_setting = action.kind == STORE_PROTECT
+    is_recovery = case.proposal.purpose is Purpose.RECOVERY
+    return action.kind in DISRUPTIVE_KINDS and not (is_setting and is_recovery)
 
 
 def _is_own_wish(case: Case, action: NAction | OAction) -> bool:
