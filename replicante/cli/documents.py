@@ -47,7 +47,26 @@ class Document:
             raise Invalid(f"{self.origin}: it does not say which {self.kind} it is.")
         return tuple(found)
 
+    @property
+    def is_action(self) -> bool:
+        """It is started, not declared."""
+        return self.kind in _ACTIONS
 
+    @property
+    def places(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Kind and scope of what it lives in, from the namespace downwards."""
+        if self.kind == "namespace":
+            return []
+        spec = self.body.get("spec")
+        spec = spec if isinstance(spec, dict) else {}
+        ns = str(spec.get("ns_id", "default"))
+        found: list[tuple[str, tuple[str, ...]]] = [("namespace", (ns,))]
+        if self.is_action:
+            found.append(("clusterspec", (ns, str(spec.get("cluster_id")))))
+        return found
+
+
+_ACTIONS = ("naction", "oaction")
 _NAMES = {
     "namespace": ("id",),
     "platform": ("ns_id", "name"),

@@ -12,6 +12,7 @@ from replicante.cli import render
 from replicante.cli.common import Target, client_options, example, read_options
 from replicante.cli.documents import Document, read_sources
 from replicante.cli.exits import Exit
+from replicante.cli.previews import Previews
 from replicante.cli.render import Output
 from replicante.client import Client, Read
 from replicante.errors import NoSuchPath, NotFound, ReplicanteError
@@ -52,12 +53,14 @@ def apply(sources: tuple[str, ...], *, dry_run: bool, target: Target) -> None:
 
     async def apply_all(client: Client) -> list[ApplyAnswer]:
         done: list[ApplyAnswer] = []
+        previews = Previews(client, target.write)
         for document in documents:
             try:
                 with _telling(document.origin):
-                    answer = await client.objects.apply(
-                        document.body, is_dry_run=dry_run, write=target.write
-                    )
+                    if dry_run:
+                        answer = await previews.of(document)
+                    else:
+                        answer = await client.objects.apply(document.body, write=target.write)
             except ReplicanteError:
                 _report(done, target)
                 raise
@@ -127,14 +130,23 @@ def delete(
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 10 when something would change.")
 @client_options
 def diff(sources: tuple[str, ...], *, detailed_exitcode: bool, target: Target) -> int:
-    """Print what `apply` would change, as the control plane would store it. Nothing is written."""
+    """Print what `apply` would change, as the control plane would store it. Nothing is written.
+
+    Each document is judged as if those before it were applied. An action has nothing that it could
+    be compared with: a line says that it would be started.
+    """
     documents = _documents(sources)
 
     async def compare_all(client: Client) -> list[str]:
         found = []
+        previews = Previews(client, target.write)
         for document in documents:
             with _telling(document.origin):
-                found.append(await _difference(client, document, target))
+                wanted = await previews.of(document)
+                if document.is_action:
+                    found.append(f"{_object_name(wanted)} ({document.origin}) would be started")
+                else:
+                    found.append(await _difference(client, document, wanted))
         return found
 
     found = [text for text in target.run(compare_all) if text]
@@ -237,9 +249,8 @@ def _telling(what: str) -> Iterator[None]:
         raise
 
 
-async def _difference(client: Client, document: Document, target: Target) -> str:
-    """In the manner of `diff -u`; empty when there is none."""
-    wanted = await client.objects.apply(document.body, is_dry_run=True, write=target.write)
+async def _difference(client: Client, document: Document, wanted: ApplyAnswer) -> str:
+    """In the manner of `diff -u`; empty when there is none. wanted: as it would be stored."""
     name = _object_name(wanted)
     before: list[str] = []
     try:

@@ -99,6 +99,46 @@ def test_diff_of_something_new_is_all_of_it(terminal, tmp_path):
     assert all(line[0] in "-+@" for line in said.out.splitlines())
 
 
+def test_documents_that_need_each_other_are_previewed_before_any_is_there(terminal, folder):
+    (folder / "z.yaml").write_text(ACTION)
+    said = terminal.run("apply", "--dry-run", "-f", str(folder))
+    assert said.code == 0, said.err
+    rows = [line.split(maxsplit=1) for line in said.out.splitlines()[1:]]
+    assert [name for name, _ in rows] == [
+        "namespace/default",
+        "clusterspec/r1",
+        "clusterspec/r2",
+        "naction/(new)",
+    ]
+    assert all(rest.startswith("created (dry run)") for _, rest in rows)
+    foreseen = terminal.run("diff", "-f", str(folder), "--detailed-exitcode")
+    assert foreseen.code == 10, foreseen.err
+    assert "naction/(new) (z.yaml, document 1) would be started" in foreseen.out
+    assert terminal.run("namespace", "list").out.split() == ["NAME", "STATUS", "REVISION"]
+    # Object by object it is what the control plane says when the one before is there.
+    (folder / "z.yaml").unlink()
+    foreseen = terminal.run("diff", "-f", str(folder))
+    terminal.run("apply", "-f", str(folder / "1-space.yaml"))
+    judged = terminal.run("diff", "-f", str(folder))
+    clusters = foreseen.out[foreseen.out.index("--- clusterspec/r1") :]
+    assert clusters == judged.out
+
+
+def test_what_no_earlier_document_declares_is_still_missed(terminal, tmp_path):
+    file = tmp_path / "a.yaml"
+    for documents in (
+        [CLUSTER % "r1", NAMESPACE],
+        [NAMESPACE.replace("default", "other"), CLUSTER % "r1"],
+        [NAMESPACE, CLUSTER % "r2", ACTION],
+        [NAMESPACE, (CLUSTER % "r1").replace("30s", "soon")],
+    ):
+        file.write_text("---\n".join(documents))
+        for verb in (["diff"], ["apply", "--dry-run"]):
+            said = terminal.run(*verb, "-f", str(file))
+            assert said.code == 2, said
+            assert "a.yaml, document " in said.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
