@@ -16,6 +16,8 @@ from jlike.peers import Peer, Peers
 
 ENDS_S = 20.0
 """A peer whose disk broke a promise has so long to end by itself."""
+REFUSES_S = 10.0
+"""And one that was started without room, to say so."""
 
 
 class Breach(Exception):
@@ -46,15 +48,23 @@ async def power(plan: Plan, peers: Peers) -> bool:
 
 
 async def diskfull(plan: Plan, peers: Peers) -> bool:
-    """It counts when every victim was there to meet it."""
-    disks = [disk for it in plan.victims if (disk := peers[it].disk)]
+    """It counts when every victim was there to meet it. Who runs stands still; who is started
+    without room, by a deed of a workload, may refuse, and is started again when there is some."""
+    hit = [peers[it] for it in plan.victims]
+    disks = [it.disk for it in hit if it.disk]
+    starts = [it.starts for it in hit]
     try:
         filled = [it.fill() for it in disks]
-        were_there = [peers[it].is_alive for it in plan.victims]
+        were_there = [it.is_alive for it in hit]
         await asyncio.sleep(plan.seconds)
     finally:
         for it in disks:
             it.free()
+    for peer, before in zip(hit, starts, strict=True):
+        if peer.starts != before:
+            await peer.ends(seconds=REFUSES_S)
+            peer.forgive()
+        peer.start()
     return all(filled) and all(were_there)
 
 

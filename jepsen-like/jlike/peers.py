@@ -142,6 +142,10 @@ class Peer:
             how = self.last_words or f"{self.id} was ended by {signal.Signals(-code).name}"
             self.unasked_ends.append(f"{how}, when it was told to end" if self._was_told else how)
 
+    def forgive(self) -> None:
+        """If its process has ended by itself, whoever calls this knows why."""
+        self._is_settled |= self.exit_code is not None
+
     def excuse(self) -> None:
         """From now on it may end by itself: who says so knows why."""
         self.settle()
