@@ -21,6 +21,7 @@ from golden_entries import Entry, birth, entry
 from golden_queues import batches, queues
 from golden_records import confirmations
 from golden_recovery import quarantines, recovery
+from golden_rest import rest
 from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
@@ -370,6 +371,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     recovery,
     quarantines,
     batches,
+    rest,
 )
 
 

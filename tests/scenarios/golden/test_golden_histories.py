@@ -6,16 +6,23 @@ changed, so peers of two versions would drift apart. See generate.py.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from replay import replay_file
 
+from replicante.errors import FatalError
+from replicante.state.commands import Command
+from replicante.state.envelope import unpack_envelope
 from replicante.state.levels import LEVEL_FIRST, LEVEL_MAX
+from replicante.state.outcome import RejectCode, Rejected, decode_outcome
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("level-*/*.json"))
@@ -33,6 +40,33 @@ def test_every_level_has_golden_histories():
     assert {path.parent.name for path in FILES} == {
         f"level-{level}" for level in range(LEVEL_FIRST, LEVEL_MAX + 1)
     }
+
+
+def commands_of(history: dict) -> Iterator[object]:
+    for entry in history["entries"]:
+        for packed in entry.get("commands", ()):
+            with contextlib.suppress(FatalError):  # one is there to be skipped
+                yield unpack_envelope(bytes.fromhex(packed)).command
+
+
+def outcomes_of(history: dict) -> Iterator[object]:
+    for result in history["results"]:
+        for packed in result.get("outcomes", ()):
+            outcome = decode_outcome(bytes.fromhex(packed))
+            yield outcome
+            yield from getattr(outcome, "outcomes", ())
+
+
+def test_every_command_and_every_refusal_is_in_a_golden_history():
+    histories = [json.loads(path.read_text()) for path in FILES]
+    kinds = {type(it) for history in histories for it in commands_of(history)}
+    assert set(get_args(Command)) <= kinds
+    codes = {it.code for history in histories for it in outcomes_of(history) if is_refusal(it)}
+    assert set(RejectCode) <= codes
+
+
+def is_refusal(outcome: object) -> bool:
+    return isinstance(outcome, Rejected)
 
 
 def test_the_hash_seed_of_a_process_does_not_show():
