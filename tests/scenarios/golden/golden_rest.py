@@ -51,7 +51,7 @@ def rest() -> Iterator[Entry]:
     )
     yield act(5, create("a/b"), create("a/b"), create("a/c"))
     large = "x" * (TXN_ANSWER_BYTES_MAX // 100)
-    yield act(6, kv_put("large", large), KvTxn((), (KvGet(b"large"),) * 90))
+    yield act(6, kv_put("large", large), KvTxn((), (KvGet(b"large"),) * 2))
     yield act(7, KvTxn((), (KvGet(b"large"),) * 101))
     yield act(8, *(PutConsumer(f"c{number}") for number in range(CONSUMERS_MAX + 1)))
     yield act(9, QueueEnqueue("q", (NewJob(body=encode_value(1), attempts_max=2),)))
