@@ -49,6 +49,7 @@ from replicante.wire.batch import (
     BatchOperation,
     CarriedOperation,
 )
+from replicante.wire.values import Json
 
 
 def batched_command(operation: BatchOperation, *, where: str) -> BatchedCommand:
@@ -119,6 +120,43 @@ def outcome_items(outcome: Outcome) -> tuple[BatchItem, ...]:
         return (BatchItem(status=200),)
     outcomes = outcome.outcomes if isinstance(outcome, BatchApplied) else (outcome,)
     return tuple(outcome_item(one, None) for one in outcomes)
+
+
+def outcome_body(outcome: Outcome) -> Json:
+    """What is remembered of an answer beside its items, in the words of that answer."""
+    match outcome:
+        case TxnApplied():
+            return {"is_success": outcome.is_success}
+        case JobsAdded():
+            return {
+                "items": [{"id": format_stamp(it.job), "is_new": it.is_new} for it in outcome.jobs]
+            }
+        case JobsClaimed():
+            return {
+                "items": [
+                    {
+                        "id": format_stamp(one.job),
+                        "token": format_stamp(one.token),
+                        "attempt": one.attempt,
+                    }
+                    for one in outcome.jobs
+                ]
+            }
+        case JobsMoved():
+            return {"moved": outcome.count, "left": outcome.left_count}
+        case _:
+            return None
+
+
+def outcome_status(outcome: Outcome) -> int:
+    """Of the answer to the request that had this outcome."""
+    match outcome:
+        case Applied() | Rejected():
+            return outcome_item(outcome, None).status
+        case JobsAdded():
+            return 201
+        case _:
+            return 200
 
 
 def _result_item(result: Applied | Got) -> BatchItem:

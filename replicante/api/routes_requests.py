@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replicante import errors, limits
-from replicante.api.batches import outcome_items
+from replicante.api.batches import outcome_body, outcome_items, outcome_status
 from replicante.api.call import Call, Reply
 from replicante.api.reads import read
 from replicante.api.routing import Access, Method, Route
 from replicante.state import queries
-from replicante.state.outcome import BatchApplied, TxnApplied, decode_outcome
+from replicante.state.outcome import decode_outcome
 from replicante.wire import paths
 from replicante.wire.batch import RequestOutcome
 
@@ -34,10 +34,14 @@ async def get_request(ctx: Context, call: Call) -> Reply:
             index=seen.index,
         )
     outcome = decode_outcome(record.outcome)
-    items = outcome_items(outcome)
-    status = 200 if isinstance(outcome, BatchApplied | TxnApplied) else items[0].status
     return seen.reply(
-        RequestOutcome(idempotency_key=key, status=status, index=record.index, items=items)
+        RequestOutcome(
+            idempotency_key=key,
+            status=outcome_status(outcome),
+            index=record.index,
+            items=outcome_items(outcome),
+            body=outcome_body(outcome),
+        )
     )
 
 

@@ -300,3 +300,38 @@ async def test_revisions_are_stamps_of_the_entry():
         assert format_stamp(stamp) == put.json["revision"]
         assert stamp_index(stamp) == int(put.headers["Replicante-Index"])
         assert put.headers["Replicante-Consistency"] == "linearizable"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/txn", {"then": [{"op": "put", "key": "a", "value": 1}]}, ("is_success", "is_success")),
+        (
+            "/txn",
+            {
+                "compares": [{"check": "present", "key": "a"}],
+                "otherwise": [{"op": "get", "key": "a"}],
+            },
+            ("is_success", "is_success"),
+        ),
+        ("/queues/q/jobs", [{"body": 1}, {"body": 2, "dedup": "d"}], ("items", "items")),
+        ("/queues/q/claim", {"max": 5}, ("items", "items")),
+        ("/queues/none/claim", {}, ("items", "items")),
+        ("/queues/q/purge", {"reason": "x", "max": 1}, ("moved", "left")),
+        ("/queues/q/redrive", {}, ("moved", "left")),
+    ],
+)
+async def test_what_is_remembered_of_an_answer_can_be_asked_for(path, body, told):
+    async with running() as api:
+        await api.post("/queues/q/jobs", [{"body": n} for n in range(3)])
+        answer = await api.post(path, body, headers={"Idempotency-Key": "k"})
+        kept = await api.get("/requests/k")
+        assert (kept.status, kept.json["status"]) == (200, answer.status)
+        for name in told:
+            found = answer.json[name]
+            if isinstance(found, list):
+                # Bodies and times are no part of what is remembered.
+                found = [{n: it[n] for n in it if n not in ("body", "expires_in")} for it in found]
+            assert kept.json["body"][name] == found
+        if "claim" in path or "jobs" in path:
+            assert len(kept.json["items"]) == len(answer.json["items"])
