@@ -149,7 +149,7 @@ WORK_MUTANTS = (
         (
             Edit(
                 "state/apply_queue.py",
-                'until = end if len(keys) < count else keys[-1] + b"\\x00"\n',
+                'until = key + b"\\x00"\n',
                 "until = end\n",
             ),
         ),
