@@ -50,6 +50,8 @@ REDIS_CALL_MS_MAX = 800
 """One question to a Redis server beside its agent; several fit into AGENT_STORE_CALL_MS_MAX."""
 REDIS_BRIEF_MS_MAX = 300
 """The same for one that was silent when it was asked last, and for a replica's primary."""
+REDIS_LAG_MS_MAX = 150
+"""The question how far a replica is behind, which nothing is decided on: else it is not told."""
 REDIS_HEARD_MS_MAX = 1_000
 """After so much silence on its link a primary, which speaks each second, is asked."""
 REDIS_REPORT_MS = 1_000

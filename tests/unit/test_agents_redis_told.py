@@ -66,7 +66,7 @@ class Asked(RedisServer):
         super().__init__(settings, KeptSettings(folder))
         self.answer = answer
 
-    async def call_copy(self, address, *command):
+    async def call_copy(self, address, *command, limit_ms):
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

@@ -25,6 +25,7 @@ from replicante.limits import (
     REDIS_BRIEF_MS_MAX,
     REDIS_CALL_MS_MAX,
     REDIS_HEARD_MS_MAX,
+    REDIS_LAG_MS_MAX,
 )
 
 _CONFIGURATION = "redis.conf"
@@ -101,7 +102,10 @@ class RedisServer:
         if facts.follows is None or not facts.is_link_up:
             return None
         try:
-            info = await self.call_copy(facts.follows, "INFO", "replication")
+            # Not for long: what a witness sees of a primary that hangs must not wait for it.
+            info = await self.call_copy(
+                facts.follows, "INFO", "replication", limit_ms=REDIS_LAG_MS_MAX
+            )
             is_primary = info["role"] == "master"
             offset = int(info["master_repl_offset" if is_primary else "slave_repl_offset"])
             # Offsets count in one history: right after a change of roles the two may differ.
@@ -129,11 +133,11 @@ class RedisServer:
         self._silences = 0
         return answer
 
-    async def call_copy(self, address: Address, *command: str | int) -> Any:
+    async def call_copy(
+        self, address: Address, *command: str | int, limit_ms: int = REDIS_BRIEF_MS_MAX
+    ) -> Any:
         """Asks another server of the cluster: the password is the same.  Raises as `call`."""
-        return await ask(
-            address, *command, password=self._settings.password, limit_ms=REDIS_BRIEF_MS_MAX
-        )
+        return await ask(address, *command, password=self._settings.password, limit_ms=limit_ms)
 
     async def spare_count(self, primary: Address) -> int | None:
         """Replicas that a primary can lose and still takes writes. None: it asks for none.
