@@ -16,6 +16,8 @@ from jlike.nemesis_plan import RESTART_S, Plan
 from jlike.peers import Peers
 
 STOP_S = 20.0
+STOPPED_S = 1.0
+POLL_S = 0.01
 UP_S = (0.3, 1.2)
 """Between a start and the next kill, in a crash loop."""
 STARVED_PERIOD_S = 0.1
@@ -48,13 +50,21 @@ async def pause(plan: Plan, peers: Peers) -> bool:
     for it in plan.victims:
         peers[it].signal(signal.SIGSTOP)
     try:
-        await asyncio.sleep(0.05)
-        are_stopped = all(peers[it].state == "T" for it in plan.victims)
+        are_stopped = await _are_stopped(plan, peers)
         await asyncio.sleep(plan.seconds)
     finally:
         for it in plan.victims:
             peers[it].signal(signal.SIGCONT)
     return are_stopped
+
+
+async def _are_stopped(plan: Plan, peers: Peers) -> bool:
+    """A process is stopped when it is its turn, which may take a while on a busy machine."""
+    for _ in range(int(STOPPED_S / POLL_S)):
+        if all(peers[it].state == "T" for it in plan.victims):
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
 
 
 async def starve(plan: Plan, peers: Peers) -> bool:

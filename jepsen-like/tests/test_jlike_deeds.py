@@ -141,11 +141,15 @@ DEEDS = [
 
 
 @pytest.mark.parametrize(("kind", "deed"), DEEDS, ids=[kind for kind, _ in DEEDS])
-async def test_a_deed_takes_effect_at_whom_it_hits_and_leaves_nobody_hurt(tmp_path, kind, deed):
+async def test_a_deed_takes_effect_at_whom_it_hits_and_leaves_nobody_hurt(
+    tmp_path, monkeypatch, kind, deed
+):
+    monkeypatch.setattr(nemesis_process, "STOPPED_S", LIMIT_S)
     with peers_of(tmp_path, WAITS, WAITS, WAITS) as peers:
         await _up(*peers.everybody)
         first = {it.id: it.process for it in peers.everybody}
-        assert await deed(_plan(kind, "p1", "p2", seconds=0.15), peers)
+        seconds = 0.4 if kind == "starve" else 0.05
+        assert await deed(_plan(kind, "p1", "p2", seconds=seconds), peers)
         assert all(it.is_alive for it in peers.everybody)
         assert peers["p3"].process is first["p3"], "nobody else is hit"
         is_replaced = kind in ("kill", "crashloop", "restart")
@@ -156,7 +160,8 @@ async def test_a_deed_takes_effect_at_whom_it_hits_and_leaves_nobody_hurt(tmp_pa
 
 
 @pytest.mark.parametrize(("kind", "deed"), DEEDS, ids=[kind for kind, _ in DEEDS])
-async def test_a_deed_has_no_effect_at_whoever_was_not_there(tmp_path, kind, deed):
+async def test_a_deed_has_no_effect_at_whoever_was_not_there(tmp_path, monkeypatch, kind, deed):
+    monkeypatch.setattr(nemesis_process, "STOPPED_S", 0.1)
     with peers_of(tmp_path, WAITS, FAILS) as peers:
         await _up(peers["p1"])
         peers["p2"].start()
