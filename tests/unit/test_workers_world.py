@@ -22,6 +22,9 @@ SEEDS = int(os.environ.get("WORK_SEEDS", "20"))
 FORGETFUL_SEEDS = 4
 """A world each, for what may happen at agents of the original that lose what they must keep."""
 RAISED_SEEDS = 4
+"""Worlds whose agents strangers raise, judged for badness."""
+_raised: dict[int, World] = {}
+"""Those that another test has run already: nothing changes them any more."""
 
 
 def events_of(world: World):
@@ -154,9 +157,16 @@ async def test_only_an_agent_that_lost_its_folder_acts_twice_or_behind_an_end():
     assert met["lost"] > 0, met
 
 
+async def raised_world(seed: int) -> World:
+    world = _raised.get(seed) or await World.run(seed, are_epochs_raised=True)
+    if seed < RAISED_SEEDS:
+        _raised[seed] = world
+    return world
+
+
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + max(4, SEEDS // 4)))
 async def test_agents_that_strangers_raise_break_no_promise(seed):
-    world = await World.run(seed, are_epochs_raised=True)
+    world = await raised_world(seed)
     events = events_of(world)
     expect_nothing_twice_and_nothing_forgotten(world)
     expect_agents_obey_the_newest(world, grants(events))
@@ -167,7 +177,7 @@ async def test_agents_that_strangers_raise_break_no_promise(seed):
 async def test_agents_that_strangers_raise_are_told_of_and_stop_nobody_else():
     met = Counter()
     for seed in range(RAISED_SEEDS):
-        world = await World.run(seed, are_epochs_raised=True)
+        world = await raised_world(seed)
         for event, payload in events_of(world):
             if event.code != "DECISION":
                 continue
