@@ -15,13 +15,16 @@ from replicante.model.codec import is_canonical, load_value
 from replicante.model.namespace import Namespace
 from replicante.model.objects import SCOPE_NAMES, ObjectKind
 from replicante.state import holders, levels, tables
+from replicante.state.apply_quarantines import noted
 from replicante.state.consumers import consumer_rows
 from replicante.state.eventlog import read_event
+from replicante.state.forks import forks
 from replicante.state.outcome import decode_outcome
 from replicante.state.queries import counters
 from replicante.state.queue_invariants import check_queues
 from replicante.state.queue_tables import LEASE_CLAIMS
-from replicante.state.tables import CHAIN_BYTES, CHAIN_START, Counters
+from replicante.state.record_invariants import check_records, check_work
+from replicante.state.tables import CHAIN_BYTES, CHAIN_START, Counters, Retention
 from replicante.storage.keys import ABOVE_ALL_KEYS, decode_key, prefix_range
 from replicante.storage.kv import Reader
 
@@ -52,6 +55,9 @@ def violations(reader: Reader) -> Iterator[str]:
         _check_leases,
         check_queues,
         _check_consumers,
+        check_records,
+        check_work,
+        _check_own_rows,
     )
     for check in checks:
         try:
@@ -252,6 +258,21 @@ def _check_consumers(reader: Reader, now: Counters) -> Iterator[str]:
             yield f"{where} was seen in the future"
     if len(revisions) > CONSUMERS_MAX:
         yield f"{len(revisions)} consumers, more than {CONSUMERS_MAX}"
+
+
+def _check_own_rows(reader: Reader, now: Counters) -> Iterator[str]:
+    """Of the state itself, beside the counters."""
+    retention = Retention.from_row(reader.get(tables.RETENTION_KEY))
+    if min(retention.count_max, retention.bytes_max, retention.age_ms_max) < 0:
+        yield "the retention of events is negative"
+    last = 0
+    for fork in forks(reader):
+        if not last < fork.first_index <= now.index or fork.last_index >= fork.first_index:
+            yield f"a recovery at entry {fork.first_index} is not in order"
+        last = fork.first_index
+    for peer in noted(reader):
+        if stamp_index(peer.revision) > now.index:
+            yield f"the quarantine of {peer.peer!r} is of an entry that was not applied"
 
 
 def _check_revision(where: str, revision: int, seen: set[int], now: Counters) -> Iterator[str]:
