@@ -152,6 +152,12 @@ def envelope_bytes(
     )
 
 
+def _jump_ms(index: int) -> int:
+    """The wall clock of whoever leads jumps by up to an hour with each entry, back and forth:
+    nothing may depend on it."""
+    return index * 2_654_435_761 % 7_200_001 - 3_600_000
+
+
 class LoneState:
     """The machine alone: every proposal is an entry of its own, the clock moves when told to."""
 
@@ -161,6 +167,8 @@ class LoneState:
         self.machine = ReplicatedState(self.store)
         self.clock_ms = max(CLOCK_MS, self.machine.clock_ms)
         self.wall_ms = WALL_MS
+        self.jumps = True
+        """False for a test that names the time of an event."""
         self._next_index = max(make_index(generation, 1), self.machine.applied_index + 1)
 
     @property
@@ -198,7 +206,7 @@ class LoneState:
             index=self._next_index,
             term=term,
             clock_ms=self.clock_ms,
-            wall_ms=self.wall_ms,
+            wall_ms=self.wall_ms + _jump_ms(self._next_index) * self.jumps,
             kind=kind,
             detail=detail or {},
         )

@@ -15,6 +15,7 @@ from replicante.testing.builders import kv_put, put_namespace
 
 async def test_a_page_has_the_promised_shape():
     async with running() as api:
+        api.peer.lone.jumps = False
         api.peer.do(put_namespace("n1"), request_id="r1")
         api.peer.do(kv_put("k", {"v": 1}))
         page = (await api.get("/events")).json

@@ -79,6 +79,7 @@ def test_every_state_is_sound_after_every_command(seed):
 def test_how_commands_share_entries_shows_in_stamps_only(seed):
     """Each machine is asked with the stamps that it gave itself."""
     together, apart = (Drawer(Random(seed), CheckedState()) for _ in "ab")
+    together.state.jumps = apart.state.jumps = False
     first, second = birth(), birth()
     for _ in range(command_histories.ROUNDS):
         carry_out(together, first, is_apart=False)

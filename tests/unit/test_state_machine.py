@@ -81,6 +81,7 @@ def test_a_header_of_raft_is_understood():
 )
 def test_facts_of_raft_are_events(kind, detail, code):
     state = CheckedState()
+    state.jumps = False
     state.append(kind, detail=detail, term=7)
     event = last_event(state)
     assert (event.code, event.payload_value()) == (code, {**detail, "term": 7})
