@@ -35,7 +35,7 @@ def list_(prefix: str, *, target: Target, read: Read) -> None:
     """Print the queues that hold anything or are paused, and whose names start with PREFIX.
 
     A job is counted once. READY: claimed next. LATER: waits for its delay, or for another job of
-    its group. OLDEST: since when the job that is claimed next was sent.
+    its group. OLDEST: since when the oldest of those that are ready was sent.
     """
 
     async def collect(client: Client) -> list[QueueItem]:

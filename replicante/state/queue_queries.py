@@ -5,12 +5,16 @@ Called by `api` and by workers.
 
 from __future__ import annotations
 
-from itertools import islice
-
 import msgspec
 
 from replicante.ids import Stamp
-from replicante.limits import NAME_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from replicante.limits import (
+    JOB_PRIORITY_MAX,
+    NAME_BYTES_MAX,
+    PAGE_BYTES_MAX,
+    PAGE_ITEMS_DEFAULT,
+    PAGE_ITEMS_MAX,
+)
 from replicante.state import queue_tables as t
 from replicante.state.queries import fits
 from replicante.state.queue_tables import JobRow, JobState, QueueRow
@@ -22,7 +26,7 @@ class QueueRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     row: QueueRow
     oldest_ready_ms: int | None
-    """Cluster time at which the job that is claimed next was enqueued."""
+    """Cluster time at which the oldest of the jobs that are ready was enqueued."""
 
 
 class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,9 +121,20 @@ def job_list(
 
 
 def _record(reader: Reader, name: str, raw: bytes) -> QueueRecord:
-    oldest_ms = None
-    for key, _ in islice(reader.scan(*prefix_range(t.ready_prefix(name))), 1):
-        row = job_get(reader, name, decode_key(key, str, int, int)[2])
+    return QueueRecord(
+        name=name, row=t.read_queue_row(raw), oldest_ready_ms=_oldest_ready_ms(reader, name)
+    )
+
+
+def _oldest_ready_ms(reader: Reader, name: str) -> int | None:
+    """A job of low priority may have waited for long behind those that are claimed first, so each
+    priority is looked at: its first row in READY is its oldest job."""
+    oldest_ms: int | None = None
+    start, end = prefix_range(t.ready_prefix(name))
+    while (first := next(reader.scan(start, end), None)) is not None:
+        _, rank, job = decode_key(first[0], str, int, int)
+        row = job_get(reader, name, job)
         assert row is not None, "what is ready is a job"
-        oldest_ms = row.enqueued_ms
-    return QueueRecord(name=name, row=t.read_queue_row(raw), oldest_ready_ms=oldest_ms)
+        oldest_ms = row.enqueued_ms if oldest_ms is None else min(oldest_ms, row.enqueued_ms)
+        start = t.ready_key(name, JOB_PRIORITY_MAX - rank - 1, 0)
+    return oldest_ms

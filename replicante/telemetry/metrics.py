@@ -132,7 +132,7 @@ QUEUE_JOBS = _gauge(
 )
 QUEUE_AGE = _gauge(
     "replicante_queue_oldest_age_seconds",
-    "Age of the job that is claimed next; not there when none is ready. The same queues.",
+    "Age of the oldest job that is ready; not there when none is. The same queues.",
     "queue",
 )
 
@@ -191,7 +191,7 @@ class QueueFigures:
     jobs: Mapping[tuple[str, str], int]
     """(queue, state) → how many."""
     oldest_age_ms: Mapping[str, int]
-    """Queue → age of the job that is claimed next."""
+    """Queue → age of the oldest job that is ready."""
 
 
 class Metrics:

@@ -158,7 +158,7 @@ class QueueChanged(Answer, frozen=True, kw_only=True):
 
 class QueueItem(Answer, frozen=True, kw_only=True):
     """waiting: neither claimed nor dead, of which ready are claimed next; delayed ones and those
-    behind another of their group are not. oldest_age: of the job that is claimed next, by the
+    behind another of their group are not. oldest_age: of the oldest job that is ready, by the
     cluster clock."""
 
     name: str

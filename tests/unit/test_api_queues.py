@@ -116,6 +116,22 @@ async def test_operators_pause_redrive_and_purge():
         assert (await api.get("/queues")).json["items"][0]["name"] == "q"
 
 
+async def test_the_age_of_a_queue_is_that_of_the_job_that_waits_longest():
+    async with running() as api:
+        for priority in (0, -100, 100, 5):
+            api.peer.do(sent(2, priority=priority))
+            api.peer.pass_time(60_000)
+        api.peer.do(sent(1, priority=0))
+        assert (await api.get("/queues/q")).json["oldest_age"] == "4m"
+        text = (await api.ask("GET", "/metrics")).body.decode()
+        assert 'replicante_queue_oldest_age_seconds{queue="q"} 240.0' in text
+        # The two of the highest priority are the first to go, and change nothing of that.
+        assert len((await claim(api, max=2)).json["items"]) == 2
+        assert (await api.get("/queues/q")).json["oldest_age"] == "4m"
+        assert len((await claim(api, max=4)).json["items"]) == 4
+        assert (await api.get("/queues/q")).json["oldest_age"] == "3m"
+
+
 async def test_queues_and_jobs_are_paged():
     async with running() as api:
         for number in range(3):
