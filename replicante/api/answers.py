@@ -138,4 +138,5 @@ def problem_of(
         error=True if is_original else None,
         error_msg=error.message if is_original else None,
         violations=None if violations is None else tuple(violations),
+        resource=found.get("resource") if is_original else None,
     )

@@ -118,9 +118,10 @@ def put_command(declared: Declaration, expect: Expect | None) -> PutObject:
 def object_kind(text: str) -> ObjectKind:
     kind = ObjectKind.named(text)
     if kind is None:
-        known = ", ".join(sorted(one.title for one in ObjectKind))
+        known = ", ".join(sorted(one.title for one in (*ObjectKind, *ActionOn)))
         raise errors.NotFound(
-            f"There is no kind {text[:100]!r}; known: {known}.",
+            f"resource not supported: there is no kind {text[:100]!r} with so many names; known: "
+            f"{known}.",
             resource={"apiVersion": paths.OBJECT_API_VERSION, "kind": text[:100]},
         )
     return kind

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from replicante.errors import Invalid
 from replicante.ids import Stamp, format_stamp, parse_stamp
 from replicante.limits import FINALISERS_MAX
+from replicante.model.action_requests import ActionOn
 from replicante.model.cluster_spec import read_cluster_spec
 from replicante.model.codec import Value
 from replicante.model.labels import read_labels
@@ -188,12 +189,19 @@ def _read_kind(document: Mapping[str, Value], violations: Violations) -> ObjectK
     text = document.get("kind")
     kind = ObjectKind.named(text) if isinstance(text, str) else None
     if kind is None:
-        known = ", ".join(_TITLES.values())
-        violations.add(("kind",), f"unknown kind; known: {known}")
-        # Without a kind nothing else can be judged.
-        violations.raise_if_any()
+        named = text[:100] if isinstance(text, str) else describe(text)
+        violations.add(("kind",), _unsupported(text))
+        # Without a kind nothing else can be judged. `resource` is what the original tells.
+        violations.raise_if_any(resource={"apiVersion": document.get("apiVersion"), "kind": named})
         raise AssertionError("a violation was just added")
     return kind
+
+
+def _unsupported(kind: Value) -> str:
+    if ActionOn.named(kind) is not None:
+        return "resource not supported here: an action has a request of its own"
+    known = ", ".join(sorted((*_TITLES.values(), *(on.title for on in ActionOn))))
+    return f"resource not supported; known: {known}"
 
 
 def _read_finalisers(value: Value, violations: Violations) -> tuple[str, ...]:

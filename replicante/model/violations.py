@@ -28,13 +28,13 @@ class Violations:
     def add(self, path: Path, message: str) -> None:
         self._found.append({"path": format_path(path), "message": message})
 
-    def raise_if_any(self) -> None:
+    def raise_if_any(self, **details: Value) -> None:
         """Invalid with the path of the first fault and all of them in `violations`."""
         if not self._found:
             return
         first = self._found[0]
         text = "; ".join(f"{fault['path'] or 'body'}: {fault['message']}" for fault in self._found)
-        raise Invalid(text, path=first["path"], violations=self._found)
+        raise Invalid(text, path=first["path"], violations=self._found, **details)
 
     def mapping(self, value: Value, path: Path, *, fields: tuple[str, ...]) -> Mapping[str, Value]:
         """`value` when it is a map, else an empty one; fields beyond `fields` are faults."""

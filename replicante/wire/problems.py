@@ -21,7 +21,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     same again, in a moment or at another peer, may well succeed. `outcome`:
     `unknown` when the write may still happen. `details`: facts for programs, by code.
 
-    `error`, `error_msg`, `violations` appear on the original's paths (/apply, /object, /list).
+    `error`, `error_msg`, `violations`, `resource` appear on the original's paths (/apply, /object,
+    /list).
     """
 
     type: str
@@ -43,6 +44,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: bool | None = None
     error_msg: str | None = None
     violations: tuple[Json, ...] | None = None
+    resource: dict[str, Json] | None = None
+    """apiVersion and kind of what is not supported."""
 
 
 OUTCOME_UNKNOWN = "unknown"

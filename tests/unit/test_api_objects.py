@@ -106,6 +106,38 @@ async def test_a_kind_that_lives_in_namespaces_is_listed_over_all_of_them(kind):
         assert "is found by namespace" in refused["detail"]
 
 
+@pytest.mark.parametrize("dry_run", ["", "?dry_run=true"])
+@pytest.mark.parametrize("kind", ["Foo", "", 5, None, ["Namespace"]])
+async def test_a_kind_that_is_none_is_refused_in_the_words_of_the_original(kind, dry_run):
+    async with running() as api:
+        document = {"apiVersion": "replicante.io/v0", "kind": kind, "spec": {}}
+        problem = (await api.post(f"/apply{dry_run}", document)).problem("invalid", 400)
+        assert problem["error"] is True
+        assert problem["error_msg"].startswith("kind: resource not supported")
+        assert "ClusterSpec, NAction, Namespace, OAction, Platform" in problem["detail"]
+        assert problem["resource"]["apiVersion"] == "replicante.io/v0"
+        assert problem["path"] == "kind"
+        if isinstance(kind, str):
+            assert problem["resource"]["kind"] == kind
+
+
+async def test_a_path_of_a_kind_that_is_none_says_so():
+    async with running() as api:
+        for path in ("/object/replicante.io/v0/foo/a", "/list/replicante.io/v0/foo"):
+            problem = (await api.get(path)).problem("not_found", 404)
+            assert problem["error_msg"].startswith("resource not supported")
+            assert problem["resource"] == {"apiVersion": "replicante.io/v0", "kind": "foo"}
+
+
+async def test_an_action_is_no_operation_of_a_batch():
+    async with running() as api:
+        action = {"apiVersion": "replicante.io/v0", "kind": "NAction", "spec": {}}
+        body = {"operations": [{"op": "object.apply", "object": action}]}
+        problem = (await api.post("/batch", body)).problem("invalid", 400)
+        assert problem["path"] == "operations[0].object.kind"
+        assert "an action has a request of its own" in problem["detail"]
+
+
 async def test_the_write_that_takes_the_last_finaliser_away_says_that_the_object_is_gone():
     async with running() as api:
         await api.post("/apply", namespace_document("n1", finalisers=["f"]))
