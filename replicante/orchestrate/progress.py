@@ -47,7 +47,7 @@ def with_ended(
     """The memory after actions reached their end: who is primary now, who was forgotten, and what
     failed."""
     appointed, recovered_ms = dict(state.appointed), state.recovered_ms
-    removed = {it: at_ms for it, at_ms in state.removed.items() if not _is_member(view, it)}
+    removed = dict(state.removed)
     for action in ended:
         args = action.args if isinstance(action.args, dict) else {}
         shard_id = args.get("shard_id")
@@ -63,6 +63,8 @@ def with_ended(
         if action.kind == CLUSTER_REMOVE and is_done and isinstance(forgotten, str):
             removed[forgotten] = now_ms
         state = with_attempt(state, action, now_ms=now_ms)
+    # Its own word now counts more than that of who was to forget it.
+    removed = {it: at_ms for it, at_ms in removed.items() if not _is_member(view, it)}
     return msgspec.structs.replace(
         state, appointed=appointed, recovered_ms=recovered_ms, removed=removed
     )

@@ -110,6 +110,11 @@ class Situation:
     now_ms: int
     wall_now_ms: int
 
+    @property
+    def is_begun(self) -> bool:
+        """Somebody told of a copy, or was primary once."""
+        return bool(self.primaries or self.state.appointed)
+
     def may_be_on_its_way(self, action: NAction) -> bool:
         """A copy of it may still arrive and be obeyed. An agent that keeps epochs refuses what left
         under older ones: it was looked at under this one."""

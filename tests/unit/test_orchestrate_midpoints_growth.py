@@ -197,6 +197,14 @@ def test_a_node_that_comes_back_after_it_was_forgotten_is_a_member_again():
     assert "n3" in world.nodes and "n3" not in world.state.removed
 
 
+def test_a_node_that_comes_back_while_it_is_forgotten_is_not_taken_away():
+    world = scale_down()
+    live_until(world, lambda: CLUSTER_REMOVE in [it for it, _ in world.effects])
+    world.nodes["n4"].contact = StoreContact.ANSWERS
+    world.live(Cut.NOT)
+    assert "n4" in world.nodes and world.state.removed == {}
+
+
 def test_a_surplus_node_that_is_down_is_not_started_again():
     world = scale_down()
     live_until(world, lambda: world.nodes["n4"].contact is StoreContact.REFUSED)

@@ -160,7 +160,9 @@ class Reader:
         if old.node_id in self.known and self.known[old.node_id][1] != target.history:
             yield "another history is promoted"
         told = self.known.get(old.node_id, (0, None))[0]
-        if target.node_id not in self.heard.get(old.node_id, ()) and target.offset <= told:
+        had_lost = target.node_id not in self.heard.get(old.node_id, ()) and target.offset <= told
+        # A protected primary takes nothing that no copy hears.
+        if had_lost and not self.world.spec.declaration.policies.is_protecting_writes:
             yield "one that had lost the primary before it was seen last is promoted"
         yield from self._death(old)
 

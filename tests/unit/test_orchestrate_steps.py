@@ -24,9 +24,9 @@ from replicante.model.action_kinds import (
     SERVICE_STOP,
 )
 from replicante.model.actions import OActionPhase
-from replicante.model.node import NodeStatus
+from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer
-from replicante.model.shard import ShardRole
+from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.oaction_kinds import platform_answered, platform_failed
 
 
@@ -283,6 +283,29 @@ def test_a_surplus_node_is_stopped_then_forgotten_then_taken_away():
         (PLATFORM_DEPROVISION, {"node_id": "n4"})
     ]
     assert call.body == {"cluster_id": CLUSTER, "node_id": "n4"}
+
+
+def test_a_node_whose_store_was_down_at_first_sight_is_not_taken_away():
+    world = World(
+        FakeNode("n1", role=ShardRole.PRIMARY, contact=StoreContact.REFUSED),
+        FakeNode("n2", follows="n1", sight=Sight.REFUSED),
+        FakeNode("n3", follows="n1", sight=Sight.REFUSED),
+        spec=make_spec(definition=definition(2), **LEAVING),
+    )
+    for _ in range(5):
+        result = world.cycle(after_ms=60_000)
+        assert result.calls == () and result.submissions == ()
+
+
+def test_a_node_that_died_before_its_cluster_was_begun_is_replaced():
+    spec = make_spec(
+        definition=definition(2), steps={"replace_node": True}, graces={"replace_node": "60s"}
+    )
+    world = World(virgin("n1"), virgin("n2"), spec=spec)
+    world.cycle()
+    world.nodes["n2"].answer = AgentAnswer.TIMEOUT
+    (call,) = world.cycle(after_ms=61_000).calls
+    assert call.body == {"cluster_id": CLUSTER, "node_id": "n2"}
 
 
 def test_the_primary_is_never_the_one_to_go():

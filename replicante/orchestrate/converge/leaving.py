@@ -40,7 +40,9 @@ def surplus(situation: Situation) -> dict[str, str]:
         and it.phase is OActionPhase.RUNNING
         and isinstance(it.args, dict)
     }
-    primaries = {it.node_id for it in situation.primaries.values()}
+    primaries = {
+        node_id for it in situation.primaries.values() for node_id in (it.node_id, *it.claimants)
+    }
     for group_id in sorted(definition.nodes):
         members = [it.node_id for it in view.discovery.nodes if it.node_group == group_id]
         count = len(members) - definition.nodes[group_id].desired_count
@@ -66,11 +68,12 @@ def leaves(situation: Situation, node_id: str) -> bool:
 
 
 def is_member(situation: Situation, node_id: str) -> bool:
-    """By what it told last, unless it was forgotten since."""
+    """It may hold what nobody else has: it does not say that it is in no cluster, and was not
+    forgotten by the one that there is."""
     node = situation.view.nodes.get(node_id)
     is_outside = node is not None and node.node_status is NodeStatus.NOT_IN_CLUSTER
     is_forgotten = node_id in situation.state.removed
-    return bool(situation.view.copies_on(node_id)) and not is_outside and not is_forgotten
+    return situation.is_begun and not is_outside and not is_forgotten
 
 
 def is_down(situation: Situation, node_id: str) -> bool:

@@ -182,6 +182,8 @@ def _majority_kept(case: Case) -> Finding:
         )
     if proposal.action_kind not in _TAKES_AWAY:
         return allow("nobody is taken out")
+    if not known:
+        return allow("nobody holds anything yet")
     leaving = {it for it in (_taken(case),) if it is not None}
     left = [node_id for node_id in healthy if node_id not in leaving]
     if proposal.action_kind == STORE_REJOIN and not _is_in_use(case, proposal.node_id or ""):
@@ -218,9 +220,17 @@ def _primary_not_removed(case: Case) -> Finding:
     node = situation.view.nodes.get(taken or "")
     if node is None or node.seen_ms is None:
         return deny(f"{taken} was never seen: it may be the primary of something")
+    is_outside = node.node_status is NodeStatus.NOT_IN_CLUSTER or taken in situation.state.removed
+    if situation.is_begun and not is_outside:
+        if proposal.action_kind == PLATFORM_DEPROVISION:
+            return deny(f"{taken} is not forgotten: it may hold what nobody else has")
+        if not situation.view.copies_on(node.node_id):
+            return deny(f"{taken} never told what it holds")
     for shard_id, primary in situation.primaries.items():
         if primary.node_id == taken and taken is not None:
             return deny(f"{taken} is the primary of shard {shard_id}")
+        if proposal.action_kind != STORE_REJOIN and taken in primary.claimants:
+            return deny(f"{taken} calls itself primary of shard {shard_id}")
     for copy in situation.view.copies_on(taken or ""):
         others = [
             other
