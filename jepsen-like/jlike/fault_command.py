@@ -103,6 +103,9 @@ class FaultCommand:
         still = ", ".join(f"{kind} at {peer_id}" for kind, peer_id in sorted(self._open))
         raise OSError(f"the fault command did not take back: {still}")
 
+    async def bring_back(self) -> None:
+        """What its faults took away is the command's to bring back."""
+
     async def _end(self, kind: str, peer_id: str) -> None:
         if await self._call("end", kind, peer_id):
             self._open.discard((kind, peer_id))

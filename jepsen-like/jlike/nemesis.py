@@ -178,8 +178,13 @@ class Nemesis:
             if peer.disk is not None:
                 peer.disk.free()
             peer.signal(signal.SIGCONT)
-            if peer.command:
+            if peer.command and peer.id not in self.peers.lost:
                 peer.start()
+
+    async def bring_back(self) -> None:
+        """After `heal`: whoever lost its files and was not taken in again yet, with the help of the
+        others. When that fails it is a breach: nothing stands in the way any more."""
+        self.breaches += await nemesis_damage.bring_back(self.peers)
 
 
 def _unlike(kinds: Sequence[str]) -> list[str]:

@@ -28,7 +28,8 @@ FILES = ("log/data.mdb", "state/data.mdb")
 
 async def corrupt(plan: Plan, peers: Peers) -> bool:
     """It counts when every victim refused its files. Raises Breach otherwise; but nobody refuses
-    who was ended meanwhile, by a workload that restarts peers."""
+    who was ended meanwhile, by a workload that restarts peers. Whom the others do not take in again
+    in time, under the faults that hit them, stays lost until `bring_back`."""
     for it in (peers[name] for name in plan.victims):
         if not peers.can_spare(it.id):
             return False  # nobody could take it in again
@@ -37,17 +38,39 @@ async def corrupt(plan: Plan, peers: Peers) -> bool:
         file, act = DAMAGES[plan.how]
         act(it.data / file)
         said_before = it.log_bytes
-        with it.may_end():
-            it.start()
-            refusal = await _refusal(it, said_before)
-            was_ended = it.was_ended
-            await rejoin(it, peers)
-        peers.away.discard(it.id)
-        if was_ended:
-            return False
-        if refusal:
+        it.excuse()
+        it.start()
+        refusal = await _refusal(it, said_before)
+        was_ended = it.was_ended
+        peers.lost.add(it.id)
+        reason = await _back(it, peers)
+        if refusal and not was_ended:
             raise Breach(f"{it.id}, {plan.how}: {refusal}")
+        if reason or was_ended:
+            return False
     return True
+
+
+async def bring_back(peers: Peers) -> list[str]:
+    """When all is healed nothing stands in the way any more. Result: who is not taken in again all
+    the same, and its last words."""
+    reasons = [await _back(peers[it], peers) for it in sorted(peers.lost)]
+    return [it for it in reasons if it]
+
+
+async def _back(peer: Peer, peers: Peers) -> str:
+    """Empty, or why not."""
+    is_member = peer.id in peers.by_id  # a workload may have removed it, and will take it in itself
+    try:
+        if is_member:
+            await rejoin(peer, peers)
+    except TimeoutError as error:
+        peer.kill()
+        return str(error)
+    peers.lost.discard(peer.id)
+    peers.away.discard(peer.id)
+    peer.expect()
+    return ""
 
 
 async def _refusal(peer: Peer, said_before: int) -> str:

@@ -234,13 +234,14 @@ class Mortal(Protocol):
 class Peers:
     """All peers of a run: the members, and spares that have a place and wait to be taken in.
     environment: none when others started the peers. crowd: whoever asks them. away: who is
-    kept from serving for longer than a restart takes."""
+    kept from serving for longer than a restart takes. lost: of these, who has no files any more."""
 
     by_id: dict[str, Peer] = field(default_factory=dict)
     spares: dict[str, Peer] = field(default_factory=dict)
     environment: Environment | None = None
     crowd: Sequence[Mortal] = ()
     away: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
 
     @property
     def ids(self) -> list[str]:

@@ -86,6 +86,9 @@ class Faults(Protocol):
 
     async def heal(self) -> None: ...
 
+    async def bring_back(self) -> None:
+        """After `heal`, in a run that goes on: what takes time and the help of healthy peers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
@@ -261,6 +264,7 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
             raise HarnessBroken(_words(group)) from group
     finally:
         await faults.heal()
+    await faults.bring_back()
     missing = undone(cast.workloads, cast.recorder.succeeded)
     settled = await aftermath.settled(
         cast.workloads,

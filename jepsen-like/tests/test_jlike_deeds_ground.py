@@ -258,6 +258,36 @@ async def test_whoever_does_not_refuse_damaged_files_is_a_breach(
             await nemesis_damage.corrupt(_plan("corrupt", how="by hand"), peers)
 
 
+async def test_whom_nobody_takes_in_under_faults_is_taken_in_when_all_is_healed(
+    tmp_path, monkeypatch
+):
+    script = f"echo error: {tmp_path} is damaged; exit 1"
+    async with damaged(tmp_path, monkeypatch, script) as peers:
+        rejoin = nemesis_damage.rejoin
+        monkeypatch.setattr(nemesis_damage, "rejoin", _nobody)
+        assert not await nemesis_damage.corrupt(_plan("corrupt", how="by hand"), peers)
+        assert peers.away == peers.lost == {"p1"}
+        assert await nemesis_damage.bring_back(peers) == ["p1 was not taken in again"]
+        assert peers.away == peers.lost == {"p1"}
+        monkeypatch.setattr(nemesis_damage, "rejoin", rejoin)
+        assert not await nemesis_damage.bring_back(peers)
+        assert not peers.lost
+
+
+async def test_who_is_no_member_any_more_needs_nobody_who_brings_it_back(tmp_path, monkeypatch):
+    script = f"echo error: {tmp_path} is damaged; exit 1"
+    async with damaged(tmp_path, monkeypatch, script) as peers:
+        monkeypatch.setattr(nemesis_damage, "rejoin", _nobody)
+        assert not await nemesis_damage.corrupt(_plan("corrupt", how="by hand"), peers)
+        peers.let_go("p1")
+        assert not await nemesis_damage.bring_back(peers)
+        assert not peers.lost
+
+
+async def _nobody(peer: Peer, _: Peers) -> None:
+    raise TimeoutError(f"{peer.id} was not taken in again")
+
+
 async def test_whoever_was_ended_by_a_deed_meanwhile_proves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(nemesis_damage, "REFUSES_S", 60)
     async with damaged(tmp_path, monkeypatch, "echo up; read line") as peers:

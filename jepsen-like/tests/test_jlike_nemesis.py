@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
@@ -11,6 +12,7 @@ from jlike.history import Kind
 from jlike.http import Answer
 from jlike.nemesis_plan import Plan, Scene
 from jlike.peers import Peer, Peers
+from jlike.recorder import Recorder
 
 IDS = [f"p{number}" for number in range(1, 6)]
 SEEDS = range(300)
@@ -161,6 +163,35 @@ async def test_files_are_not_damaged_when_nobody_could_take_the_peer_in_again():
     (plan,) = _plans("corrupt", _scene(free=["p1"]))[:1]
     assert not await nemesis_damage.corrupt(plan, peers)
     assert peers.away == {"p2"}
+
+
+async def test_healing_leaves_whoever_has_no_files_to_those_who_bring_it_back(
+    tmp_path, monkeypatch
+):
+    started: list[str] = []
+    monkeypatch.setattr(Peer, "start", lambda peer: started.append(peer.id))
+    peers = _peers(3)
+    for it in peers.by_id.values():
+        it.command = ("peer",)
+    peers.lost.add("p2")
+    with contextlib.closing(Recorder(tmp_path)) as recorder:
+        faults = nemesis.Nemesis(
+            kinds=("corrupt",),
+            peers=peers,
+            recorder=recorder,
+            chance=random.Random(1),
+            leader=lambda: None,
+            changes=lambda: 0,
+        )
+        await faults.heal()
+        assert started == ["p1", "p3"]
+
+        async def bring_back(_: Peers) -> list[str]:
+            return ["p2 was not taken in again"]
+
+        monkeypatch.setattr(nemesis_damage, "bring_back", bring_back)
+        await faults.bring_back()
+        assert faults.breaches == ["p2 was not taken in again"]
 
 
 async def test_a_peer_that_nobody_takes_in_again_is_told_with_its_name(monkeypatch):
