@@ -70,10 +70,12 @@ class Reader:
         self.recovered_ms: int | None = None
         self.heard: dict[str, set[str]] = {}
         """Primary → who heard it when it was seen last."""
+        self.protecting: dict[str, bool | None] = {}
         self.sent: set[str] = set()
         """What was judged when it was sent first; a repeat changes nothing."""
 
     def look(self) -> None:
+        self.protecting |= {it.node_id: it.is_protecting for it in self.seen()}
         for node in self.seen():
             if node.role is not None:
                 self.known[node.node_id] = (node.offset, node.history)
@@ -162,7 +164,7 @@ class Reader:
         told = self.known.get(old.node_id, (0, None))[0]
         had_lost = target.node_id not in self.heard.get(old.node_id, ()) and target.offset <= told
         # A protected primary takes nothing that no copy hears.
-        if had_lost and not self.world.spec.declaration.policies.is_protecting_writes:
+        if had_lost and not self.protecting.get(old.node_id):
             yield "one that had lost the primary before it was seen last is promoted"
         yield from self._death(old)
 

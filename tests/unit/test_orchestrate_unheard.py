@@ -74,9 +74,20 @@ def test_a_person_who_asks_for_a_failover_accepts_it():
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
 
 
-@pytest.mark.parametrize("policy", ["accept_unheard_loss", "protect_writes"])
-def test_a_declaration_may_accept_it_or_have_it_prevented(policy):
-    assert sent_kinds(lost_before(**{policy: True}).cycle()) == [(STORE_PROMOTE, "n2")]
+def test_a_declaration_may_accept_it():
+    assert sent_kinds(lost_before(accept_unheard_loss=True).cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"), [(True, "done"), (False, "awaits_approval"), (None, "awaits_approval")]
+)
+def test_a_primary_that_told_that_it_refuses_what_no_copy_hears_has_lost_nothing(told, expected):
+    world = replicated(spec=make_spec(steps={"protect_writes": False}))
+    cut_off(world, "n2", "n3")
+    world.nodes["n1"].is_protecting = told
+    world.cycle()
+    kill_store(world)
+    assert outcomes(world.cycle(), "failover") == [expected]
 
 
 def test_copies_that_heard_the_primary_to_its_end_take_over_at_once():

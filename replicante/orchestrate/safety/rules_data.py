@@ -18,7 +18,7 @@ from replicante.model.action_kinds import (
     THROUGH_KINDS,
 )
 from replicante.model.codec import Value
-from replicante.model.node import NodeStatus
+from replicante.model.node import WRITES_PROTECTED, NodeStatus
 from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.candidates import Candidate, candidates
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
@@ -119,8 +119,9 @@ def _unheard(case: Case, *, known: int, bound: int) -> Finding:
         return allow("a person asked for it and accepts the loss", **evidence)
     if policies.is_unheard_loss_accepted:
         return allow("spec.declaration.policies.accept_unheard_loss accepts it", **evidence)
-    if policies.is_protecting_writes:
-        return allow("the primary was to refuse what no copy hears", **evidence)
+    extras = case.situation.view.extras.get(_replaced(case))
+    if extras is not None and extras.attributes.get(WRITES_PROTECTED) is True:
+        return allow("the primary told that it refuses what no copy hears", **evidence)
     return ask(
         f"{loss.unheard}, so what it wrote then is lost and nobody knows how much; a person who"
         " knows may approve, and spec.declaration.policies.accept_unheard_loss accepts it ahead",
