@@ -71,17 +71,14 @@ async def delete_record(ctx: Context, call: Call) -> Reply:
 
 
 async def list_records(ctx: Context, call: Call) -> Reply:
-    prefix = call.query.get(headers.Q_PREFIX, "").encode()
-    if len(prefix) > limits.KV_KEY_BYTES_MAX:
-        raise errors.Invalid(
-            f"A key has at most {limits.KV_KEY_BYTES_MAX} bytes.", path=f"?{headers.Q_PREFIX}"
-        )
+    prefix = _bound(call, headers.Q_PREFIX) or b""
+    within = (_bound(call, headers.Q_FROM) or b"", _bound(call, headers.Q_TO))
     after = read_key_cursor(_CURSOR, call.query.get(headers.Q_CURSOR))
     limit = q.page_limit(call.query, headers.Q_LIMIT)
     seen = await read(
         ctx,
         call,
-        lambda view: queries.kv_range(view, prefix=prefix, after=after, limit=limit),
+        lambda view: queries.kv_range(view, prefix=prefix, within=within, after=after, limit=limit),
     )
     page = seen.value
     body = KvPage(
@@ -89,6 +86,17 @@ async def list_records(ctx: Context, call: Call) -> Reply:
         next=None if page.next is None else write_cursor(_CURSOR, page.next),
     )
     return seen.reply(body)
+
+
+def _bound(call: Call, name: str) -> bytes | None:
+    """A key, or the beginning of one, of the query. Raises Invalid."""
+    text = call.query.get(name)
+    if text is None:
+        return None
+    found = text.encode()
+    if len(found) > limits.KV_KEY_BYTES_MAX:
+        raise errors.Invalid(f"A key has at most {limits.KV_KEY_BYTES_MAX} bytes.", path=f"?{name}")
+    return found
 
 
 async def _items(records: Sequence[queries.KvRecord]) -> tuple[KvItem, ...]:
@@ -166,6 +174,8 @@ ROUTES = (
         answer=KvPage,
         parameters=(
             Parameter(name=headers.Q_PREFIX, meaning="Only keys that begin with this."),
+            Parameter(name=headers.Q_FROM, meaning="Only keys that are this or above it."),
+            Parameter(name=headers.Q_TO, meaning="Only keys below this."),
             Parameter(name=headers.Q_LIMIT, meaning="Items of a page, 1 to 1000. Default 100."),
             Parameter(name=headers.Q_CURSOR, meaning="`next` of the page before."),
         ),

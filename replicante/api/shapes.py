@@ -99,7 +99,7 @@ ANSWER_HEADERS: Mapping[str, Shape] = {
 
 def query_shape(path: str, name: str) -> Shape:
     """KeyError for a parameter that nobody described."""
-    if name == headers.Q_PREFIX:
+    if name in (headers.Q_PREFIX, headers.Q_FROM, headers.Q_TO):
         is_kv = path.startswith(paths.KV)
         bytes_max = limits.KV_KEY_BYTES_MAX if is_kv else limits.NAME_BYTES_MAX
         return shapes.text(bytes_max=bytes_max, bytes_min=0, format="prefix")

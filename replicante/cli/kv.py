@@ -128,20 +128,39 @@ def txn(body: str | None, *, file: IO[bytes] | None, target: Target) -> None:
         raise click.exceptions.Exit(Exit.CONFLICT)
 
 
-@kv.command("list", epilog=example("replicante kv list", "replicante kv list config/ -o json"))
+@kv.command(
+    "list",
+    epilog=example(
+        "replicante kv list",
+        "replicante kv list config/ -o json",
+        "replicante kv list --from 2026-01 --to 2026-07",
+    ),
+)
 @click.argument("prefix", default="")
+@click.option("--from", "from_key", metavar="KEY", help="Only keys that are this or above it.")
+@click.option("--to", "to_key", metavar="KEY", help="Only keys below this.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; all by default."
 )
 @client_options
 @read_options
-def list_(prefix: str, *, limit: int | None, target: Target, read: Read) -> None:
+def list_(
+    prefix: str,
+    *,
+    from_key: str | None,
+    to_key: str | None,
+    limit: int | None,
+    target: Target,
+    read: Read,
+) -> None:
     """Print the records whose keys start with PREFIX, in the order of the keys."""
 
     async def collect(client: Client) -> list[KvItem]:
         found: list[KvItem] = []
         page_items = min(limit or limits.PAGE_ITEMS_MAX, limits.PAGE_ITEMS_MAX)
-        async for item in client.kv.list(prefix, page_items=page_items, read=read):
+        async for item in client.kv.list(
+            prefix, from_key=from_key, to_key=to_key, page_items=page_items, read=read
+        ):
             found.append(item)
             if len(found) == limit:
                 break

@@ -121,29 +121,41 @@ class Kv:
         self,
         prefix: str = "",
         *,
+        from_key: str | None = None,
+        to_key: str | None = None,
         limit: int = limits.PAGE_ITEMS_DEFAULT,
         cursor: str | None = None,
         read: Read = LINEARIZABLE,
     ) -> KvPage:
         """Records whose keys start with a prefix, in byte order; `next` is the cursor of the rest,
-        None at the end. A page shows one instant, two pages may show two. Raises as `get`."""
+        None at the end. from_key, to_key: only keys that are not below the one and below the other.
+        A page shows one instant, two pages may show two. Raises as `get`."""
         query = [(headers.Q_PREFIX, prefix), (headers.Q_LIMIT, str(limit))]
-        if cursor is not None:
-            query.append((headers.Q_CURSOR, cursor))
+        bounds = {headers.Q_FROM: from_key, headers.Q_TO: to_key, headers.Q_CURSOR: cursor}
+        query += [(name, text) for name, text in bounds.items() if text is not None]
         return await self._calls.run_as(KvPage, read_call(paths.KV, read, query=query))
 
     async def list(
         self,
         prefix: str = "",
         *,
+        from_key: str | None = None,
+        to_key: str | None = None,
         page_items: int = limits.PAGE_ITEMS_DEFAULT,
         read: Read = LINEARIZABLE,
     ) -> AsyncIterator[KvItem]:
-        """All records whose keys start with a prefix, page by page. Each page is at least as new
-        as the one before. Raises as `get`."""
+        """All records that `page` would show, page by page. Each page is at least as new as the one
+        before. Raises as `get`."""
         cursor: str | None = None
         while True:
-            page = await self.page(prefix, limit=page_items, cursor=cursor, read=read)
+            page = await self.page(
+                prefix,
+                from_key=from_key,
+                to_key=to_key,
+                limit=page_items,
+                cursor=cursor,
+                read=read,
+            )
             for item in page.items:
                 yield item
             if page.next is None:

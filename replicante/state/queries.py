@@ -106,11 +106,13 @@ def kv_range(
     reader: Reader,
     *,
     prefix: bytes = b"",
+    within: tuple[bytes, bytes | None] = (b"", None),
     after: bytes | None = None,
     limit: int = PAGE_ITEMS_DEFAULT,
     bytes_max: int = PAGE_BYTES_MAX,
 ) -> KvPage:
-    """Records whose key begins with `prefix` and is greater than `after`.
+    """Records whose key begins with `prefix`, is not below the first of `within` and below the
+    second (None: no bound), and is greater than `after`.
 
     limit: 1 to PAGE_ITEMS_MAX.  A page ends before the record that would take its rows beyond
     bytes_max, but always holds one record when there is one.
@@ -119,6 +121,11 @@ def kv_range(
     if len(prefix) > KV_KEY_BYTES_MAX:
         return KvPage(items=(), next=None)
     start, end = prefix_range(tables.kv_key(prefix))
+    # A key is at most KV_KEY_BYTES_MAX long, so it differs from an overlong bound within these.
+    low, high = (None if it is None else it[: KV_KEY_BYTES_MAX + 1] for it in within)
+    start = max(start, tables.kv_key(low or b""))
+    if high is not None:
+        end = min(end, tables.kv_key(high))
     if after is not None:
         # No key is longer than the bound, so one that is greater than `after` is also greater
         # than what the bound leaves of it; and no store is asked for an overlong row key.

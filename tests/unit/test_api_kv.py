@@ -146,6 +146,8 @@ async def test_a_key_is_the_raw_rest_of_the_path_decoded_once(path, key):
         ("/kv?cursor=", "?cursor"),
         ("/kv?cursor=" + "A" * 2_000, "?cursor"),
         ("/kv?prefix=" + "a" * 385, "?prefix"),
+        ("/kv?from=" + "a" * 385, "?from"),
+        ("/kv?to=" + "a" * 385, "?to"),
     ],
 )
 async def test_a_bad_path_or_parameter_is_named(path, field):
@@ -169,6 +171,12 @@ async def test_a_range_is_paged_in_byte_order():
         assert [len(page) for page in pages] == [2, 2, 2]
         prefixed = (await api.get("/kv?prefix=a%2F")).json
         assert [one["key"] for one in prefixed["items"]] == ["a/1", "a/2"]
+        between = (await api.get("/kv?from=a%2F1&to=b")).json
+        assert [one["key"] for one in between["items"]] == ["a/1", "a/2", "aé"]
+        part = (await api.get("/kv?prefix=a&from=a%2F1&to=b&limit=2")).json
+        rest = (await api.get(f"/kv?prefix=a&from=a%2F1&to=b&cursor={part['next']}")).json
+        assert [one["key"] for one in part["items"] + rest["items"]] == ["a/1", "a/2", "aé"]
+        assert (await api.get("/kv?from=b&to=a")).json["items"] == []
         objects = (await api.get("/list/replicante.io/v0/namespace?limit=1")).json
         assert objects == {"items": [], "next": None}
 

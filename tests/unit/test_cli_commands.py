@@ -124,6 +124,8 @@ def test_nobody_there_is_exit_code_8(terminal):
 def test_a_list_is_a_table_or_a_document(terminal):
     for key in ("x/2", "x/1", "y"):
         terminal.run("kv", "put", key, '"é"')
+    between = terminal.run("kv", "list", "--from", "x/", "--to", "x0", "-o", "json")
+    assert json.loads(between.out) == json.loads(terminal.run("kv", "list", "x/", "-o", "json").out)
     lines = terminal.run("kv", "list", "x/").out.splitlines()
     assert [line.split()[0] for line in lines] == ["KEY", "x/1", "x/2"]
     listed = json.loads(terminal.run("kv", "list", "-o", "json", "--limit", "2").out)

@@ -166,6 +166,30 @@ def test_pages_together_are_the_whole_range_in_byte_order(keys, prefix, limit):
     assert found == wanted
 
 
+@given(st.lists(KEYS, max_size=12), KEYS, KEYS, KEYS, st.integers(1, 4))
+def test_a_range_between_two_keys_is_what_sorting_says(keys, prefix, low, high, limit):
+    state = LoneState()
+    if keys:
+        state.do(Batch(tuple(kv_put(key, key) for key in keys)))
+    start = prefix.encode()[:1]
+    for within in ((low.encode(), high.encode()), (low.encode(), None), (b"", high.encode())):
+        wanted = [
+            key
+            for key in sorted(key.encode() for key in set(keys))
+            if key.startswith(start) and key >= within[0] and (within[1] is None or key < within[1])
+        ]
+        found, after = [], None
+        while True:
+            page = queries.kv_range(
+                state.store, prefix=start, within=within, after=after, limit=limit
+            )
+            found += [item.key for item in page.items]
+            if page.next is None:
+                break
+            after = page.next
+        assert found == wanted
+
+
 def test_a_page_ends_by_size_but_holds_one():
     state = CheckedState()
     state.do(Batch(tuple(kv_put(f"k{i}", "x" * 100) for i in range(4))))
@@ -199,3 +223,7 @@ def test_overlong_bounds_of_a_range_are_answered():
     page = queries.kv_range(state.store, after=b"k" * (KV_KEY_BYTES_MAX - 1))
     assert [item.key for item in page.items] == [longest, b"l"]
     assert queries.kv_range(state.store, prefix=b"a", after=b"z").items == ()
+    above = queries.kv_range(state.store, within=(longest + b"k", None))
+    assert [item.key for item in above.items] == [b"l"]
+    below = queries.kv_range(state.store, within=(b"", longest + b"k" * 200))
+    assert [item.key for item in below.items] == [longest]
