@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jlike.product import PACKAGE
 from jlike.runner import HARNESS, HarnessBroken
-
-PACKAGE = "replicante"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from jlike import store as stores
-from jlike.defects import DEFECTS, PACKAGE, Defect, Edit, put_in
-from jlike.peers import package_of
+from jlike.defects import DEFECTS, Defect, Edit, put_in
+from jlike.product import PACKAGE, package_of
 from jlike.runner import HarnessBroken, Options
 from jlike.verdict import Verdict
 

@@ -1,7 +1,8 @@
 """Peers of one run as child processes: places, folders, logs, and their certain end.
 
 Used by `jlike.runner`. A process ends with this one, however this one ends: its stdin closes, and
-the kernel kills it. Only the command line of what is tested is known here.
+the kernel kills it. How what is tested is called stands in `jlike.product`; its options are known
+here only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from jlike import environments, equipment, kernel, shim
+from jlike import environments, equipment, kernel, product, shim
 from jlike.disks import Disk
 from jlike.environments import Environment
 from jlike.history import Value
@@ -28,11 +28,6 @@ from jlike.http import Answer, Http
 from jlike.links import Links
 from jlike.shim import Page
 
-PROGRAM = (sys.executable, "-P", "-m", "replicante")
-"""-P: what is tested is what is installed, or the copy that was named, wherever we are started."""
-PACKAGE = "replicante"
-CLUSTER = "jlike"
-COMMAND_S = 60
 ASK_S = 5.0
 POLL_S = 0.05
 WORDS_BYTES = 4_096
@@ -313,7 +308,7 @@ class Peers:
         places = await environment.place(ids)
         certificates = folder / "certificates"
         if environment.needs_certificates:
-            _certify(certificates, ids)
+            product.certify(certificates, ids)
         make_disk = equipment.disk_for(kinds)
         if make_disk is not None:
             environments.enter_own_mounts()
@@ -329,7 +324,7 @@ class Peers:
                 **settings,
                 "--peer-id": peer_id,
                 "--peer-data-dir": str(data),
-                "--peer-cluster": CLUSTER,
+                "--peer-cluster": product.CLUSTER,
                 "--raft-listen": place.raft,
                 "--raft-advertise": place.advertised,
                 "--raft-peers": ",".join(f"{it}={places[it].advertised}" for it in ids[:count]),
@@ -346,7 +341,7 @@ class Peers:
             self.by_id[peer_id] = Peer(
                 id=peer_id,
                 url=f"http://{place.http}",
-                command=(*(program or (*PROGRAM, "server")), *pairs),
+                command=(*(program or (*product.PROGRAM, "server")), *pairs),
                 log_path=home / "log",
                 advertised=place.advertised,
                 data=data,
@@ -373,26 +368,3 @@ class Peers:
         await peer.ends(seconds=seconds)
         peer.kill()
         return process is not None and process.returncode != -signal.SIGKILL
-
-
-def package_of(folder: Path) -> Path:
-    """Where a process gets the package from that is started as peers are from the copy in this
-    folder: from elsewhere when no copy is there."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", f"import {PACKAGE}; print({PACKAGE}.__path__[0])"],
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
-    return Path(done.stdout.strip())
-
-
-def _certify(folder: Path, ids: Sequence[str]) -> None:
-    """An authority for this run, and a certificate for each peer."""
-    place = ("--dir", str(folder))
-    for words in (("init", CLUSTER, *place), ("issue", *ids, *place)):
-        subprocess.run(
-            [*PROGRAM, "pki", *words], check=True, capture_output=True, timeout=COMMAND_S
-        )

@@ -23,7 +23,8 @@ from jlike.fault_command import FaultCommand
 from jlike.history import Kind
 from jlike.http import API, Http
 from jlike.nemesis import Nemesis
-from jlike.peers import PACKAGE, Peer, Peers, package_of
+from jlike.peers import Peer, Peers
+from jlike.product import PACKAGE, package_of
 from jlike.recorder import Recorder
 from jlike.verdict import Finding, Verdict, worst
 from jlike.watch import Watch

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jlike import cli, mutants, peers, store
+from jlike import cli, mutants, product, store
 from jlike.defects import DEFECTS, Edit, put_in
 from jlike.nemesis import KINDS
 from jlike.runner import HarnessBroken, Options
@@ -44,8 +44,8 @@ def test_an_edit_that_does_not_fit_once_breaks_the_harness(edit, tmp_path):
 
 def test_peers_get_the_copy_and_not_the_product(tmp_path):
     place = mutants._made("it", DEFECT.edits, tmp_path)
-    assert peers.package_of(place) == place / "replicante"
-    assert peers.package_of(tmp_path) == mutants._package()
+    assert product.package_of(place) == place / "replicante"
+    assert product.package_of(tmp_path) == mutants._package()
 
 
 class Runs:

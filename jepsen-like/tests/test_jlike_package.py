@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from jlike import peers, runner
+from jlike import product, runner
 from jlike.runner import HarnessBroken, Options
 
 
 def test_a_folder_with_a_copy_is_what_peers_start_from(tmp_path):
-    (tmp_path / peers.PACKAGE).mkdir()
-    (tmp_path / peers.PACKAGE / "__init__.py").touch()
-    assert peers.package_of(tmp_path) == tmp_path / peers.PACKAGE
+    (tmp_path / product.PACKAGE).mkdir()
+    (tmp_path / product.PACKAGE / "__init__.py").touch()
+    assert product.package_of(tmp_path) == tmp_path / product.PACKAGE
     runner.must_start_from(tmp_path)
 
 
@@ -21,7 +21,7 @@ def test_a_folder_with_a_copy_is_what_peers_start_from(tmp_path):
 def test_a_folder_without_a_copy_makes_no_run(tmp_path, what):
     """The installed one would be tested in its place."""
     if what == "an empty folder":
-        (tmp_path / peers.PACKAGE).mkdir()
+        (tmp_path / product.PACKAGE).mkdir()
     with pytest.raises(HarnessBroken, match="peers would be started from"):
         runner.must_start_from(tmp_path)
 
