@@ -4,6 +4,7 @@ routes_requests."""
 from __future__ import annotations
 
 from replicante import errors
+from replicante.api import query as q
 from replicante.api.answers import problem_of
 from replicante.api.jobs import duration_ms, job_stamp, new_job
 from replicante.api.rejections import rejection
@@ -18,6 +19,7 @@ from replicante.state.commands import (
     KvPut,
     Operation,
 )
+from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.expect import Expect
 from replicante.state.lease_commands import LeaseAcquire, LeaseRelease, LeaseRenew
 from replicante.state.object_commands import DeleteObject, PutObject
@@ -35,6 +37,8 @@ from replicante.state.outcome import (
 from replicante.state.queue_commands import QueueAck, QueueEnqueue, QueueExtend, QueueNack
 from replicante.wire.batch import (
     BatchAck,
+    BatchConsumerDelete,
+    BatchConsumerPut,
     BatchEnqueue,
     BatchExtend,
     BatchItem,
@@ -81,6 +85,8 @@ def outcome_item(outcome: Applied | Rejected, operation: BatchedCommand | None) 
             key, name = queue, format_stamp(job)
         case LeaseAcquire(lease) | LeaseRenew(lease) | LeaseRelease(lease):
             name, may_be_new = lease, False
+        case PutConsumer(consumer) | DeleteConsumer(consumer):
+            name = consumer
         case KvPut(raw_key) | KvDelete(raw_key):
             key = raw_key.decode()
         case PutObject(object_kind_, scope) | DeleteObject(object_kind_, scope):
@@ -185,6 +191,11 @@ def _batched(operation: BatchOperation) -> BatchedCommand:
             return LeaseRenew(name, _token(text), _time_ms(duration, path="duration"))
         case BatchLeaseRelease(name=name, token=text):
             return LeaseRelease(name, _token(text))
+        case BatchConsumerPut(name=name, position=text):
+            position = None if text is None else q.stamp(text, path="position")
+            return PutConsumer(name, position, _expect(operation.if_match, is_new=operation.is_new))
+        case BatchConsumerDelete(name=name):
+            return DeleteConsumer(name, _expect(operation.if_match))
         case _:
             return _command(operation)
 

@@ -27,6 +27,8 @@ from replicante.client.options import (
 from replicante.client.worker import Job, Worker
 from replicante.wire.batch import (
     BatchAck,
+    BatchConsumerDelete,
+    BatchConsumerPut,
     BatchEnqueue,
     BatchExtend,
     BatchKvDelete,
@@ -59,6 +61,8 @@ __all__ = [
     "LINEARIZABLE",
     "STALE",
     "BatchAck",
+    "BatchConsumerDelete",
+    "BatchConsumerPut",
     "BatchEnqueue",
     "BatchExtend",
     "BatchKvDelete",

@@ -327,6 +327,8 @@ _BATCHED_TAGS: Final = frozenset(
         Tag.QUEUE_ACK,
         Tag.QUEUE_NACK,
         Tag.QUEUE_EXTEND,
+        Tag.PUT_CONSUMER,
+        Tag.DELETE_CONSUMER,
     )
 )
 """Beside operations."""

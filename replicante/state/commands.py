@@ -81,7 +81,14 @@ class SetEventRetention(msgspec.Struct, frozen=True):
 Operation = KvPut | KvDelete | PutObject | DeleteObject | QueueEnqueue
 """What an acknowledgement may hold; a QueueEnqueue of one job."""
 BatchedCommand = (
-    Operation | LeaseAcquire | LeaseRenew | LeaseRelease | QueueAck | QueueNack | QueueExtend
+    Operation
+    | LeaseAcquire
+    | LeaseRenew
+    | LeaseRelease
+    | QueueAck
+    | QueueNack
+    | QueueExtend
+    | ConsumerCommand
 )
 """What a batch may hold: whatever has one outcome. A QueueAck holds nothing there."""
 

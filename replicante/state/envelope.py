@@ -243,6 +243,8 @@ def _check_batched(command: BatchedCommand, where: str) -> None:
             check_queue_command(command, where)
             if isinstance(command, QueueAck) and command.operations:
                 raise Invalid("an ack in a batch carries nothing", path=f"{where}operations")
+        case PutConsumer() | DeleteConsumer():
+            _check_consumer(command, where)
         case _:
             _check_operation(command, where)
 
@@ -324,10 +326,10 @@ def _check_txn_operation(operation: TxnOperation, where: str) -> None:
     _check_operation(operation, where)
 
 
-def _check_consumer(command: ConsumerCommand) -> None:
-    check_name(command.name, "name")
+def _check_consumer(command: ConsumerCommand, where: str = "") -> None:
+    check_name(command.name, f"{where}name")
     if command.expect is not None:
-        _check_expect(command.expect, "expect")
+        _check_expect(command.expect, f"{where}expect")
     if isinstance(command, PutConsumer) and command.position is not None:
         check_count(command.position, "position")
 

@@ -17,6 +17,7 @@ from replicante.wire.shapes import (
     ObjectName,
     OptionalReason,
     Priority,
+    StampText,
     TokenText,
     VisibilityText,
     documented,
@@ -121,6 +122,24 @@ class BatchLeaseRelease(Request, frozen=True, kw_only=True, tag_field="op", tag=
     token: TokenText
 
 
+class BatchConsumerPut(Request, frozen=True, kw_only=True, tag_field="op", tag="consumer.put"):
+    """As PUT /events/consumers/{name}."""
+
+    name: Name
+    position: StampText | None = None
+    if_match: TokenText | None = None
+    is_new: bool = False
+
+
+class BatchConsumerDelete(
+    Request, frozen=True, kw_only=True, tag_field="op", tag="consumer.delete"
+):
+    """As DELETE /events/consumers/{name}."""
+
+    name: Name
+    if_match: TokenText | None = None
+
+
 BatchOperation = (
     CarriedOperation
     | BatchAck
@@ -129,6 +148,8 @@ BatchOperation = (
     | BatchLeaseAcquire
     | BatchLeaseRenew
     | BatchLeaseRelease
+    | BatchConsumerPut
+    | BatchConsumerDelete
 )
 
 
@@ -144,7 +165,7 @@ class BatchBody(Request, frozen=True, kw_only=True):
 class BatchItem(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """What one operation did. status: the HTTP status that it would have had alone; problem:
     exactly when status ≥ 400; revision: the stamp of the change. key: of a record, or the queue;
-    id: of a job, or the name of an object or a lease."""
+    id: of a job, or the name of an object, a lease or a consumer."""
 
     status: int
     key: str | None = None

@@ -82,7 +82,8 @@ NS = "n"
 CLUSTERS = ("r", "s")
 QUEUES = ("q", "p")
 BATCHED = ("kv_put", "kv_put", "kv_delete", "put_object", "delete_object", "lease_acquire",
-           "lease_renew", "lease_release", "queue_nack", "queue_extend")  # fmt: skip
+           "lease_renew", "lease_release", "queue_nack", "queue_extend", "put_consumer",
+           "delete_consumer")  # fmt: skip
 ACTION_IDS = tuple(f"{digit}0000000-0000-8000-8000-000000000000" for digit in "123")
 
 

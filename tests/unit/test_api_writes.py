@@ -215,9 +215,33 @@ async def test_a_batch_acknowledges_renews_and_gives_back():
         assert (await api.get("/queues/mail")).json["claimed"] == 1
 
 
+async def test_a_batch_moves_a_consumer_beside_what_was_done_with_its_events():
+    async with running() as api:
+        await api.put("/kv/a", {"value": 1})
+        head = (await api.get("/events")).json["head"]
+        operations = [
+            {"op": "consumer.put", "name": "c", "position": head, "is_new": True},
+            {"op": "kv.put", "key": "copied", "value": head},
+            {"op": "consumer.put", "name": "c", "is_new": True},
+            {"op": "consumer.delete", "name": "none"},
+        ]
+        items = (await api.post("/batch", {"operations": operations})).json["items"]
+        assert [it["status"] for it in items] == [201, 201, 412, 404]
+        assert (items[0]["id"], items[3]["id"]) == ("c", "none")
+        assert items[3]["problem"]["detail"] == "There is no consumer 'none'."
+        kept = (await api.get("/events/consumers/c")).json
+        assert (kept["position"], kept["revision"]) == (head, items[0]["revision"])
+        gone = {
+            "operations": [{"op": "consumer.delete", "name": "c", "if_match": kept["revision"]}]
+        }
+        assert [it["status"] for it in (await api.post("/batch", gone)).json["items"]] == [200]
+        assert (await api.get("/events/consumers/c")).status == 404
+
+
 @pytest.mark.parametrize(
     ("operations", "path"),
     [
+        ([{"op": "consumer.put", "name": "c", "position": "x"}], "operations[0].position"),
         ([{"op": "queue.ack", "queue": "q", "id": "0", "token": "5"}], "operations[0].id"),
         ([{"op": "queue.ack", "queue": "q", "id": "5", "token": "0"}], "operations[0].token"),
         (

@@ -8,7 +8,9 @@ from replicante.errors import FatalError, Invalid
 from replicante.model.codec import encode_value
 from replicante.state.command_bytes import Tag, pack_command, unpack_command
 from replicante.state.commands import Batch, KvPut
+from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
 from replicante.state.envelope import Envelope, admit
+from replicante.state.expect import Expect
 from replicante.state.lease_commands import LeaseAcquire, LeaseRelease, LeaseRenew
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.queue_commands import (
@@ -38,6 +40,31 @@ def test_an_acknowledgement_in_a_batch_carries_nothing():
     assert caught.value.path == "operations[0].operations"
     with pytest.raises(FatalError):
         unpack_command(pack_command(Batch((ack,))))
+
+
+def test_consumers_of_a_batch_move_beside_the_writes_that_they_allow():
+    state = CheckedState()
+    made = state.do(Batch((kv_put("a", 1), PutConsumer("c"), PutConsumer("c", 1 << 40))))
+    assert [one.is_created for one in made.outcomes] == [True, True, False]
+    again = Batch((PutConsumer("c", None, Expect.absent()), kv_put("b", 1), DeleteConsumer("no")))
+    refused, done, missing = state.do(again).outcomes
+    assert (refused.code, missing.code) == (RejectCode.REVISION_MISMATCH, RejectCode.NOT_FOUND)
+    assert isinstance(done, Applied)
+    gone = state.do(Batch((DeleteConsumer("c"), DeleteConsumer("c"))))
+    assert [type(one) for one in gone.outcomes] == [Applied, Rejected]
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        (PutConsumer(""), "operations[0].name"),
+        (DeleteConsumer("c" * 129), "operations[0].name"),
+    ],
+)
+def test_a_consumer_of_a_batch_is_refused_by_its_path(command, path):
+    with pytest.raises(Invalid) as caught:
+        admit(Envelope(request_id="", command=Batch((command,))))
+    assert caught.value.path == path
 
 
 def test_acknowledgements_of_a_batch_stand_alone_and_see_each_other():

@@ -21,7 +21,7 @@ from golden_entries import Entry, birth, entry
 from golden_queues import batches, queues
 from golden_records import confirmations
 from golden_recovery import quarantines, recovery
-from golden_rest import rest
+from golden_rest import batched_consumers, rest
 from replay import entry_of, results_of
 
 from replicante.ids import make_index, make_stamp
@@ -371,6 +371,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     recovery,
     quarantines,
     batches,
+    batched_consumers,
     rest,
 )
 

@@ -13,8 +13,9 @@ from replicante.model.action_requests import ActionOn
 from replicante.model.codec import encode_value
 from replicante.model.objects import ObjectKind
 from replicante.state.action_commands import CreateAction
-from replicante.state.commands import DeleteObject, KvGet, KvTxn
-from replicante.state.consumer_commands import PutConsumer
+from replicante.state.commands import Batch, BatchedCommand, DeleteObject, KvGet, KvTxn
+from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
+from replicante.state.expect import Expect
 from replicante.state.fences import FenceOn
 from replicante.state.queue_commands import NewJob, QueueAck, QueueClaim, QueueEnqueue
 from replicante.state.record_commands import RequestWork
@@ -26,6 +27,26 @@ from replicante.testing.builders import (
     put_namespace,
     put_object,
 )
+
+
+def batched_consumers() -> Iterator[Entry]:
+    """Consumers within a batch: made, moved beside the write that they allow, refused, deleted."""
+
+    def act(index: int, *commands: BatchedCommand) -> Entry:
+        return entry(index, envelope_bytes(Batch(commands)))
+
+    yield from birth()
+    yield act(3, kv_put("a", 1), PutConsumer("c"), PutConsumer("c", make_stamp(3, 1)))
+    yield act(
+        4,
+        kv_put("seen", 1),
+        PutConsumer("c", make_stamp(3, 1)),
+        PutConsumer("c", None, Expect.absent()),
+        DeleteConsumer("none"),
+        PutConsumer("d", 0),
+    )
+    yield act(5, DeleteConsumer("c", Expect.at(1)), DeleteConsumer("c"), DeleteConsumer("c"))
+
 
 _ID = "00000000-0000-8000-8000-000000000000"
 
