@@ -153,8 +153,12 @@ async def test_the_word_of_a_peer_says_more_than_the_silence_of_others(is_first)
     async with running(peer):
         urls = [peer.url, *dead] if is_first else [*dead, peer.url]
         async with Client(urls) as client:
-            with pytest.raises(errors.NoLeader) as caught:
-                await client.kv.get("a", read=Read(timeout_ms=400))
+            for timeout_ms in (400, 4_000, 20_000):  # a busy machine may take the first ones
+                with pytest.raises((errors.NoLeader, errors.Unreachable)) as caught:
+                    await client.kv.get("a", read=Read(timeout_ms=timeout_ms))
+                if caught.type is errors.NoLeader:
+                    break
+    assert caught.type is errors.NoLeader
     for url in dead:
         assert f"{url}: connection refused" in str(caught.value.hints)
 
