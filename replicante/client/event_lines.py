@@ -6,6 +6,8 @@ half an event; it is forgotten, and asked for again from the last id.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from replicante import limits
@@ -25,12 +27,16 @@ class EventLines:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, chunk: bytes) -> list[Line]:
-        """Raises `BadAnswer` for a line that is no event, and for one that is too long."""
+    def feed(self, chunk: bytes) -> Iterator[Line]:
+        """Raises `BadAnswer` for a line that is no event, and for one that is too long, after the
+        lines before it."""
         *whole, self._rest = (self._rest + chunk).split(b"\n")
+        for raw in whole:
+            line = _parse(raw)
+            if line is not None:
+                yield line
         if len(self._rest) > limits.CLIENT_EVENT_BYTES_MAX:
             raise BadAnswer("An event is larger than any that a peer sends.")
-        return [line for raw in whole if (line := _parse(raw)) is not None]
 
 
 _decode_event = msgspec.json.Decoder(Event).decode

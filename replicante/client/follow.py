@@ -8,7 +8,7 @@ unfiltered stream `seq` counts every event, so a missing one is seen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 import aiohttp
@@ -102,12 +102,8 @@ class Follow:
         async with response:
             lines = EventLines()
             while True:
-                chunk = await self._chunk(endpoint, response)
-                try:
-                    found = lines.feed(chunk)
-                except errors.BadAnswer as exc:
-                    raise self._unreadable(endpoint, exc) from exc
-                for line in found:
+                found = lines.feed(await self._chunk(endpoint, response))
+                while (line := self._next(endpoint, found)) is not None:
                     event = self._take(endpoint, line)
                     if event is not None:
                         yield event
@@ -147,6 +143,12 @@ class Follow:
         if not chunk:
             raise _Lost("the stream ended without a word")
         return chunk
+
+    def _next(self, endpoint: str, lines: Iterator[Line]) -> Line | None:
+        try:
+            return next(lines, None)
+        except errors.BadAnswer as exc:
+            raise self._unreadable(endpoint, exc) from exc
 
     def _unreadable(self, endpoint: str, found: errors.BadAnswer) -> _Lost | errors.BadAnswer:
         self._unreadable_count += 1

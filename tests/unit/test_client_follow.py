@@ -73,6 +73,17 @@ async def test_a_line_that_cannot_be_read_is_asked_for_again_from_another_peer()
         assert await take(client.events.follow(), 2) == [1, 2]
 
 
+async def test_what_can_be_read_before_a_line_that_cannot_is_delivered():
+    peer = ScriptedPeer(stream(event(1), event(2), b"{nonsense\n"), stream(b"{nonsense\n"))
+    found = []
+    async with running(peer), Client([peer.url]) as client:
+        with pytest.raises(errors.BadAnswer, match=f"after event {stamp(2)}"):
+            async with aclosing(client.events.follow()) as events:
+                async for item in events:
+                    found.append(item.index)
+    assert found == [1, 2]
+
+
 async def test_a_line_that_no_peer_gives_readable_is_an_error_and_no_endless_loop():
     peer = ScriptedPeer(stream(event(1)), stream(b"{nonsense\n", ends="silent"))
     async with running(peer), Client([peer.url]) as client:

@@ -8,6 +8,9 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from api_harness import running
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_api_kv import KEYS
 
 from replicante import errors, limits
 from replicante.client import (
@@ -69,6 +72,25 @@ async def test_any_key_comes_back_as_it_went(key):
         assert [item.key async for item in client.kv.list()] == [key]
         assert (await client.kv.delete(key)).key == key
         assert await client.kv.find(key) is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(KEYS, min_size=1, max_size=6, unique=True))
+async def test_any_drawn_key_comes_back_as_it_went(keys):
+    async with running() as api, Client([api.server.url]) as client:
+        for number, key in enumerate(keys):
+            assert (await client.kv.put(key, number, must_not_exist=True)).key == key
+        for number, key in enumerate(keys):
+            assert (await client.kv.get(key)).value == number
+        found = [item.key async for item in client.kv.list(page_items=2)]
+        assert found == sorted(keys, key=str.encode)
+        first = keys[0]
+        assert [it.key async for it in client.kv.list(from_key=first)] == [
+            key for key in found if key.encode() >= first.encode()
+        ]
+        done = await client.batch([BatchKvDelete(key=key) for key in keys])
+        assert [item.key for item in done.items] == keys
+        assert (await client.kv.page()).items == ()
 
 
 @pytest.mark.parametrize("trouble", [Trouble.LOST_AFTER, Trouble.LOST_BEFORE, Trouble.SILENT])
