@@ -228,7 +228,7 @@ class Worker:
         carried = () if operations is None else operations
         try:
             await self._client.queues.ack(job.queue, job.id, job.token, operations=carried)
-        except errors.StaleToken:
+        except (errors.StaleToken, errors.Unreachable):
             raise
         except errors.ReplicanteError as exc:
             if not exc.definite or exc.retry:

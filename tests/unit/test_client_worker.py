@@ -134,6 +134,32 @@ async def test_operations_that_are_refused_give_the_job_back_with_the_reason(ret
         assert (await client.kv.get("k")).value == "good"
 
 
+@pytest.mark.parametrize(
+    "failure", [errors.Unreachable, errors.OutcomeUnknown, errors.NoLeader, errors.StaleToken]
+)
+async def test_an_acknowledgement_that_nobody_refused_leaves_the_claim_to_run_out(
+    failure, monkeypatch
+):
+    async with client_of() as (client, _peer):
+        fates = []
+        worker = client.worker("w", observe=lambda job, fate: fates.append(fate))
+
+        @worker.handler("q")
+        async def handle(job):
+            return [BatchKvPut(key="k", value=1)]
+
+        async def lost(*_, **__):
+            raise failure
+
+        monkeypatch.setattr(client.queues, "ack", lost)
+        added = await client.queues.send("q", 1)
+        async with working(worker):
+            await until(lambda: fates)
+            assert fates == ["lost"]
+            seen = await client.queues.job("q", added.id)
+            assert (seen.state, seen.history) == ("claimed", ())
+
+
 async def test_a_reason_that_has_no_encoding_gives_the_job_back_all_the_same():
     async with client_of() as (client, _):
         fates = []
