@@ -3,7 +3,6 @@ and what was begun comes to its end."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import random
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from stages import stage_of
 
 from jlike import aftermath
 from jlike.clients import Client
@@ -81,15 +81,7 @@ def _cast(recorder: Recorder, http: Http) -> tuple[Peers, Callable[..., Client],
         return Client(workload, peers=peers, http=http, recorder=recorder, seed="last")
 
     def stage(workload: Workload) -> Stage:
-        return Stage(
-            name=workload.name,
-            peers=peers,
-            http=http,
-            recorder=recorder,
-            chance=random.Random(1),
-            stop=asyncio.Event(),
-            leader=lambda: None,
-        )
+        return stage_of(workload.name, peers=peers, recorder=recorder, http=http)
 
     return peers, client, stage
 

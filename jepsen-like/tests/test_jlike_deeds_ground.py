@@ -169,14 +169,19 @@ async def test_a_disk_is_full_when_nothing_fits_and_is_freed(tmp_path, is_stubbo
         assert not peer.disk.is_full
 
 
+async def _full(peers: Peers, peer: Peer) -> asyncio.Task[bool]:
+    """The fault, when the disk of this peer is full and not freed yet."""
+    peer.disk = room = Room()
+    running = asyncio.create_task(nemesis_disk.diskfull(_plan("diskfull", seconds=0.2), peers))
+    while not room.is_full:  # noqa: ASYNC110  a fact that is waited for
+        await asyncio.sleep(0)
+    return running
+
+
 async def test_who_is_started_without_room_may_refuse_and_is_started_again(tmp_path):
     """A deed of a workload: it ended the peer, and started it on the full disk."""
     async with one_peer(tmp_path) as (peers, peer):
-        peer.disk = room = Room()
-        plan = _plan("diskfull", seconds=0.2)
-        running = asyncio.create_task(nemesis_disk.diskfull(plan, peers))
-        while not room.is_full:  # noqa: ASYNC110  a fact that is waited for
-            await asyncio.sleep(0)
+        running = await _full(peers, peer)
         peer.kill()
         healthy, peer.command = peer.command, ("/bin/sh", "-c", "echo error: no room; exit 1")
         peer.start()
@@ -188,11 +193,7 @@ async def test_who_is_started_without_room_may_refuse_and_is_started_again(tmp_p
 
 async def test_who_runs_and_ends_by_a_full_disk_is_told(tmp_path):
     async with one_peer(tmp_path) as (peers, peer):
-        peer.disk = room = Room()
-        plan = _plan("diskfull", seconds=0.2)
-        running = asyncio.create_task(nemesis_disk.diskfull(plan, peers))
-        while not room.is_full:  # noqa: ASYNC110  a fact that is waited for
-            await asyncio.sleep(0)
+        running = await _full(peers, peer)
         peer.signal(signal.SIGTERM)  # not by `tell_to_end`: it gives up
         await running
         assert peer.is_alive

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import pytest
+from stages import stage_of
 
 from jlike import fault_command, nemesis, nemesis_plan, runner
 from jlike.clients import LAST_TRIES, Client, ask_everywhere
@@ -18,7 +19,7 @@ from jlike.nemesis import Nemesis
 from jlike.nemesis_plan import Plan
 from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
-from jlike.workload.base import Outcome, Stage
+from jlike.workload.base import Outcome
 from jlike.workload.catalogue import WORKLOADS
 from jlike.workload.members import Members
 from jlike.workload.register import Register
@@ -194,20 +195,8 @@ async def test_last_reads_are_asked_again_a_few_times(recorder, tries, is_answer
     assert await ask_everywhere(client, [peers["p1"]], questions) is is_answered
 
 
-def _stage(recorder: Recorder) -> Stage:
-    return Stage(
-        name="members",
-        peers=_peers(),
-        http=Http(timeout_s=1),
-        recorder=recorder,
-        chance=random.Random(1),
-        stop=asyncio.Event(),
-        leader=lambda: None,
-    )
-
-
 async def test_members_first_do_what_never_succeeded(recorder):
-    members, stage = Members(), _stage(recorder)
+    members, stage = Members(), stage_of("members", peers=_peers(), recorder=recorder)
     recorder.add("members", Kind.OK, process=1, f="grow", value="p4", peer="p4")
     assert not any(members._wants_growth(stage) for _ in range(20))
     recorder.add("members", Kind.OK, process=1, f="shrink", value="p4", peer="p4")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from histories import FAIL, INFO, History
+from stages import stage_of
 
 from jlike.check import sdk as check
 from jlike.history import Kind
@@ -19,7 +18,7 @@ from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
 from jlike.verdict import Verdict
 from jlike.workload import sdk
-from jlike.workload.base import Outcome, Stage
+from jlike.workload.base import Outcome
 from jlike.workload.sdk import Sdk
 
 URL = "http://p1"
@@ -33,16 +32,8 @@ async def _program(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> 
     monkeypatch.setattr(sdk, "PROGRAM", program)
     workload = Sdk()
     with contextlib.closing(Recorder(folder)) as recorder:
-        stage = Stage(
-            name="sdk",
-            peers=Peers(by_id={"p1": Peer(id="p1", url=URL)}),
-            http=Http(timeout_s=1),
-            recorder=recorder,
-            chance=random.Random(1),
-            stop=asyncio.Event(),
-            leader=lambda: None,
-        )
-        await workload.open(stage)
+        peers = Peers(by_id={"p1": Peer(id="p1", url=URL)})
+        await workload.open(stage_of("sdk", peers=peers, recorder=recorder))
         try:
             yield workload
         finally:

@@ -9,13 +9,13 @@ import random
 from collections.abc import Mapping
 
 import pytest
+from stages import stage_of
 
 from jlike.history import Kind, Value
 from jlike.http import NO_HEADERS, Answer, Http
 from jlike.peers import Peer, Peers
 from jlike.recorder import Recorder
 from jlike.workload import append, sdk
-from jlike.workload.base import Stage
 from jlike.workload.catalogue import WORKLOADS, made
 from jlike.workload.queue import Queue
 from jlike.workload.sdk import Sdk
@@ -144,16 +144,7 @@ async def test_users_of_the_sdk_know_whoever_may_become_a_member(tmp_path, monke
     )
     workload = Sdk()
     with contextlib.closing(Recorder(tmp_path)) as recorder:
-        stage = Stage(
-            name="sdk",
-            peers=peers,
-            http=Http(timeout_s=1),
-            recorder=recorder,
-            chance=random.Random(1),
-            stop=asyncio.Event(),
-            leader=lambda: None,
-        )
-        await workload.open(stage)
+        await workload.open(stage_of("sdk", peers=peers, recorder=recorder))
         try:
             url = peers["p2"].url
             asked = asyncio.create_task(workload._asked_of_the_sdk(url, "append", "sdk", "s1"))

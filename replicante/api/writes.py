@@ -19,9 +19,7 @@ from replicante.api.negotiate import Media
 from replicante.api.rejections import rejection
 from replicante.api.room import check_room
 from replicante.api.strict_parse import parse_body
-from replicante.state.commands import (
-    Command,
-)
+from replicante.state.commands import Command
 from replicante.state.envelope import Envelope, admit
 from replicante.state.expect import Expect
 from replicante.state.outcome import Applied, Outcome, Rejected, decode_outcome

@@ -13,10 +13,8 @@ from replicante.cli.common import Failed, example
 from replicante.cli.exits import Exit
 from replicante.cli.recover_text import advice_text, skip_text, survivor_text
 from replicante.cli.render import Output
-from replicante.clock import SystemClock
 from replicante.config import parse_peer
 from replicante.disk_room import NO_ROOM
-from replicante.entropy import SystemEntropy
 from replicante.errors import Conflict, DiskFull, FatalError, ReplicanteError
 from replicante.limits import RECOVERY_REASON_BYTES_MAX
 
@@ -52,23 +50,21 @@ def inspect(folders: Sequence[Path], *, output_name: str) -> int:
     The best one comes first. Nothing is changed. Ends with 0 when the peers can simply be started,
     or nothing that was acknowledged is lost by going on; with 1 otherwise.
     """
-    from replicante.raft.inspecting import inspect_directories
-    from replicante.raft.survivors import Way, advise, rank
+    from replicante.raft import recovery
     from replicante.state_file import state_index
 
     output = Output(output_name)
     try:
-        ranked = rank(inspect_directories(folders, state_index))
+        ranked, advice = recovery.inspect(folders, state_index=state_index)
     except ReplicanteError as exc:
         raise Failed(exc, output) from exc
-    advice = advise(ranked)
     if output is Output.TABLE:
         for place, found in enumerate(ranked, 1):
             click.echo(survivor_text(place, found) + "\n")
         click.echo(advice_text(advice))
     else:
         click.echo(render.document({"directories": ranked, "advice": advice}, output))
-    is_harmless = advice.way in (Way.START, Way.FORCE_WITHOUT_LOSS)
+    is_harmless = advice.way in (recovery.Way.START, recovery.Way.FORCE_WITHOUT_LOSS)
     return Exit.OK if is_harmless else Exit.FAILED
 
 
@@ -102,19 +98,11 @@ def restore(backup: Path, members: Sequence[str], *, into: Path, generation: int
     peers of before are not let in.
     """
     # The engine: not for --help.
-    from replicante.raft.generations import How, Recovery
-    from replicante.raft.restoring import prepare_directories
+    from replicante.raft import recovery
 
     chosen = _members(members)
     with _disk_errors():
-        paths = prepare_directories(
-            backup,
-            into,
-            members=chosen,
-            clock=SystemClock(),
-            entropy=SystemEntropy(),
-            recovery=Recovery(how=How.RESTORED, generation=generation),
-        )
+        paths = recovery.restore(backup, into, members=chosen, generation=generation)
     _tell_made(paths)
 
 
@@ -160,15 +148,13 @@ def force(
     survivor must be among them, and its own directory stays as it is. Peers of before are not let
     in afterwards, whatever they have on their disks. Others join by a token, or are named here.
     """
-    from replicante.raft.forcing import force_directories
-    from replicante.raft.inspecting import inspect_directories
-    from replicante.raft.survivors import advise
+    from replicante.raft import recovery
     from replicante.state_file import open_copy, state_index
 
     chosen = _members(members)
     _check_reason(reason)
     if not accept_data_loss:
-        price = advise(inspect_directories([survivor], state_index))
+        _, price = recovery.inspect([survivor], state_index=state_index)
         raise Conflict(
             " ".join(price.said),
             hints=(
@@ -177,14 +163,13 @@ def force(
             ),
         )
     with _disk_errors():
-        paths = force_directories(
+        paths = recovery.force(
             survivor,
             into,
             members=chosen,
             reason=reason,
             open_copy=open_copy,
-            clock=SystemClock(),
-            entropy=SystemEntropy(),
+            accepts_data_loss=True,
         )
     _tell_made(paths)
 
@@ -257,14 +242,14 @@ def skip(
     directories, here or by the same command on their own machines, before any peer starts: one that
     was left out stops again. Ends with 1 when another entry breaks as well, and names it.
     """
-    from replicante.raft.skipping import skip_entry
+    from replicante.raft import recovery
     from replicante.state_file import open_copy, state_index
 
     _check_reason(reason)
     output = Output(output_name)
     try:
         with _disk_errors():
-            report = skip_entry(
+            report = recovery.skip(
                 folders,
                 index,
                 reason=reason,

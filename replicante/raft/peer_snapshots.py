@@ -147,19 +147,16 @@ class PeerSnapshots:
             state_digest=manifest.state_digest,
         )
 
-    async def stop(self) -> None:
-        """Waits for the threads that write a file: the state is open until then."""
+    async def close(self) -> None:
+        """Waits for the threads that write a file: the state is open until then. What arrived is
+        found at the next start."""
+        for _, asked in self._asked:
+            if not asked.done():
+                asked.set_exception(PeerStopping())
         if self._making is not None:
             await asyncio.shield(self._making)
         async with self._copying:
             pass
-
-    async def close(self) -> None:
-        """As `stop`, and nothing is received any more; what arrived is found at the next start."""
-        for _, asked in self._asked:
-            if not asked.done():
-                asked.set_exception(PeerStopping())
-        await self.stop()
         await asyncio.to_thread(self._files.close)
 
     def _hold_log(self, driver: Driver) -> None:

@@ -1,9 +1,9 @@
 """What a program does with the directories of its peers when too few are left, or none can go on.
 IO; offline: every peer that is left is stopped first.
 
-The door to `inspecting`, `restoring`, `forcing` and `skipping`, which `replicante recover` uses for
-peers of Replicante itself. `open_copy` and `state_index` say where a machine has its state: one in
-memory has it where `in_memory` and `on_shelf` look.
+The door to `inspecting`, `restoring`, `forcing` and `skipping`; `replicante recover` comes through
+it too, for peers of Replicante itself. `open_copy` and `state_index` say where a machine has its
+state: one in memory has it where `in_memory` and `on_shelf` look.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def force(
     Raises Conflict with that price when it is not accepted; else as `force_directories`.
     """
     if not accepts_data_loss:
-        price = advise(inspect_directories([survivor], state_index))
+        _, price = inspect([survivor], state_index=state_index)
         raise Conflict(
             " ".join(price.said),
             hints=(
@@ -114,10 +114,19 @@ def skip(
     reason: str,
     open_copy: OpenCopy,
     state_index: StateIndex = on_shelf,
+    scratch: Path | None = None,
 ) -> SkipReport:
     """Makes the entry at `index`, which breaks `apply` on every peer, a no-op in all logs.
 
     folders: of all peers, or those on this machine; the others are treated by the same call, with
-    the same reason, before any peer starts. Raises as `skip_entry`.
+    the same reason, before any peer starts. scratch: where a copy of one state is made; None: the
+    system's folder for temporary files. Raises as `skip_entry`.
     """
-    return skip_entry(folders, index, reason=reason, open_copy=open_copy, state_index=state_index)
+    return skip_entry(
+        folders,
+        index,
+        reason=reason,
+        open_copy=open_copy,
+        state_index=state_index,
+        scratch=scratch,
+    )
