@@ -132,8 +132,11 @@ class Calls:
             if now_ms >= deadline_ms:
                 raise self._gave_up(call, progress)
             if progress.is_in_doubt and call.is_write:
-                call = await self._dated(call, endpoint, progress)
-            result = await self._attempt(call, endpoint, deadline_ms - self.clock.monotonic_ms())
+                call = await self._dated(call, endpoint, progress, left_ms=deadline_ms - now_ms)
+                now_ms = self.clock.monotonic_ms()
+                if now_ms >= deadline_ms:
+                    raise self._gave_up(call, progress)
+            result = await self._attempt(call, endpoint, deadline_ms - now_ms)
             if isinstance(result, Reply):
                 self.endpoints.answered(endpoint)
                 self.seen_clock_ms = max(self.seen_clock_ms, result.clock_ms or 0)
@@ -145,14 +148,14 @@ class Calls:
             detail = result.error.message
             self.observe(Note(kind=NoteKind.TRIED_IN_VAIN, endpoint=endpoint, detail=detail))
 
-    async def _dated(self, call: Call, endpoint: str, progress: _Progress) -> Call:
+    async def _dated(self, call: Call, endpoint: str, progress: _Progress, *, left_ms: int) -> Call:
         """The same write with the cluster clock of its first attempt: a peer that has forgotten
         keys of that time refuses it instead of doing it again. The clock that a peer knows now,
         less the time since, is never later than that; nor is the newest that was seen before."""
         if call.idempotency_key is None or names.FIRST_ATTEMPT_MS in call.headers:
             return call
         ask = Call(method="GET", path=paths.HEALTH, is_local=True)
-        budget_ms = limits.CLIENT_CONNECT_MS_MAX
+        budget_ms = min(left_ms, limits.CLIENT_CONNECT_MS_MAX)
         told = await self.transport.send(ask, endpoint, budget_ms=budget_ms, after_index=0)
         if isinstance(told, Reply) and told.clock_ms:
             since_ms = self.clock.monotonic_ms() - progress.began_ms

@@ -23,9 +23,13 @@ class ScriptedPeer:
         self.url = ""
         self.clock_ms: int | None = None
         """Told with every answer, and to who asks whether this peer lives."""
+        self.is_hung = False
+        """Does not answer whether it lives."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/introspect/health":
+            if self.is_hung:
+                await asyncio.sleep(60)
             return web.json_response({"status": "ok", "peer": "p1"}, headers=self._clock())
         self.requests.append(request)
         self.bodies.append(await request.read())

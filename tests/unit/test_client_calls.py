@@ -72,6 +72,23 @@ async def test_a_client_that_saw_no_clock_asks_for_it_before_it_repeats_what_is_
     assert 0 < first_ms <= 9_000, "not later than it was begun"
 
 
+async def test_the_question_for_the_clock_takes_no_more_time_than_the_call_has_left():
+    bad, hung = ScriptedPeer(hang_up()), ScriptedPeer(DONE)
+    hung.is_hung = True
+    asked_ms = []
+    async with running(bad, hung), Client([bad.url, hung.url]) as client:
+        send = client._transport.send
+
+        async def noted(call, endpoint, *, budget_ms, after_index):
+            asked_ms.append(budget_ms)
+            return await send(call, endpoint, budget_ms=budget_ms, after_index=after_index)
+
+        client._transport.send = noted
+        with pytest.raises(errors.OutcomeUnknown):
+            await client.kv.put("a", 1, write=SHORT)
+    assert min(asked_ms) > 0 and max(asked_ms) <= SHORT.timeout_ms
+
+
 async def test_a_repeat_that_the_peers_know_nothing_of_any_more_leaves_the_doubt():
     expired = problem("outcome_expired", 409, definite=True)
     bad, good = ScriptedPeer(DONE, hang_up()), ScriptedPeer(expired)
