@@ -155,7 +155,7 @@ def outcome_body(outcome: Outcome) -> Json:
 
 
 def outcome_status(outcome: Outcome) -> int:
-    """Of the answer to the request that had this outcome."""
+    """As `RequestOutcome` says: an outcome does not name its command."""
     match outcome:
         case Applied() | Rejected():
             return outcome_item(outcome, None).status

@@ -20,7 +20,7 @@ from replicante.raft.in_memory import decode_snapshot
 from replicante.raft.log import Base, HardState
 from replicante.raft.log_loading import LoadedLog, load_records
 from replicante.raft.log_store import LmdbLog, LogHeader
-from replicante.raft.membership import Configuration, read_configuration
+from replicante.raft.membership import Configuration, Member, read_configuration
 from replicante.raft.records import Record
 from replicante.raft.restoring import FOLDER as RESTORE
 from replicante.raft.snapshot_files import FolderShelf
@@ -135,6 +135,7 @@ def survivor_of(folder: str, header: LogHeader, log: StoppedLog, found: FoundSta
         log_fault=log_fault,
         state_fault=found.fault or _misfit(loaded, state, found.unfinished),
         configurations=possible,
+        electors=() if loaded is None else _electors(loaded),
     )
 
 
@@ -188,6 +189,15 @@ def _misfit(loaded: LoadedLog | None, state: int | None, unfinished: str) -> str
     if index < loaded.first_index - 1:
         return f"it is at entry {index}, the log begins at {loaded.first_index}: it was replaced"
     return ""
+
+
+def _electors(loaded: LoadedLog) -> tuple[Member, ...]:
+    """As `Survivor` says."""
+    if len(loaded.term_runs) == 1:
+        return ()
+    first_index, _ = loaded.term_runs[-1]
+    before = [payload for index, payload in loaded.configurations if index < first_index]
+    return read_configuration(before[-1]).voters
 
 
 def _possible(

@@ -3,8 +3,11 @@
 Called by `replicante recover inspect` with what `inspecting` read.
 
 Rule: it promises only what the logs prove. An entry was acknowledged only when a majority of the
-voters had it; so when the voters that are missing are fewer than a majority, every acknowledged
-entry is on a directory that is here, and the best of them has all of them (paper, §5.4.3).
+voters had it, so while the voters that are missing are fewer than a majority, every acknowledged
+entry is on a directory that is here, and the best of them has all of them (paper, §5.4.3). But
+the missing ones may have changed the voters, and nobody here heard of it. With more than half of
+the voters here they could not: a voter more or less leaves them short of a majority, too. Half of
+them could have, under a leader of their own; see `_is_led_from_here`.
 """
 
 from __future__ import annotations
@@ -61,6 +64,9 @@ class Survivor:
     configurations: tuple[Configuration, ...]
     """Of which one counted at the end: the newest that was committed for certain, and all later
     ones."""
+    electors: tuple[Member, ...]
+    """Who could make the leader of `last_term`: the voters before the first entry of that term.
+    Empty: not known, the log begins within that term."""
 
     @property
     def key(self) -> str:
@@ -139,13 +145,21 @@ def advise(ranked: Sequence[Survivor]) -> Advice:
         f" {best.last_index} of term {best.last_term}; up to {best.committed_index} it is certain"
         " that its entries were committed, and the later ones become part of the history."
     )
-    is_whole = all(
+    is_half = all(
         len(it.voters) - _count(it, here) < majority(len(it.voters)) for it in best.configurations
     )
+    is_whole = is_half and _is_led_from_here(best, usable, here)
     if is_whole:
         said.append(
-            f"Missing: {', '.join(missing)}, too few to have acknowledged anything alone. Nothing"
-            " that was acknowledged is lost."
+            f"Missing: {', '.join(missing)}, too few to have acknowledged anything alone: whoever"
+            " led last is here. Nothing that was acknowledged is lost."
+        )
+    elif is_half:
+        said.append(
+            f"Missing: {', '.join(missing)}, half of the voters: too few to have acknowledged"
+            " anything alone, unless they changed the members last and none of these directories"
+            f" heard of it. Then what was written after entry {best.last_index} is lost. Look for"
+            " their disks first."
         )
     else:
         said.append(
@@ -181,6 +195,21 @@ def _left_out(ranked: Sequence[Survivor], usable: Sequence[Survivor]) -> list[st
             " start two of them."
         )
     return said
+
+
+def _is_led_from_here(best: Survivor, usable: Sequence[Survivor], here: set[str]) -> bool:
+    """Of directories with which half of the voters is missing.
+
+    Only a leader changes the members, and it writes that down before it tells anybody (ADR 0076).
+    In the newest term of all directories the best one has entries; its leader needed a vote from
+    here, and nobody here voted for somebody missing. So that leader is here, with every change that
+    it made; and a later one would have needed a vote from here, too."""
+    term = max(it.term for it in usable)
+    missing_count = sum(voter.key not in here for voter in best.electors)
+    needs_us = len(best.electors) > 0 and missing_count < majority(len(best.electors))
+    if best.last_term != term or not needs_us:
+        return False
+    return {it.voted_for for it in usable if it.term == term} <= {None, *here}
 
 
 def _count(configuration: Configuration, here: set[str]) -> int:

@@ -64,6 +64,8 @@ class RaftChecks:
         self.configuration = birth.configuration
         """The newest that is committed."""
         self._configuration_index = birth.first.index
+        self._counted_by = birth.configuration
+        """Of whose voters a majority had the newest committed entry."""
         self._leaders: dict[int, str] = {}
         self.handed_over: set[tuple[str, int]] = set()
         """(name, term) of who was told by a leader to take over."""
@@ -208,7 +210,7 @@ class RaftChecks:
                 record.chain, record.term, record.clock_ms, self._schedule.now_us
             )
         if commit_index > self.committed_index:
-            self.committed_index = commit_index
+            self.committed_index, self._counted_by = commit_index, configuration
             if not self._is_held(commit_index, configuration):
                 self._fail("durable on a quorum", f"entry {commit_index} is committed too early")
             self._check_clock(commit_index)
@@ -237,10 +239,12 @@ class RaftChecks:
         """What was promised is on the disks of a majority at this very instant."""
         if index not in self.ledger:
             self._fail("durable on a quorum", f"entry {index} {why}, and is not committed")
-        # A later configuration counts from its append (thesis §4.1), wherever it is by now.
+        # A later configuration counts from its append (thesis §4.1), wherever it is by now; also
+        # after another leader had it cut off: what it had committed is committed.
         found = [peer.disk.configuration for peer in self._peers.values()]
         later = [it for place, it in found if place > self._configuration_index]
-        if not any(self._is_held(index, it) for it in (self.configuration, *later)):
+        counting = (self.configuration, self._counted_by, *later)
+        if not any(self._is_held(index, it) for it in counting):
             self._fail("durable on a quorum", f"entry {index} {why}, and is on too few disks")
 
     def _is_held(self, index: int, configuration: Configuration) -> bool:

@@ -190,10 +190,11 @@ class Progress:
         if leader is None or len(voters) < 2 or self._chance.happens(0.5):
             return
         leader.hand_over()
+        # To any voter: to one that hears all but the leader before, too.
         self._wait(
             "leadership is handed over",
             HANDED_OVER_WITHIN,
-            lambda: self._leader() not in (None, leader),
+            lambda: self._followed(self._cluster.voters) not in (None, leader),
         )
 
     def _demand_replacement(self) -> None:
@@ -243,10 +244,13 @@ class Progress:
     # --- conditions --------------------------------------------------------------------------
 
     def _leader(self) -> SimPeer | None:
+        return self._followed(self._healed)
+
+    def _followed(self, among: list[SimPeer]) -> SimPeer | None:
         """Leads, by the word of every healed peer."""
         leaders = [
             peer
-            for peer in self._healed
+            for peer in among
             if peer.driver is not None and peer.driver.engine.is_own_term_committed
         ]
         if len(leaders) != 1:

@@ -185,10 +185,11 @@ class BatchAnswer(Answer, frozen=True, kw_only=True):
 class RequestOutcome(Answer, frozen=True, kw_only=True):
     """GET /requests/{idempotency key}: what became of a write whose answer was lost.
 
-    status: the HTTP status that the write had. index: its log entry. items: one for each
-    operation of the request, or each of its jobs. body: what more is remembered of the answer, in
-    its words: `is_success` of a transaction; `items` with id, token and attempt of a claim, with id
-    and is_new of jobs that were sent; `moved` and `left` of a purge or redrive; else null.
+    status: 201 where the write made something new, a grant of a lease too; 200 where it did not,
+    else that of its refusal. index: its log entry. items: one for each operation of the request, or
+    each of its jobs. body: what more is remembered of the answer, in its words: `is_success` of a
+    transaction; `items` with id, token and attempt of a claim, with id and is_new of jobs that were
+    sent; `moved` and `left` of a purge or redrive; else null.
     """
 
     idempotency_key: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant
 
+_ADVICE = "tests/unit/test_recover_advice.py"
 _BACKUP = "tests/unit/test_raft_backup_and_jump.py"
 _FORCE = "tests/unit/test_recover_force.py"
 _INSPECT = "tests/unit/test_recover_inspect.py"
@@ -50,6 +51,31 @@ RECOVERY_MUTANTS = (
                 "        len(it.voters) - _count(it, here) <= majority(len(it.voters)) for",
             ),
         ),
+        test=_INSPECT,
+    ),
+    Mutant(
+        "half_is_whole_whoever_was_voted_for",
+        "half of the voters have everything only with the last leader among them (ADR 0038)",
+        (Edit(_SURVIVORS, "if it.term == term} <= {None, *here}", "if False} <= {None, *here}"),),
+        test=_ADVICE,
+    ),
+    Mutant(
+        "half_is_whole_whoever_led_later",
+        "half of the voters have everything only with the last leader among them (ADR 0038)",
+        (Edit(_SURVIVORS, "if best.last_term != term or not", "if not"),),
+        test=_ADVICE,
+    ),
+    Mutant(
+        "half_is_whole_whoever_could_vote",
+        "half of the voters have everything only with the last leader among them (ADR 0038)",
+        (
+            Edit(
+                _SURVIVORS,
+                "if best.last_term != term or not needs_us:",
+                "if best.last_term != term:",
+            ),
+        ),
+        test=_ADVICE,
     ),
     Mutant(
         "sessions_outlive_their_generation",

@@ -39,6 +39,11 @@ def test_the_first_seeds_hold():
         pytest.param(100_497, id="a file was made in the middle of an installation"),
         pytest.param(112_382, id="a backup was taken in the middle of an installation"),
         pytest.param(112_338, id="an order to take over was late"),
+        pytest.param(134_816, id="half of four voters went on without the others"),
+        pytest.param(141_802, id="half of four voters, of five before, went on without the others"),
+        pytest.param(158_229, id="one of two voters promoted a third one"),
+        pytest.param(154_853, id="the place was given to a voter that is half deaf"),
+        pytest.param(164_619, id="what had committed an entry was cut off"),
     ],
 )
 def test_a_seed_that_did_not_hold_holds(seed):

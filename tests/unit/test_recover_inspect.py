@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import lmdb
@@ -85,13 +86,33 @@ def test_one_of_three_may_lack_what_the_two_others_acknowledged(tmp_path):
     assert any("p2, p3" in said and "is lost" in said for said in advice.said)
 
 
-def test_half_of_four_have_whatever_was_acknowledged_and_cannot_go_on_by_themselves(tmp_path):
-    names = ("p1", "p2", "p3", "p4")
-    records = records_of(names=names)
-    behind = directory(tmp_path, "p1", records)
+FOUR = ("p1", "p2", "p3", "p4")
+
+
+def test_half_of_four_have_whatever_was_acknowledged_when_the_last_leader_is_one_of_them(tmp_path):
+    records = records_of(names=FOUR)
+    behind = directory(tmp_path, "p1", records, hard=HardState(term=1, voted_for="p2/p2-disk"))
     best = directory(tmp_path, "p2", more(records, term=1))
     advice = advise(inspected(behind, best))
     assert advice.way is Way.FORCE_WITHOUT_LOSS and advice.use == (str(best),)
+
+
+def test_half_of_four_may_lack_what_the_others_did_after_a_change_that_only_they_know(tmp_path):
+    """p3 led, removed p1, and p2 heard none of it: then p3 and p4 are two of three voters."""
+    records = records_of(names=FOUR)
+    voter = directory(tmp_path, "p1", records, hard=HardState(term=1, voted_for="p3/p3-disk"))
+    best = directory(tmp_path, "p2", more(records, term=1))
+    advice = advise(inspected(voter, best))
+    assert advice.way is Way.FORCE and advice.use == (str(best),)
+    assert any("p3, p4" in said and "changed the members" in said for said in advice.said)
+
+
+def test_half_of_four_may_lack_what_a_leader_did_that_they_made_and_never_heard(tmp_path):
+    """Who led in term 2 needed a vote from here, and nobody here has an entry of it."""
+    records = records_of(names=FOUR)
+    first = directory(tmp_path, "p1", records, hard=HardState(term=2, voted_for="p2/p2-disk"))
+    second = directory(tmp_path, "p2", records, hard=HardState(term=2, voted_for="p2/p2-disk"))
+    assert way(first, second) is Way.FORCE
 
 
 def test_a_change_of_members_that_may_not_have_counted_yet_promises_less(tmp_path):
@@ -99,10 +120,27 @@ def test_a_change_of_members_that_may_not_have_counted_yet_promises_less(tmp_pat
     never counted as removed, it is not."""
     before = records_of(names=NAMES)
     after = with_members(before, NAMES[:2])
-    path = directory(tmp_path, "p1", after, applied_count=len(before))
+    led = {"records": more(after, term=2), "hard": HardState(term=2, voted_for="p1/p1-disk")}
+    path = directory(tmp_path, "p1", applied_count=len(before), **led)
     assert way(path) is Way.FORCE
-    committed = directory(tmp_path / "later", "p1", after, applied_count=len(after))
+    committed = directory(tmp_path / "later", "p1", applied_count=len(after), **led)
     assert way(committed) is Way.FORCE_WITHOUT_LOSS
+
+
+def test_a_voter_that_came_in_the_last_term_did_not_choose_its_leader(tmp_path):
+    """p2 led, and was one of two that could vote for it."""
+    before = records_of(names=("p2",))
+    after = with_members(before, ("p1", "p2"))
+    path = directory(tmp_path, "p1", after, applied_count=len(after))
+    assert way(path) is Way.FORCE
+
+
+def test_who_cannot_tell_who_chose_the_last_leader_promises_less(tmp_path):
+    path = directory(tmp_path, "p1", records_of(names=("p1", "p2")))
+    (found,) = inspected(path)
+    assert [it.peer_id for it in found.electors] == ["p1", "p2"]
+    assert advise([found]).way is Way.FORCE_WITHOUT_LOSS
+    assert advise([dataclasses.replace(found, electors=())]).way is Way.FORCE
 
 
 def test_a_turned_bit_is_told_with_its_entry_and_the_directory_counts_as_lost(tmp_path):
@@ -181,6 +219,7 @@ def test_an_installation_that_a_crash_cut_counts_as_its_next_start_will_end_it(t
     (found,) = rank(inspect_directories([path], lambda _: 20))
     assert (found.first_index, found.last_index, found.last_term) == (20, 20, 4)
     assert found.is_sound and "installed" in found.unfinished
+    assert found.electors == (), "the log begins within its last term"
 
 
 def test_a_directory_in_use_is_refused(tmp_path):

@@ -1,0 +1,220 @@
+"""What `recover inspect` says of the directories that are left is true, whatever happened before.
+
+A Raft cluster of a few lines, whose members change, lives through random steps; then some of its
+directories are lost. A run is a seed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from replicante.raft import survivors
+from replicante.raft.membership import Configuration, Member, majority
+from replicante.raft.survivors import Standing, Survivor, Way, advise, rank
+
+PEERS = tuple(Member(f"p{number}", f"i{number}", f"sim:{number}") for number in range(1, 7))
+STEPS_COUNT = 40
+SEEDS = (43_424, *range(6_000))
+"""In the first one a voter came in the last term, and could not vote for its leader."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    term: int
+    number: int
+    """Tells entries of one term apart."""
+    voters: tuple[Member, ...] = ()
+    """Empty: no change of the members."""
+
+
+@dataclass
+class Peer:
+    member: Member
+    log: list[Entry]
+    term: int = 0
+    vote: str | None = None
+    leading: list[Entry] | None = None
+    """The log of a leader, whose end may not be on its disk."""
+    told_index: int = 0
+
+    def learn(self, term):
+        if term > self.term:
+            self.term, self.vote, self.leading = term, None, None
+
+
+@dataclass
+class Cluster:
+    random: Random
+    peers: list[Peer] = field(default_factory=list)
+    committed: list[Entry] = field(default_factory=list)
+
+    def __post_init__(self):
+        voters = PEERS[: self.random.randint(2, 5)]
+        self.peers = [Peer(it, [Entry(0, 0, voters)]) for it in PEERS]
+        self.committed = list(self.peers[0].log)
+
+    def live(self):
+        for _ in range(STEPS_COUNT):
+            leaders = [it for it in self.peers if it.leading is not None]
+            step = self.random.choice([self.write, self.change, self.send, self.send, self.send])
+            if not leaders or self.random.random() < 0.1:
+                self.elect(self.random.choice(self.peers))
+            else:
+                step(self.random.choice(leaders))
+
+    def elect(self, candidate):
+        voters = voters_of(candidate.log)
+        if candidate.member not in voters:
+            return
+        candidate.learn(candidate.term + 1)
+        candidate.vote = candidate.member.key
+        votes = 1
+        for peer in self.peers:
+            is_asked = peer.member in voters and self.random.random() < 0.7
+            if peer is candidate or not is_asked or peer.term >= candidate.term:
+                continue
+            peer.learn(candidate.term)
+            if age(candidate.log) >= age(peer.log):
+                peer.vote = candidate.member.key
+                votes += 1
+        if votes >= majority(len(voters)):
+            candidate.leading = [*candidate.log]
+            self.write(candidate)
+
+    def write(self, leader, voters=()):
+        leader.leading.append(Entry(leader.term, len(leader.leading), voters))
+        if voters or self.random.random() < 0.5:
+            leader.log = [*leader.leading]  # a change is on the disk before anybody hears of it
+            self.count(leader)
+
+    def change(self, leader):
+        before = voters_of(leader.leading)
+        sent = next(i for i, it in reversed([*enumerate(leader.leading, 1)]) if it.voters)
+        is_settled = self.committed[-1].term == leader.term and sent <= len(self.committed)
+        one = self.random.choice(PEERS)
+        if not is_settled or one == leader.member:
+            return
+        after = (*before, one) if one not in before else tuple(it for it in before if it != one)
+        self.write(leader, after)
+
+    def send(self, leader):
+        peer = self.random.choice(self.peers)
+        if peer is leader or peer.term > leader.term:
+            return
+        peer.learn(leader.term)
+        sent = leader.leading[: self.random.randint(1, len(leader.leading))]
+        if peer.log[: len(sent)] != sent:
+            peer.log = sent
+        peer.told_index = max(peer.told_index, min(len(sent), len(self.committed)))
+        self.count(leader)
+
+    def count(self, leader):
+        for index in range(len(leader.leading), len(self.committed), -1):
+            sent, voters = leader.leading[:index], voters_of(leader.leading)
+            held = sum(it.member in voters and it.log[:index] == sent for it in self.peers)
+            if sent[-1].term == leader.term and held >= majority(len(voters)):
+                assert sent[: len(self.committed)] == self.committed, "this cluster is no Raft"
+                self.committed = sent
+                return
+
+
+def voters_of(log):
+    return next(it.voters for it in reversed(log) if it.voters)
+
+
+def age(log):
+    return log[-1].term, len(log)
+
+
+def directory(peer):
+    sent = [(index, it.voters) for index, it in enumerate(peer.log, 1) if it.voters]
+    certain = [it for it in sent if it[0] <= peer.told_index][-1:]
+    later = [it for it in sent if it[0] > peer.told_index]
+    configurations = tuple(Configuration(voters) for _, voters in (*certain, *later))
+    voters = configurations[-1].voters
+    return Survivor(
+        folder=peer.member.peer_id,
+        cluster_name="test",
+        cluster_id="test",
+        peer_id=peer.member.peer_id,
+        incarnation=peer.member.incarnation,
+        generation=0,
+        term=peer.term,
+        voted_for=peer.vote,
+        boot=1,
+        standing=Standing.VOTER if peer.member in voters else Standing.NO_MEMBER,
+        configuration_index=sent[-1][0],
+        voters=voters,
+        learners=(),
+        first_index=1,
+        last_index=len(peer.log),
+        last_term=peer.log[-1].term,
+        chain="",
+        committed_index=peer.told_index,
+        state_index=peer.told_index,
+        unfinished="",
+        log_fault="",
+        state_fault="",
+        configurations=configurations,
+        electors=voters_of([it for it in peer.log if it.term < peer.log[-1].term] or peer.log[:1]),
+    )
+
+
+def lived(seed):
+    """The advice after a run, and whether the best directory has all that was committed."""
+    random = Random(seed)
+    cluster = Cluster(random)
+    cluster.live()
+    left = random.sample(cluster.peers, random.randint(1, len(PEERS)))
+    ranked = rank([directory(it) for it in left])
+    best = next(it for it in left if it.member.peer_id == ranked[0].folder)
+    is_whole = best.log[: len(cluster.committed)] == cluster.committed
+    return advise(ranked).way, is_whole
+
+
+def is_lie(way, is_whole):
+    """Nothing was said to be lost, and something is."""
+    return way is not Way.FORCE and not is_whole
+
+
+def test_nothing_is_lost_when_nothing_is_said_to_be_lost():
+    seen = {seed: lived(seed) for seed in SEEDS}
+    assert not [seed for seed, told in seen.items() if is_lie(*told)]
+    met = Counter(seen.values())
+    assert min(met[way, True] for way in (Way.START, Way.FORCE_WITHOUT_LOSS, Way.FORCE)) > 100
+    assert met[Way.FORCE, False] > 100
+
+
+def hoping(*, elected=True, last=True, voted=True):
+    """As the product decides, without one of what it asks for."""
+
+    def decide(best, usable, here):
+        term = max(it.term for it in usable)
+        missing = sum(it.key not in here for it in best.electors)
+        votes = {it.voted_for for it in usable if it.term == term}
+        return all(
+            (
+                missing < majority(len(best.electors)) or not elected,
+                best.last_term == term or not last,
+                votes <= {None, *here} or not voted,
+            )
+        )
+
+    return decide
+
+
+@pytest.mark.parametrize(
+    "hopeful",
+    [
+        pytest.param(hoping(elected=False), id="whoever could vote"),
+        pytest.param(hoping(last=False), id="whoever led later"),
+        pytest.param(hoping(voted=False), id="whoever was voted for"),
+    ],
+)
+def test_a_hope_is_found_out(monkeypatch, hopeful):
+    monkeypatch.setattr(survivors, "_is_led_from_here", hopeful)
+    assert any(is_lie(*lived(seed)) for seed in SEEDS)
