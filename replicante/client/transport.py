@@ -7,6 +7,7 @@ whether the request can have been carried out. Only cancellation passes through.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -63,7 +64,7 @@ class Transport:
                 async with self.session.request(
                     call.method,
                     url_of(endpoint, call.path, query),
-                    data=call.body,
+                    data=_streamed(call.body),
                     headers=self._headers(call),
                     timeout=timeout,
                     allow_redirects=False,
@@ -87,6 +88,12 @@ class Transport:
         if call.idempotency_key is not None:
             found[names.IDEMPOTENCY_KEY] = call.idempotency_key
         return found
+
+
+def _streamed(body: bytes | None) -> bytes | io.BytesIO | None:
+    """aiohttp warns of large bytes that are no stream, and where warnings are errors that would be
+    told in place of the peer's refusal."""
+    return body if body is None or len(body) <= limits.REQUEST_BYTES_MAX else io.BytesIO(body)
 
 
 def url_of(endpoint: str, path: str, query: list[tuple[str, str]]) -> yarl.URL:

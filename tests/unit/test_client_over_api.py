@@ -149,6 +149,14 @@ async def test_an_unknown_outcome_can_be_looked_up_and_taken_up_again():
         assert await history(client, "k") == ["KV_PUT"]
 
 
+@pytest.mark.parametrize("size_bytes", [2 * limits.MIB, 12 * limits.MIB])
+async def test_what_is_far_too_large_is_refused_by_its_limit(size_bytes):
+    async with cluster() as (client, _, _second):
+        with pytest.raises(errors.BodyTooLarge, match=str(limits.REQUEST_BYTES_MAX)):
+            await client.kv.put("k", "x" * size_bytes)
+        await client.kv.put("k", "small")
+
+
 async def test_compare_and_set():
     async with cluster() as (client, _, _second):
         one = await client.kv.put("k", 1, must_not_exist=True)
