@@ -157,4 +157,31 @@ WORK_MUTANTS = (
             "state_queue_rows", "the_scan_of_a_claim_begins_behind_the_claims_before_it"
         ),
     ),
+    Mutant(
+        "claim_of_any_size",
+        "a claim holds no more than an answer that can be read",
+        (
+            Edit(
+                "state/apply_queue.py",
+                "if taken and size > CLAIM_BYTES_MAX:",
+                "if taken and False:",
+            ),
+        ),
+        test=unit_test(
+            "state_queue_bounds",
+            "a_claim_ends_at_what_an_answer_holds_and_the_rest_stays_ready",
+        ),
+    ),
+    Mutant(
+        "large_job_is_never_claimed",
+        "every job that is ready can be claimed",
+        (
+            Edit(
+                "state/apply_queue.py",
+                "if taken and size > CLAIM_BYTES_MAX:",
+                "if size > CLAIM_BYTES_MAX:",
+            ),
+        ),
+        test=unit_test("state_queue_bounds", "one_job_is_claimed_whatever_its_size"),
+    ),
 )
