@@ -384,8 +384,8 @@ class Driver:
 
     def _advance_clock(self, now_ms: int) -> None:
         """After the step: what had arrived was proposed with the older clock, so no deadline
-        passes it by."""
-        if self.engine.is_leader:
+        passes it by. While leadership is handed over nothing is proposed, so no time is served."""
+        if self.engine.is_leader and not self._hand_over.is_under_way:
             served_ms = min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)
             self.engine.entry_clock_ms += max(served_ms, 0)
         self._last_step_ms = now_ms

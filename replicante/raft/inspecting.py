@@ -111,6 +111,7 @@ def survivor_of(folder: str, header: LogHeader, log: StoppedLog, found: FoundSta
     possible = _possible(configurations, committed_index)
     newest = possible[-1] if possible else Configuration(())
     last = None if loaded is None else loaded.last
+    electors, term_index = ((), 0) if loaded is None else _newest_term(loaded)
     return Survivor(
         folder=folder,
         cluster_name=header.cluster_name,
@@ -135,7 +136,8 @@ def survivor_of(folder: str, header: LogHeader, log: StoppedLog, found: FoundSta
         log_fault=log_fault,
         state_fault=found.fault or _misfit(loaded, state, found.unfinished),
         configurations=possible,
-        electors=() if loaded is None else _electors(loaded),
+        electors=electors,
+        term_index=term_index,
     )
 
 
@@ -191,13 +193,13 @@ def _misfit(loaded: LoadedLog | None, state: int | None, unfinished: str) -> str
     return ""
 
 
-def _electors(loaded: LoadedLog) -> tuple[Member, ...]:
-    """As `Survivor` says."""
+def _newest_term(loaded: LoadedLog) -> tuple[tuple[Member, ...], int]:
+    """`electors` and `term_index`, as `Survivor` says."""
     if len(loaded.term_runs) == 1:
-        return ()
+        return (), 0
     first_index, _ = loaded.term_runs[-1]
     before = [payload for index, payload in loaded.configurations if index < first_index]
-    return read_configuration(before[-1]).voters
+    return read_configuration(before[-1]).voters, first_index
 
 
 def _possible(

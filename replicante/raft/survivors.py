@@ -67,6 +67,8 @@ class Survivor:
     electors: tuple[Member, ...]
     """Who could make the leader of `last_term`: the voters before the first entry of that term.
     Empty: not known, the log begins within that term."""
+    term_index: int
+    """The first entry of `last_term`; 0: not known, as before."""
 
     @property
     def key(self) -> str:
@@ -198,18 +200,26 @@ def _left_out(ranked: Sequence[Survivor], usable: Sequence[Survivor]) -> list[st
 
 
 def _is_led_from_here(best: Survivor, usable: Sequence[Survivor], here: set[str]) -> bool:
-    """Of directories with which half of the voters is missing.
+    """Of directories, none of them an old copy, with which half of the voters is missing.
 
     Only a leader changes the members, and it writes that down before it tells anybody (ADR 0076).
     In the newest term of all directories the best one has entries; its leader needed a vote from
     here, and nobody here voted for somebody missing. So that leader is here, with every change that
-    it made; and a later one would have needed a vote from here, too."""
+    it made. A later one would have needed a vote from here, too, but for who is missing and wrote
+    down a change of its own before, that nobody heard of: it cannot be elected any more when an
+    entry of that term was committed, nor have made one where the only one missing voted last."""
     term = max(it.term for it in usable)
     missing_count = sum(voter.key not in here for voter in best.electors)
     needs_us = len(best.electors) > 0 and missing_count < majority(len(best.electors))
     if best.last_term != term or not needs_us:
         return False
-    return {it.voted_for for it in usable if it.term == term} <= {None, *here}
+    if {it.voted_for for it in usable if it.term == term} - {None, *here}:
+        return False
+    # A leader changes the members only after the first entry of its term was committed.
+    is_committed = best.configuration_index > best.term_index or any(
+        it.committed_index >= best.term_index for it in usable
+    )
+    return is_committed or len(best.electors) == 2
 
 
 def _count(configuration: Configuration, here: set[str]) -> int:

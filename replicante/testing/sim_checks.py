@@ -64,8 +64,7 @@ class RaftChecks:
         self.configuration = birth.configuration
         """The newest that is committed."""
         self._configuration_index = birth.first.index
-        self._counted_by = birth.configuration
-        """Of whose voters a majority had the newest committed entry."""
+        self._counted_by = birth.configuration  # of the newest committed entry
         self._leaders: dict[int, str] = {}
         self.handed_over: set[tuple[str, int]] = set()
         """(name, term) of who was told by a leader to take over."""
@@ -239,11 +238,10 @@ class RaftChecks:
         """What was promised is on the disks of a majority at this very instant."""
         if index not in self.ledger:
             self._fail("durable on a quorum", f"entry {index} {why}, and is not committed")
-        # A later configuration counts from its append (thesis §4.1), wherever it is by now; also
-        # after another leader had it cut off: what it had committed is committed.
+        # A later configuration counts from its append (thesis §4.1), also if it was cut off since.
         found = [peer.disk.configuration for peer in self._peers.values()]
-        later = [it for place, it in found if place > self._configuration_index]
-        counting = (self.configuration, self._counted_by, *later)
+        counting = [it for place, it in found if place > self._configuration_index]
+        counting += [self.configuration, self._counted_by]
         if not any(self._is_held(index, it) for it in counting):
             self._fail("durable on a quorum", f"entry {index} {why}, and is on too few disks")
 

@@ -56,3 +56,21 @@ def test_nobody_is_asked_twice_within_a_heartbeat():
     peer.sync()
     assert len(first) == 1
     assert acknowledge(peer, "b", now_ms=start_ms + 11) == []
+
+
+def test_the_clock_stands_while_nothing_is_proposed():
+    """Or a renewal that had arrived would enter the log when its lease is over (ADR 0013)."""
+    start_ms = limits.ELECTION_MS_MAX + 1
+    peer = leader_of_three(now_ms=start_ms)
+    for name in "bc":
+        acknowledge(peer, name, now_ms=start_ms + 3)
+    peer.step(d.TransferInput(start_ms + 500), now_ms=start_ms + 10)
+    peer.sync()
+    clock_ms = peer.driver.engine.entry_clock_ms
+    for later_ms in range(20, 400, 20):
+        acknowledge(peer, "b", now_ms=start_ms + later_ms)
+    assert peer.driver.engine.is_leader
+    assert peer.driver.engine.entry_clock_ms == clock_ms
+    for later_ms in range(600, 700, 20):
+        acknowledge(peer, "b", now_ms=start_ms + later_ms)
+    assert peer.driver.engine.entry_clock_ms > clock_ms

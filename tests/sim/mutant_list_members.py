@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_parts import (
     CHANGES,
     CHANGING,
+    DRIVER,
     ELECTIONS,
     ENGINE,
     ENGINE_CORE,
@@ -243,5 +244,17 @@ MEMBER_MUTANTS = (
         "what a peer agreed to at the birth is heard by all, whichever link came first (ADR 0012)",
         (Edit(NEIGHBOURS, "in self._transport.dialled:\n", "in self._connected:\n"),),
         test="tests/integration/test_peers_birth.py",
+    ),
+    Mutant(
+        "time_is_served_during_a_hand_over",
+        "nothing that had arrived expires before it is proposed (ADR 0013)",
+        (
+            Edit(
+                DRIVER,
+                "not self._hand_over.is_under_way:\n            served_ms",
+                "True:\n            served_ms",
+            ),
+        ),
+        test="tests/scenarios/test_raft_hand_over.py",
     ),
 )

@@ -56,7 +56,11 @@ RECOVERY_MUTANTS = (
     Mutant(
         "half_is_whole_whoever_was_voted_for",
         "half of the voters have everything only with the last leader among them (ADR 0038)",
-        (Edit(_SURVIVORS, "if it.term == term} <= {None, *here}", "if False} <= {None, *here}"),),
+        (
+            Edit(
+                _SURVIVORS, "if it.term == term} - {None, *here}:", "if it.term == term} and False:"
+            ),
+        ),
         test=_ADVICE,
     ),
     Mutant(
@@ -75,6 +79,12 @@ RECOVERY_MUTANTS = (
                 "if best.last_term != term:",
             ),
         ),
+        test=_ADVICE,
+    ),
+    Mutant(
+        "half_is_whole_whatever_was_committed",
+        "half of the voters have everything only with the last leader among them (ADR 0038)",
+        (Edit(_SURVIVORS, "return is_committed or len(best.electors) == 2", "return True"),),
         test=_ADVICE,
     ),
     Mutant(

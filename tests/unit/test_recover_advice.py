@@ -18,8 +18,10 @@ from replicante.raft.survivors import Standing, Survivor, Way, advise, rank
 
 PEERS = tuple(Member(f"p{number}", f"i{number}", f"sim:{number}") for number in range(1, 7))
 STEPS_COUNT = 40
-SEEDS = (43_424, *range(6_000))
-"""In the first one a voter came in the last term, and could not vote for its leader."""
+STEPS_ON_A_SIDE = 10
+SEEDS = (51_300, 7_408, *range(6_000))
+"""In the first one a voter came in the last term, and could not vote for its leader; in the second
+one the vote of a directory is of somebody missing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Cluster:
     random: Random
     peers: list[Peer] = field(default_factory=list)
     committed: list[Entry] = field(default_factory=list)
+    side: list[Peer] = field(default_factory=list)
+    """Who hears each other for now."""
 
     def __post_init__(self):
         voters = PEERS[: self.random.randint(2, 5)]
@@ -58,23 +62,48 @@ class Cluster:
         self.committed = list(self.peers[0].log)
 
     def live(self):
-        for _ in range(STEPS_COUNT):
-            leaders = [it for it in self.peers if it.leading is not None]
+        for number in range(STEPS_COUNT):
+            if number % STEPS_ON_A_SIDE == 0:
+                self.split()
+            leaders = [it for it in self.side if it.leading is not None]
             step = self.random.choice([self.write, self.change, self.send, self.send, self.send])
             if not leaders or self.random.random() < 0.1:
-                self.elect(self.random.choice(self.peers))
+                self.elect(self.random.choice(self.side))
             else:
                 step(self.random.choice(leaders))
+
+    def part(self):
+        """Of the voters, one half goes on when the first leader comes back to it. Returns who is
+        left when that half is lost."""
+        voters = self.peers[: len(voters_of(self.committed))]
+        lost = self.random.sample(voters, len(voters) // 2)
+        left = [it for it in voters if it not in lost]
+        first = self.random.choice(lost)
+        others = [it for it in voters if it is not first]
+        for self.side, leader in ((voters, first), (others, left[0]), (lost, first)):
+            leader.leading = None
+            self.elect(leader)
+            for _ in range(STEPS_ON_A_SIDE):
+                if leader.leading is not None:
+                    self.random.choice([self.write, self.change, *[self.send] * 4])(leader)
+        return left
+
+    def split(self):
+        """Some hear each other; some of their processes have ended in between."""
+        self.side = self.random.sample(self.peers, self.random.randint(2, len(PEERS)))
+        for peer in self.side:
+            if self.random.random() < 0.5:
+                peer.leading = None
 
     def elect(self, candidate):
         voters = voters_of(candidate.log)
         if candidate.member not in voters:
             return
-        candidate.learn(candidate.term + 1)
+        candidate.learn(max(it.term for it in self.side) + 1)
         candidate.vote = candidate.member.key
         votes = 1
-        for peer in self.peers:
-            is_asked = peer.member in voters and self.random.random() < 0.7
+        for peer in self.side:
+            is_asked = peer.member in voters and self.random.random() < 0.8
             if peer is candidate or not is_asked or peer.term >= candidate.term:
                 continue
             peer.learn(candidate.term)
@@ -102,7 +131,7 @@ class Cluster:
         self.write(leader, after)
 
     def send(self, leader):
-        peer = self.random.choice(self.peers)
+        peer = self.random.choice(self.side)
         if peer is leader or peer.term > leader.term:
             return
         peer.learn(leader.term)
@@ -160,6 +189,7 @@ def directory(peer):
         log_fault="",
         state_fault="",
         configurations=configurations,
+        term_index=next(i for i, it in enumerate(peer.log, 1) if it.term == peer.log[-1].term),
         electors=voters_of([it for it in peer.log if it.term < peer.log[-1].term] or peer.log[:1]),
     )
 
@@ -168,8 +198,11 @@ def lived(seed):
     """The advice after a run, and whether the best directory has all that was committed."""
     random = Random(seed)
     cluster = Cluster(random)
-    cluster.live()
-    left = random.sample(cluster.peers, random.randint(1, len(PEERS)))
+    if seed % 2:
+        left = cluster.part()
+    else:
+        cluster.live()
+        left = random.sample(cluster.peers, random.randint(1, len(PEERS)))
     ranked = rank([directory(it) for it in left])
     best = next(it for it in left if it.member.peer_id == ranked[0].folder)
     is_whole = best.log[: len(cluster.committed)] == cluster.committed
@@ -189,7 +222,13 @@ def test_nothing_is_lost_when_nothing_is_said_to_be_lost():
     assert met[Way.FORCE, False] > 100
 
 
-def hoping(*, elected=True, last=True, voted=True):
+def is_committed(best, usable):
+    told_index = max(it.committed_index for it in usable)
+    is_changed = best.configuration_index > best.term_index
+    return told_index >= best.term_index or is_changed or len(best.electors) == 2
+
+
+def hoping(*, elected=True, last=True, voted=True, committed=True):
     """As the product decides, without one of what it asks for."""
 
     def decide(best, usable, here):
@@ -201,6 +240,7 @@ def hoping(*, elected=True, last=True, voted=True):
                 missing < majority(len(best.electors)) or not elected,
                 best.last_term == term or not last,
                 votes <= {None, *here} or not voted,
+                is_committed(best, usable) or not committed,
             )
         )
 
@@ -213,6 +253,7 @@ def hoping(*, elected=True, last=True, voted=True):
         pytest.param(hoping(elected=False), id="whoever could vote"),
         pytest.param(hoping(last=False), id="whoever led later"),
         pytest.param(hoping(voted=False), id="whoever was voted for"),
+        pytest.param(hoping(committed=False), id="whoever changed the members unheard before"),
     ],
 )
 def test_a_hope_is_found_out(monkeypatch, hopeful):
