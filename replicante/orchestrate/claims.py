@@ -64,7 +64,7 @@ def _is_settled(view: ClusterView, shard_id: str, node_id: str, appointed: str |
     if copy.upstream is None or copy.upstream.address is None:
         # Its agent does not tell whom it follows: that it is primary no more is all it can say.
         return True
-    return appointed is not None and _sources(view, copy)[-1] == appointed
+    return appointed in _sources(view, copy)
 
 
 def untold(view: ClusterView) -> tuple[str, ...]:

@@ -93,13 +93,12 @@ def _why(situation: Situation, copy: Shard, leader: str) -> str:
         return ""
     if upstream.address == address:
         return ""
-    if upstream.sight is Sight.UP:
-        if view.node_at(upstream.address) is None:
-            # A source outside: somebody built it so, and it works.
-            return ""
-        if claim_followed(view, situation.state, copy, leader):
-            # Whom it follows may be the right one, and that is settled first.
-            return ""
+    if upstream.sight is Sight.UP and view.node_at(upstream.address) is None:
+        # A source outside: somebody built it so, and it works.
+        return ""
+    if upstream.sight is Sight.UP and claim_followed(view, situation.state, copy, leader):
+        # Whom it follows may be the right one, and that is settled first.
+        return ""
     return f"it follows {upstream.address}"
 
 
