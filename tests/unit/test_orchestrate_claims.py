@@ -108,6 +108,19 @@ def test_what_a_person_approves_of_a_claim_is_done_and_then_its_copy_moves():
     assert world.state.claimed == {}
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_wrong_one_that_a_person_has_follow_is_believed_to_have_yielded(is_first):
+    n1, n2 = empty("n1"), real("n2", answer=AgentAnswer.TIMEOUT)
+    world = World(n1, *([n2] if is_first else []), spec=make_spec(**BOUNDED))
+    world.cycle()
+    world.nodes["n2"], n2.answer = n2, AgentAnswer.ANSWERED
+    world.rediscover()
+    world.cycle()
+    n1.role, n1.follows, n1.history = ShardRole.SECONDARY, "n2", "real"
+    assert live(world) == []
+    assert world.state.appointed == {SHARD: "n2"} and world.state.claimed == {}
+
+
 def test_a_look_torn_by_a_failover_by_hand_demotes_nobody():
     world = replicated(spec=make_spec(**BOUNDED))
     n1, n2, n3 = world.nodes.values()
