@@ -2,8 +2,10 @@
 
 Called by the cycle and by `oactions`. A wish of convergence lives only as long as it is proposed
 and not denied: one that waits for approval is withdrawn when its reason is gone, so nobody approves
-the answer to yesterday's question. A call of a platform that may have left cannot be withdrawn by a
-rule; it is held, and not made again.
+the answer to yesterday's question. Nor does an approval answer a rule that nobody was asked about:
+a question names the rules that ask, under one id only ever fewer, so who approves an id approves at
+most what was shown of it. A call of a platform that may have left cannot be withdrawn by a rule; it
+is held, and not made again.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from replicante.model.actions import (
     move_oaction,
 )
 from replicante.model.change import Change, ChangeCode
-from replicante.model.decision import Outcome, ProposalRecord
+from replicante.model.decision import Outcome, ProposalRecord, Ruling, Verdict
 from replicante.orchestrate.progress import STEP_METADATA, with_attempt
 from replicante.orchestrate.proposal import (
     Proposal,
@@ -37,7 +39,10 @@ from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
 
 ASKED_METADATA = "replicante.io/asked"
-"""On a wish that was made to wait for a person: if it waits no more, one approved it."""
+"""On a wish that was made to wait for a person, the names of the rules that ask, sorted and joined
+by commas: if it waits no more, one approved these."""
+_ALL_RULES = "true"
+"""In place of the names, in records of versions that noted none."""
 
 
 @dataclass(slots=True)
@@ -82,16 +87,17 @@ class Acting:
         )
         verdicts = judge(case)
         outcome = outcome_of(verdicts)
+        asking = _asking(verdicts)
         wish = self._wish(proposal)
         if wish is not None:
             self.settled_ids.add(wish.action_id)
-            if outcome is Outcome.AWAITS_APPROVAL and _is_approved(wish):
-                # A person did: that is what the rules asked for.
+            if outcome is Outcome.AWAITS_APPROVAL and _is_approved(wish, asking):
+                # A person did: that is what these very rules asked for.
                 outcome = Outcome.DONE
             elif outcome is Outcome.AWAITS_APPROVAL and is_open_order(wish):
                 # What has begun cannot be approved; it is held until the rule allows it again.
                 outcome = Outcome.DENIED
-        action_id = self._settled(proposal, wish, outcome)
+        action_id = self._settled(proposal, wish, outcome, asking)
         if outcome is Outcome.DONE and not proposal.is_question:
             self.doing.append(proposal)
             if proposal.purpose is Purpose.RECOVERY and action_id is not None:
@@ -112,7 +118,11 @@ class Acting:
         return record
 
     def _settled(
-        self, proposal: Proposal, wish: NAction | OAction | None, outcome: Outcome
+        self,
+        proposal: Proposal,
+        wish: NAction | OAction | None,
+        outcome: Outcome,
+        asking: frozenset[str],
     ) -> str | None:
         """The action by which it is so; None: there is none, or none any more."""
         if wish is not None and is_open_order(wish):
@@ -122,13 +132,17 @@ class Acting:
             if wish is not None:
                 self.withdraw(wish, "its reason is gone or a rule forbids it now")
             return None
-        is_waiting = wish is not None and wish.phase is _waiting(wish)
-        if wish is not None and outcome is Outcome.AWAITS_APPROVAL and not is_waiting:
-            self.withdraw(wish, "nobody approved it, and a rule asks for that now")
-            wish = None
+        if wish is not None and outcome is Outcome.AWAITS_APPROVAL:
+            if wish.phase is not _waiting(wish):
+                self.withdraw(wish, "nobody approved what a rule asks for now")
+                wish = None
+            elif not _covers(wish, asking):
+                # Under its id somebody may be approving what was shown before.
+                self.withdraw(wish, "more rules ask now than this question named")
+                wish = None
         if wish is None:
-            return self._create(proposal, outcome)
-        return self._settle_wish(proposal, wish, outcome)
+            return self._create(proposal, outcome, asking)
+        return self._settle_wish(proposal, wish, outcome, asking)
 
     def withdraw(self, wish: NAction | OAction, why: str) -> None:
         error = {"error_msg": why}
@@ -150,7 +164,8 @@ class Acting:
             self.changes.append(change(wish, done, code, cause=self.decision_id))
         self._look_at(replace(self.situation, view=view))
 
-    def put_naction(self, before: NAction | None, after: NAction, code: ChangeCode) -> None:
+    def put_naction(self, before: NAction | None, after: NAction, code: ChangeCode | None) -> None:
+        """code: as for every change, None is bookkeeping: no event tells of it."""
         view = self.situation.view
         others = (it for it in view.nactions if it.action_id != after.action_id)
         self.changes.append(change(before, after, code, cause=after.cause or self.decision_id))
@@ -185,31 +200,46 @@ class Acting:
         ]
         return found[0] if found else None
 
-    def _settle_wish(self, proposal: Proposal, wish: NAction | OAction, outcome: Outcome) -> str:
-        if outcome is Outcome.DONE and wish.phase is _waiting(wish):
+    def _settle_wish(
+        self,
+        proposal: Proposal,
+        wish: NAction | OAction,
+        outcome: Outcome,
+        asking: frozenset[str],
+    ) -> str:
+        after, is_released = wish, False
+        if outcome is Outcome.AWAITS_APPROVAL:
+            # It names those that ask now: who approves answers what `explain` shows.
+            metadata = {**wish.metadata, ASKED_METADATA: _names(asking)}
+            after = msgspec.structs.replace(after, metadata=metadata)
+        elif wish.phase is _waiting(wish):
             # No rule asks any more; if one does again before it is begun, nobody has answered that.
             metadata = {it: text for it, text in wish.metadata.items() if it != ASKED_METADATA}
-            if isinstance(wish, NAction):
-                ready = msgspec.structs.replace(
-                    wish, phase=NActionPhase.PENDING_SCHEDULE, metadata=metadata
-                )
-                self.put_naction(wish, ready, ChangeCode.NACTION_APPROVE)
-            else:
-                released = msgspec.structs.replace(
-                    wish, phase=OActionPhase.PENDING_SCHEDULE, metadata=metadata
-                )
-                self.put_oaction(wish, released, ChangeCode.OACTION_APPROVE)
+            after, is_released = _released(msgspec.structs.replace(after, metadata=metadata)), True
+        if proposal.cause is not None:
+            # A person wants what convergence wished: it ends with what that person asked for.
+            after = msgspec.structs.replace(
+                after, requester=proposal.requester, cause=proposal.cause
+            )
+        if after != wish:
+            self._put(wish, after, is_released)
         if not proposal.is_question:
             self.kept.append(proposal)
         return wish.action_id
 
-    def _create(self, proposal: Proposal, outcome: Outcome) -> str:
+    def _put(self, before: NAction | OAction, after: NAction | OAction, is_released: bool) -> None:
+        if isinstance(before, NAction) and isinstance(after, NAction):
+            self.put_naction(before, after, ChangeCode.NACTION_APPROVE if is_released else None)
+        elif isinstance(before, OAction) and isinstance(after, OAction):
+            self.put_oaction(before, after, ChangeCode.OACTION_APPROVE if is_released else None)
+
+    def _create(self, proposal: Proposal, outcome: Outcome, asking: frozenset[str]) -> str:
         situation, spec = self.situation, self.situation.view.spec
         is_granted = outcome is Outcome.DONE
         action_id = self.fresh_id()
         metadata = {STEP_METADATA: str(proposal.step)}
         if not is_granted:
-            metadata[ASKED_METADATA] = "true"
+            metadata[ASKED_METADATA] = _names(asking)
         if proposal.node_id is None:
             oaction = OAction(
                 ns_id=spec.ns_id,
@@ -257,8 +287,30 @@ def derived_id(*parts: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _is_approved(wish: NAction | OAction) -> bool:
-    return wish.phase is not _waiting(wish) and ASKED_METADATA in wish.metadata
+def _is_approved(wish: NAction | OAction, asking: frozenset[str]) -> bool:
+    return wish.phase is not _waiting(wish) and _covers(wish, asking)
+
+
+def _covers(wish: NAction | OAction, asking: frozenset[str]) -> bool:
+    """Whoever approves it, or did, was asked about all of these rules."""
+    named = wish.metadata.get(ASKED_METADATA)
+    if named is None:
+        return False
+    return named == _ALL_RULES or asking <= frozenset(named.split(","))
+
+
+def _asking(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
+    return frozenset(it.rule for it in verdicts if it.ruling is Ruling.NEED_APPROVAL)
+
+
+def _names(asking: frozenset[str]) -> str:
+    return ",".join(sorted(asking))
+
+
+def _released(wish: NAction | OAction) -> NAction | OAction:
+    if isinstance(wish, NAction):
+        return msgspec.structs.replace(wish, phase=NActionPhase.PENDING_SCHEDULE)
+    return msgspec.structs.replace(wish, phase=OActionPhase.PENDING_SCHEDULE)
 
 
 def _waiting(wish: NAction | OAction) -> NActionPhase | OActionPhase:

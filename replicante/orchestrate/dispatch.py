@@ -4,6 +4,9 @@ Called by the cycle, and by `workers` with the result of each attempt. The recor
 being sent is committed before it is sent, under the epoch of this cycle; a repeat after a crash
 sends the same id, which the agent knows already. One that was sent is given up only under an epoch
 in which it was not sent: whatever of it is still on its way is then refused (ADR 0070).
+
+What serves an orchestrator action that has ended is not sent: people cancel a switchover, not its
+node action, and one whose time is over is over.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
     step found right in this very cycle, is sent beside it.
     """
     found = Dispatched()
+    _withdraw_orphans(acting, found)
     situation = acting.situation
     if not may_begin(situation):
         found.choices.append(SchedulingChoice.MODE_FORBIDS)
@@ -60,6 +64,20 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
         found.choices.append(choice)
     found.choices = sorted(set(found.choices or [SchedulingChoice.DEFAULT_TO_ALL]))
     return found
+
+
+def _withdraw_orphans(acting: Acting, found: Dispatched) -> None:
+    """What its agent is not known to have. One that was sent may arrive yet: its record stays,
+    cancelled, so its agent is asked to end it; and the next cycle has an epoch in which what comes
+    later is refused."""
+    situation = acting.situation
+    owners = {it.action_id for it in situation.view.oactions}
+    for action in situation.view.nactions:
+        # Convergence withdraws its own; the cause of those is a decision.
+        is_served = action.requester is not Requester.CORE_DECLARATIVE and action.cause is not None
+        if is_served and action.phase.is_pending and action.cause not in owners:
+            found.is_epoch_spent |= situation.may_be_on_its_way(action)
+            acting.withdraw(action, "the orchestrator action that it served has ended")
 
 
 def _first(acting: Acting, node_id: str) -> NAction | None:

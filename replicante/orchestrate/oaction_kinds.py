@@ -169,6 +169,9 @@ def _change_roles(
             return Progress(phase=OActionPhase.RUNNING, payload={}, proposal=found)
         ended = payload.get("naction_phase")
         if ended is None:
+            unfinished = {it.action_id for it in situation.view.nactions}
+            if payload["naction_id"] not in unfinished:
+                return failed("its node action ended unseen: cancelled, rejected or given up")
             return Progress(phase=OActionPhase.RUNNING, payload=payload)
         if ended == "DONE":
             return Progress(phase=OActionPhase.DONE, payload=payload)

@@ -153,7 +153,8 @@ def _call(situation: Situation, action: OAction, may_act: bool) -> Progress:
 
 def _propose(acting: Acting, progress: Progress, proposal: Proposal) -> Progress:
     record = acting.settle(proposal)
-    if record.outcome is Outcome.DONE:
+    if record.outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL):
+        # It waits with its node action: the question of an owner that has ended is nobody's.
         return Progress(phase=progress.phase, payload={"naction_id": record.action_id})
     blocked = [f"{it.rule}: {it.reason}" for it in record.verdicts if it.ruling is not Ruling.ALLOW]
     return Progress(

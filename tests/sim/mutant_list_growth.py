@@ -26,8 +26,8 @@ GROWTH_MUTANTS = (
         (
             Edit(
                 "orchestrate/acting.py",
-                "    return wish.phase is not _waiting(wish) and ASKED_METADATA in wish.metadata\n",
-                "    return wish.phase is not _waiting(wish)\n",
+                "    if named is None:\n        return False\n",
+                "    if named is None:\n        return True\n",
             ),
         ),
         test=unit_test(
@@ -149,5 +149,107 @@ GROWTH_MUTANTS = (
             "orchestrate_cancelled",
             "one_at_a_silent_agent_may_run_still_so_a_person_is_asked",
         ),
+    ),
+    Mutant(
+        "approval_covers_what_nobody_asked",
+        "an approval covers the rules that asked, and no others (ADR 0030)",
+        (
+            Edit(
+                "orchestrate/acting.py",
+                '    return named == _ALL_RULES or asking <= frozenset(named.split(","))\n',
+                "    return named != ''\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_approvals",
+            "a_rule_that_asks_after_the_approval_is_asked_about_and_then_answered",
+        ),
+    ),
+    Mutant(
+        "question_grows_under_its_id",
+        "who approves an id approves at most what was shown of it (ADR 0030)",
+        (
+            Edit(
+                "orchestrate/acting.py",
+                "            elif not _covers(wish, asking):\n",
+                "            elif not wish.metadata:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_approvals",
+            "who_approves_what_was_shown_a_while_ago_never_approves_more[approval_granted]",
+        ),
+    ),
+    Mutant(
+        "question_names_what_is_no_more_asked",
+        "who approves answers the rules that ask now (ADR 0030)",
+        (
+            Edit(
+                "orchestrate/acting.py",
+                "            metadata = {**wish.metadata, ASKED_METADATA: _names(asking)}\n",
+                "            metadata = {ASKED_METADATA: _names(asking), **wish.metadata}\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_approvals",
+            "a_question_of_which_less_is_left_is_the_same_one_and_says_so_without_an_event",
+        ),
+    ),
+    Mutant(
+        "cancelled_switchover_goes_on",
+        "what serves an orchestrator action that has ended is not sent",
+        (
+            Edit(
+                "orchestrate/dispatch.py",
+                "action.phase.is_pending and action.cause not in owners:\n",
+                "action.phase.is_final and action.cause not in owners:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_owners",
+            "cancelling_a_switchover_stops_what_was_not_delivered[undelivered]",
+        ),
+    ),
+    Mutant(
+        "cancelled_switchover_arrives_late",
+        "a copy that is on its way when its owner ends is refused (ADR 0070)",
+        (
+            Edit(
+                "orchestrate/dispatch.py",
+                "            found.is_epoch_spent |= situation.may_be_on_its_way(action)\n",
+                "",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_owners",
+            "what_left_under_this_epoch_ends_the_epoch_so_that_no_copy_of_it_is_obeyed",
+        ),
+    ),
+    Mutant(
+        "adopted_wish_outlives_its_owner",
+        "a wish that serves a person ends with what that person asked for",
+        (
+            Edit(
+                "orchestrate/acting.py",
+                "        if proposal.cause is not None:\n            # A person",
+                "        if proposal.is_question:\n            # A person",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_owners",
+            "what_convergence_had_asked_about_serves_the_person_who_asks_for_the_same",
+        ),
+    ),
+    Mutant(
+        "owner_ends_before_its_question",
+        "an owner waits with its node action for a person",
+        (
+            Edit(
+                "orchestrate/oactions.py",
+                "    if record.outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL):\n",
+                "    if record.outcome is Outcome.DONE:\n",
+            ),
+        ),
+        test=unit_test("orchestrate_owners", "an_owner_waits_with_its_node_action_for_a_person"),
     ),
 )

@@ -26,8 +26,9 @@ from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.change import Change, ChangeCode, RecordKind
 from replicante.model.codec import encode_value
 from replicante.model.node import StoreContact
-from replicante.model.observation import SeenPhase
+from replicante.model.observation import AgentAnswer, SeenPhase
 from replicante.model.shard import ShardRole, Sight
+from replicante.orchestrate.acting import ASKED_METADATA
 from replicante.orchestrate.cycle import run_cycle
 from replicante.orchestrate.gathering import Moment, actions_to_ask, cycle_inputs
 from replicante.state import queries, record_queries
@@ -175,6 +176,61 @@ def test_an_approval_by_a_person_is_carried_out_by_the_next_cycle():
     world.state_machine.do(MoveAction(ActionOn.NODE, names, ActionVerb.APPROVE))
     (sent,) = world.cycle().submissions
     assert (sent.action_id, sent.kind) == (waiting.action_id, STORE_PROMOTE)
+
+
+def approve(world, action):
+    names = (*SCOPE, action.node_id, action.action_id)
+    return world.state_machine.do(MoveAction(ActionOn.NODE, names, ActionVerb.APPROVE))
+
+
+def test_the_event_of_an_approval_names_the_rules_that_it_answers():
+    world = replicated(approval="required")
+    kill_store(world)
+    world.cycle()
+    approve(world, *world.actions())
+    event = queries.events_after(world.state_machine.store, 0, limit=1_000).items[-1]
+    assert event.code == "NACTION_APPROVE"
+    assert event.payload_value()["after"]["metadata"][ASKED_METADATA] == "approval_granted"
+
+
+def test_an_approval_given_while_more_is_asked_is_of_what_was_shown():
+    world = replicated(approval="required")
+    kill_store(world)
+    world.cycle()
+    (shown,) = world.actions()
+    world.nodes["n3"].answer = AgentAnswer.TIMEOUT
+    decided = run_cycle(world.inputs(now_ms=world.now_ms + 1_000))
+    seen = world.revisions
+    approve(world, shown)
+    refused = world.propose(decided.changes, seen)
+    assert isinstance(refused, Rejected) and refused.code is RejectCode.RECORD_CHANGED
+    assert world.cycle().submissions == ()
+    (asked_anew,) = [it for it in world.actions() if not it.phase.is_final]
+    assert asked_anew.metadata[ASKED_METADATA] == "approval_granted,majority_kept"
+
+
+def test_an_approval_given_after_more_was_asked_is_refused():
+    world = replicated(approval="required")
+    kill_store(world)
+    world.cycle()
+    (shown,) = world.actions()
+    world.nodes["n3"].answer = AgentAnswer.TIMEOUT
+    world.cycle()
+    late = approve(world, shown)
+    assert isinstance(late, Rejected) and late.code is RejectCode.WRONG_PHASE
+    assert world.cycle().submissions == ()
+
+
+def test_a_switchover_that_a_person_cancels_is_not_sent_again():
+    world = replicated(mode="observe")
+    body = {"kind": CORE_SWITCHOVER, "args": {"to": "n3"}, "metadata": {}}
+    world.state_machine.do(CreateAction(ActionOn.CLUSTER, (*SCOPE, ID), encode_value(body), True))
+    (lost,) = world.cycle(is_sent=False).submissions
+    world.state_machine.do(MoveAction(ActionOn.CLUSTER, (*SCOPE, ID), ActionVerb.CANCEL))
+    assert world.cycle().submissions == ()
+    assert [it.phase for it in world.actions()] == [NActionPhase.CANCELLED]
+    world.nodes["n1"].take(lost)
+    assert [it.action_id for it in world.cycle().cancels] == [lost.action_id]
 
 
 def test_a_cancelled_action_that_its_agent_has_is_found_by_its_id():
