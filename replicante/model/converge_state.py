@@ -107,6 +107,14 @@ class ConvergeState(Record, frozen=True, kw_only=True):
     """Action that disturbs and left for its agent, until it ends there: also when a person
     cancelled it meanwhile, whom an agent that is silent did not hear."""
 
+    replaced: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    """Shard → former primary → the successor that an act of ours gave its role to; until it follows
+    the appointed one. These alone are told to follow, whatever they call themselves."""
+
+    claimed: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Shard → nodes that called themselves primary, are neither appointed nor known as replaced,
+    and do not follow the appointed one: each may hold what nobody else has."""
+
     later: ClassVar[tuple[str, ...]] = (
-        *("doubts", "led", "heard", "removed", "controllers", "sent"),
+        *("doubts", "led", "heard", "removed", "controllers", "sent", "replaced", "claimed"),
     )

@@ -38,6 +38,7 @@ from replicante.model.observation import Observation
 from replicante.model.report import Note, NoteCategory, OrchestrateReport
 from replicante.model.shard import Shard
 from replicante.orchestrate.acting import Acting, derived_id
+from replicante.orchestrate.claims import with_claims
 from replicante.orchestrate.conditions import condition_key, find_conditions
 from replicante.orchestrate.convergence import converge, wind_up
 from replicante.orchestrate.dispatch import Dispatched, dispatch
@@ -194,6 +195,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
     state = with_heard(state, actions.view, primaries)
+    state = with_claims(_state(inputs), state, actions.view)
     mode, mode_reason = _mode(inputs)
     situation = Situation(
         namespace=inputs.namespace,

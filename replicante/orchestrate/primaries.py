@@ -102,7 +102,7 @@ def _assess(look: _Look, shard_id: str) -> Primary:
     view = look.view
     claimants = tuple(copy.node_id for copy in view.primaries(shard_id))
     known = _known_primary(view, look.state, shard_id)
-    if len(claimants) == 1 and known in (None, claimants[0]):
+    if len(claimants) == 1 and known == claimants[0]:
         return Primary(
             shard_id=shard_id,
             verdict=PrimaryVerdict.PRESENT,
@@ -111,12 +111,16 @@ def _assess(look: _Look, shard_id: str) -> Primary:
             reason=f"{claimants[0]} is primary",
         )
     if claimants:
+        others = ", ".join(it for it in _last_primaries(view, shard_id) if it not in claimants)
+        last = f"{known} was the last known" if known else "none was appointed before"
+        if known is None and others:
+            last += f", and {others} did when seen last"
         return Primary(
             shard_id=shard_id,
             verdict=PrimaryVerdict.SEVERAL,
             node_id=known,
             claimants=claimants,
-            reason=f"{', '.join(claimants)} call themselves primary; {known} was the last known",
+            reason=f"{', '.join(claimants)} call themselves primary; {last}",
         )
     if known is None:
         return Primary(
@@ -170,12 +174,21 @@ def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
 
 
 def _known_primary(view: ClusterView, state: ConvergeState, shard_id: str) -> str | None:
-    """The appointed node, or the one last seen as primary."""
+    """The appointed node, or the only one that said last that it is primary, or the one that was
+    primary when one was seen last."""
     appointed = state.appointed.get(shard_id)
     if appointed is not None and appointed in view.node_ids:
         return appointed
-    last = [copy.node_id for copy in view.copies(shard_id) if copy.role is ShardRole.PRIMARY]
+    last = _last_primaries(view, shard_id)
+    if not last and shard_id in state.heard:
+        was = state.heard[shard_id].primary
+        return was if was in view.node_ids else None
     return last[0] if len(last) == 1 else None
+
+
+def _last_primaries(view: ClusterView, shard_id: str) -> tuple[str, ...]:
+    """By their last word, fresh or not."""
+    return tuple(it.node_id for it in view.copies(shard_id) if it.role is ShardRole.PRIMARY)
 
 
 def _witnesses(view: ClusterView, shard_id: str, *, primary: str) -> dict[str, Sight]:

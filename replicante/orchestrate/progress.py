@@ -1,9 +1,10 @@
 """Decides what a cluster's memory keeps from one cycle to the next. Pure; called by the cycle.
 
 Who is primary: by our own act at once (a promotion or switchover that its agent calls done), at
-first sight when nobody was known, and by somebody else's act only after it was seen undisputed as
-often as a silent failure would need: a claim of one cycle moves nothing. Where another controller
-is in charge of roles, its word takes the place of the one who was replaced.
+first sight when nobody was known and every node told what it holds, and by somebody else's act only
+after it was seen undisputed as often as a silent failure would need: a claim of one cycle moves
+nothing. Where another controller is in charge of roles, its word takes the place of the one who was
+replaced.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from replicante.model.converge_state import (
 from replicante.model.node import NodeStatus
 from replicante.model.observation import Observation
 from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.orchestrate.claims import former_primary, untold
 from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
 from replicante.orchestrate.proposal import Proposal
@@ -47,7 +49,7 @@ def with_ended(
     """The memory after actions reached their end: who is primary now, who was forgotten, and what
     failed."""
     appointed, recovered_ms = dict(state.appointed), state.recovered_ms
-    removed = dict(state.removed)
+    removed, replaced = dict(state.removed), state.replaced
     for action in ended:
         args = action.args if isinstance(action.args, dict) else {}
         shard_id = args.get("shard_id")
@@ -58,6 +60,8 @@ def with_ended(
         if changes_roles and is_done and isinstance(shard_id, str):
             successor = _successor(view, action, args)
             if successor is not None:
+                former = former_primary(state, action, shard_id)
+                replaced = _with_replaced(replaced, shard_id, former, by=successor)
                 appointed[shard_id] = successor
         forgotten = args.get("node_id")
         if action.kind == CLUSTER_REMOVE and is_done and isinstance(forgotten, str):
@@ -66,8 +70,21 @@ def with_ended(
     # Its own word now counts more than that of who was to forget it.
     removed = {it: at_ms for it, at_ms in removed.items() if not _is_member(view, it)}
     return msgspec.structs.replace(
-        state, appointed=appointed, recovered_ms=recovered_ms, removed=removed
+        state,
+        appointed=appointed,
+        recovered_ms=recovered_ms,
+        removed=removed,
+        replaced=replaced,
     )
+
+
+def _with_replaced(
+    replaced: Mapping[str, dict[str, str]], shard_id: str, former: str | None, *, by: str
+) -> dict[str, dict[str, str]]:
+    known = {it: node for it, node in replaced.get(shard_id, {}).items() if it != by}
+    if former is not None and former != by:
+        known[former] = by
+    return {**replaced, shard_id: known}
 
 
 def _is_member(view: ClusterView, node_id: str) -> bool:
@@ -133,24 +150,31 @@ def with_sights(
     appointed = {
         it: node for it, node in state.appointed.items() if it in primaries or not primaries
     }
+    # One that is alone among those who told may be an empty server beside the right one.
+    is_all_told, replaced = not untold(view), state.replaced
     for shard_id, primary in primaries.items():
         if primary.verdict is PrimaryVerdict.PRESENT and primary.node_id is not None:
-            appointed.setdefault(shard_id, primary.node_id)
+            if is_all_told:
+                appointed.setdefault(shard_id, primary.node_id)
         elif primary.verdict is PrimaryVerdict.SEVERAL:
-            claimant = primary_by_controller(view, shard_id)
-            if claimant is None:
-                claimant = primary.claimants[0]
+            by_word = primary_by_controller(view, shard_id)
+            claimant = by_word or primary.claimants[0]
+            if by_word is None:
                 is_alone = len(primary.claimants) == 1
                 if not is_alone or not _has_yielded(view, shard_id, primary.node_id):
                     continue
             key = f"new-primary:{shard_id}:{claimant}"
             suspicion = _counted(state.suspicions.get(key), now_ms)
             policies = view.spec.declaration.policies
-            if suspicion.count >= policies.confirmations_min:
-                appointed[shard_id] = claimant
-            else:
+            if suspicion.count < policies.confirmations_min:
                 suspicions[key] = suspicion
-    return msgspec.structs.replace(state, suspicions=suspicions, appointed=appointed)
+                continue
+            if by_word is not None and primary.node_id not in primary.claimants:
+                replaced = _with_replaced(replaced, shard_id, primary.node_id, by=by_word)
+            appointed[shard_id] = claimant
+    return msgspec.structs.replace(
+        state, suspicions=suspicions, appointed=appointed, replaced=replaced
+    )
 
 
 def with_heard(
@@ -201,10 +225,12 @@ def with_controllers(state: ConvergeState, view: ClusterView, *, now_ms: int) ->
 
 
 def with_led(state: ConvergeState, before: ClusterView, view: ClusterView) -> ConvergeState:
-    """The memory after sync: what an appointed primary told last while it was one.
+    """The memory after sync: what an appointed primary, or the only one that is known, told last
+    while it was one.
     before: the view ahead of sync."""
     led: dict[str, Shard] = {}
-    for shard_id, node_id in state.appointed.items():
+    known_primaries = {it: heard.primary for it, heard in state.heard.items()}
+    for shard_id, node_id in {**known_primaries, **state.appointed}.items():
         now = view.shards.get(node_id, {}).get(shard_id)
         if now is not None and now.role is ShardRole.PRIMARY:
             continue
@@ -260,7 +286,10 @@ def _successor(view: ClusterView, action: NAction, args: Mapping[str, Value]) ->
 def _has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
     """The one that was primary says itself that it is not, or is no part of the cluster any
     more: a node that is merely silent may still take writes."""
-    if node_id is None or node_id not in view.node_ids:
+    if node_id is None:
+        # Nobody was appointed, and another one said lately that it is primary.
+        return False
+    if node_id not in view.node_ids:
         return True
     copy = view.shards.get(node_id, {}).get(shard_id)
     return copy is not None and copy.is_fresh and copy.role is not ShardRole.PRIMARY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_CLAIMS = "orchestrate/claims.py"
 _FAILOVER = "orchestrate/converge/failover.py"
 _PRIMARIES = "orchestrate/primaries.py"
 _PROGRESS = "orchestrate/progress.py"
@@ -72,6 +73,81 @@ FAILOVER_MUTANTS = (
         test=unit_test(
             "orchestrate_restarts",
             "a_primary_that_was_started_anew_is_replaced_by_what_it_was",
+        ),
+    ),
+    Mutant(
+        "every_claim_is_ended",
+        "who calls itself primary is demoted only if it is known as replaced (ADR 0100)",
+        (
+            Edit(
+                _DATA,
+                "    if shards:\n",
+                "    if len(shards) > len(view.shards):\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_claims",
+            "a_look_torn_by_a_failover_by_hand_demotes_nobody",
+        ),
+    ),
+    Mutant(
+        "first_sight_appoints",
+        "nobody is appointed before every node told what it holds (ADR 0100)",
+        (
+            Edit(
+                _PROGRESS,
+                "            if is_all_told:\n",
+                "            if is_all_told or primaries:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_claims",
+            "the_right_primary_is_not_demoted_because_another_one_was_seen_first[n3-n2]",
+        ),
+    ),
+    Mutant(
+        "copy_is_torn_from_a_claim",
+        "a copy of a claim is not taken from it (ADR 0100)",
+        (
+            Edit(
+                _CLAIMS,
+                "        if source in claimed or source in unknown:\n",
+                "        if source in unknown:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_claims",
+            "a_primary_that_discovery_learns_of_later_waits_for_a_person_and_so_does_its_copy",
+        ),
+    ),
+    Mutant(
+        "a_new_start_settles_a_claim",
+        "a claim is settled by following the appointed primary alone (ADR 0100)",
+        (
+            Edit(
+                _CLAIMS,
+                "    return appointed in _sources(view, copy)\n",
+                "    return appointed is not None\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_claims",
+            "a_right_primary_that_is_started_anew_is_not_taken_for_one_that_yielded",
+        ),
+    ),
+    Mutant(
+        "what_we_replaced_is_forgotten",
+        "a former primary that comes back rejoins without a person (ADR 0100)",
+        (
+            Edit(
+                _PROGRESS,
+                "        known[former] = by\n",
+                "        known.pop(former, None)\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_claims",
+            "one_that_we_replaced_rejoins_by_itself_however_late_it_comes_back[primary-None]",
         ),
     ),
 )

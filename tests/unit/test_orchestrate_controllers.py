@@ -238,6 +238,18 @@ def test_what_the_controller_did_by_itself_is_believed_though_the_old_primary_is
         assert world.state.appointed == {SHARD: "n2"}
 
 
+def test_one_that_the_controller_replaced_by_itself_starts_behind_its_successor_unasked():
+    world = watched()
+    kill_store(world)
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    sentinel_replaces(world, by="n2")
+    for _ in range(4):
+        world.cycle()
+    assert (world.state.replaced, world.state.claimed) == ({SHARD: {"n1": "n2"}}, {})
+    world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    assert sent_kinds(world.cycle()) == [(SERVICE_START, "n1")]
+
+
 def test_a_word_of_few_agents_or_for_one_that_is_no_primary_appoints_nobody():
     world = watched()
     world.nodes["n1"].answer = AgentAnswer.TIMEOUT

@@ -71,6 +71,12 @@ class Reader:
         self.heard: dict[str, set[str]] = {}
         """Primary → who heard it when it was seen last."""
         self.protecting: dict[str, bool | None] = {}
+        self.replaced: set[str] = set()
+        """Whose role a promotion of ours took."""
+        self.promotions: list = []
+        """Sent, and not known as carried out."""
+        self.claims: set[str] = set()
+        """Members whose last word is that they are primary, not replaced by us."""
         self.sent: set[str] = set()
         """What was judged when it was sent first; a repeat changes nothing."""
 
@@ -79,8 +85,11 @@ class Reader:
         for node in self.seen():
             if node.role is not None:
                 self.known[node.node_id] = (node.offset, node.history)
+        self.claims -= {it.node_id for it in self.seen()}
         for primary in self.seen():
             if primary.role is ShardRole.PRIMARY:
+                if primary.status is not NodeStatus.NOT_IN_CLUSTER:
+                    self.claims |= {primary.node_id} - self.replaced
                 self.heard[primary.node_id] = {
                     it.node_id
                     for it in self.seen()
@@ -197,6 +206,15 @@ class Reader:
         if self.recovered_ms is not None and self.world.now_ms < self.recovered_ms + QUIET_MS:
             yield "the quiet period is broken"
 
+    def worked(self) -> None:
+        """The agents did what they had."""
+        for action in [*self.promotions]:
+            if action.action_id in self.world.nodes[action.node_id].applied:
+                self.promotions.remove(action)
+                self.recovered_ms = self.world.now_ms
+                self.replaced = (self.replaced | {action.args["replaces"]}) - {action.node_id}
+                self.claims -= self.replaced
+
     def _rejoin(self, action):
         leader = self.world.nodes[action.args["node_id"]]
         if leader.node_id == action.node_id or action.args["node"] != member(leader.node_id):
@@ -207,6 +225,11 @@ class Reader:
         is_following = target.follows == leader.node_id and target.sight is Sight.UP
         if target in self.seen() and target.role is ShardRole.SECONDARY and is_following:
             yield "one that follows well is disturbed"
+        if target.node_id in self.claims:
+            yield "a primary that nobody replaced gives up what it holds"
+        is_copy = target in self.seen() and target.role is ShardRole.SECONDARY
+        if is_copy and target.follows in self.claims - {leader.node_id}:
+            yield "a copy is torn from a primary that nobody replaced"
 
 
 def bring_about(world: World, how: str) -> None:
@@ -236,8 +259,10 @@ def test_no_random_world_gets_an_action_that_a_second_reading_forbids():
     assert len(promotions) > 20, "a property of nothing proves nothing"
 
 
-def live_through(count, how, is_protecting, steps) -> list[str]:
-    """Every cycle of one random life is read a second time; the promotions that were sent."""
+def live_through(count, how, is_protecting, steps, *, is_late=False) -> list[str]:
+    """Every cycle of one random life is read a second time; the promotions that were sent.
+    is_late: an empty server calls itself primary as well, and the agents of the others are silent
+    in the first look."""
     promotions: list[str] = []
     policies = {
         "quiet_period": "60s",
@@ -251,6 +276,10 @@ def live_through(count, how, is_protecting, steps) -> list[str]:
     spec = make_spec(policies=policies, **declared, **graces)
     nodes = [FakeNode("n1", role=ShardRole.PRIMARY)]
     nodes += [FakeNode(f"n{i}", follows="n1") for i in range(2, count + 1)]
+    if is_late:
+        for node in nodes:
+            node.answer = AgentAnswer.TIMEOUT
+        nodes.append(FakeNode("n0", role=ShardRole.PRIMARY, offset=0, history="empty"))
     world = World(*nodes, spec=spec)
     reader = Reader(world)
     world.cycle()
@@ -269,13 +298,21 @@ def live_through(count, how, is_protecting, steps) -> list[str]:
         result = world.cycle(after_ms=1, is_sent=False)
         assert reader.forbids(result) == []
         world.send(result)
-        promotions += [it.action_id for it in result.submissions if it.kind == STORE_PROMOTE]
+        sent = [it for it in result.submissions if it.kind == STORE_PROMOTE]
+        promotions += [it.action_id for it in sent]
+        reader.promotions += sent
         if is_working:
-            ended = [it for it in result.submissions if it.kind == STORE_PROMOTE]
             world.work()
-            if ended:
-                reader.recovered_ms = world.now_ms
+            reader.worked()
     return promotions
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(2, 4), death, st.lists(step, min_size=3, max_size=12))
+def test_no_random_world_that_begins_with_an_empty_primary_wipes_the_right_one(count, how, steps):
+    answers = ("answer", AgentAnswer.ANSWERED)
+    woken = [([(f"n{i}", answers)], 2_000, True) for i in range(count, 0, -1)]
+    live_through(count, how, False, [*steps[:2], *woken, *steps[2:]], is_late=True)
 
 
 def test_the_second_reading_can_forbid():
@@ -290,3 +327,18 @@ def test_the_second_reading_can_forbid():
     assert reader.forbids(result) == []
     world.nodes["n2"].sight = Sight.UP
     assert "a copy still hears the primary" in reader.forbids(result)
+
+
+def test_the_second_reading_forbids_what_takes_a_primary_or_its_copy_away():
+    world = World(FakeNode("n1", role=ShardRole.PRIMARY), FakeNode("n2", follows="n9"))
+    world.cycle()
+    world.nodes["n2"].sight = Sight.DOWN
+    reader = Reader(world)
+    reader.look()
+    result = world.cycle()
+    assert [it.kind for it in result.submissions] == [STORE_REJOIN]
+    assert reader.forbids(result) == []
+    reader.claims.add("n9")
+    assert reader.forbids(result) == ["a copy is torn from a primary that nobody replaced"]
+    reader.claims = {"n2"}
+    assert reader.forbids(result) == ["a primary that nobody replaced gives up what it holds"]

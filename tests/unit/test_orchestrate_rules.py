@@ -136,10 +136,6 @@ def with_naction(world: World, node_id: str, kind: str) -> World:
     return world
 
 
-def step_switched_on():
-    return after_cycle(dead_primary(steps={"failover": False}))
-
-
 def maintenance_window():
     window = {"days": ["mon"], "start": "02:00", "duration": "1h"}
     world = replicated(spec=make_spec(maintenance_windows=[window], expand={"mode": "Join"}))
@@ -245,6 +241,12 @@ def loss_bounded():
     return after_cycle(world)
 
 
+def claims_respected():
+    world = replicated()
+    world.nodes["n2"].role, world.nodes["n2"].follows = ShardRole.PRIMARY, None
+    return after_cycle(world, "rejoin")
+
+
 def initialise_only_virgin():
     world = replicated(spec=make_spec(initialise={"mode": "SingleNode"}))
     for node in world.nodes.values():
@@ -327,10 +329,6 @@ def one_disruption():
     return after_cycle(with_naction(dead_primary(), "n3", SERVICE_RESTART))
 
 
-def node_is_free():
-    return after_cycle(with_naction(dead_primary(), "n2", "example.com/backup"))
-
-
 def quiet_period():
     world = dead_primary()
     for _ in range(8):
@@ -350,7 +348,7 @@ def attempts_bounded():
 
 SITUATIONS = {
     "mode_active": lambda: after_cycle(dead_primary(mode="observe")),
-    "step_switched_on": step_switched_on,
+    "step_switched_on": lambda: after_cycle(dead_primary(steps={"failover": False})),
     "approval_granted": lambda: after_cycle(dead_primary(approval="required")),
     "worker_owns_cluster": worker_owns_cluster,
     "maintenance_window": maintenance_window,
@@ -365,6 +363,7 @@ SITUATIONS = {
     "agent_remembers": agent_remembers,
     "candidate_fit": candidate_fit,
     "loss_bounded": loss_bounded,
+    "claims_respected": claims_respected,
     "initialise_only_virgin": initialise_only_virgin,
     "grow_from_primary": grow_from_primary,
     "majority_kept": majority_kept,
@@ -373,7 +372,7 @@ SITUATIONS = {
     "grace_over": grace_over,
     "nobody_elses_work": nobody_elses_work,
     "one_disruption": one_disruption,
-    "node_is_free": node_is_free,
+    "node_is_free": lambda: after_cycle(with_naction(dead_primary(), "n2", "example.com/backup")),
     "quiet_period": quiet_period,
     "attempts_bounded": attempts_bounded,
 }

@@ -6,7 +6,9 @@ third behind the former primary; a store process that is down
 under an agent that answers. Beside a controller that changes roles the last alone is ours, and the
 server is only started. A former primary that hangs is ended before, or it would take writes
 when it goes on. What the node has beyond the primary is given up: that is why the
-appointed primary must be seen, alone decides, and is never itself told to follow.
+appointed primary must be seen, alone decides, and is never itself told to follow. Of one that calls
+itself primary and is not known to have been replaced a person decides (`claims_respected`); until
+then a copy that hears it stays behind it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.orchestrate.claims import claim_followed
 from replicante.orchestrate.controllers import in_charge, named_address
 from replicante.orchestrate.converge.failover import fence, hangs
 from replicante.orchestrate.converge.leaving import leaves
@@ -42,7 +45,7 @@ def propose_rejoin(situation: Situation) -> StepResult:
                 continue
             is_hanging = copy.role is ShardRole.PRIMARY and hangs(situation, copy.node_id)
             if is_hanging and not others:
-                proposals.append(_fence(copy, leader))
+                proposals.append(_fence(situation, copy, leader))
                 continue
             why = _why(situation, copy, leader)
             if why and others:
@@ -52,8 +55,12 @@ def propose_rejoin(situation: Situation) -> StepResult:
                 proposals.append(_rejoin(situation, copy, leader, why))
     if not proposals:
         return idle("every copy that is seen follows its primary, or no primary is seen")
-    # Who is well and follows a dead node first: that brings copies back without a start.
-    proposals.sort(key=lambda it: not situation.view.is_healthy(it.node_id or ""))
+    # Who waits for nobody first; then who is well and follows a dead node: that brings copies back
+    # without a start.
+    is_healthy = situation.view.is_healthy
+    proposals.sort(
+        key=lambda it: (_is_asked_about(situation, it), not is_healthy(it.node_id or ""))
+    )
     return StepResult(proposals=tuple(proposals))
 
 
@@ -89,23 +96,30 @@ def _why(situation: Situation, copy: Shard, leader: str) -> str:
     if upstream.sight is Sight.UP and view.node_at(upstream.address) is None:
         # A source outside: somebody built it so, and it works.
         return ""
+    if upstream.sight is Sight.UP and claim_followed(view, situation.state, copy, leader):
+        # Whom it follows may be the right one, and that is settled first.
+        return ""
     return f"it follows {upstream.address}"
 
 
-def _fence(copy: Shard, leader: str) -> Proposal:
+def _fence(situation: Situation, copy: Shard, leader: str) -> Proposal:
+    is_known = copy.node_id in situation.state.replaced.get(copy.shard_id, {})
     return fence(
         step=Step.REJOIN,
         shard_id=copy.shard_id,
         node_id=copy.node_id,
-        why=f"which does not know yet that {leader} replaced it",
-        loss=_price(copy),
+        why=f"which does not know yet that {leader} replaced it"
+        if is_known
+        else f"which called itself primary beside {leader}",
+        loss=_price(situation, copy),
     )
 
 
 def _rejoin(situation: Situation, copy: Shard, leader: str, why: str) -> Proposal:
     view = situation.view
     address = view.nodes[leader].member_address
-    gives_up = copy.role is ShardRole.PRIMARY
+    claimed = situation.state.claimed.get(copy.shard_id, ())
+    gives_up = copy.role is ShardRole.PRIMARY or copy.node_id in claimed
     return Proposal(
         step=Step.REJOIN,
         action_kind=STORE_REJOIN,
@@ -120,7 +134,7 @@ def _rejoin(situation: Situation, copy: Shard, leader: str, why: str) -> Proposa
         spared=(copy.node_id,),
         shard_id=copy.shard_id,
         effect=f"make {copy.node_id} follow {leader} in shard {copy.shard_id}, because {why}",
-        loss=_price(copy) if gives_up else Loss(is_none=True, text="none"),
+        loss=_price(situation, copy) if gives_up else Loss(is_none=True, text="none"),
         purpose=Purpose.RECOVERY,
         grace_subject=f"{copy.node_id}/{copy.shard_id}",
     )
@@ -150,8 +164,22 @@ def _start(situation: Situation, copy: Shard, leader: str) -> list[Proposal]:
     ]
 
 
-def _price(copy: Shard) -> Loss:
+def _is_asked_about(situation: Situation, proposal: Proposal) -> bool:
+    shard_id, node_id = proposal.shard_id or "", proposal.node_id or ""
+    copy, leader = situation.view.shards[node_id][shard_id], situation.primaries[shard_id].node_id
+    is_claim = node_id in situation.state.claimed.get(shard_id, ())
+    return is_claim or bool(claim_followed(situation.view, situation.state, copy, leader or ""))
+
+
+def _price(situation: Situation, copy: Shard) -> Loss:
+    successor = situation.state.replaced.get(copy.shard_id, {}).get(copy.node_id)
+    if successor is not None:
+        took = f"what {copy.node_id} took as primary after {successor} replaced it is given up"
+        return Loss(is_none=False, text=took)
+    offset = copy.commit_offset
+    told = "" if offset is None else f", {offset.value} {offset.unit} of history {copy.history_id}"
     return Loss(
         is_none=False,
-        text=f"what {copy.node_id} took as primary after the change of roles is given up",
+        text=f"all that {copy.node_id} holds and its primary does not is given up{told}: nothing"
+        " tells that it was ever replaced",
     )

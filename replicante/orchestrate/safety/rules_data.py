@@ -12,6 +12,7 @@ from replicante.model.action_kinds import (
     CLUSTER_REMOVE,
     PLATFORM_DEPROVISION,
     SERVICE_STOP,
+    STORE_FENCE,
     STORE_PROMOTE,
     STORE_REJOIN,
     STORE_SWITCHOVER,
@@ -21,6 +22,7 @@ from replicante.model.codec import Value
 from replicante.model.node import WRITES_PROTECTED, NodeStatus
 from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.candidates import Candidate, candidates
+from replicante.orchestrate.claims import claim_followed
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
 
 _TAKES_AWAY = (STORE_REJOIN, SERVICE_STOP, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
@@ -81,7 +83,7 @@ def _replaced(case: Case) -> str:
 def _loss_bounded(case: Case) -> Finding:
     proposal = case.proposal
     if not case.takes_for_dead:
-        return allow("nothing acknowledged can be lost by it")
+        return allow("it goes past no primary")
     bound = case.situation.view.spec.declaration.policies.data_loss_offset_max
     if proposal.accepted_loss is not None:
         bound = proposal.accepted_loss
@@ -127,6 +129,38 @@ def _unheard(case: Case, *, known: int, bound: int) -> Finding:
         " knows may approve, and spec.declaration.policies.accept_unheard_loss accepts it ahead",
         **evidence,
     )
+
+
+def _claims_respected(case: Case) -> Finding:
+    proposal, situation = case.proposal, case.situation
+    is_fence = proposal.action_kind == STORE_FENCE and not case.takes_for_dead
+    if proposal.action_kind not in _TAKES_AWAY and not is_fence:
+        return allow("no claim is ended")
+    if proposal.is_asked_for:
+        return allow("a person asks for it")
+    view, state = situation.view, situation.state
+    taken = (proposal.node_id if is_fence else _taken(case)) or ""
+    shards = [it for it, claims in state.claimed.items() if taken in claims]
+    if shards:
+        return ask(
+            f"{taken} called itself primary and is not known to have been replaced: what it holds"
+            " may be all that there is; a person who looked may approve",
+            shards=list(shards),
+        )
+    for copy in view.copies_on(taken):
+        primary = situation.primaries.get(copy.shard_id)
+        leader = None if primary is None else primary.node_id
+        source = claim_followed(view, state, copy, leader or "")
+        if source:
+            return ask(
+                f"{taken} follows {source}, which may be the right primary: its copy may be the"
+                " last one; a person who looked may approve",
+                follows=source,
+            )
+    replaced = {it: known[taken] for it, known in state.replaced.items() if taken in known}
+    if replaced:
+        return allow(f"{taken} was replaced by an act that is known", replaced=dict(replaced))
+    return allow(f"{taken} is no primary that nobody replaced")
 
 
 def _initialise_only_virgin(case: Case) -> Finding:
@@ -253,6 +287,12 @@ DATA_RULES = (
         name="loss_bounded",
         promise="No copy is promoted that may lack more than the declared bound, unless asked.",
         judge=_loss_bounded,
+    ),
+    Rule(
+        name="claims_respected",
+        promise="Who calls itself primary is not demoted, nor is a copy taken from it, unless it"
+        " is known to have been replaced, or a person approves.",
+        judge=_claims_respected,
     ),
     Rule(
         name="initialise_only_virgin",
