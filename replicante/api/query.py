@@ -57,7 +57,9 @@ def strict_duration_ms(query: Query, name: str, *, default_ms: int, max_ms: int)
     value_ms = duration_ms(query, name, default_ms=default_ms, max_ms=1 << 62)
     if not 1 <= value_ms <= max_ms:
         raise errors.Invalid(
-            f"The duration must be from 1ms to {format_duration_ms(max_ms)}.", path=f"?{name}"
+            f"The duration must be from 1ms to {format_duration_ms(max_ms)}.",
+            path=f"?{name}",
+            limit=max_ms,
         )
     return value_ms
 
@@ -66,11 +68,11 @@ def whole_number(query: Query, name: str, *, default: int, minimum: int, maximum
     text = query.get(name)
     if text is None:
         return default
-    is_number = text.isascii() and text.isdigit() and len(text) <= 19
-    if not is_number or not minimum <= int(text) <= maximum:
-        raise errors.Invalid(
-            f"{text[:50]!r} is no whole number from {minimum} to {maximum}.", path=f"?{name}"
-        )
+    message = f"{text[:50]!r} is no whole number from {minimum} to {maximum}."
+    if not (text.isascii() and text.isdigit()):
+        raise errors.Invalid(message, path=f"?{name}")
+    if len(text) > 19 or not minimum <= int(text) <= maximum:
+        raise errors.Invalid(message, path=f"?{name}", limit=maximum)
     return int(text)
 
 

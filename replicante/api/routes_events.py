@@ -185,7 +185,9 @@ def _filter(call: Call) -> EventFilter:
     codes = tuple(code for code in text.split(",") if code)
     if len(codes) > limits.EVENT_FILTER_CODES_MAX:
         raise errors.Invalid(
-            f"At most {limits.EVENT_FILTER_CODES_MAX} codes.", path=f"?{headers.Q_CODE}"
+            f"At most {limits.EVENT_FILTER_CODES_MAX} codes.",
+            path=f"?{headers.Q_CODE}",
+            limit=limits.EVENT_FILTER_CODES_MAX,
         )
     return EventFilter(
         codes=codes,

@@ -95,7 +95,11 @@ def _bound(call: Call, name: str) -> bytes | None:
         return None
     found = text.encode()
     if len(found) > limits.KV_KEY_BYTES_MAX:
-        raise errors.Invalid(f"A key has at most {limits.KV_KEY_BYTES_MAX} bytes.", path=f"?{name}")
+        raise errors.Invalid(
+            f"A key has at most {limits.KV_KEY_BYTES_MAX} bytes.",
+            path=f"?{name}",
+            limit=limits.KV_KEY_BYTES_MAX,
+        )
     return found
 
 

@@ -22,7 +22,9 @@ async def get_request(ctx: Context, call: Call) -> Reply:
     key = call.arguments["id"]
     if not 1 <= len(key.encode()) <= limits.IDEMPOTENCY_KEY_BYTES_MAX:
         raise errors.Invalid(
-            f"An Idempotency-Key is 1 to {limits.IDEMPOTENCY_KEY_BYTES_MAX} bytes.", path="id"
+            f"An Idempotency-Key is 1 to {limits.IDEMPOTENCY_KEY_BYTES_MAX} bytes.",
+            path="id",
+            limit=limits.IDEMPOTENCY_KEY_BYTES_MAX,
         )
     seen = await read(ctx, call, lambda view: queries.request_outcome(view, key))
     record = seen.value

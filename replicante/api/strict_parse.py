@@ -202,7 +202,11 @@ def join_path(path: str, name: str) -> str:
 
 
 def _too_deep(path: str) -> errors.Invalid:
-    return errors.Invalid(f"Values may be nested {VALUE_DEPTH_MAX} deep.", path=_printable(path))
+    return errors.Invalid(
+        f"Values may be nested {VALUE_DEPTH_MAX} deep.",
+        path=_printable(path),
+        limit=VALUE_DEPTH_MAX,
+    )
 
 
 def _printable(path: str) -> str:

@@ -182,6 +182,7 @@ def _sender(call: Call) -> Sender:
         raise errors.Invalid(
             "An Idempotency-Key is 1 to 128 visible ASCII characters without space.",
             path=headers.IDEMPOTENCY_KEY,
+            limit=limits.IDEMPOTENCY_KEY_BYTES_MAX,
         )
     first = call.header(headers.FIRST_ATTEMPT_MS)
     if first is None:

@@ -91,7 +91,7 @@ def dlq(name: str, *, limit: int, target: Target, read: Read) -> None:
 @click.option("--delay", type=Duration(), default="0s", help="Not claimed before.")
 @click.option("--priority", type=int, default=0, help="The highest is claimed first.")
 @click.option("--group", help="Its jobs are claimed in order, one at a time.")
-@click.option("--dedup", help="While a job with it is not done, no other is added.")
+@click.option("--dedup", help="While a job with it waits or is claimed, no other is added.")
 @click.option("--max-attempts", type=int, help="Claims before it is a dead letter.")
 @client_options
 def send(

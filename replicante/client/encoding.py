@@ -51,6 +51,7 @@ def write_call(
         raise Invalid(
             "An Idempotency-Key is 1 to 128 visible ASCII characters without spaces.",
             path="idempotency_key",
+            limit=limits.IDEMPOTENCY_KEY_BYTES_MAX,
         )
     found = dict(headers)
     if key is not None and write.first_attempt_ms is not None:

@@ -65,9 +65,10 @@ class Kv:
         """Sets a key, whatever it held, or only under a condition.
 
         expect_revision: only when the key has this revision now. must_not_exist: only when there
-        is no such key. lease: token of a lease; the key vanishes when that grant ends, and without
-        it stays. Durable on a majority of the peers when it returns, and seen by every
-        linearizable read that begins afterwards.
+        is no such key. value: what bounds it is the JSON of the request, 1 MiB, in which a quote
+        takes two bytes and a control character six. lease: token of a lease; the key vanishes when
+        that grant ends, and without it stays. Durable on a majority of the peers when it returns,
+        and seen by every linearizable read that begins afterwards.
         Raises `RevisionMismatch` when the condition does not hold (`details["revision"]` is the
         present one), `StaleToken` when the lease is over, `Invalid`, `BodyTooLarge`, `StorageFull`,
         `OutcomeUnknown` when the deadline ended before an answer (repeat with its

@@ -65,8 +65,11 @@ class Queues:
     ) -> JobAdded:
         """Adds one job; durable on a majority when it returns.
 
-        group: its jobs are claimed in order, one at a time. dedup: while a job with it is not done
-        this returns that one, `is_new` False. Raises `Invalid`, `BodyTooLarge`, and as `kv.put`.
+        group: its jobs are claimed in order, one at a time. dedup: while a job with it waits or is
+        claimed this returns that one, `is_new` False; an acknowledgement and a dead letter free it.
+        To repeat a send, give the key of its `OutcomeUnknown` instead: the job may be done.
+        body: at most 256 KiB; what bounds a request is its JSON, as with `kv.put`.
+        Raises `Invalid`, `BodyTooLarge`, and as `kv.put`.
         """
         job = JobBody(
             body=body,
@@ -108,6 +111,7 @@ class Queues:
         """Up to max_jobs jobs, empty when there is none within wait_ms. Count a claim lost at (your
         monotonic time before this call) + its `expires_in` − 5 % − 250 ms.
 
+        A claim that came after a wait has run since it was made: extend it before you rely on it.
         lease: token of a lease; the claims end with it. It goes out without a key: a claim whose
         answer was lost (`OutcomeUnknown`) runs out by itself, and its jobs come again.
         Raises `StaleToken` for a lease that is over, and as `kv.put`.

@@ -11,8 +11,9 @@
 
 Promises: a job is handled at least once; the operations that a handler returns happen exactly
 once, in the same write as the acknowledgement. Claims are bound to a lease of this worker, so that
-its jobs go to others when it dies. Rule: a handler is cancelled when its claim must be counted
-lost.
+its jobs go to others when it dies. Rules: a handler begins under a claim that is fresh, and is
+cancelled when the claim or the lease must be counted lost; a job is given back when its handler has
+ended, not before.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from replicante import errors, limits
+from replicante.client.locks import Lock
 from replicante.client.margins import sure_ms
+from replicante.client.options import Write
 from replicante.clock import Clock
 from replicante.entropy import Entropy
 from replicante.wire.batch import CarriedOperation
@@ -44,6 +47,12 @@ BACKOFF_MS_MIN, BACKOFF_MS_MAX = 1_000, 5 * 60 * 1_000
 """Pause before a job that failed is tried again: doubled with each attempt."""
 RETRY_MS = 1_000
 """Pause after a claim that failed as a request."""
+HANDLER_END_MS_MAX = 5_000
+"""What a handler gets to end when it was cancelled because the worker stops or its lease is lost;
+then it is left alone, and its job is not given back."""
+GIVE_BACK_MS_MAX = 2_000
+"""What the end of a worker waits for the peers; a claim that was not given back ends with the
+lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,15 @@ class _Duty:
     queue: str
     handle: Handler
     visibility_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    duty: _Duty
+    session: Lock
+    job: Job
+    sent_ms: int
+    """Monotonic time before the request that claimed it."""
 
 
 class Worker:
@@ -107,23 +125,26 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then claims nothing more and gives what runs grace_ms to end;
-        what does not is cancelled and given back. Each queue has `concurrency` jobs at most.
+        what does not is cancelled, and given back when it has ended. Each queue has `concurrency`
+        jobs at most.
 
         What a handler returns is durable on a majority with the acknowledgement, or not there at
         all. Fails over and tries again by itself; raises only for a defect of this class.
         """
         while not stop.is_set():
             try:
-                async with self._client.lock(self._session, duration_ms=SESSION_MS) as session:
-                    await self._serve(session.token, stop)
+                # Nobody else has this name; to wait for what a lost session left would hide `stop`.
+                lock = self._client.lock(self._session, duration_ms=SESSION_MS, wait_ms=0)
+                async with lock as session:
+                    await self._serve(session, stop)
             except errors.LeaseLost:
                 continue  # the claims under it are lost; a new session begins
             except errors.ReplicanteError:
                 await _sleep_until(stop, RETRY_MS)
 
-    async def _serve(self, lease: str, stop: asyncio.Event) -> None:
+    async def _serve(self, session: Lock, stop: asyncio.Event) -> None:
         fetchers = [
-            asyncio.create_task(self._fetch(duty, lease, stop), name=f"queue {duty.queue}")
+            asyncio.create_task(self._fetch(duty, session, stop), name=f"queue {duty.queue}")
             for duty in self._duties
         ]
         stopped = asyncio.create_task(stop.wait())
@@ -142,7 +163,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _fetch(self, duty: _Duty, lease: str, stop: asyncio.Event) -> None:
+    async def _fetch(self, duty: _Duty, session: Lock, stop: asyncio.Event) -> None:
         slots = _Slots(self._concurrency)
         while not stop.is_set():
             free_count = min(await slots.some(), limits.CLAIM_JOBS_MAX)
@@ -154,17 +175,18 @@ class Worker:
                     visibility_ms=duty.visibility_ms,
                     wait_ms=CLAIM_WAIT_MS,
                     worker=self.name,
-                    lease=lease,
+                    lease=session.token,
                 )
             except errors.ReplicanteError:
                 await _sleep_until(stop, RETRY_MS)
                 continue
             for one in claimed:
-                self._begin(duty, one, sent_ms, slots)
+                job = _job(duty, one)
+                self._begin(_Claim(duty=duty, session=session, job=job, sent_ms=sent_ms), slots)
 
-    def _begin(self, duty: _Duty, claimed: Claimed, sent_ms: int, slots: _Slots) -> None:
+    def _begin(self, claim: _Claim, slots: _Slots) -> None:
         slots.take()
-        task = asyncio.create_task(self._work(duty, claimed, sent_ms), name=f"job {claimed.id}")
+        task = asyncio.create_task(self._work(claim), name=f"job {claim.job.id}")
         self._running.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -173,43 +195,45 @@ class Worker:
 
         task.add_done_callback(ended)
 
-    async def _work(self, duty: _Duty, claimed: Claimed, sent_ms: int) -> None:
-        job = Job(
-            queue=duty.queue,
-            id=claimed.id,
-            token=claimed.token,
-            attempt=claimed.attempt,
-            body=claimed.body,
-        )
-        handling = asyncio.ensure_future(duty.handle(job))
-        keeping = asyncio.create_task(self._keep(duty, job, sent_ms))
+    async def _work(self, claim: _Claim) -> None:
+        sent_ms = await self._made_sure_ms(claim)
+        if sent_ms is None:
+            self._observe(claim.job, "lost")
+            return
+        handling = asyncio.ensure_future(claim.duty.handle(claim.job))
+        keeping = asyncio.create_task(self._keep(claim, sent_ms))
         try:
             await asyncio.wait((handling, keeping), return_when=asyncio.FIRST_COMPLETED)
-            if not handling.done():
-                self._observe(job, "lost")
+            if handling.done():
+                keeping.cancel()
+                await self._finish(claim.job, handling)
                 return
-            keeping.cancel()
-            await self._finish(job, handling)
+            self._observe(claim.job, "lost")
+            # It keeps its place until it has ended: no more of them run than were asked for.
+            await _has_ended(handling, within_ms=None)
         except asyncio.CancelledError:
-            with contextlib.suppress(errors.ReplicanteError):
-                await self._client.queues.nack(
-                    job.queue, job.id, job.token, reason="the worker stops"
-                )
+            # The claim is kept meanwhile: nobody else gets the job while its handler runs.
+            if await _has_ended(handling, within_ms=HANDLER_END_MS_MAX):
+                await self._give_back(claim)
+            else:
+                self._observe(claim.job, "lost")
             raise
         finally:
-            for task in (handling, keeping):
-                task.cancel()
-            await asyncio.gather(handling, keeping, return_exceptions=True)
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     async def _finish(
         self, job: Job, handling: asyncio.Future[Sequence[CarriedOperation] | None]
     ) -> None:
-        failure = handling.exception()
+        failure = asyncio.CancelledError() if handling.cancelled() else handling.exception()
         try:
             if failure is None:
                 failure = await self._acknowledge(job, handling.result())
             if failure is None:
                 self._observe(job, "done")
+                return
+            if isinstance(failure, _LeftOut):
+                self._observe(job, "failed")  # the job is gone, and cannot be given back
                 return
             delay_ms = min(BACKOFF_MS_MIN << min(job.attempt - 1, 20), BACKOFF_MS_MAX)
             reason = _reason(failure)
@@ -222,39 +246,72 @@ class Worker:
 
     async def _acknowledge(
         self, job: Job, operations: Sequence[CarriedOperation] | None
-    ) -> errors.ReplicanteError | None:
+    ) -> Exception | None:
         """What was refused for what the handler returned: the same would be refused again, and the
         claim is still held. Raises what says nothing about that."""
         carried = () if operations is None else operations
         try:
-            await self._client.queues.ack(job.queue, job.id, job.token, operations=carried)
-        except (errors.StaleToken, errors.Unreachable):
+            done = await self._client.queues.ack(job.queue, job.id, job.token, operations=carried)
+        except errors.Unreachable:
             raise
         except errors.ReplicanteError as exc:
             if not exc.definite or exc.retry:
                 raise
+            if isinstance(exc, errors.StaleToken) and not _is_of_an_operation(exc):
+                raise  # the claim's own
             return exc
-        return None
+        return next((_LeftOut() for it in done.items if it.problem is not None), None)
 
-    async def _keep(self, duty: _Duty, job: Job, sent_ms: int) -> None:
+    async def _give_back(self, claim: _Claim) -> None:
+        """Of a worker that stops. A lost lease has taken the claim with it."""
+        if claim.session.is_lost:
+            return
+        job, write = claim.job, Write(timeout_ms=GIVE_BACK_MS_MAX)
+        with contextlib.suppress(errors.ReplicanteError):
+            await self._client.queues.nack(
+                job.queue, job.id, job.token, reason="the worker stops", write=write
+            )
+
+    async def _made_sure_ms(self, claim: _Claim) -> int | None:
+        """Monotonic time from which the claim counts, None when it is lost. One that was waited for
+        was made nobody knows when: it is extended before its job is begun. That is a write for a
+        job that comes to an idle queue; shorter waits would have every idle worker ask more often,
+        and an answer may be late for other reasons, too."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - claim.sent_ms < claim.duty.visibility_ms // EXTENSIONS:
+            return claim.sent_ms
+        return await self._extended_ms(claim, until_ms=now_ms + claim.duty.visibility_ms)
+
+    async def _keep(self, claim: _Claim, sent_ms: int | None) -> None:
         """Extends until it is cancelled; returns when the claim must be counted lost."""
-        lost_after_ms = sure_ms(duty.visibility_ms)
-        lost_ms = sent_ms + lost_after_ms
-        while True:
-            now_ms = self._clock.monotonic_ms()
-            if now_ms >= lost_ms:
-                return
-            pause_ms = min(duty.visibility_ms // EXTENSIONS, lost_ms - now_ms)
-            await asyncio.sleep(pause_ms / 1_000)
-            sent_ms = self._clock.monotonic_ms()
+        while sent_ms is not None:
+            lost_ms = sent_ms + sure_ms(claim.duty.visibility_ms)
+            await self._pause(claim, until_ms=lost_ms)
+            sent_ms = await self._extended_ms(claim, until_ms=lost_ms)
+
+    async def _extended_ms(self, claim: _Claim, *, until_ms: int) -> int | None:
+        """Monotonic time before the request that extended it; None when that cannot be had until
+        then."""
+        job = claim.job
+        while (sent_ms := self._clock.monotonic_ms()) < until_ms:
             try:
-                async with asyncio.timeout(max(lost_ms - sent_ms, 1) / 1_000):
+                async with asyncio.timeout((until_ms - sent_ms) / 1_000):
                     await self._client.queues.extend(job.queue, job.id, job.token)
             except errors.StaleToken:
-                return
+                return None
             except (errors.ReplicanteError, TimeoutError):
-                continue
-            lost_ms = sent_ms + lost_after_ms
+                await self._pause(claim, until_ms=until_ms)
+            else:
+                return sent_ms
+        return None
+
+    async def _pause(self, claim: _Claim, *, until_ms: int) -> None:
+        left_ms = max(0, until_ms - self._clock.monotonic_ms())
+        await asyncio.sleep(min(claim.duty.visibility_ms // EXTENSIONS, left_ms) / 1_000)
+
+
+class _LeftOut(Exception):
+    """An older peer acknowledged the job without an operation that it refused."""
 
 
 class _Slots:
@@ -277,6 +334,32 @@ class _Slots:
     def give(self) -> None:
         self._free_count += 1
         self._changed.set()
+
+
+def _job(duty: _Duty, claimed: Claimed) -> Job:
+    return Job(
+        queue=duty.queue,
+        id=claimed.id,
+        token=claimed.token,
+        attempt=claimed.attempt,
+        body=claimed.body,
+    )
+
+
+def _is_of_an_operation(refusal: errors.ReplicanteError) -> bool:
+    """Whether an acknowledgement was refused for what it carries: then the answer says where."""
+    return str(refusal.details.get("path", "")).startswith("operations")
+
+
+async def _has_ended(
+    handling: asyncio.Future[Sequence[CarriedOperation] | None], *, within_ms: int | None
+) -> bool:
+    """Cancels a handler; False when it still runs after this time. None waits for ever."""
+    handling.cancel()
+    await asyncio.wait((handling,), timeout=None if within_ms is None else within_ms / 1_000)
+    if handling.done() and not handling.cancelled():
+        handling.exception()  # else the loop would say that nobody asked for it
+    return handling.done()
 
 
 def _reason(failure: BaseException) -> str:

@@ -164,7 +164,11 @@ def _checked_text(text: str, path: Path) -> str:
 
 def _check_depth(path: Path, depth: int) -> None:
     if depth >= VALUE_DEPTH_MAX:
-        raise _fault(f"nested deeper than {VALUE_DEPTH_MAX} levels", path)
+        raise Invalid(
+            f"nested deeper than {VALUE_DEPTH_MAX} levels",
+            path=format_path(path),
+            limit=VALUE_DEPTH_MAX,
+        )
 
 
 def _fault(message: str, path: Path) -> Invalid:

@@ -29,8 +29,9 @@ from replicante.wire.values import Answer, Json, Request
 
 class JobBody(Request, frozen=True, kw_only=True):
     """body: what is to be done. delay: not claimed before. priority: the highest is claimed first.
-    group: its jobs are claimed in their order, one at a time. dedup: while a job with it is not
-    done, no other is added. max_attempts: claims before it is a dead letter."""
+    group: its jobs are claimed in their order, one at a time. dedup: while a job with it waits or
+    is claimed, no other is added; a dead letter has given it up. max_attempts: claims before it is
+    a dead letter."""
 
     body: Json
     delay: DelayText = "0s"

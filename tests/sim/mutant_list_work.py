@@ -1,5 +1,5 @@
 """Defects of queues, leases, transactions and events, which clients of the product's own state
-machine meet in the simulator (ADR 0061)."""
+machine meet in the simulator (ADR 0061), and of the worker, which tests of it meet."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from mutant_parts import Edit, Mutant, unit_test
 
 _LEASES = "state/apply_leases.py"
 _QUEUE = "state/apply_queue.py"
+_WORKER = "client/worker.py"
 
 WORK_MUTANTS = (
     Mutant(
@@ -183,5 +184,54 @@ WORK_MUTANTS = (
             ),
         ),
         test=unit_test("state_queue_bounds", "one_job_is_claimed_whatever_its_size"),
+    ),
+    Mutant(
+        "late_claim_counts_as_fresh",
+        "a job is begun under a claim that its worker can rely on",
+        (
+            Edit(
+                _WORKER,
+                "        if now_ms - claim.sent_ms < claim.duty.visibility_ms // EXTENSIONS:\n",
+                "        if now_ms >= claim.sent_ms:\n",
+            ),
+        ),
+        test=unit_test(
+            "client_worker_claims",
+            "a_claim_that_came_late_is_made_sure_of_before_its_job_is_handled",
+        ),
+    ),
+    Mutant(
+        "job_given_back_while_it_runs",
+        "a worker gives nothing back that it still works on",
+        (
+            Edit(
+                _WORKER,
+                "            if await _has_ended(handling, within_ms=HANDLER_END_MS_MAX):\n"
+                "                await self._give_back(claim)\n",
+                "            await self._give_back(claim)\n"
+                "            if await _has_ended(handling, within_ms=HANDLER_END_MS_MAX):\n"
+                "                pass\n",
+            ),
+        ),
+        test=unit_test(
+            "client_worker_claims",
+            "a_job_is_given_back_when_its_handler_has_ended_and_not_before",
+        ),
+    ),
+    Mutant(
+        "lost_session_asks_first",
+        "a handler ends when the lease of its worker must be counted lost",
+        (
+            Edit(
+                _WORKER,
+                "            if await _has_ended(handling, within_ms=HANDLER_END_MS_MAX):\n",
+                "            await self._client.queues.get(claim.job.queue)\n"
+                "            if await _has_ended(handling, within_ms=HANDLER_END_MS_MAX):\n",
+            ),
+        ),
+        test=unit_test(
+            "client_worker_claims",
+            "a_lost_session_cancels_the_handlers_and_asks_nobody",
+        ),
     ),
 )

@@ -18,6 +18,14 @@ STAMP = "0000000000000065537"
 MANY = limits.REQUEST_OPERATIONS_MAX + 1
 HALF = {"op": "kv.put", "key": "k", "value": "v" * (limits.REQUEST_BYTES_MAX // 2)}
 
+
+def deep(levels):
+    value = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 BEYOND = [
     ("PUT", f"/kv/{'k' * (limits.KV_KEY_BYTES_MAX + 1)}", {"value": 1}, limits.KV_KEY_BYTES_MAX),
     ("GET", f"/kv/{'k' * (limits.KV_KEY_BYTES_MAX + 1)}", None, limits.KV_KEY_BYTES_MAX),
@@ -51,7 +59,28 @@ BEYOND = [
         limits.LEASE_OWNER_BYTES_MAX,
     ),
     ("PUT", f"/events/consumers/{NAME}", {}, limits.NAME_BYTES_MAX),
+    ("PUT", "/kv/deep", {"value": deep(limits.VALUE_DEPTH_MAX + 1)}, limits.VALUE_DEPTH_MAX),
+    ("PUT", "/kv/deeper", {"value": deep(limits.VALUE_DEPTH_MAX * 2)}, limits.VALUE_DEPTH_MAX),
+    (
+        "GET",
+        f"/requests/{'k' * (limits.IDEMPOTENCY_KEY_BYTES_MAX + 1)}",
+        None,
+        limits.IDEMPOTENCY_KEY_BYTES_MAX,
+    ),
+    (
+        "GET",
+        f"/events?code={','.join(['C'] * (limits.EVENT_FILTER_CODES_MAX + 1))}",
+        None,
+        limits.EVENT_FILTER_CODES_MAX,
+    ),
+    (
+        "GET",
+        f"/kv?from={'k' * (limits.KV_KEY_BYTES_MAX + 1)}",
+        None,
+        limits.KV_KEY_BYTES_MAX,
+    ),
     ("GET", f"/kv?limit={limits.PAGE_ITEMS_MAX + 1}", None, limits.PAGE_ITEMS_MAX),
+    ("GET", f"/kv?limit={'9' * 30}", None, limits.PAGE_ITEMS_MAX),
     ("GET", f"/events?limit={limits.PAGE_ITEMS_MAX + 1}", None, limits.PAGE_ITEMS_MAX),
     ("GET", f"/leases?limit={limits.PAGE_ITEMS_MAX + 1}", None, limits.PAGE_ITEMS_MAX),
     ("GET", f"/queues?limit={limits.PAGE_ITEMS_MAX + 1}", None, limits.PAGE_ITEMS_MAX),
@@ -91,6 +120,7 @@ async def test_beyond_a_bound_the_answer_names_it_and_nothing_is_written(method,
             "invalid" if answer.status == 400 else "body_too_large", answer.status
         )
         assert str(limit) in said["detail"], said
+        assert said["details"]["limit"] == limit
         assert said["definite"] is True
         assert api.peer.proposals_count == 0
 
@@ -112,6 +142,25 @@ async def test_at_the_bound_nothing_is_refused(method, path, body):
     async with running() as api:
         answer = await ask(api, method, path, body)
         assert answer.status in (200, 201), answer.body
+
+
+async def test_a_key_of_a_write_that_is_too_long_is_refused_with_its_bound():
+    async with running() as api:
+        headers = {"Idempotency-Key": "k" * (limits.IDEMPOTENCY_KEY_BYTES_MAX + 1)}
+        said = (await api.put("/kv/k", {"value": 1}, headers=headers)).problem("invalid", 400)
+        assert said["details"]["limit"] == limits.IDEMPOTENCY_KEY_BYTES_MAX
+
+
+async def test_a_time_limit_that_is_too_long_is_refused_with_its_bound():
+    async with running() as api:
+        said = (await api.get("/kv/k?timeout=2m")).problem("invalid", 400)
+        assert said["details"]["limit"] == limits.REQUEST_DEADLINE_MS_MAX
+
+
+async def test_what_is_no_number_is_not_told_a_bound():
+    async with running() as api:
+        said = (await api.get("/kv?limit=ten")).problem("invalid", 400)
+        assert "limit" not in said.get("details", {})
 
 
 async def test_the_bounds_are_those_that_are_promised():

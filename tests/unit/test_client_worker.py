@@ -12,13 +12,17 @@ from api_harness import LIMIT_S, running, until
 from replicante import errors
 from replicante.client import BatchAck, BatchEnqueue, BatchKvPut, Client
 from replicante.client import worker as worker_module
+from replicante.clock import Clock
 from replicante.testing.fake_peer import FakePeer
+from replicante.wire.batch import BatchItem
+from replicante.wire.problems import Problem
+from replicante.wire.queues import JobDone
 
 
 @asynccontextmanager
-async def client_of() -> AsyncIterator[tuple[Client, FakePeer]]:
+async def client_of(clock: Clock | None = None) -> AsyncIterator[tuple[Client, FakePeer]]:
     peer = FakePeer()
-    async with running(peer=peer) as api, Client([api.server.url]) as client:
+    async with running(peer=peer) as api, Client([api.server.url], clock=clock) as client:
         yield client, peer
 
 
@@ -158,6 +162,65 @@ async def test_an_acknowledgement_that_nobody_refused_leaves_the_claim_to_run_ou
             assert fates == ["lost"]
             seen = await client.queues.job("q", added.id)
             assert (seen.state, seen.history) == ("claimed", ())
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        errors.RevisionMismatch("there is one", path="operations[1]"),
+        errors.StaleToken("the lease of the key is over", path="operations[1]"),
+        errors.Invalid("no", path="operations[1].key"),
+    ],
+)
+async def test_an_acknowledgement_that_is_refused_for_its_operations_gives_the_job_back(
+    refusal, monkeypatch
+):
+    async with client_of() as (client, _):
+        fates = []
+        worker = client.worker("w", observe=lambda job, fate: fates.append(fate))
+
+        @worker.handler("q")
+        async def handle(job):
+            return [BatchKvPut(key="a", value=1), BatchKvPut(key="k", value=1)]
+
+        async def refuses(*_, **__):
+            raise refusal
+
+        monkeypatch.setattr(client.queues, "ack", refuses)
+        added = await client.queues.send("q", 1)
+        async with working(worker):
+            await until(lambda: fates)
+            assert fates == ["failed"]
+            seen = await client.queues.job("q", added.id)
+            assert (seen.state, seen.history[0].how) == ("waiting", "nack")
+            assert seen.history[0].reason == f"{type(refusal).__name__}: {refusal}"
+
+
+async def test_an_acknowledgement_that_left_out_an_operation_is_not_told_as_done(monkeypatch):
+    async with client_of() as (client, _):
+        fates = []
+        worker = client.worker("w", observe=lambda job, fate: fates.append(fate))
+
+        @worker.handler("q")
+        async def handle(job):
+            return [BatchKvPut(key="k", value=1, is_new=True)]
+
+        async def partly(queue, job, token, *, operations):
+            problem = Problem(
+                type="t",
+                title="t",
+                status=412,
+                detail="there is one",
+                code="revision_mismatch",
+                definite=True,
+            )
+            return JobDone(id=job, revision=token, items=(BatchItem(status=412, problem=problem),))
+
+        monkeypatch.setattr(client.queues, "ack", partly)
+        await client.queues.send("q", 1)
+        async with working(worker):
+            await until(lambda: fates)
+        assert fates == ["failed"]
 
 
 async def test_a_reason_that_has_no_encoding_gives_the_job_back_all_the_same():
