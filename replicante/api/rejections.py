@@ -7,7 +7,7 @@ Rule: programs read `code` and the details, which are the same for every thing; 
 from __future__ import annotations
 
 from replicante import errors
-from replicante.ids import format_stamp
+from replicante.ids import Stamp, format_stamp
 from replicante.state.action_commands import MoveAction
 from replicante.state.commands import Command, KvDelete, KvPut
 from replicante.state.consumer_commands import DeleteConsumer, PutConsumer
@@ -25,6 +25,8 @@ from replicante.state.queue_commands import QueueAck, QueueExtend, QueueNack, Qu
 
 def rejection(rejected: Rejected, command: Command | None) -> errors.ReplicanteError:
     """What the caller is told. command: None when only the outcome is remembered."""
+    if isinstance(command, QueueAck) and "operation" in rejected.details:
+        command = command.operations[rejected.details["operation"]]
     message = None if command is None else _message(rejected, command)
     return rejected_error(rejected, message=message)
 
@@ -63,7 +65,9 @@ def _stale(command: Command) -> str | None:
                 f"This token does not hold the lease {name!r}: it ran out, was released, or another"
                 " holder came."
             )
-        case QueueAck(_, job, _, ()) | QueueNack(_, job) | QueueExtend(_, job):
+        case KvPut(lease=lease) if lease is not None:
+            return f"The lease with the token {format_stamp(Stamp(lease))} is over."
+        case QueueAck(_, job) | QueueNack(_, job) | QueueExtend(_, job):
             return (
                 f"This token does not hold the job {format_stamp(job)}: its claim ran out, was"
                 " given back, or is another worker's."

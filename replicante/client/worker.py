@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from replicante import errors, limits
@@ -260,7 +261,8 @@ class Worker:
             if isinstance(exc, errors.StaleToken) and not _is_of_an_operation(exc):
                 raise  # the claim's own
             return exc
-        return next((_LeftOut() for it in done.items if it.problem is not None), None)
+        is_whole = all(it.problem is None or it.status == HTTPStatus.NOT_FOUND for it in done.items)
+        return None if is_whole else _LeftOut()
 
     async def _give_back(self, claim: _Claim) -> None:
         """Of a worker that stops. A lost lease has taken the claim with it."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from replicante.ids import Stamp, format_stamp
 from replicante.limits import CLAIM_BYTES_MAX
-from replicante.state import leases, queue_moves
+from replicante.state import carried, leases, queue_moves
 from replicante.state import queue_tables as t
 from replicante.state.eventlog import EventCode, pack_payload
 from replicante.state.outcome import (
@@ -92,10 +92,13 @@ def claim(writer: Writer, command: QueueClaim) -> JobsClaimed | Rejected:
 
 
 def ack(writer: Writer, command: QueueAck, carry_out: CarryOut) -> BatchApplied | Rejected:
-    """carry_out: applies one of the operations."""
+    """carry_out: applies one of the operations. All happen, or nothing does."""
+    held = _held_with(writer, command.queue, command.job, command.token)
+    refused = held if isinstance(held, Rejected) else carried.refusal(writer, command.operations)
+    if refused is not None:
+        return refused
     done = ack_alone(writer, command)
-    if isinstance(done, Rejected):
-        return done
+    assert isinstance(done, Applied), "the token holds the job"
     return BatchApplied((done, *(carry_out(writer, one) for one in command.operations)))
 
 

@@ -78,7 +78,8 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """Nothing was changed."""
+    """Nothing was changed. details: as the code says; `operation`, too, when it is of the one at
+    this place of those that an acknowledgement carries."""
 
     code: RejectCode
     details: dict[str, Any] = {}
@@ -198,11 +199,13 @@ def encode_replayed(recorded: bytes) -> bytes:
 
 def rejected_error(rejected: Rejected, *, message: str | None = None) -> errors.ReplicanteError:
     """What a caller is told. message: None for that of the error. Stamps among the details become
-    text of 19 digits."""
+    text of 19 digits, and the place of a carried operation a path."""
     details = {
         name: format_stamp(value) if name in _STAMPS and value is not None else value
         for name, value in rejected.details.items()
     }
+    if "operation" in details:
+        details["path"] = f"operations[{details.pop('operation')}]"
     return _ERRORS[rejected.code](message, **details)
 
 

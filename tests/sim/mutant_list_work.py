@@ -234,4 +234,16 @@ WORK_MUTANTS = (
             "a_lost_session_cancels_the_handlers_and_asks_nobody",
         ),
     ),
+    Mutant(
+        "refused_effect_is_left_out",
+        "what comes with an acknowledgement happens with it or not at all (ADR 0023)",
+        (
+            Edit(
+                "state/apply_queue.py",
+                "carried.refusal(writer, command.operations)",
+                "None",
+            ),
+        ),
+        test=unit_test("state_carried", "one_that_is_refused_refuses_all_and_the_claim_stays"),
+    ),
 )

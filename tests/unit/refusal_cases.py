@@ -272,6 +272,13 @@ def acknowledgement_of_no_job(state):
     return state.do(QueueAck("q", 7, 7))
 
 
+@case(RejectCode.BEING_DELETED)
+def acknowledgement_that_declares_what_it_deletes(state):
+    job, token = claimed(state)
+    declare, delete = put_namespace("n"), DeleteObject(ObjectKind.NAMESPACE, ("n",))
+    return state.do(QueueAck("q", job, token, (declare, delete, declare)))
+
+
 @case(RejectCode.STALE_TOKEN)
 def rejection_with_the_token_of_another_claim(state):
     job, token = claimed(state)

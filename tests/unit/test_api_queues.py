@@ -53,13 +53,16 @@ async def test_a_list_of_jobs_is_one_write():
         assert api.peer.proposals_count == before + 1
 
 
+PUT = {"op": "kv.put", "key": "done", "value": 1}
+
+
 async def test_an_acknowledgement_carries_its_effects():
     async with running() as api:
         api.peer.do(sent())
         item = await claim_one(api)
         path = f"/queues/q/jobs/{item['id']}/ack"
         operations = [
-            {"op": "kv.put", "key": "done", "value": 1},
+            PUT,
             {"op": "queue.enqueue", "queue": "next", "body": 2},
         ]
         body = {"token": item["token"], "operations": operations}
@@ -67,6 +70,21 @@ async def test_an_acknowledgement_carries_its_effects():
         assert [it["status"] for it in done.json["items"]] == [201, 201]
         (await api.post(path, body)).problem("stale_token", 409)
         assert (await api.get("/queues/next")).json["ready"] == 1
+
+
+async def test_an_acknowledgement_whose_effect_is_refused_did_not_happen():
+    async with running() as api:
+        api.peer.do(sent())
+        item = await claim_one(api)
+        path = f"/queues/q/jobs/{item['id']}/ack"
+        late = {"op": "kv.put", "key": "late", "value": 1, "lease": f"{7:019}"}
+        body = {"token": item["token"], "operations": [PUT, late]}
+        problem = (await api.post(path, body)).problem("stale_token", 409)
+        assert problem["path"] == "operations[1]"
+        assert "lease" in problem["detail"]
+        (await api.get("/kv/done")).problem("not_found", 404)
+        done = await api.post(path, body | {"operations": [PUT]})
+        assert [it["status"] for it in done.json["items"]] == [201]
 
 
 @pytest.mark.parametrize("verb", ["ack", "nack", "extend"])

@@ -20,6 +20,8 @@ GONE = Rejected(RejectCode.NOT_FOUND)
 NONE = Rejected(RejectCode.REVISION_MISMATCH, {"revision": None})
 OTHER = Rejected(RejectCode.REVISION_MISMATCH, {"revision": 65537})
 STALE = Rejected(RejectCode.STALE_TOKEN, {"held": None})
+STALE_WITHIN = Rejected(RejectCode.STALE_TOKEN, {"held": None, "operation": 0})
+ACK = QueueAck("q", 7, 5, (KvPut(b"a", b"\x01", None, Stamp(6)),))
 CLUSTER = DeleteObject(ObjectKind.CLUSTER_SPEC, ("shop", "c"), Expect.at(5))
 
 
@@ -39,6 +41,9 @@ CLUSTER = DeleteObject(ObjectKind.CLUSTER_SPEC, ("shop", "c"), Expect.at(5))
         (OTHER, CLUSTER, "The ClusterSpec shop/c changed since the revision that the request"),
         (STALE, LeaseRenew("l", 5), "This token does not hold the lease 'l': "),
         (STALE, QueueAck("q", 7, 5), "This token does not hold the job 0000000000000000007: "),
+        (STALE, ACK, "This token does not hold the job 0000000000000000007: "),
+        (STALE_WITHIN, ACK, "The lease with the token 0000000000000000006 is over."),
+        (STALE, ACK.operations[0], "The lease with the token 0000000000000000006 is over."),
         (STALE, QueueNack("q", 7, 5), "This token does not hold the job 0000000000000000007: "),
         (STALE, QueueExtend("q", 7, 5), "This token does not hold the job 0000000000000000007: "),
     ],
@@ -51,8 +56,6 @@ def test_a_refusal_is_about_the_thing_that_the_command_names(refused, command, s
     ("refused", "command"),
     [
         (GONE, None),
-        (STALE, KvPut(b"a", b"\x01", None, Stamp(5))),
-        (STALE, QueueAck("q", 7, 5, (KvPut(b"a", b"\x01", None, Stamp(6)),))),
         (STALE, KvTxn((), (KvPut(b"a", b"\x01", None, Stamp(5)),))),
         (Rejected(RejectCode.ANSWER_TOO_LARGE, {"limit": 1}), KvTxn((), ())),
     ],
@@ -60,6 +63,11 @@ def test_a_refusal_is_about_the_thing_that_the_command_names(refused, command, s
 def test_where_it_may_be_about_another_thing_nothing_is_named(refused, command):
     error = rejection(refused, command)
     assert error.message == " ".join(type(error).__doc__.split())
+
+
+def test_which_operation_of_an_acknowledgement_was_refused_is_a_path():
+    assert rejection(STALE_WITHIN, ACK).details == {"held": None, "path": "operations[0]"}
+    assert rejection(STALE_WITHIN, None).details == {"held": None, "path": "operations[0]"}
 
 
 def test_programs_are_told_the_same_of_every_thing():
