@@ -191,6 +191,15 @@ class SwapsNothing(Sound):
         return bool(self.kv.get(key) == old)
 
 
+class RefusesSwaps(Sound):
+    """Refuses swaps of what is there."""
+
+    workload, says = "register", "was refused at"
+
+    def swap(self, key: str, *, old: Any, new: Any) -> bool:
+        return not self.is_taken() and super().swap(key, old=old, new=new)
+
+
 class ForgetsJobs(Sound):
     """Acknowledges jobs that it does not keep."""
 
@@ -294,7 +303,7 @@ class TellsWhatIsLost(Sound):
 
 
 BROKEN = (
-    *(StaleReads, ForgetsWrites, SwapsNothing),
+    *(StaleReads, ForgetsWrites, SwapsNothing, RefusesSwaps),
     *(ForgetsJobs, GivesAgain, GivesTwice, HoldsForEver),
     *(LeavesGaps, ForgetsEvents, TellsTwice, PeersDiffer, TellsWhatIsLost),
 )
