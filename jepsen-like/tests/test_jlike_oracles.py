@@ -178,30 +178,84 @@ def test_the_checker_of_requests_agrees_with_a_search_of_all_orders():
 # --- events: one log, of which every page is a slice -------------------------------------------
 
 
+class Log:
+    """Events in memory. is_broken: tells before it is asked, late, twice, of others, of nothing."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.is_broken = chance.random() < 0.6
+        self.rows: list[list[Value]] = []
+        self.late: list[str] = []
+
+    def errs(self, share: float) -> bool:
+        return self.is_broken and self.chance.random() < share
+
+    def tell(self, key: str) -> None:
+        number = len(self.rows) + 1
+        self.rows.append([token(10 * number), number, f"c{number}", key])
+
+    def tell_of_another(self) -> None:
+        if self.errs(0.05):
+            self.tell("k99")
+        if self.late and self.chance.random() < 0.5:
+            self.tell(self.late.pop())
+
+    def page(self, after: str, *, most: int) -> list[list[Value]]:
+        found = [it for it in self.rows if it[0] > after][:most]
+        if self.errs(0.1):
+            return found[:-1]
+        return _spoilt(self.chance, found) if found and self.errs(0.1) else found
+
+
 def _events_history(chance: random.Random) -> History:
-    history = History()
-    is_broken = chance.random() < 0.6
-    log: list[list[Value]] = []
+    history, log = History(), Log(chance)
+    pending: list[tuple[int, Kind, str]] = []
     for number in range(1, 6):
+        key = f"k{number}"
+        is_early = log.errs(0.05)
+        if is_early:
+            log.tell(key)
+            _poll(chance, history, log)
         kind = chance.choice((OK, OK, Kind.INFO, FAIL))
-        errs = is_broken and chance.random() < 0.1
-        if (kind is not FAIL and chance.random() < 0.9) != errs or (kind is OK and not errs):
-            for at in range(2 if is_broken and chance.random() < 0.05 else 1):
-                row = [token(10 * number + at), len(log) + 1, f"c{number}", f"k{number}"]
-                log.append(row)
-        history.did("write", [f"k{number}", number], kind=kind)
-        if log and chance.random() < 0.5:
-            after = chance.choice([token(0), *(it[0] for it in log)])
-            page = [it for it in log if it[0] > after][:2]
-            if is_broken and page and chance.random() < 0.3:
-                page = _spoilt(chance, page)
-            history.did("poll", [after, False], page)
+        call = history.call("write", [key, number])
+        happens = (kind is OK or (kind is Kind.INFO and chance.random() < 0.7)) != log.errs(0.1)
+        if happens and not is_early:
+            if log.errs(0.2):
+                log.late.append(key)
+            elif chance.random() < 0.5:
+                log.tell(key)
+            else:
+                pending.append((call, kind, key))
+                continue
+        if log.errs(0.05):
+            log.tell(key)
+        pending.append((call, kind, ""))
+        while pending and chance.random() < 0.7:
+            _answer(history, log, pending.pop(chance.randrange(len(pending))))
+        log.tell_of_another()
+        if chance.random() < 0.5:
+            _poll(chance, history, log)
+    for it in pending:
+        _answer(history, log, it)
+    while log.late:
+        log.tell_of_another()
     for peer in ("p1", "p2"):
-        tail = list(log)
-        if is_broken and tail and chance.random() < 0.15:
-            tail = _spoilt(chance, tail)
+        tail = _spoilt(chance, log.rows) if log.rows and log.errs(0.05) else list(log.rows)
         history.did("poll", [token(0), True], tail, peer=peer)
     return history
+
+
+def _answer(history: History, log: Log, it: tuple[int, Kind, str]) -> None:
+    call, kind, key = it
+    if key:
+        log.tell(key)
+    history.answer(call, kind=kind)
+
+
+def _poll(chance: random.Random, history: History, log: Log) -> None:
+    after = chance.choice([token(0), *(it[0] for it in log.rows)])
+    page = log.page(after, most=2)
+    history.did("poll", [after, False, 2] if chance.random() < 0.5 else [after, False], page)
 
 
 def _spoilt(chance: random.Random, page: list) -> list:
@@ -233,11 +287,38 @@ def _events_legal(operations: Sequence[Operation]) -> bool:
             for it in operations
             if it.f == "write"
         )
+        and _events_fit_time(operations, log)
+    )
+
+
+def _events_fit_time(operations: Sequence[Operation], log: list) -> bool:
+    """Every pair of writes, and every write and poll."""
+    polls = [it for it in operations if it.f == "poll"]
+    writes = {it.value[0]: it for it in operations if it.f == "write"}
+    return (
+        all(it[3] in writes for it in log)
+        and not any(
+            writes[later[3]].is_ok and writes[later[3]].before(writes[event[3]])
+            for event, later in itertools.combinations(log, 2)
+        )
+        and not any(poll.before(writes[event[3]]) for poll in polls for event in poll.result)
+        and all(
+            event in poll.result or (len(poll.result) == 2 and event[0] > poll.result[-1][0])
+            for poll in polls
+            if len(poll.value) > 2
+            for event in log
+            if event[0] > poll.value[0] and writes[event[3]].is_ok and writes[event[3]].before(poll)
+        )
     )
 
 
 def test_the_checker_of_events_agrees_with_one_log_cut_in_slices():
-    agree(_events_history, events.check, _events_legal, seeds=800)
+    agree(
+        _events_history,
+        lambda found: events.check(found, own="k"),
+        _events_legal,
+        seeds=1_500,
+    )
 
 
 # --- bank --------------------------------------------------------------------------------------

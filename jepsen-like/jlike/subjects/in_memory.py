@@ -302,10 +302,50 @@ class TellsWhatIsLost(Sound):
         return found
 
 
+class TellsLate(Sound):
+    """Its third door is some events behind, and says that it is not."""
+
+    workload, says = "events", "does not tell of it"
+
+    def told(self, after: str, *, peer: str) -> list[dict[str, Any]]:
+        found = super().told(after, peer=peer)
+        return found[:-3] if peer == IDS[2] and self.is_taken() else found
+
+
+class Disorders(Sound):
+    """Tells of a write only after the next one."""
+
+    workload, says = "events", "its event comes after"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept_back: list[str] = []
+
+    def tell(self, key: str) -> None:
+        if not self._kept_back and self.is_taken():
+            self._kept_back.append(key)
+            return
+        super().tell(key)
+        while self._kept_back:
+            super().tell(self._kept_back.pop())
+
+
+class Invents(Sound):
+    """Tells of records that nobody wrote."""
+
+    workload, says = "events", "nobody asked for"
+
+    def tell(self, key: str) -> None:
+        super().tell(key)
+        if self.is_taken():
+            super().tell(f"{key}-again")
+
+
 BROKEN = (
     *(StaleReads, ForgetsWrites, SwapsNothing, RefusesSwaps),
     *(ForgetsJobs, GivesAgain, GivesTwice, HoldsForEver),
     *(LeavesGaps, ForgetsEvents, TellsTwice, PeersDiffer, TellsWhatIsLost),
+    *(TellsLate, Disorders, Invents),
 )
 
 
