@@ -111,6 +111,32 @@ def test_bank(balances, verdict):
     assert bank.check(history.operations, setup={"a": 5, "b": 5}).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("kind", "balances", "verdict"),
+    [
+        (Kind.OK, {"a": 4, "b": 6}, Verdict.VALID),
+        (Kind.OK, {"a": 5, "b": 5}, Verdict.INVALID),  # it had no effect
+        (Kind.OK, {"a": 3, "b": 7}, Verdict.INVALID),  # it had it twice
+        (INFO, {"a": 4, "b": 6}, Verdict.VALID),
+        (INFO, {"a": 5, "b": 5}, Verdict.VALID),
+        (INFO, {"a": 6, "b": 4}, Verdict.INVALID),  # the wrong way round
+        (FAIL, {"a": 5, "b": 5}, Verdict.VALID),
+        (FAIL, {"a": 4, "b": 6}, Verdict.INVALID),  # it was refused
+    ],
+)
+def test_a_transfer_has_the_effect_that_was_told(kind, balances, verdict):
+    history = History()
+    history.did("transfer", ["a", "b", 2])
+    history.did("transfer", ["b", "a", 2])
+    early = history.call("read")
+    history.did("transfer", ["a", "b", 1], kind=kind)
+    history.answer(early, {"a": 5, "b": 5})
+    history.did("read", None, balances)
+    found = bank.check(history.operations, setup={"a": 5, "b": 5})
+    assert found.verdict is verdict
+    assert "in account a, and transfers leave" in found.reason or verdict is Verdict.VALID
+
+
 # --- queue -------------------------------------------------------------------------------------
 
 
@@ -261,70 +287,6 @@ def test_events_good():
 )
 def test_events_bad(spoiled):
     assert _events(**spoiled) is Verdict.INVALID
-
-
-def _log(*keys: str) -> list[list[object]]:
-    return [[f"{at:019}", at, f"c{at}", key] for at, key in enumerate(keys, start=1)]
-
-
-def _write(history: History, *keys: str) -> None:
-    for key in keys:
-        history.did("write", [key, 1])
-
-
-def _end(history: History, *keys: str) -> None:
-    for peer in ("p1", "p2"):
-        history.did("poll", [START, True], _log(*keys), peer=peer)
-
-
-def _good_events(history):
-    late = history.call("write", ["events/c", 1])
-    _write(history, "events/a", "events/b")
-    history.did("poll", [START, False, 1], _log("events/a"))
-    history.did("poll", [START, False], [])  # that peer has nothing yet, and does not deny it
-    history.answer(late)
-    history.did("write", ["events/d", 1], kind=INFO)
-    _end(history, "events/a", "events/c", "k1", "events/b", "events/d")
-
-
-def _against_time(history):
-    _write(history, "events/a", "events/b")
-    _end(history, "events/b", "events/a")
-
-
-def _told_before_it_was_asked(history):
-    history.did("poll", [START, False], _log("events/a"))
-    _write(history, "events/a")
-    _end(history, "events/a")
-
-
-def _told_of_what_nobody_wrote(history):
-    _write(history, "events/a")
-    _end(history, "events/a", "events/b")
-
-
-def _not_told_by_a_linearizable_poll(history):
-    _write(history, "events/a", "events/b")
-    history.did("poll", [START, False, 2], _log("events/a"), peer="p3")
-    _end(history, "events/a", "events/b")
-
-
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (_good_events, ""),
-        (_against_time, "and its event comes after"),
-        (_told_before_it_was_asked, "before it was asked"),
-        (_told_of_what_nobody_wrote, "nobody asked for"),
-        (_not_told_by_a_linearizable_poll, "a linearizable poll at p3 afterwards does not tell"),
-    ],
-)
-def test_events_come_from_writes_in_the_order_of_time(make, sentence):
-    history = History()
-    make(history)
-    found = events.check(history.operations)
-    assert found.verdict is (Verdict.INVALID if sentence else Verdict.VALID), found
-    assert sentence in found.reason
 
 
 # --- what holds for all ------------------------------------------------------------------------
