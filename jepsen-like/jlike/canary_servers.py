@@ -15,7 +15,8 @@ from pathlib import Path
 
 from jlike import runner
 from jlike.runner import HarnessBroken, Options
-from jlike.subjects.in_memory import BROKEN, Sound, serving
+from jlike.subjects.broken import BROKEN
+from jlike.subjects.in_memory import Sound, serving
 from jlike.verdict import Finding, Verdict
 
 RUN_S = 2.0

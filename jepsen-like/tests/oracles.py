@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 
-from histories import INFO, History
+from histories import FAIL, INFO, History
 
 from jlike.history import Kind, Operation, Value
 from jlike.verdict import Finding, Verdict
@@ -16,7 +16,7 @@ Legal = Callable[[Sequence[Operation]], bool]
 Draw = Callable[[random.Random], tuple[str, Value]]
 """The next question."""
 Server = Callable[[random.Random, str, Value], tuple[Kind, Value]]
-"""Carries it out at one instant, rightly or not."""
+"""Carries it out at one instant, rightly or not. What it refuses has the result as its error."""
 Hear = Callable[[str, Value], None]
 """An answer reached whoever asked: from now on the next question may be about it."""
 LONG_NS = 10**15
@@ -29,8 +29,8 @@ def token(number: int) -> str:
 
 def has_order(operations: Sequence[Operation], legal: Legal) -> bool:
     """Some order of all that happened, and of any choice of the unanswered, which agrees with time,
-    is legal."""
-    surely = [it for it in operations if it.is_ok]
+    is legal. A refusal that says why is an observation, and happened, too."""
+    surely = [it for it in operations if it.is_ok or it.error]
     maybe = [it for it in operations if it.kind is Kind.INFO]
     return any(
         legal(order)
@@ -68,7 +68,10 @@ def random_history(
             done = server(chance, f, value)
         kind, result = done
         is_heard = kind is not Kind.OK or chance.random() < 0.85
-        history.answer(call, result, kind=kind if is_heard else INFO)
+        if kind is FAIL:
+            history.answer(call, kind=kind, error=result or "")
+        else:
+            history.answer(call, result, kind=kind if is_heard else INFO)
         if is_heard and kind is Kind.OK:
             hear(f, result)
     for f in last:

@@ -8,7 +8,8 @@ import pytest
 from jlike import canary_servers, cli, store
 from jlike.check import register
 from jlike.runner import HarnessBroken
-from jlike.subjects.in_memory import BROKEN, ForgetsWrites, HoldsForEver, Sound
+from jlike.subjects.broken import BROKEN, ForgetsWrites, HoldsForEver
+from jlike.subjects.in_memory import Sound
 from jlike.verdict import valid
 from jlike.workload import queue
 

@@ -111,6 +111,32 @@ def test_bank(balances, verdict):
     assert bank.check(history.operations, setup={"a": 5, "b": 5}).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("kind", "balances", "verdict"),
+    [
+        (Kind.OK, {"a": 4, "b": 6}, Verdict.VALID),
+        (Kind.OK, {"a": 5, "b": 5}, Verdict.INVALID),  # it had no effect
+        (Kind.OK, {"a": 3, "b": 7}, Verdict.INVALID),  # it had it twice
+        (INFO, {"a": 4, "b": 6}, Verdict.VALID),
+        (INFO, {"a": 5, "b": 5}, Verdict.VALID),
+        (INFO, {"a": 6, "b": 4}, Verdict.INVALID),  # the wrong way round
+        (FAIL, {"a": 5, "b": 5}, Verdict.VALID),
+        (FAIL, {"a": 4, "b": 6}, Verdict.INVALID),  # it was refused
+    ],
+)
+def test_a_transfer_has_the_effect_that_was_told(kind, balances, verdict):
+    history = History()
+    history.did("transfer", ["a", "b", 2])
+    history.did("transfer", ["b", "a", 2])
+    early = history.call("read")
+    history.did("transfer", ["a", "b", 1], kind=kind)
+    history.answer(early, {"a": 5, "b": 5})
+    history.did("read", None, balances)
+    found = bank.check(history.operations, setup={"a": 5, "b": 5})
+    assert found.verdict is verdict
+    assert "in account a, and transfers leave" in found.reason or verdict is Verdict.VALID
+
+
 # --- queue -------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Checkers of queue, requests, events, bank and levels against brute force.
+"""Checkers of requests, events, bank and levels against brute force.
 
 Each meets small random histories of a server that is sometimes broken; what no order explains must
 be called invalid, and nothing else.
@@ -11,103 +11,11 @@ import random
 from collections.abc import Sequence
 
 from histories import FAIL, OK, History
-from oracles import LONG_NS, agree, has_order, random_history, token
+from oracles import agree, has_order, random_history, token
 
-from jlike.check import bank, events, levels, queue, requests
+from jlike.check import bank, events, levels, requests
 from jlike.history import Kind, Operation, Value
-
-# --- queue -------------------------------------------------------------------------------------
-
-
-class Queue:
-    """Jobs in memory. is_broken: forgets, repeats, or takes any token, now and then."""
-
-    def __init__(self, *, is_broken: bool) -> None:
-        self.is_broken = is_broken
-        self.waiting: list[list[str]] = []
-        self.claimed: dict[str, list[str]] = {}
-        self.given: list[list[str]] = []
-        self.numbers = itertools.count(1)
-
-    def draw(self, chance: random.Random) -> tuple[str, Value]:
-        f = chance.choice(("enqueue", "claim", "ack"))
-        if f == "ack" and self.given:
-            return f, chance.choice(self.given)
-        return ("claim", None) if f != "enqueue" else (f, f"j{next(self.numbers)}")
-
-    def serve(self, chance: random.Random, f: str, value: Value) -> tuple[Kind, Value]:
-        errs = self.is_broken and chance.random() < 0.3
-        match f:
-            case "enqueue":
-                if not errs:
-                    self.waiting.append([token(next(self.numbers)), value])
-                return OK, None
-            case "claim":
-                jobs = []
-                if self.waiting:
-                    job_id, body = self.waiting[0] if errs else self.waiting.pop(0)
-                    job = [job_id, token(next(self.numbers)), body]
-                    self.claimed[body] = job
-                    jobs = [job]
-                return OK, jobs
-            case "ack":
-                if self.claimed.get(value[2]) == value and not errs:
-                    del self.claimed[value[2]]
-                    return OK, None
-                return (OK if errs else FAIL), None
-            case _:
-                return OK, [it[1] for it in self.waiting] + list(self.claimed)
-
-    def hear(self, f: str, result: Value) -> None:
-        if f == "claim":
-            self.given += result
-
-
-def _queue_tells(order: Sequence[Operation]) -> bool:
-    """Tokens grow with each claim; a claim may give less than there is, never what is claimed."""
-    waiting: dict[str, str | None] = {}
-    claimed: dict[str, list[str]] = {}
-    last = ""
-    for it in order:
-        match it.f:
-            case "enqueue":
-                waiting[it.value] = None
-            case "claim":
-                for job_id, given, body in it.result if it.is_ok else ():
-                    if body not in waiting or given <= last:
-                        return False
-                    last = given
-                    del waiting[body]
-                    claimed[body] = [job_id, given, body]
-            case "ack":
-                if claimed.pop(it.value[2], None) != it.value:
-                    return False
-            case _:
-                if sorted(it.result) != sorted([*waiting, *claimed]):
-                    return False
-    return True
-
-
-def _queue_history(chance: random.Random) -> History:
-    model = Queue(is_broken=chance.random() < 0.6)
-    return random_history(
-        chance, model.draw, model.serve, count=6, last=("drain",), hear=model.hear
-    )
-
-
-def _queue_legal(operations: Sequence[Operation]) -> bool:
-    """An unanswered claim may hold a job back, which nobody sees: it is as if it waited."""
-    return has_order([it for it in operations if it.f != "claim" or it.is_ok], _queue_tells)
-
-
-def test_the_queue_checker_agrees_with_a_search_of_all_orders():
-    agree(
-        _queue_history,
-        lambda found: queue.check(found, visibility_ns=LONG_NS),
-        _queue_legal,
-        seeds=800,
-    )
-
+from jlike.verdict import Verdict
 
 # --- requests ----------------------------------------------------------------------------------
 
@@ -178,30 +86,84 @@ def test_the_checker_of_requests_agrees_with_a_search_of_all_orders():
 # --- events: one log, of which every page is a slice -------------------------------------------
 
 
+class Log:
+    """Events in memory. is_broken: tells before it is asked, late, twice, of others, of nothing."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.is_broken = chance.random() < 0.6
+        self.rows: list[list[Value]] = []
+        self.late: list[str] = []
+
+    def errs(self, share: float) -> bool:
+        return self.is_broken and self.chance.random() < share
+
+    def tell(self, key: str) -> None:
+        number = len(self.rows) + 1
+        self.rows.append([token(10 * number), number, f"c{number}", key])
+
+    def tell_of_another(self) -> None:
+        if self.errs(0.05):
+            self.tell("k99")
+        if self.late and self.chance.random() < 0.5:
+            self.tell(self.late.pop())
+
+    def page(self, after: str, *, most: int) -> list[list[Value]]:
+        found = [it for it in self.rows if it[0] > after][:most]
+        if self.errs(0.1):
+            return found[:-1]
+        return _spoilt(self.chance, found) if found and self.errs(0.1) else found
+
+
 def _events_history(chance: random.Random) -> History:
-    history = History()
-    is_broken = chance.random() < 0.6
-    log: list[list[Value]] = []
+    history, log = History(), Log(chance)
+    pending: list[tuple[int, Kind, str]] = []
     for number in range(1, 6):
+        key = f"k{number}"
+        is_early = log.errs(0.05)
+        if is_early:
+            log.tell(key)
+            _poll(chance, history, log)
         kind = chance.choice((OK, OK, Kind.INFO, FAIL))
-        errs = is_broken and chance.random() < 0.1
-        if (kind is not FAIL and chance.random() < 0.9) != errs or (kind is OK and not errs):
-            for at in range(2 if is_broken and chance.random() < 0.05 else 1):
-                row = [token(10 * number + at), len(log) + 1, f"c{number}", f"k{number}"]
-                log.append(row)
-        history.did("write", [f"k{number}", number], kind=kind)
-        if log and chance.random() < 0.5:
-            after = chance.choice([token(0), *(it[0] for it in log)])
-            page = [it for it in log if it[0] > after][:2]
-            if is_broken and page and chance.random() < 0.3:
-                page = _spoilt(chance, page)
-            history.did("poll", [after, False], page)
+        call = history.call("write", [key, number])
+        happens = (kind is OK or (kind is Kind.INFO and chance.random() < 0.7)) != log.errs(0.1)
+        if happens and not is_early:
+            if log.errs(0.2):
+                log.late.append(key)
+            elif chance.random() < 0.5:
+                log.tell(key)
+            else:
+                pending.append((call, kind, key))
+                continue
+        if log.errs(0.05):
+            log.tell(key)
+        pending.append((call, kind, ""))
+        while pending and chance.random() < 0.7:
+            _answer(history, log, pending.pop(chance.randrange(len(pending))))
+        log.tell_of_another()
+        if chance.random() < 0.5:
+            _poll(chance, history, log)
+    for it in pending:
+        _answer(history, log, it)
+    while log.late:
+        log.tell_of_another()
     for peer in ("p1", "p2"):
-        tail = list(log)
-        if is_broken and tail and chance.random() < 0.15:
-            tail = _spoilt(chance, tail)
+        tail = _spoilt(chance, log.rows) if log.rows and log.errs(0.05) else list(log.rows)
         history.did("poll", [token(0), True], tail, peer=peer)
     return history
+
+
+def _answer(history: History, log: Log, it: tuple[int, Kind, str]) -> None:
+    call, kind, key = it
+    if key:
+        log.tell(key)
+    history.answer(call, kind=kind)
+
+
+def _poll(chance: random.Random, history: History, log: Log) -> None:
+    after = chance.choice([token(0), *(it[0] for it in log.rows)])
+    page = log.page(after, most=2)
+    history.did("poll", [after, False, 2] if chance.random() < 0.5 else [after, False], page)
 
 
 def _spoilt(chance: random.Random, page: list) -> list:
@@ -233,42 +195,100 @@ def _events_legal(operations: Sequence[Operation]) -> bool:
             for it in operations
             if it.f == "write"
         )
+        and _events_fit_time(operations, log)
+    )
+
+
+def _events_fit_time(operations: Sequence[Operation], log: list) -> bool:
+    """Every pair of writes, and every write and poll."""
+    polls = [it for it in operations if it.f == "poll"]
+    writes = {it.value[0]: it for it in operations if it.f == "write"}
+    return (
+        all(it[3] in writes for it in log)
+        and not any(
+            writes[later[3]].is_ok and writes[later[3]].before(writes[event[3]])
+            for event, later in itertools.combinations(log, 2)
+        )
+        and not any(poll.before(writes[event[3]]) for poll in polls for event in poll.result)
+        and all(
+            event in poll.result or (len(poll.result) == 2 and event[0] > poll.result[-1][0])
+            for poll in polls
+            if len(poll.value) > 2
+            for event in log
+            if event[0] > poll.value[0] and writes[event[3]].is_ok and writes[event[3]].before(poll)
+        )
     )
 
 
 def test_the_checker_of_events_agrees_with_one_log_cut_in_slices():
-    agree(_events_history, events.check, _events_legal, seeds=800)
+    agree(
+        _events_history,
+        lambda found: events.check(found, own="k"),
+        _events_legal,
+        seeds=1_500,
+    )
 
 
 # --- bank --------------------------------------------------------------------------------------
 
 
-def _bank_history(chance: random.Random) -> History:
-    history = History()
-    held = {"a": 3, "b": 3, "c": 3}
-    is_broken = chance.random() < 0.6
-    for _ in range(6):
-        one, other = chance.sample(sorted(held), 2)
-        if held[one] or (is_broken and chance.random() < 0.3):
-            held[one] -= 1
-            held[other] += not (is_broken and chance.random() < 0.1)
-            history.did("transfer", [one, other, 1])
+SETUP = {"a": 3, "b": 3, "c": 3}
+
+
+class Bank:
+    """Balances in memory. is_broken: now and then a transfer has half of its effect, or none."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.is_broken = chance.random() < 0.6
+        self.held = dict(SETUP)
+
+    def draw(self, chance: random.Random) -> tuple[str, Value]:
         if chance.random() < 0.4:
-            history.did("read", None, dict(held))
-    return history
+            return "read", None
+        return "transfer", [*chance.sample(sorted(SETUP), 2), chance.randrange(1, 3)]
+
+    def serve(self, chance: random.Random, f: str, value: Value) -> tuple[Kind, Value]:
+        if f == "read":
+            return OK, dict(self.held)
+        one, other, amount = value
+        error = chance.random() if self.is_broken else 1.0
+        if self.held[one] < amount and error > 0.1:
+            return FAIL, None
+        if error > 0.3 or error < 0.1:
+            self.held[one] -= amount
+        if error > 0.2:
+            self.held[other] += amount
+        return OK, None
 
 
-def _bank_legal(operations: Sequence[Operation]) -> bool:
-    """Some sequence of transfers of any size leads to what each read shows."""
-    reachable = {(a, b, 9 - a - b) for a in range(10) for b in range(10) if a + b <= 9}
-    return all(
-        tuple(it.result[name] for name in "abc") in reachable for it in operations if it.f == "read"
-    )
+def _bank_history(chance: random.Random) -> History:
+    model = Bank(chance)
+    return random_history(chance, model.draw, model.serve, count=6, last=("read",))
 
 
-def test_the_bank_checker_agrees_with_all_that_can_be_reached():
-    setup = {"a": 3, "b": 3, "c": 3}
-    agree(_bank_history, lambda found: bank.check(found, setup=setup), _bank_legal, seeds=800)
+def _bank_tells(order: Sequence[Operation]) -> bool:
+    held = dict(SETUP)
+    for it in order:
+        if it.f == "read" and it.is_ok and it.result != held:
+            return False
+        if it.f == "transfer":
+            one, other, amount = it.value
+            held[one] -= amount
+            held[other] += amount
+    return all(min(it.result.values()) >= 0 for it in order if it.f == "read" and it.is_ok)
+
+
+def test_what_the_bank_checker_refuses_has_no_order():
+    """It judges each read alone, and each account of it: not all is seen, but most."""
+    counts = {True: 0, False: 0}
+    for seed in range(800):
+        operations = _bank_history(random.Random(seed)).operations
+        found = bank.check(operations, setup=SETUP)
+        is_legal = has_order(operations, _bank_tells)
+        assert found.verdict is not Verdict.INVALID or not is_legal, (seed, found.reason)
+        if not is_legal:
+            counts[found.verdict is Verdict.INVALID] += 1
+    assert counts[True] > 10 * counts[False], counts
 
 
 # --- levels: every pair of what was told and what was read --------------------------------------

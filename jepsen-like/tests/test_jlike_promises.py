@@ -94,6 +94,7 @@ def test_a_copy_of_the_state_is_proved_by_entries_that_nobody_has():
 
 def _members() -> History:
     history = History()
+    history.did("first", ["p1", "p2", "p3"], ["p1", "p2", "p3"])
     history.did("grow", "p4", "p4")
     history.did("grow", "p5", kind=INFO)
     history.did("shrink", "p1", ["p1", False])
@@ -105,8 +106,11 @@ def _members() -> History:
 @pytest.mark.parametrize(
     ("views", "verdict"),
     [
-        ((["p2", "p3", "p4"], ["p2", "p3", "p4"]), Verdict.VALID),
-        ((["p2", "p3", "p4", "p5"], ["p2", "p3", "p4", "p5"]), Verdict.VALID),
+        ((["p2", "p3", "p4"],) * 3, Verdict.VALID),
+        ((["p2", "p3", "p4", "p5"],) * 3, Verdict.VALID),
+        ((["p2", "p3", "p4"],) * 2, Verdict.UNKNOWN),  # p4 was not asked
+        ((["p4"],) * 3, Verdict.INVALID),  # nobody removed the others
+        ((["p2", "p3", "p4", "p6"],) * 3, Verdict.INVALID),  # nobody took it in
         ((["p2", "p3", "p4"], ["p2", "p3", "p4", "p5"]), Verdict.INVALID),
         ((["p2", "p3"],), Verdict.INVALID),  # taken in last
         ((["p1", "p2", "p3", "p4"],), Verdict.INVALID),  # removed last
@@ -118,6 +122,15 @@ def test_members_are_who_was_taken_in_last(views, verdict):
     for number, voters in enumerate(views):
         history.did("voters", None, voters, peer=f"p{number + 2}")
     assert members.check(history.operations).verdict is verdict
+
+
+def test_without_the_first_voters_nothing_is_proved():
+    history = History()
+    history.did("grow", "p4", "p4")
+    for peer in ("p1", "p4"):
+        history.did("voters", None, ["p1", "p4"], peer=peer)
+    found = members.check(history.operations)
+    assert (found.verdict, found.reason) == (Verdict.UNKNOWN, "nobody told who voted at first")
 
 
 def test_who_was_removed_answers_nothing_old():

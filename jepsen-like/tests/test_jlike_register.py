@@ -82,7 +82,32 @@ def _cas_of_an_overwritten_value(history: History) -> None:
     history.did("cas", ["a", [1, 3]])
 
 
+def _swap_refused(history: History) -> None:
+    history.did("write", ["a", 1])
+    history.did("cas", ["a", [1, 2]], kind=FAIL, error="differs", peer="p2")
+    history.did("read", ["a", None], ["a", 1])
+
+
+def _swap_refused_before_another_is_not(history: History) -> None:
+    history.did("write", ["a", 1])
+    history.did("write", ["a", 5], kind=INFO)
+    history.did("read", ["a", None], ["a", 1])
+    history.did("cas", ["a", [1, 2]], kind=FAIL, error="differs", peer="p2")
+    history.did("cas", ["a", [1, 3]])
+
+
+def _swap_refused_and_nothing_else_there(history: History) -> None:
+    late = history.call("write", ["a", 3])
+    history.did("write", ["a", 1])
+    history.did("read", ["a", None], ["a", 3])
+    history.did("cas", ["a", [3, 2]], kind=FAIL, error="differs")
+    history.answer(late)
+
+
 BAD = [
+    (_swap_refused, "a cas of 1 was refused at p2 though 1 was there all the time"),
+    (_swap_refused_before_another_is_not, "a cas of 1 was refused at p2"),
+    (_swap_refused_and_nothing_else_there, "no order"),
     (_stale, "had returned"),
     (_back_and_forth, "no order"),
     (_from_nowhere, "nobody wrote"),
@@ -148,6 +173,43 @@ def test_a_counterexample_tells_what_was_answered_also_of_what_was_open_then():
     assert all(it.is_ok for it in found.operations)
 
 
+@pytest.mark.parametrize("error", ["", "not_leader"])
+def test_a_swap_that_was_not_tried_says_nothing(error):
+    history = History()
+    history.did("write", ["a", 1])
+    history.did("cas", ["a", [1, 2]], kind=FAIL, error=error)
+    history.did("read", ["a", None], ["a", 1])
+    assert register.check(history.operations).verdict is Verdict.VALID
+
+
+@pytest.mark.parametrize("f", ["write", "cas"])
+def test_what_nobody_saw_may_be_what_a_refused_swap_found(f):
+    history = History()
+    history.did("write", ["a", 1])
+    history.did(f, ["a", 7 if f == "write" else [1, 7]], kind=INFO)
+    history.did("cas", ["a", [1, 2]], kind=FAIL, error="differs")
+    history.did("write", ["a", 3])
+    history.did("cas", ["a", [1, 4]], kind=FAIL, error="differs")
+    assert register.check(history.operations).verdict is Verdict.VALID
+    history.did("cas", ["a", [3, 5]], kind=FAIL, error="differs")
+    assert register.check(history.operations).verdict is Verdict.INVALID
+
+
+def test_a_refused_swap_is_found_out_whatever_else_is_open():
+    history = History()
+    history.did("write", ["a", 1])
+    for value in range(100, 140):
+        history.did("write", ["a", value], kind=INFO)
+    history.did("read", ["a", None], ["a", 1])
+    history.did("cas", ["a", [1, 2]], kind=FAIL, error="differs")
+    for value in range(140, 160):
+        history.did("cas", ["a", [150, value]], kind=INFO)
+    history.did("read", ["a", None], ["a", 1])
+    found = register.check(history.operations, budget=0)
+    assert found.verdict is Verdict.INVALID
+    assert [it.f for it in found.operations] == ["write", "cas", "read"]
+
+
 def test_a_spent_budget_is_unknown():
     history = History()
     calls = [history.call("cas", ["a", [None, value]]) for value in range(12)]
@@ -161,7 +223,7 @@ def test_a_spent_budget_is_unknown():
 
 def _brute_force(operations: list[Operation]) -> bool:
     """Some of what is unanswered, in some order that respects time, explains every answer."""
-    happened = [it for it in operations if it.is_ok]
+    happened = [it for it in operations if it.is_ok or it.error == "differs"]
     open_ones = [it for it in operations if not it.is_ok and it.kind is INFO and it.f != "read"]
     for size in range(len(open_ones) + 1):
         for extra in itertools.combinations(open_ones, size):
@@ -181,6 +243,8 @@ def _some_order(left: list[Operation], value: object) -> bool:
             fits, after = True, it.value[1]
         elif it.f == "read":
             fits, after = it.result[1] == value, value
+        elif it.kind is FAIL:
+            fits, after = it.value[1][0] != value, value
         else:
             fits, after = it.value[1][0] == value, it.value[1][1]
         if fits and _some_order(rest, after):
@@ -190,6 +254,7 @@ def _some_order(left: list[Operation], value: object) -> bool:
 
 def _random_history(chance: random.Random, *, with_cas: bool, are_unique: bool) -> History:
     """A register that mostly works: answers are right or a little wrong, some never come."""
+    refused = chance.choice((0.5, 0.8, 0.95))  # of the swaps that must be; of the others, the rest
     history, open_calls = History(), []
     value: object = None
     seen: list[object] = [None]
@@ -207,6 +272,8 @@ def _random_history(chance: random.Random, *, with_cas: bool, are_unique: bool) 
                 value = argument if f == "write" and chance.random() < 0.5 else value
             elif f == "read":
                 history.answer(call, ["a", value if chance.random() < 0.8 else chance.choice(seen)])
+            elif f == "cas" and (argument[0] != value) == (chance.random() < refused):
+                history.answer(call, kind=FAIL, error="differs")
             else:
                 history.answer(call)
                 value = argument if f == "write" else argument[1]

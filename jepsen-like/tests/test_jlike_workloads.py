@@ -31,7 +31,7 @@ class OneJob(Http):
     async def ask(self, url: str, method: str, path: str, body: Value = None) -> Answer:
         if path.endswith("/claim"):
             self.token += 1
-            job = {"id": "1", "token": f"{self.token:019}", "body": "j"}
+            job = {"id": "1", "token": f"{self.token:019}", "body": "j", "attempt": self.token}
             return Answer(kind=Kind.OK, status=200, body={"items": [job]})
         return Answer(kind=Kind.FAIL, status=409, code="stale_token")
 
@@ -67,7 +67,7 @@ def test_every_kind_of_question_comes_up_and_can_be_written_down(name):
     if name in ("queue", "lock"):  # so do these, of something that was given
         held = workload._claimed if name == "queue" else workload._held
         held.extend(
-            [["l0", f"{number}", "j"][: 3 if name == "queue" else 2] for number in range(30)]
+            [["l0", f"{number}", "j"][: 3 if name == "queue" else 2] for number in range(99)]
         )
     asked = {f for f, value in (workload.next(chance) for _ in range(400)) if json.dumps(value)}
     last = {f for f, value in workload.final() if json.dumps(value)}

@@ -2,7 +2,8 @@
 
 Called by `jlike.judge`. Values:
   enqueue  the body, unique                               (an unanswered one may be there)
-  claim    null → [[id, token, body], …]                  visibility: nanoseconds, from the caller
+  claim    null → [[id, token, body, attempt], …]         visibility: nanoseconds, from the caller
+                                                          (histories of before tell no attempt)
   ack      [id, token, body]
   nack     [id, token, body]: given back, so that it may be claimed again at once
   drain    null → [body, …]: what is still there at the end, whoever holds it
@@ -11,7 +12,9 @@ Lost: an enqueue was acknowledged, and its body neither acknowledged as done (or
 there. Invented: a body that nobody asked for. Done twice: a claim that was asked after an
 acknowledgement was answered shows the same body. Stale: an ack is accepted though a newer claim had
 been answered before it was asked. Early: a second claim before the first one's time was over.
-Stuck: still there when nobody is given anything any more.
+Stuck: still there when nobody is given anything any more. Over: an ack is accepted though its claim
+had run out. Refused: a token is said to hold nothing while it certainly does. Out of turn: a claim
+is given less than it asked for, or a younger job, while another one certainly waits.
 """
 
 from __future__ import annotations
@@ -19,46 +22,40 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from jlike.check import queue_claims, queue_turns
 from jlike.check.clocks import sure_ns
+from jlike.check.deliveries import Delivery, deliveries_of
 from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
 
 NAME = "queue"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One job in the answer to one claim."""
-
-    claim: Operation
-    id: str
-    token: str
-    body: str
-
-
-def check(operations: Iterable[Operation], *, visibility_ns: int) -> Finding:
+def check(operations: Iterable[Operation], *, visibility_ns: int, claim_max: int = 0) -> Finding:
+    """claim_max: jobs that each claim asks for, where all are alike. 0: they differ in delay,
+    priority or group, so nothing is said about whose turn it is."""
     found = list(operations)
     enqueues = {str(it.value): it for it in found if it.f == "enqueue"}
     acks = [it for it in found if it.f == "ack"]
     nacks = [it for it in found if it.f == "nack"]
     drains = [it for it in found if it.f in ("drain", "left") and it.is_ok]
-    deliveries = [
-        Delivery(claim=it, id=job[0], token=job[1], body=str(job[2]))
-        for it in found
-        if it.f == "claim" and it.is_ok
-        for job in it.result
-    ]
+    deliveries = deliveries_of(found)
     wrong = (
         _invented(enqueues, deliveries, drains)
         or _done_twice(acks, deliveries, drains)
         or _stale([*acks, *nacks], deliveries)
         or _early(deliveries, nacks, visibility_ns=visibility_ns)
+        or queue_claims.over(NAME, found, deliveries)
+        or queue_claims.refused(NAME, found, deliveries, visibility_ns=visibility_ns)
         or _two_drains_differ(drains)
         or _lost(enqueues, acks, drains)
         or _stuck(drains)
     )
+    if not wrong and claim_max:
+        wrong = queue_turns.wrong(
+            NAME, found, deliveries, visibility_ns=visibility_ns, claim_max=claim_max
+        )
     if wrong:
         return wrong
     done = sum(it.is_ok for it in acks)
@@ -89,7 +86,15 @@ def _invented(
             if count > 1:
                 return invalid(NAME, f"job {body} is there {count} times at the end", [drain])
     ids: dict[str, Delivery] = {}
+    bodies: dict[str, Delivery] = {}
     for delivery in deliveries:
+        first = bodies.setdefault(delivery.id, delivery)
+        if first.body != delivery.body:
+            return invalid(
+                NAME,
+                f"jobs {first.body} and {delivery.body} have one id",
+                [first.claim, delivery.claim],
+            )
         first = ids.setdefault(delivery.body, delivery)
         if first.id != delivery.id:
             return invalid(
@@ -136,7 +141,17 @@ def _stale(acks: list[Operation], deliveries: list[Delivery]) -> Finding | None:
                         f"job {body}: a later claim's token is lower",
                         [one.claim, other.claim],
                     )
+    given = {it.token: it for it in deliveries}
     for ack in acks:
+        mine = given.get(str(ack.value[1])) if ack.is_ok else None
+        if mine is not None and [mine.id, mine.body] != [ack.value[0], str(ack.value[2])]:
+            did = "acknowledged" if ack.f == "ack" else "given back"
+            return invalid(
+                NAME,
+                f"job {ack.value[2]} was {did} with the token that job {mine.body} was claimed by,"
+                f" under the id {ack.value[0]}",
+                [mine.claim, ack],
+            )
         for delivery in by_body[str(ack.value[2])] if ack.is_ok else ():
             if delivery.claim.before(ack) and delivery.token > ack.value[1]:
                 did = "acknowledged" if ack.f == "ack" else "given back"

@@ -1,7 +1,8 @@
 """Decides whether reads, writes and compare-and-sets of each key fit one order in time. Pure.
 
 Called by `jlike.judge`. `value` is [key, argument] as in Jepsen's independent keys; the argument is
-null for a read, the new value for a write, [old, new] for a cas. A cas that was refused is `fail`.
+null for a read, the new value for a write, [old, new] for a cas. A cas that was refused is `fail`;
+because it found something else (`differs`), then it is an observation: not `old` was there.
 
 Two methods. Without cas and with unique values: zones (Gibbons and Korach, "Testing shared
 memories", 1997), n log n however many clients there are. Else: just-in-time linearization (Lowe,
@@ -10,38 +11,28 @@ budget; when it runs out the verdict is unknown.
 
 Before either, what nobody knows is settled where that changes nothing. Values are unique, so a
 write whose value was never seen can be left out: in an order that holds it, whatever follows it
-overwrites it unseen. One that was seen happened before its first observer was answered.
+overwrites it unseen. One that was seen happened before its first observer was answered. Where a
+cas was refused, the unseen ones stay: they may be what it found. All that nobody ever names are
+alike, so the search counts them instead of telling them apart.
 """
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from jlike.history import Kind, Operation, Value
+from jlike.check import refusals
+from jlike.check.orders import DIFFERS, INITIAL, BudgetSpent, Step, by_search, by_zones
+from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
 
 NAME = "linearizable"
 CONFIGURATIONS_MAX = 2_000_000
-INITIAL: Value = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """An operation of one key that may have happened. Its observed value, or what it writes."""
-
-    source: Operation
-    f: str
-    expected: Value
-    written: Value
-    called: int
-    returned: float
-
-
-class BudgetSpent(Exception):
-    """More configurations than the budget allows: the search ends without a verdict."""
+REFUSALS_SHARE = 0.1
+"""Of the budget, for what refusals say together; that they are right one by one is judged before.
+"""
 
 
 def check(operations: Iterable[Operation], *, budget: int = CONFIGURATIONS_MAX) -> Finding:
@@ -73,6 +64,12 @@ def violation(
     for step in steps:
         if step.returned < step.called:  # seen before it was asked for
             return step.source
+    if found := refusals.wrong(operations):
+        return found[1]
+    if refused := [_refusal(it) for it in operations if refusals.is_refusal(it)]:
+        # Each was judged alone above: when this takes too long, the others are judged without them.
+        with contextlib.suppress(BudgetSpent):
+            return _by_refusals(operations, refused, budget=int(budget * REFUSALS_SHARE))
     if are_unique and all(step.f != "cas" for step in steps):
         return by_zones(steps)
     return by_search(steps, budget=budget)
@@ -81,16 +78,38 @@ def violation(
 def settled(operations: Sequence[Operation]) -> tuple[list[Step], bool]:
     """What certainly happened, and what may have and cannot be left out. Then: whether every value
     is written at most once."""
-    steps = [_step(operation) for operation in operations if _may_have_happened(operation)]
-    written = [step.written for step in steps if step.f != "read"]
-    are_unique = len(written) == len({*map(repr, written)}) and INITIAL not in written
+    steps, are_unique = _bounded(operations)
     if not are_unique:
         return steps, False
-    return _bounded(steps), True
+    return [step for step in steps if step.returned != float("inf")], True
+
+
+def _by_refusals(
+    operations: Sequence[Operation], refused: list[Step], *, budget: int
+) -> Operation | None:
+    """With what they say, and the unseen that may explain it."""
+    steps, are_unique = _bounded(operations)
+    if not are_unique:
+        return by_search([*steps, *refused], budget=budget)
+    last = max(step.returned for step in refused)
+    steps = [it for it in steps if it.returned != float("inf") or it.called < last]
+    named = {repr(step.expected) for step in (*steps, *refused) if step.f != "write"}
+    unnamed = [
+        step
+        for step in steps
+        if step.f == "write" and step.returned == float("inf") and repr(step.written) not in named
+    ]
+    kept = [step for step in steps if step not in unnamed]
+    unseen = sorted(step.called for step in unnamed)
+    return by_search([*kept, *refused], unseen=unseen, budget=budget)
 
 
 def _may_have_happened(operation: Operation) -> bool:
     return operation.kind is not Kind.FAIL and (operation.f != "read" or operation.is_ok)
+
+
+def _tells(operation: Operation) -> bool:
+    return _may_have_happened(operation) or refusals.is_refusal(operation)
 
 
 def _step(operation: Operation) -> Step:
@@ -113,9 +132,24 @@ def _step(operation: Operation) -> Step:
     )
 
 
-def _bounded(steps: list[Step]) -> list[Step]:
-    """Unanswered writes get their first observer's return, or go. A cas observes too, so a chain
-    of unanswered ones is settled from its seen end backwards."""
+def _refusal(operation: Operation) -> Step:
+    return Step(
+        source=operation,
+        f=DIFFERS,
+        expected=operation.value[1][0],
+        written=None,
+        called=operation.called,
+        returned=operation.end,
+    )
+
+
+def _bounded(operations: Sequence[Operation]) -> tuple[list[Step], bool]:
+    """Unanswered writes get their first observer's return. A cas observes too, so a chain of
+    unanswered ones is settled from its seen end backwards. Not where a value is written twice."""
+    steps = [_step(operation) for operation in operations if _may_have_happened(operation)]
+    written = [step.written for step in steps if step.f != "read"]
+    if len(written) != len({*map(repr, written)}) or INITIAL in written:
+        return steps, False
     while True:
         seen: dict[str, float] = {}
         for step in steps:
@@ -129,96 +163,8 @@ def _bounded(steps: list[Step]) -> list[Step]:
             for step in steps
         ]
         if changed == steps:
-            return [step for step in steps if step.returned != float("inf")]
+            return steps, True
         steps = changed
-
-
-def by_zones(steps: Sequence[Step]) -> Operation | None:
-    """Each value's zone reaches from the first return to the last call of its write and reads. A
-    forward zone (first return before last call) must hold its value throughout: two of them may
-    not overlap, and no backward zone may lie inside one. Reads of the initial value are as a write
-    before everything."""
-    groups: dict[str, list[Step]] = defaultdict(list)
-    writes = {repr(step.written): step for step in steps if step.f == "write"}
-    for step in steps:
-        groups[repr(step.written if step.f == "write" else step.expected)].append(step)
-    forward: list[tuple[float, float, Step]] = []
-    backward: list[tuple[float, float, Step]] = []
-    for value, group in groups.items():
-        write = writes.get(value)
-        first = min(step.returned for step in group)
-        last_step = max(group, key=lambda step: step.called)
-        if write is None:
-            if value != repr(INITIAL):
-                return group[0].source
-            first = -1.0
-        elif first < write.called:
-            return min(group, key=lambda step: step.returned).source
-        if first < last_step.called:
-            forward.append((first, last_step.called, last_step))
-        else:
-            backward.append((last_step.called, first, last_step))
-    forward.sort(key=lambda zone: zone[0])
-    for earlier, later in itertools.pairwise(forward):
-        if later[0] < earlier[1]:
-            return max(earlier, later, key=lambda zone: zone[1])[2].source
-    return _inside(backward, forward)
-
-
-def _inside(
-    backward: list[tuple[float, float, Step]], forward: list[tuple[float, float, Step]]
-) -> Operation | None:
-    """Forward zones do not overlap here, so only the last that begins before can hold it."""
-    at = 0
-    for low, high, step in sorted(backward, key=lambda zone: zone[0]):
-        while at + 1 < len(forward) and forward[at + 1][0] < low:
-            at += 1
-        if forward and forward[at][0] < low and high < forward[at][1]:
-            return forward[at][2].source if step.f == "write" else step.source
-    return None
-
-
-def by_search(steps: Sequence[Step], *, budget: int) -> Operation | None:
-    """Configuration: (value, bit mask of the open steps that have happened). At each return only
-    those live on in which that step has happened; memory grows with what is open, not with the
-    history."""
-    moments = [(float(step.called), 0, number) for number, step in enumerate(steps)]
-    moments += [
-        (step.returned, 1, number)
-        for number, step in enumerate(steps)
-        if step.returned != float("inf")
-    ]
-    open_steps: dict[int, Step] = {}
-    bits: dict[int, int] = {}
-    configurations: set[tuple[Value, int]] = {(INITIAL, 0)}
-    for _, is_return, number in sorted(moments):
-        if not is_return:
-            bit = next(bit for bit in range(len(steps)) if bit not in open_steps)
-            bits[number], open_steps[bit] = bit, steps[number]
-            continue
-        bit = bits.pop(number)
-        seen = set(configurations)
-        pending, survivors = list(configurations), set()
-        while pending:
-            value, mask = pending.pop()
-            if mask >> bit & 1:
-                survivors.add((value, mask & ~(1 << bit)))
-                continue
-            for other, step in open_steps.items():
-                if not mask >> other & 1 and (step.f == "write" or value == step.expected):
-                    after = value if step.f == "read" else step.written
-                    reached = (after, mask | 1 << other)
-                    if reached not in seen:
-                        seen.add(reached)
-                        pending.append(reached)
-        budget -= len(seen)
-        if budget < 0:
-            raise BudgetSpent
-        del open_steps[bit]
-        if not survivors:
-            return steps[number].source
-        configurations = survivors
-    return None
 
 
 def minimised(
@@ -227,9 +173,15 @@ def minimised(
     """The same violation with nothing to take away. What was asked after the shortest beginning
     that has no order changes nothing in it; and a read, or a write or cas with all who saw its
     value, leaves an order of the rest as it was, unless a cas counts on that value. So whatever
-    still has no order is a true counterexample."""
+    still has no order is a true counterexample. Where refusals are part of it, every write may be
+    what explains one, so only what observes is left out."""
+    if found := refusals.wrong(operations):
+        return _with_writers([*{it.called: it for it in found}.values()], operations)
     by_call = {it.called: it for it in operations}
-    kept = _beginning([it for it in operations if _may_have_happened(it)], budget=budget)
+    kept = [it for it in operations if _may_have_happened(it)]
+    if not _is_violated(kept, budget=budget):
+        kept = [it for it in operations if _tells(it)]
+    kept = _beginning(kept, budget=budget)
     while True:
         fewer = _without_groups(kept, budget=budget)
         if len(fewer) == len(kept):
@@ -268,9 +220,9 @@ def _until(operations: Sequence[Operation], end: float) -> list[Operation]:
     cut = [
         it if it.end <= end else replace(it, kind=Kind.INFO, result=None, returned=None)
         for it in operations
-        if it.called < end
+        if it.called < end and not (refusals.is_refusal(it) and it.end > end)
     ]
-    return [it for it in cut if _may_have_happened(it)]
+    return [it for it in cut if _tells(it)]
 
 
 def _without_groups(kept: list[Operation], *, budget: int) -> list[Operation]:
@@ -295,7 +247,9 @@ def _without_groups(kept: list[Operation], *, budget: int) -> list[Operation]:
 
 def _groups(kept: Sequence[Operation]) -> list[list[Operation]]:
     """Each a read, or what wrote a value with all that read it; not where a cas expects it."""
-    groups = [[it] for it in kept if it.f == "read"]
+    groups = [[it] for it in kept if it.f == "read" or refusals.is_refusal(it)]
+    if any(map(refusals.is_refusal, kept)):
+        return groups
     expected = {repr(it.value[1][0]) for it in kept if it.f == "cas"}
     for it in kept:
         value = None if it.f == "read" else _step(it).written
@@ -313,6 +267,9 @@ def _is_violated(operations: Sequence[Operation], *, budget: int) -> bool:
 
 def explained(operations: Sequence[Operation], failing: Operation) -> str:
     """A sentence for the commonest reasons, else a true but plain one."""
+    if found := refusals.wrong(operations):
+        value, where = found[1].value[1][0], found[1].peer or "a peer"
+        return f"a cas of {value!r} was refused at {where} though {value!r} was there all the time"
     writes = {
         repr(step.written): step.source
         for step in map(_step, filter(_may_have_happened, operations))

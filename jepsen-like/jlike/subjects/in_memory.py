@@ -1,8 +1,8 @@
-"""A cluster that is none: one state in memory behind three doors, sound, or broken in one way.
+"""A cluster that is none: one state in memory behind three doors.
 
 Started by `jlike.canary_servers` within its own loop. It answers as much of the API as the
 workloads register, queue and events ask for, so that a whole run meets it: clients, last reads,
-checkers. Each broken one is the sound one with one defect; its docstring says which.
+checkers. `jlike.subjects.broken` has those that break a promise each.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from jlike import serve
 from jlike.http import API
 
 IDS = ("p1", "p2", "p3")
-OFTEN = 4
-"""Of so many chances one is taken to break a promise: rarely enough to be overlooked by a reader,
-often enough for a run of a second."""
 NOTHING: dict[str, Any] = {}
 
 
@@ -31,6 +28,7 @@ class Job:
     id: str
     body: str
     token: str = ""
+    attempts: int = 0
     until_s: float = 0.0
     """Of the loop's clock, when its claim is over."""
 
@@ -51,16 +49,10 @@ class Sound:
         self.events: list[dict[str, Any]] = []
         self.jobs: dict[str, Job] = {}
         self._stamps = 0
-        self._chances = 0
 
     def stamp(self) -> str:
         self._stamps += 1
         return f"{self._stamps << 16:019}"
-
-    def is_taken(self) -> bool:
-        """A chance to break a promise: every so manieth."""
-        self._chances += 1
-        return self._chances % OFTEN == 0
 
     # --- what a defect may change
 
@@ -90,6 +82,9 @@ class Sound:
         self.jobs[job.id] = job
         return job.id
 
+    def in_turn(self) -> list[Job]:
+        return sorted(self.jobs.values(), key=lambda it: it.id)
+
     def is_free(self, job: Job) -> bool:
         return job.until_s <= asyncio.get_running_loop().time()
 
@@ -98,6 +93,13 @@ class Sound:
         if job is None or job.token != token or self.is_free(job):
             return False
         del self.jobs[job_id]
+        return True
+
+    def give_back(self, job_id: str, *, token: str) -> bool:
+        job = self.jobs.get(job_id)
+        if job is None or job.token != token or self.is_free(job):
+            return False
+        job.token, job.until_s = "", 0.0
         return True
 
     # --- the API
@@ -130,8 +132,9 @@ class Sound:
                 return 200, {"items": there, "next": None}
             case "POST", "queues", _, "claim":
                 return 200, {"items": self._claim(body)}
-            case "POST", "queues", _, "jobs", job_id, "ack":
-                done = self.acknowledge(job_id, token=body["token"])
+            case "POST", "queues", _, "jobs", job_id, ("ack" | "nack") as how:
+                finish = self.acknowledge if how == "ack" else self.give_back
+                done = finish(job_id, token=body["token"])
                 return (200, NOTHING) if done else _problem(409, "stale_token")
         return _problem(404, "no_such_path")
 
@@ -148,156 +151,15 @@ class Sound:
 
     def _claim(self, order: Any) -> list[Any]:
         seconds = int(order["visibility_timeout"].removesuffix("ms")) / 1_000
-        given = [it for it in self.jobs.values() if self.is_free(it)][: order["max"]]
+        given = [it for it in self.in_turn() if self.is_free(it)][: order["max"]]
         for job in given:
             job.token = self.stamp()
+            job.attempts += 1
             job.until_s = asyncio.get_running_loop().time() + seconds
-        return [{"id": it.id, "token": it.token, "body": it.body} for it in given]
-
-
-class StaleReads(Sound):
-    """Its third door answers from a copy that is one write behind."""
-
-    workload, says = "register", "key r0"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._before: dict[str, Any] = {}
-
-    def put(self, key: str, value: Any) -> None:
-        self._before = dict(self.kv)
-        super().put(key, value)
-
-    def read(self, key: str, *, peer: str) -> Any:
-        return self._before.get(key) if peer == IDS[2] else self.kv.get(key)
-
-
-class ForgetsWrites(Sound):
-    """Acknowledges what it does not keep."""
-
-    workload, says = "register", "key r0"
-
-    def put(self, key: str, value: Any) -> None:
-        if not self.is_taken():
-            super().put(key, value)
-
-
-class SwapsNothing(Sound):
-    """Says that it swapped, and did not."""
-
-    workload, says = "register", "key r0"
-
-    def swap(self, key: str, *, old: Any, new: Any) -> bool:
-        return bool(self.kv.get(key) == old)
-
-
-class ForgetsJobs(Sound):
-    """Acknowledges jobs that it does not keep."""
-
-    workload, says = "queue", "is lost"
-
-    def send(self, body: str) -> str:
-        return self.stamp() if self.is_taken() else super().send(body)
-
-
-class GivesAgain(Sound):
-    """Forgets that a job was done."""
-
-    workload, says = "queue", "was acknowledged twice"
-
-    def acknowledge(self, job_id: str, *, token: str) -> bool:
-        job = self.jobs.get(job_id)
-        done = super().acknowledge(job_id, token=token)
-        if done and job is not None and self.is_taken():
-            job.until_s = 0.0
-            self.jobs[job_id] = job
-        return done
-
-
-class GivesTwice(Sound):
-    """Gives a job that is claimed to somebody else as well."""
-
-    workload, says = "queue", "was claimed again after"
-
-    def is_free(self, job: Job) -> bool:
-        return super().is_free(job) or (bool(job.token) and self.is_taken())
-
-
-class HoldsForEver(Sound):
-    """A claim of whoever does not come back is never over."""
-
-    workload, says = "queue", "nobody is given it"
-
-    def is_free(self, job: Job) -> bool:
-        return not job.token
-
-
-class LeavesGaps(Sound):
-    """Leaves a number out."""
-
-    workload, says = "events", "follows"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left_out = 0
-
-    def tell(self, key: str) -> None:
-        super().tell(key)
-        self._left_out += self.is_taken()
-        self.events[-1]["seq"] += self._left_out
-
-
-class ForgetsEvents(Sound):
-    """Changes a record and tells nobody."""
-
-    workload, says = "events", "has no event"
-
-    def tell(self, key: str) -> None:
-        if not self.is_taken():
-            super().tell(key)
-
-
-class TellsTwice(Sound):
-    """Tells of one write by two events."""
-
-    workload, says = "events", "events of it: 2"
-
-    def tell(self, key: str) -> None:
-        super().tell(key)
-        if self.is_taken():
-            super().tell(key)
-
-
-class PeersDiffer(Sound):
-    """Its second door has another log."""
-
-    workload, says = "events", "is one thing at"
-
-    def told(self, after: str, *, peer: str) -> list[dict[str, Any]]:
-        found = super().told(after, peer=peer)
-        if peer == IDS[1] and found:
-            found[-1] = {**found[-1], "chain": "another"}
-        return found
-
-
-class TellsWhatIsLost(Sound):
-    """Tells of an event before it is kept, and then does not keep it."""
-
-    workload, says = "events", "is one thing at"
-
-    def told(self, after: str, *, peer: str) -> list[dict[str, Any]]:
-        found = super().told(after, peer=peer)
-        if not found and self.events:  # whoever has read all is told of more
-            seq = self.events[-1]["seq"] + 1
-            return [{"id": self.stamp(), "seq": seq, "chain": "lost", "key": "lost"}]
-        return found
-
-
-BROKEN = (
-    *(StaleReads, ForgetsWrites, SwapsNothing),
-    *(ForgetsJobs, GivesAgain, GivesTwice, HoldsForEver),
-    *(LeavesGaps, ForgetsEvents, TellsTwice, PeersDiffer, TellsWhatIsLost),
-)
+        return [
+            {"id": it.id, "token": it.token, "body": it.body, "attempt": it.attempts}
+            for it in given
+        ]
 
 
 @asynccontextmanager

@@ -13,6 +13,8 @@ from jlike.workload.base import Outcome, Workload, outcome, read_outcome
 
 PAGE = 500
 READERS = 4
+LINEARIZABLE_SHARE = 0.25
+"""Of polls: these must tell of all that was acknowledged; the others, of what their peer has."""
 
 
 class Events(Workload):
@@ -30,7 +32,10 @@ class Events(Workload):
             self._count += 1
             return "write", [f"events/{self._count}", self._count]
         self._cursors = self._cursors or [self.begins] * READERS
-        return "poll", [chance.choice(self._cursors), False]
+        after = chance.choice(self._cursors)
+        if chance.random() < LINEARIZABLE_SHARE:
+            return "poll", [after, False, PAGE]
+        return "poll", [after, False]
 
     async def perform(self, http: Http, url: str, f: str, value: Value) -> Outcome:
         if f == "write":
@@ -38,10 +43,11 @@ class Events(Workload):
             return outcome(
                 await http.ask(url, "PUT", f"{API}/kv/{self.own(key)}", {"value": argument})
             )
-        after, is_final = value
+        after, is_final, *most = value
         if is_final:
             return await self._whole(http, url)
-        answer = await http.ask(url, "GET", f"{API}/events?after={after}&limit={PAGE}")
+        level = "&consistency=linearizable" if most else ""
+        answer = await http.ask(url, "GET", f"{API}/events?after={after}&limit={PAGE}{level}")
         if answer.kind is not Kind.OK:
             return read_outcome(answer)
         found = self._rows(answer.body["items"])
@@ -71,8 +77,8 @@ class Events(Workload):
         return [events.check(operations)]
 
     def _rows(self, items: Iterable[Value]) -> list[list[Value]]:
-        """Not every event is about a key."""
-        return [
-            [it["id"], it["seq"], it["chain"], (it["key"] or "").removeprefix(self.scope)]
-            for it in items
-        ]
+        """Not every event is about a key, and not every key is of this run."""
+        return [[it["id"], it["seq"], it["chain"], self._own(it["key"] or "")] for it in items]
+
+    def _own(self, key: str) -> str:
+        return key.removeprefix(self.scope) if key.startswith(self.scope) else ""

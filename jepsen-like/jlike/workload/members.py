@@ -34,6 +34,7 @@ class Members(Sets):
 
     async def act(self, stage: Stage) -> None:
         """One change at a time; each is asked of whichever member until it is done."""
+        stage.tell("first", sorted(stage.peers.ids))
         while not stage.stop.is_set():
             await stage.pause(REST_S)
             if stage.stop.is_set():

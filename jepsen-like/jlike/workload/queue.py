@@ -18,10 +18,13 @@ from jlike.verdict import Finding
 from jlike.workload.base import Asker, Outcome, Stage, Workload, outcome, read_outcome
 
 VISIBILITY_MS = 2_000
+CLAIM_MAX = 2
 WEIGHTS = (3, 2, 7)
 """A claim gives up to two jobs: fewer acknowledgements than that, and most come too late."""
 ASLEEP_SHARE = 0.1
 """Of claims whose worker is late: old tokens must be tried while a newer claim goes on."""
+NACK_SHARE = 0.1
+"""Of jobs that are given back at once instead of being done."""
 QUEUE = "torture"
 PAGE = 1_000
 PATIENCE_S = 30.0
@@ -31,7 +34,7 @@ POLL_S = 0.1
 
 class Queue(Workload):
     name = "queue"
-    kinds = ("enqueue", "claim", "ack", "left")
+    kinds = ("enqueue", "claim", "ack", "nack", "left")
 
     def __init__(self) -> None:
         self._count = 0
@@ -44,7 +47,7 @@ class Queue(Workload):
         if f == "ack" and self._claimed:
             job = self._claimed.popleft()
             if chance.random() >= ASLEEP_SHARE:
-                return "ack", job
+                return ("nack" if chance.random() < NACK_SHARE else "ack"), job
             self._asleep[job[2]] = job
         if f == "enqueue":
             self._count += 1
@@ -61,20 +64,19 @@ class Queue(Workload):
         path = f"{queue_path}/jobs"
         if f == "enqueue":
             return outcome(await http.ask(url, "POST", path, {"body": value, "max_attempts": 100}))
-        if f == "ack":
+        if f in ("ack", "nack"):
             job_id, token, _ = value
-            return outcome(await http.ask(url, "POST", f"{path}/{job_id}/ack", {"token": token}))
+            return outcome(await http.ask(url, "POST", f"{path}/{job_id}/{f}", {"token": token}))
         if f == "left":
             return await self._left(http, url)
-        order = {"max": 2, "visibility_timeout": f"{VISIBILITY_MS}ms"}
+        order = {"max": CLAIM_MAX, "visibility_timeout": f"{VISIBILITY_MS}ms"}
         answer = await http.ask(url, "POST", f"{queue_path}/claim", order)
         items = answer.body["items"] if answer.kind is Kind.OK else ()
-        jobs = [[it["id"], it["token"], it["body"]] for it in items]
-        for job in jobs:
+        for job in ([it["id"], it["token"], it["body"]] for it in items):
             if late := self._asleep.pop(job[2], None):
                 self._claimed.appendleft(late)
             self._claimed.append(job)
-        return outcome(answer, jobs)
+        return outcome(answer, [[it["id"], it["token"], it["body"], it["attempt"]] for it in items])
 
     async def _left(self, http: Http, url: str) -> Outcome:
         """All that are there, whoever holds them."""
@@ -102,7 +104,7 @@ class Queue(Workload):
             claimed = await client.ask(peer, "claim", None)
             for job in claimed.value if claimed.kind is Kind.OK else ():
                 given_s = loop.time()
-                await client.ask(peer, "ack", job)
+                await client.ask(peer, "ack", job[:3])
             left = await self._left(stage.http, peer.url)
             if left.kind is Kind.OK and not left.value:
                 return ""
@@ -116,4 +118,5 @@ class Queue(Workload):
         return [("left", None)]
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
-        return [queue.check(operations, visibility_ns=VISIBILITY_MS * 1_000_000)]
+        visibility_ns = VISIBILITY_MS * 1_000_000
+        return [queue.check(operations, visibility_ns=visibility_ns, claim_max=CLAIM_MAX)]
