@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from histories import FAIL, History
+from histories import FAIL, INFO, History
 
 from jlike.check import lock
 from jlike.verdict import Verdict
@@ -98,10 +98,51 @@ def _gone_under_its_holder(history):
     history.did("guarded", ["l", None], ["l", None])
 
 
+def _holder_may_not_write(history):
+    history.did("use", ["l", "30"], kind=FAIL, error="stale_token")
+
+
+def _holder_may_not_renew(history):
+    history.did("renew", ["l", "30", SECOND], kind=FAIL, error="stale_token")
+
+
+def _holder_may_not_give_back(history):
+    history.did("release", ["l", "30"], kind=FAIL, error="stale_token")
+
+
+def _another_ran_out(history):
+    """m is granted after l, and again when that time is over."""
+    history.did("acquire", ["m", SECOND], "31")
+    history.passes(1_500)
+    history.did("acquire", ["m", SECOND], "41")
+
+
+def _writes_after_its_time(history):
+    _another_ran_out(history)
+    history.did("use", ["l", "30"])
+
+
+def _renews_after_its_time(history):
+    _another_ran_out(history)
+    history.did("renew", ["l", "30", SECOND])
+
+
+def _is_shown_after_its_time(history):
+    history.did("use", ["l", "30"])
+    _another_ran_out(history)
+    history.did("guarded", ["l", None], ["l", "30"])
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         None,
+        _holder_may_not_write,
+        _holder_may_not_renew,
+        _holder_may_not_give_back,
+        _writes_after_its_time,
+        _renews_after_its_time,
+        _is_shown_after_its_time,
         _old_token_writes,
         _old_token_is_shown,
         _given_back_and_shown,
@@ -124,3 +165,50 @@ def test_lock(spoil):
         spoil(history)
     expected = Verdict.INVALID if spoil else Verdict.VALID
     assert lock.check(history.operations).verdict is expected
+
+
+def _time_passes(history):
+    """A cluster's clock may stand still for as long as nobody leads."""
+    history.passes(1_000_000)
+
+
+def _renewed_meanwhile(history):
+    history.did("acquire", ["m", SECOND], "31")
+    history.did("renew", ["l", "30", SECOND], kind=INFO)
+    history.passes(1_500)
+    history.did("acquire", ["m", SECOND], "41")
+
+
+def _given_back_meanwhile(history):
+    history.did("acquire", ["m", SECOND], "31")
+    history.did("release", ["m", "31"], kind=INFO)
+    history.passes(1_500)
+    history.did("acquire", ["m", SECOND], "41")
+
+
+def _lasts_shorter(history):
+    history.did("acquire", ["m", SECOND // 2], "31")
+    history.passes(1_500)
+    history.did("acquire", ["m", SECOND], "41")
+
+
+@pytest.mark.parametrize(
+    "pause", [_time_passes, _renewed_meanwhile, _given_back_meanwhile, _lasts_shorter]
+)
+def test_a_lease_may_last_longer_than_was_said(pause):
+    history = _good_lock()
+    pause(history)
+    history.did("use", ["l", "30"])
+    assert lock.check(history.operations).verdict is Verdict.VALID
+
+
+@pytest.mark.parametrize(
+    ("is_used_later", "verdict"), [(False, Verdict.VALID), (True, Verdict.INVALID)]
+)
+def test_who_may_have_given_it_back_may_be_refused(is_used_later, verdict):
+    history = _good_lock()
+    history.did("release", ["l", "30"], kind=INFO)
+    history.did("use", ["l", "30"], kind=FAIL, error="stale_token")
+    if is_used_later:
+        history.did("use", ["l", "30"])
+    assert lock.check(history.operations).verdict is verdict

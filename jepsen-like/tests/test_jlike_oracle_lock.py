@@ -46,8 +46,8 @@ class Lock:
         if f == "guarded":
             shown = chance.choice(["", *self.given]) if errs else self.wrote
             return OK, ["l", shown or None]
-        if value[1] != self.holder and not errs:
-            return FAIL, None
+        if (value[1] != self.holder) != (errs and chance.random() < 0.5):
+            return FAIL, "stale_token"
         if f == "use":
             self.wrote = value[1]
         if f == "release":
@@ -74,6 +74,9 @@ def _lock_tells(order: Sequence[Operation]) -> bool:
             wrote = ""
         elif it.f == "guarded":
             if it.is_ok and (it.result[1] or "") != wrote:
+                return False
+        elif it.kind is FAIL:
+            if it.value[1] == holder:
                 return False
         elif it.value[1] != holder:
             return False

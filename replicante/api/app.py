@@ -115,7 +115,7 @@ def _sizes(state: StateDoor, room: RoomDoor) -> dict[str, float]:
 
 
 def _queue_figures(state: StateDoor, peer: PeerDoor) -> QueueFigures:
-    """For metrics: rows of the first queues, and of the job at the head of each."""
+    """For metrics: rows of the first queues, as many as a page has, and the age of each."""
     with state.view() as view:
         found = queue_queries.queue_list(view, limit=QUEUES_MEASURED_MAX).items
     now_ms = peer.status().clock_ms

@@ -99,6 +99,11 @@ CLAIM_WAITERS_MAX = 2_000
 """Waiting claims of one peer; more are answered 503 and go to another peer."""
 READY_STARTS_MAX = 1_024
 """Queues of which apply remembers where a claim begins to look; in others it searches."""
+QUEUE_LOOKS_MAX = 500
+"""Rows that a page of queues looks at for the ages of their oldest jobs, one for each priority in use,
+before it ends: some 15 ms of the loop."""
+JOBS_LOOKED_AT_MAX = 2_000
+"""Rows of jobs that a page passes, dead letters between them, before it ends."""
 QUEUES_MEASURED_MAX = 100
 """Queues that have metrics of their own at one peer: labels must not grow for ever."""
 QUEUE_STEP_JOBS_MAX = 1_000

@@ -179,17 +179,22 @@ def redrive(writer: Writer, command: QueueRedrive) -> JobsMoved | Rejected:
     if not jobs:
         dead = islice(writer.scan(*prefix_range(t.dead_prefix(queue))), command.count)
         jobs = [decode_key(key, str, int)[1] for key, _ in dead]
-    rows = [queue_moves.read_job(writer, queue, job) for job in jobs]
-    for job, row in zip(jobs, rows, strict=True):
+    for job in jobs:
+        row = queue_moves.read_job(writer, queue, job)
         if row is None or row.state is not JobState.DEAD:
             return Rejected(RejectCode.NOT_FOUND, {"id": format_stamp(job)})
+    moved_count = size = 0
     for job in jobs:
         row = queue_moves.read_job(writer, queue, job)
         assert row is not None, "looked at above"
+        size += len(row.body)
+        if moved_count and size > CLAIM_BYTES_MAX:
+            break
+        moved_count += 1
         queue_moves.redrive(writer, queue, job, row)
         payload = pack_payload({"id": format_stamp(job)})
         writer.emit(EventCode.JOB_REDRIVEN, payload, key=queue)
-    return JobsMoved(len(jobs), queue_moves.read_queue(writer, queue).dead_count)
+    return JobsMoved(moved_count, queue_moves.read_queue(writer, queue).dead_count)
 
 
 def purge(writer: Writer, command: QueuePurge) -> JobsMoved:
@@ -300,18 +305,23 @@ def _purge_waiting(writer: Writer, command: QueuePurge) -> list[int]:
     queue = command.queue
     rows = islice(writer.scan(*prefix_range(t.jobs_prefix(queue))), 2 * command.count)
     waiting: list[tuple[int, JobRow]] = []
+    size = 0
     for key, raw in rows:
+        size += len(raw)
+        if waiting and (size > CLAIM_BYTES_MAX or len(waiting) == command.count):
+            break
         row = t.read_job_row(raw)
-        if row.state is JobState.WAITING and len(waiting) < command.count:
+        if row.state is JobState.WAITING:
             waiting.append((decode_key(key, str, int)[1], row))
     for job, row in waiting:
         queue_moves.remove_waiting(writer, queue, job, row)
     removed = [job for job, _ in waiting]
-    while len(removed) < command.count:
+    while len(removed) < command.count and size <= CLAIM_BYTES_MAX:
         ready = _take_ready(writer, queue, count=command.count - len(removed))
         if not ready:
             break
         for job, row in ready:  # the next of its group is ready then
             queue_moves.remove_waiting(writer, queue, job, row)
             removed.append(job)
+            size += len(row.body)
     return removed

@@ -10,10 +10,12 @@ import msgspec
 from replicante.ids import Stamp
 from replicante.limits import (
     JOB_PRIORITY_MAX,
+    JOBS_LOOKED_AT_MAX,
     NAME_BYTES_MAX,
     PAGE_BYTES_MAX,
     PAGE_ITEMS_DEFAULT,
     PAGE_ITEMS_MAX,
+    QUEUE_LOOKS_MAX,
 )
 from replicante.state import queue_tables as t
 from replicante.state.queries import fits
@@ -49,13 +51,13 @@ def queue_get(reader: Reader, name: str) -> QueueRecord | None:
     if not 0 < len(name.encode()) <= NAME_BYTES_MAX:
         return None
     raw = reader.get(t.queue_key(name))
-    return None if raw is None else _record(reader, name, raw)
+    return None if raw is None else _record(reader, name, raw)[0]
 
 
 def queue_list(
     reader: Reader, *, prefix: str = "", after: str | None = None, limit: int = PAGE_ITEMS_DEFAULT
 ) -> QueuePage:
-    """Queues by name. limit: 1 to PAGE_ITEMS_MAX."""
+    """Queues by name. limit: 1 to PAGE_ITEMS_MAX. A page ends after QUEUE_LOOKS_MAX rows, too."""
     assert 1 <= limit <= PAGE_ITEMS_MAX
     if len(prefix.encode()) > NAME_BYTES_MAX or not fits(after or ""):
         return QueuePage(items=(), next=None)
@@ -63,11 +65,14 @@ def queue_list(
     if after is not None:
         start = max(start, t.queue_key(after) + b"\x00")
     items: list[QueueRecord] = []
+    looks_count = 0
     if start < end:
         for key, raw in reader.scan(start, end):
-            if len(items) == limit:
+            if len(items) == limit or looks_count > QUEUE_LOOKS_MAX:
                 return QueuePage(items=tuple(items), next=items[-1].name)
-            items.append(_record(reader, decode_key(key, str)[0], raw))
+            record, looked_count = _record(reader, decode_key(key, str)[0], raw)
+            items.append(record)
+            looks_count += looked_count
     return QueuePage(items=tuple(items), next=None)
 
 
@@ -96,7 +101,8 @@ def job_list(
     """Jobs of a queue by id, which is the order of their arrival: the dead letters, or all others.
 
     limit: 1 to PAGE_ITEMS_MAX. A page ends before the row that would take it beyond
-    PAGE_BYTES_MAX, and may hold none when dead letters were passed over.
+    PAGE_BYTES_MAX, and after JOBS_LOOKED_AT_MAX rows; it may hold none when dead letters were
+    passed over.
     """
     assert 1 <= limit <= PAGE_ITEMS_MAX
     prefix = t.dead_prefix(queue) if is_dead else t.jobs_prefix(queue)
@@ -112,7 +118,8 @@ def job_list(
         assert stored is not None, "a dead letter is a job"
         # With its history, which may be larger than the body.
         size += len(stored)
-        if len(items) == limit or (count and size > PAGE_BYTES_MAX):
+        is_full = len(items) == limit or count == JOBS_LOOKED_AT_MAX
+        if is_full or (count and size > PAGE_BYTES_MAX):
             return JobPage(items=tuple(items), next=Stamp(place))
         place, row = job, t.read_job_row(stored)
         if is_dead or row.state is not JobState.DEAD:
@@ -120,16 +127,18 @@ def job_list(
     return JobPage(items=tuple(items), next=None)
 
 
-def _record(reader: Reader, name: str, raw: bytes) -> QueueRecord:
-    return QueueRecord(
-        name=name, row=t.read_queue_row(raw), oldest_ready_ms=_oldest_ready_ms(reader, name)
-    )
+def _record(reader: Reader, name: str, raw: bytes) -> tuple[QueueRecord, int]:
+    """And how many rows were looked at."""
+    oldest_ms, looked_count = _oldest_ready_ms(reader, name)
+    row = t.read_queue_row(raw)
+    return QueueRecord(name=name, row=row, oldest_ready_ms=oldest_ms), looked_count + 1
 
 
-def _oldest_ready_ms(reader: Reader, name: str) -> int | None:
+def _oldest_ready_ms(reader: Reader, name: str) -> tuple[int | None, int]:
     """A job of low priority may have waited for long behind those that are claimed first, so each
     priority is looked at: its first row in READY is its oldest job."""
     oldest_ms: int | None = None
+    looked_count = 0
     start, end = prefix_range(t.ready_prefix(name))
     while (first := next(reader.scan(start, end), None)) is not None:
         _, rank, job = decode_key(first[0], str, int, int)
@@ -137,4 +146,5 @@ def _oldest_ready_ms(reader: Reader, name: str) -> int | None:
         assert row is not None, "what is ready is a job"
         oldest_ms = row.enqueued_ms if oldest_ms is None else min(oldest_ms, row.enqueued_ms)
         start = t.ready_key(name, JOB_PRIORITY_MAX - rank - 1, 0)
-    return oldest_ms
+        looked_count += 1
+    return oldest_ms, looked_count

@@ -6,7 +6,8 @@ that is there while it holds; `guarded` [name, null] → [name, token of who wro
 `store` [name, token]: a write to a resource outside, which refuses (`fenced`) what is lower than a
 token that it has seen, and knows nothing else.
 A lease may be granted again when its holder gave it back (or may have), or when its time is over,
-counted from the moment the holder last asked for it.
+counted from the moment the holder last asked for it. Until then whoever holds it is not refused
+(`stale_token`); after it, nobody acts as its holder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 
+from jlike.check import lock_ends
 from jlike.check.clocks import sure_ns
 from jlike.history import Kind, Operation
 from jlike.verdict import Finding, invalid, unknown, valid
@@ -30,11 +32,14 @@ def check(operations: Iterable[Operation]) -> Finding:
         if operation.f in KINDS:
             by_name[str(operation.value[0])].append(operation)
     grants = 0
+    spent = lock_ends.spent_of(by_name)
     for name, found in sorted(by_name.items()):
         acquired = [it for it in found if it.f == "acquire" and it.is_ok]
         grants += len(acquired)
         wrong = _order(name, acquired) or _overlap(name, acquired, found) or _late(name, found)
         wrong = wrong or _record(name, found) or _outside(name, found)
+        wrong = wrong or lock_ends.refused(NAME, name, found)
+        wrong = wrong or lock_ends.over(NAME, name, found, spent)
         if wrong:
             return wrong
     if not grants:
@@ -118,7 +123,7 @@ def _record(name: str, found: list[Operation]) -> Finding | None:
         ):
             return invalid(NAME, f"{name}: {shown} is shown, and did not write", [read])
         for use in uses if shown is None else ():
-            grant = _holds(found, use.value[1], until=read)
+            grant = lock_ends.holds(found, use.value[1], until=read)
             if use.before(read) and grant is not None:
                 return invalid(
                     NAME,
@@ -146,28 +151,11 @@ def _outside(name: str, found: list[Operation]) -> Finding | None:
                 f"{name}: a holder of the past wrote outside after a later one",
                 [greatest, store],
             )
-        grant = _holds(found, store.value[1], until=store) if store.error == FENCED else None
+        grant = (
+            lock_ends.holds(found, store.value[1], until=store) if store.error == FENCED else None
+        )
         if grant is not None:
             return invalid(
                 NAME, f"{name}: its holder was refused outside while it holds", [grant, store]
             )
     return None
-
-
-def _holds(found: list[Operation], token: str, *, until: Operation) -> Operation | None:
-    """The grant or renewal that certainly lasts until this was answered."""
-    mine = [it for it in found if it.f != "guarded" and _token(it) == token]
-    if any(it.f == "release" and it.kind is not Kind.FAIL and it.called < until.end for it in mine):
-        return None
-    for it in mine:
-        if it.f in ("acquire", "renew") and it.is_ok and it.before(until):
-            gap = (until.returned_ns or 0) - it.called_ns
-            if gap < sure_ns(it.value[-1]):
-                return it
-    return None
-
-
-def _token(operation: Operation) -> str | None:
-    is_grant = operation.f == "acquire"
-    found = operation.result if is_grant else operation.value[1]
-    return None if found is None else str(found)
