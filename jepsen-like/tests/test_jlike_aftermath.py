@@ -187,7 +187,8 @@ class Jobs(Http):
         token, parts = f"{self._token:019}", path.split("/")
         if path.endswith("/claim"):
             items = [
-                {"id": it, "token": token, "body": body} for it, body in [*self.jobs.items()][:2]
+                {"id": it, "token": token, "attempt": 1, "body": body}
+                for it, body in [*self.jobs.items()][:2]
             ]
             return Answer(kind=Kind.OK, status=200, body={"items": items})
         if path.endswith("/ack"):

@@ -100,8 +100,8 @@ CLAIM_WAITERS_MAX = 2_000
 READY_STARTS_MAX = 1_024
 """Queues of which apply remembers where a claim begins to look; in others it searches."""
 QUEUE_LOOKS_MAX = 500
-"""Rows that a page of queues looks at for the ages of their oldest jobs, one for each priority in use,
-before it ends: some 15 ms of the loop."""
+"""Rows that a page of queues looks at for the ages of their oldest jobs, one for each priority in
+use, before it ends: some 15 ms of the loop."""
 JOBS_LOOKED_AT_MAX = 2_000
 """Rows of jobs that a page passes, dead letters between them, before it ends."""
 QUEUES_MEASURED_MAX = 100

@@ -315,7 +315,7 @@ def _purge_waiting(writer: Writer, command: QueuePurge) -> list[int]:
             waiting.append((decode_key(key, str, int)[1], row))
     for job, row in waiting:
         queue_moves.remove_waiting(writer, queue, job, row)
-    removed = [job for job, _ in waiting]
+    removed, size = [job for job, _ in waiting], sum(len(row.body) for _, row in waiting)
     while len(removed) < command.count and size <= CLAIM_BYTES_MAX:
         ready = _take_ready(writer, queue, count=command.count - len(removed))
         if not ready:

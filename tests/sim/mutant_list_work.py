@@ -246,4 +246,52 @@ WORK_MUTANTS = (
         ),
         test=unit_test("state_carried", "one_that_is_refused_refuses_all_and_the_claim_stays"),
     ),
+    Mutant(
+        "redrive_of_any_size",
+        "no command moves more bytes than a claim holds",
+        (
+            Edit(
+                "state/apply_queue.py",
+                "if moved_count and size > CLAIM_BYTES_MAX:",
+                "if moved_count and False:",
+            ),
+        ),
+        test=unit_test("state_queue_bounds", "what_is_moved_at_once_is_bounded_by_its_size"),
+    ),
+    Mutant(
+        "purge_of_any_size",
+        "no command moves more bytes than a claim holds",
+        (
+            Edit(
+                "state/apply_queue.py",
+                "if waiting and (size > CLAIM_BYTES_MAX or len(waiting) == command.count):",
+                "if waiting and len(waiting) == command.count:",
+            ),
+        ),
+        test=unit_test("state_queue_bounds", "what_is_moved_at_once_is_bounded_by_its_size"),
+    ),
+    Mutant(
+        "page_of_queues_looks_at_all",
+        "no question holds the loop (R14)",
+        (
+            Edit(
+                "state/queue_queries.py",
+                "if len(items) == limit or looks_count > QUEUE_LOOKS_MAX:",
+                "if len(items) == limit:",
+            ),
+        ),
+        test=unit_test("state_queue_bounds", "a_page_of_queues_ends_after_so_many_looks"),
+    ),
+    Mutant(
+        "page_of_jobs_passes_all_dead_letters",
+        "no question holds the loop (R14)",
+        (
+            Edit(
+                "state/queue_queries.py",
+                "len(items) == limit or count == JOBS_LOOKED_AT_MAX",
+                "len(items) == limit",
+            ),
+        ),
+        test=unit_test("state_queue_bounds", "a_page_of_jobs_ends_after_so_many_rows_of_others"),
+    ),
 )

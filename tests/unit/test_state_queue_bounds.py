@@ -130,6 +130,62 @@ def test_one_job_is_claimed_whatever_its_size(monkeypatch):
     assert [len(state.do(QueueClaim("q", 100, S30, "w")).jobs) for _ in range(3)] == [1, 1, 0]
 
 
+def dead(state):
+    """All jobs of the queue are dead letters then."""
+    while jobs := state.do(QueueClaim("q", 100, S30, "w")).jobs:
+        for one in jobs:
+            state.do(QueueNack("q", one.job, one.token))
+
+
+@pytest.mark.parametrize("verb", ["redrive", "redrive ids", "purge"])
+def test_what_is_moved_at_once_is_bounded_by_its_size(verb, monkeypatch):
+    """A row is written anew with its body: hundreds of large ones would hold up every peer."""
+    state = CheckedState()
+    ids = []
+    for _ in range(5):
+        (added,) = state.do(QueueEnqueue("q", (job("x" * 95, attempts_max=1),))).jobs
+        ids.append(added.job)
+    if verb != "purge":
+        dead(state)
+    chosen = tuple(ids) if verb == "redrive ids" else ()
+    # A purge takes what is ready after what it met on its way, and bounds each of the two.
+    second = (4, 0) if verb == "purge" else (2, 2)
+    for bytes_max, expected in ((10, (1, 4)), (250, second)):
+        monkeypatch.setattr(apply_queue, "CLAIM_BYTES_MAX", bytes_max)
+        order = (
+            QueuePurge("q", 100, False, "old")
+            if verb == "purge"
+            else QueueRedrive("q", 100, chosen)
+        )
+        moved = state.do(order)
+        assert (moved.count, moved.left_count) == expected
+        chosen = chosen[moved.count :]
+
+
+def test_a_page_of_queues_ends_after_so_many_looks(monkeypatch):
+    monkeypatch.setattr(queue_queries, "QUEUE_LOOKS_MAX", 6)
+    state = CheckedState()
+    for name in "abcd":
+        state.do(QueueEnqueue(name, tuple(job(priority=n) for n in range(3))))
+    page = queue_queries.queue_list(state.store, limit=100)
+    assert ([it.name for it in page.items], page.next) == (["a", "b"], "b")
+    page = queue_queries.queue_list(state.store, after="b", limit=100)
+    assert ([it.name for it in page.items], page.next) == (["c", "d"], None)
+
+
+def test_a_page_of_jobs_ends_after_so_many_rows_of_others(monkeypatch):
+    monkeypatch.setattr(queue_queries, "JOBS_LOOKED_AT_MAX", 2)
+    state = CheckedState()
+    for _ in range(4):
+        state.do(QueueEnqueue("q", (job(attempts_max=1),)))
+    dead(state)
+    state.do(QueueEnqueue("q", (job("last"),)))
+    pages = [queue_queries.job_list(state.store, "q")]
+    while pages[-1].next is not None:
+        pages.append(queue_queries.job_list(state.store, "q", after=pages[-1].next))
+    assert [len(page.items) for page in pages] == [0, 0, 1]
+
+
 def test_a_page_of_dead_letters_counts_what_is_told_of_them(monkeypatch):
     monkeypatch.setattr(queue_queries, "PAGE_BYTES_MAX", 10_000)
     state = CheckedState()
