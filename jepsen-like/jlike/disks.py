@@ -22,6 +22,7 @@ DISK_BYTES = 256 * 1024 * 1024
 PROBE_BYTES = 1024 * 1024
 COMMAND_S = 60
 FILLER = "filler"
+LOST = ".lost"
 MAKE_FILE_SYSTEM = "mkfs.ext4"
 _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, struct.pack("I", 2)
 """EXT4_IOC_SHUTDOWN (Linux, fs/ext4/ioctl.c): whatever was not forced to the disk is dropped, and
@@ -70,10 +71,17 @@ class Disk:
         (self.path / FILLER).unlink(missing_ok=True)
 
     def close(self, *, keep: Path | None) -> None:
-        """keep: where the data is copied before it is gone."""
-        if keep is not None and (self.path / "data").exists():
-            shutil.copytree(self.path / "data", keep, dirs_exist_ok=True)
-        kernel.unmount(str(self.path), bits=kernel.UNMOUNT_LAZY)
+        """keep: where the data is copied before it is gone. What cannot be copied is told beside
+        it, in a file with the ending LOST."""
+        try:
+            if keep is not None and (self.path / "data").exists():
+                shutil.copytree(self.path / "data", keep, dirs_exist_ok=True)
+        except OSError as error:  # shutil.Error, too
+            # Of a disk without power. An error here would hide the one that ended the run.
+            assert keep is not None
+            keep.with_suffix(LOST).write_text(str(error), encoding="utf-8")
+        finally:
+            kernel.unmount(str(self.path), bits=kernel.UNMOUNT_LAZY)
 
     def _room(self) -> int:
         found = os.statvfs(self.path)
@@ -96,11 +104,13 @@ class PowerDisk(Disk):
         finally:
             image.unlink()
         kernel.mount(self._device, str(path), "ext4")
+        self.has_power = True
 
     def cut(self) -> bool:
         """From now on nothing reaches it; what was not forced to it is lost. Whether something
         that was written for this purpose was still unforced can be told after `restore`."""
         (self.path / "unforced").write_bytes(b"lost with the power")
+        self.has_power = False
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.ioctl(descriptor, _SHUTDOWN, _NO_LOG_FLUSH)
@@ -112,14 +122,17 @@ class PowerDisk(Disk):
         """Whether what was never forced is lost, as it must be for this to count."""
         kernel.unmount(str(self.path))
         kernel.mount(self._device, str(self.path), "ext4")
+        self.has_power = True
         unforced = self.path / "unforced"
         is_lost = not unforced.exists() or not unforced.read_bytes()
         unforced.unlink(missing_ok=True)
         return is_lost
 
     def close(self, *, keep: Path | None) -> None:
-        super().close(keep=keep)
-        os.close(self._loop)
+        try:
+            super().close(keep=keep)
+        finally:
+            os.close(self._loop)
 
 
 def _must_be_full(error: OSError) -> None:

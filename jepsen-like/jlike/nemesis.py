@@ -23,6 +23,7 @@ from jlike import (
     nemesis_plan,
     nemesis_process,
 )
+from jlike.disks import PowerDisk
 from jlike.nemesis_disk import Breach
 from jlike.nemesis_plan import Plan, Scene
 from jlike.peers import Peers
@@ -175,6 +176,9 @@ class Nemesis:
         for peer in self.peers.by_id.values():
             if peer.page is not None:
                 peer.page.heal()
+            if isinstance(peer.disk, PowerDisk) and not peer.disk.has_power:
+                peer.kill()
+                peer.disk.restore()
             if peer.disk is not None:
                 peer.disk.free()
             peer.signal(signal.SIGCONT)

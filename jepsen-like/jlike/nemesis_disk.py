@@ -32,16 +32,18 @@ async def power(plan: Plan, peers: Peers) -> bool:
         if plan.figures["dies_first"]:
             for it in hit:
                 it.kill()
-        for it in hit:
-            _power_disk(it).cut()
-        if not plan.figures["dies_first"]:
-            await asyncio.sleep(0.2)
+        try:
             for it in hit:
-                it.kill()
-        await asyncio.sleep(plan.seconds)
-        for it in hit:
-            it.kill()  # a deed of a workload may have started it meanwhile, on a disk that is gone
-        has_lost = [_power_disk(it).restore() for it in hit]
+                _power_disk(it).cut()
+            if not plan.figures["dies_first"]:
+                await asyncio.sleep(0.2)
+                for it in hit:
+                    it.kill()
+            await asyncio.sleep(plan.seconds)
+        finally:
+            for it in hit:
+                it.kill()  # a deed of a workload may have started it, on a disk that is gone
+            has_lost = [_power_disk(it).restore() for it in hit]
     for it in hit:
         it.start()
     return all(has_lost)

@@ -354,12 +354,16 @@ class Peers:
             self.let_go(peer_id)
 
     async def end(self) -> None:
-        for peer in self.everybody:
-            peer.kill()
-            if peer.disk is not None and peer.log_path is not None:
-                peer.disk.close(keep=peer.log_path.with_name("data"))
-        if self.environment is not None:
-            await self.environment.close()
+        """All are killed, then each disk is closed, then the environment: whatever breaks on the
+        way, the rest is done before it is raised."""
+        async with contextlib.AsyncExitStack() as stack:  # what is put on it last comes first
+            if self.environment is not None:
+                stack.push_async_callback(self.environment.close)
+            for peer in self.everybody:
+                if peer.disk is not None and peer.log_path is not None:
+                    stack.callback(peer.disk.close, keep=peer.log_path.with_name("data"))
+            for peer in self.everybody:
+                stack.callback(peer.kill)
 
     async def end_gently(self, peer: Peer, *, seconds: float) -> bool:
         """SIGTERM. Whether it ran, and ended by itself in this time; it is killed otherwise."""

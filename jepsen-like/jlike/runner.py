@@ -127,9 +127,13 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     _must_be_had(workloads, options)
     if options.package:
         must_start_from(Path(options.package))
-    recorder = Recorder(folder)
     peers = Peers()
-    try:
+    async with contextlib.AsyncExitStack() as ends:  # what is put on it last comes first
+        recorder = Recorder(folder)
+        ends.callback(recorder.close)
+        ends.push_async_callback(peers.end)
+        for workload in workloads:
+            ends.push_async_callback(workload.close)
         if options.urls:
             _must_fit(workloads)
             for number, url in enumerate(options.urls, start=1):
@@ -165,11 +169,6 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
             watch=Watch(peers, http, recorder),
         )
         found = await _with_peers(cast)
-    finally:
-        for workload in workloads:
-            await workload.close()
-        await peers.end()
-        recorder.close()
     findings = [*judge.findings_of(folder), *found]
     (folder / "results.json").write_text(judge.as_json(findings), encoding="utf-8")
     return findings

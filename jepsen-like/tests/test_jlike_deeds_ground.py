@@ -4,6 +4,8 @@ broke is mended at its end, and who ends by it is excused."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from jlike import nemesis_damage, nemesis_disk
+from jlike import nemesis, nemesis_damage, nemesis_disk
 from jlike.disks import Disk, PowerDisk
+from jlike.environments import Relayed
 from jlike.nemesis_disk import Breach
 from jlike.nemesis_plan import Plan
 from jlike.peers import Peer, Peers
+from jlike.recorder import Recorder
 from jlike.shim import Page
 
 WAITS = "read line"
@@ -48,6 +52,13 @@ class Powered(PowerDisk):
 
     def __init__(self, peer: Peer, *, keeps: bool = False) -> None:
         self.is_cut, self._peer, self._keeps = False, peer, keeps
+
+    @property
+    def has_power(self) -> bool:
+        return not self.is_cut
+
+    def free(self) -> None:
+        assert not self.is_cut, "nothing can be removed from it"
 
     def cut(self) -> bool:
         self.is_cut = True
@@ -161,6 +172,40 @@ async def test_power_comes_back_though_somebody_started_the_peer_meanwhile(tmp_p
         assert not peers.unasked_ends()
 
 
+@pytest.mark.parametrize("dies_first", [0, 1])
+async def test_power_comes_back_though_the_run_is_interrupted(tmp_path, dies_first):
+    async with one_peer(tmp_path) as (peers, peer):
+        peer.disk = disk = Powered(peer)
+        plan = _plan("power", figures={"dies_first": dies_first}, seconds=60)
+        running = asyncio.create_task(nemesis_disk.power(plan, peers))
+        while not disk.is_cut:  # noqa: ASYNC110  a fact that is waited for
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert not disk.is_cut
+
+
+async def test_healing_gives_power_back_before_anybody_is_started(tmp_path):
+    """A deed that broke on its way left the disk as it was, and somebody runs on it."""
+    async with one_peer(tmp_path) as (peers, peer):
+        peer.disk = disk = Powered(peer)
+        disk.cut()
+        with contextlib.closing(Recorder(tmp_path)) as recorder:
+            faults = nemesis.Nemesis(
+                kinds=("power",),
+                peers=peers,
+                recorder=recorder,
+                chance=random.Random(1),
+                leader=lambda: None,
+                changes=lambda: 0,
+            )
+            await faults.heal()
+            assert not disk.is_cut
+            assert (peer.is_alive, peer.starts) == (True, 2)
+            await faults.heal()
+            assert peer.starts == 2, "who runs on a disk with power goes on"
+
+
 @pytest.mark.parametrize("is_stubborn", [False, True])
 async def test_a_disk_is_full_when_nothing_fits_and_is_freed(tmp_path, is_stubborn):
     async with one_peer(tmp_path) as (peers, peer):
@@ -205,6 +250,34 @@ async def test_a_full_disk_of_nobody_has_no_effect(tmp_path):
         peer.disk = Room()
         peer.kill()
         assert not await nemesis_disk.diskfull(_plan("diskfull"), peers)
+
+
+# --- the end of a run ----------------------------------------------------------------------------
+
+
+async def test_a_disk_that_cannot_be_closed_leaves_nobody_and_nothing_else(tmp_path):
+    ended: list[str] = []
+
+    class Ends(Room):
+        def close(self, *, keep: Path | None) -> None:
+            ended.append("disk")
+            raise OSError("busy")
+
+    class Place(Relayed):
+        async def close(self) -> None:
+            ended.append("environment")
+
+    async with one_peer(tmp_path) as (peers, first):
+        second = Peer(id="p2", url="", command=first.command, log_path=tmp_path / "log2")
+        second.start()
+        peers.by_id["p2"] = second
+        first.disk, second.disk = Ends(), Ends()
+        peers.environment = Place(peers.pids, random.Random(1))
+        with pytest.raises(OSError, match="busy"):
+            await peers.end()
+        assert not first.is_alive
+        assert not second.is_alive
+        assert ended == ["disk", "disk", "environment"]
 
 
 # --- files ---------------------------------------------------------------------------------------

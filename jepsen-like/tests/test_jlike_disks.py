@@ -55,6 +55,20 @@ def test_power_takes_what_was_not_forced_and_leaves_what_was(tmp_path):
     assert str(tmp_path) not in Path("/proc/mounts").read_text("utf-8")
 
 
+@pytest.mark.skipif(bool(NO_POWER), reason=f"no power cuts: {NO_POWER}")
+def test_a_disk_without_power_is_closed_and_says_what_could_not_be_copied(tmp_path):
+    def act() -> None:
+        disk = PowerDisk(tmp_path / "disk")
+        (disk.path / "data").mkdir()
+        (disk.path / "data" / "log").write_bytes(b"was never forced")
+        disk.cut()
+        disk.close(keep=tmp_path / "data")
+
+    _in_child(act)
+    assert "Input/output error" in (tmp_path / "data.lost").read_text("utf-8")
+    assert _loops_of(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     "kind",
     [
