@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from jlike import (
@@ -49,18 +50,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had them ignored
         signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _hang_up)
     try:
         code: int = options.act(options)
     except (HarnessBroken, BrokenHistory, OSError) as error:
         print(f"harness broke: {error}", file=sys.stderr)
         return HARNESS_BROKE
     except KeyboardInterrupt:
-        print("interrupted: no verdict", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print("interrupted: no verdict", file=sys.stderr)
         return HARNESS_BROKE
     except Exception:  # noqa: BLE001 - Python's own exit code would read as "invalid"
         traceback.print_exc()
         return HARNESS_BROKE
     return code
+
+
+def _hang_up(number: int, _: FrameType | None) -> NoReturn:
+    """The terminal is gone. It says so itself and through its shell: the second time would break
+    off the way out."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 class _Parser(argparse.ArgumentParser):

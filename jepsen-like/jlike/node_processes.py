@@ -1,9 +1,9 @@
 """Processes of data store nodes that peers started below one folder: found, hurt, and ended.
 
-Used by `jlike.workload.redis`. Nothing is known of how they were started: an agent is what names a
-place below the folder in its command, a store is what works below it and is none. A node's name is
-the second part of its path there. What was killed and is to come back is started by the words that
-it was started with.
+Used by `jlike.workload.redis`; a `Lifeline` starts this file as a program. Nothing is known of how
+they were started: an agent is what names a place below the folder in its command, a store is what
+works below it and is none. A node's name is the second part of its path there. What was killed and
+is to come back is started by the words that it was started with.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from pathlib import Path
 AGENT, STORE = "agent", "store"
 END_S = 30.0
 POLL_S = 0.05
+SETTLES_S = 2.0
+"""After the suite is gone: so long a peer that is about to end may still be starting an agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,27 @@ class NodeProcess:
         return text.rpartition(")")[2].split()[0]
 
 
+class Lifeline:
+    """A process beside this one that ends those below the folder when this one is gone, however it
+    was ended: they belong to nobody, so no kernel does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", __file__, str(folder)],
+            stdin=subprocess.PIPE,  # closes with whoever holds the other end
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def cut(self) -> None:
+        """They are ended, and nobody need be. Harmless to repeat."""
+        assert self._process.stdin is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+
+
 def find(folder: Path) -> list[NodeProcess]:
     """Those that run now, agents first."""
     found = [it for pid in _pids() if (it := _read(pid, folder.resolve())) is not None]
@@ -115,3 +139,15 @@ def _read(pid: int, folder: Path) -> NodeProcess | None:
 def _texts(pid: int, name: str) -> list[str]:
     raw = Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="surrogateescape")
     return raw.rstrip("\0").split("\0") if raw else []
+
+
+async def _end_when_alone(folder: Path) -> None:
+    """Returns when there is nobody left, after the input has closed."""
+    sys.stdin.buffer.read()
+    await end_all(folder)
+    await asyncio.sleep(SETTLES_S)
+    await end_all(folder)
+
+
+if __name__ == "__main__":
+    asyncio.run(_end_when_alone(Path(sys.argv[1])))

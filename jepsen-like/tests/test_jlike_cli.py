@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 
 import pytest
 
-from jlike import canary_servers, cli, equipment, store
+from jlike import canary, canary_servers, canary_stock, cli, equipment, store
 from jlike.runner import Options
 from jlike.verdict import Finding, Verdict
 
@@ -104,6 +106,40 @@ def test_a_defect_of_the_suite_is_no_verdict(monkeypatch, capsys):
     monkeypatch.setattr(store, "conduct", conduct)
     assert cli.main(["run"]) == cli.HARNESS_BROKE
     assert "a defect" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hangup():
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("before", "code"), [(signal.SIG_DFL, cli.HARNESS_BROKE), (signal.SIG_IGN, 0)]
+)
+def test_a_terminal_that_is_gone_ends_a_run_once_unless_that_was_to_be_ignored(
+    monkeypatch, hangup, before, code, capsys
+):
+    """It says so twice, by itself and through its shell."""
+    ways_out: list[str] = []
+
+    def must_sing() -> list[str]:
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            ways_out.append("all")
+        return []
+
+    monkeypatch.setattr(canary, "must_sing", must_sing)
+    monkeypatch.setattr(canary_servers, "must_sing", list)
+    monkeypatch.setattr(canary_stock, "why_not", lambda: "")
+    monkeypatch.setattr(canary_stock, "sings", lambda *_, **__: "it does")
+    signal.signal(signal.SIGHUP, before)
+    assert cli.main(["canary"]) == code
+    assert ways_out == ["all"]
+    assert ("interrupted" in capsys.readouterr().err) == (code != 0)
 
 
 def test_a_campaign_ends_with_its_time(made, capsys):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from jlike import equipment
+from jlike import equipment, redis_cluster
 
 LIMIT_S = 90
+NO_REDIS = redis_cluster.why_no_redis()
 KINDS = ["kill", *(it for it in ("power", "clock") if not equipment.missing([it]))]
 
 
@@ -27,14 +28,15 @@ async def _until(is_true: Callable[[], bool], what: str) -> None:
 
 
 def _processes_of(folder: Path) -> list[str]:
-    """Command lines that name the folder."""
+    """Command lines that name the folder, or work in it."""
     found = []
-    for it in Path("/proc").glob("[0-9]*/cmdline"):
+    for it in Path("/proc").glob("[0-9]*"):
         try:
-            text = it.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            text = (it / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            place = str((it / "cwd").readlink())
         except OSError:
             continue
-        if str(folder) in text:
+        if str(folder) in text or place.startswith(f"{folder}{os.sep}"):
             found.append(text)
     return found
 
@@ -51,16 +53,19 @@ def _loops_of(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.processes
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-async def test_nothing_stays(tmp_path, end):
-    networks = set(os.listdir("/sys/class/net"))
-    words = ["run", "-w", "register", "-n", ",".join(KINDS), "--time", "300", "--clients", "2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jlike", "--store", str(tmp_path), *words],
+def _started(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "jlike", "--store", str(folder), "run", *words, "--time", "300"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_nothing_stays(tmp_path, end):
+    networks = set(os.listdir("/sys/class/net"))
+    process = _started(tmp_path, "-w", "register", "-n", ",".join(KINDS), "--clients", "2")
     try:
         await _until(lambda: any(tmp_path.glob("*/history-register.jsonl")), "load")
         assert len(_processes_of(tmp_path)) == 4
@@ -74,6 +79,24 @@ async def test_nothing_stays(tmp_path, end):
         assert not list(tmp_path.glob("*/peers/*/disk.img"))
         if end is not signal.SIGKILL:
             assert process.returncode == 3, "no verdict"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(bool(NO_REDIS), reason=NO_REDIS)
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+async def test_nothing_stays_of_what_peers_started(tmp_path, end):
+    """Agents and servers belong to nobody: no kernel ends them with the suite."""
+    process = _started(tmp_path, "-w", "redis", "-n", "kill", "--clients", "2", "--rate", "20")
+    try:
+        servers = "redis-server"
+        await _until(lambda: sum(servers in it for it in _processes_of(tmp_path)) >= 2, servers)
+        process.send_signal(end)
+        await _until(lambda: process.poll() is not None, "end of the suite")
+        await _until(lambda: not _processes_of(tmp_path), "end of agents and servers")
+        assert end is signal.SIGKILL or process.returncode == 3, "no verdict"
     finally:
         process.kill()
         process.wait()

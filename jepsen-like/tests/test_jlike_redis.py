@@ -1,20 +1,15 @@
-"""The checker of real Redis clusters by hand, the processes of nodes, and the client of Redis."""
+"""The checker of real Redis clusters by hand, and the client of Redis."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import os
-import signal
-import subprocess
-import sys
 
 import pytest
 from histories import FAIL, INFO, History
 
-from jlike import node_processes, redis_cluster, resp, runner
+from jlike import redis_cluster, resp, runner
 from jlike.check import redis
-from jlike.node_processes import AGENT, STORE
 from jlike.runner import HarnessBroken, Options
 from jlike.verdict import Verdict
 
@@ -258,56 +253,6 @@ async def test_faults_that_nobody_mends_are_refused(tmp_path):
     options = Options(workloads=["redis"], nemeses=["failsync"])
     with pytest.raises(HarnessBroken, match=r"redis .*failsync|no redis here"):
         await runner.run(options, tmp_path)
-
-
-# --- processes ---------------------------------------------------------------------------------
-
-SLEEP = "import sys, time; time.sleep(1000)"
-
-
-@pytest.fixture
-async def node(tmp_path):
-    """Processes like those of a node: an agent is told its folder, a store works there."""
-    folder = tmp_path / "nodes"
-    data = folder / "c1" / "n1" / "data"
-    data.mkdir(parents=True)
-    started = [
-        subprocess.Popen([sys.executable, "-S", "-c", SLEEP, "--data-dir", str(data)]),
-        subprocess.Popen([sys.executable, "-S", "-c", SLEEP], cwd=data),
-        subprocess.Popen([sys.executable, "-S", "-c", SLEEP], cwd=tmp_path),
-    ]
-    yield folder
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-async def test_agents_and_stores_are_told_apart_and_from_others(node):
-    found = node_processes.find(node)
-    assert [(it.part, it.node) for it in found] == [(AGENT, "n1"), (STORE, "n1")]
-
-
-async def test_a_process_is_stopped_killed_and_started_again(node):
-    agent, _ = node_processes.find(node)
-    agent.signal(signal.SIGSTOP)
-    await _until(lambda: agent.state == "T")
-    assert await agent.kill()
-    assert [it.part for it in node_processes.find(node)] == [STORE]
-    agent.start_again(node / "log")
-    await _until(lambda: len(node_processes.find(node)) == 2)
-    back = node_processes.find(node)[0]
-    assert back.words == agent.words and back.pid != agent.pid
-    assert os.getpgid(back.pid) != os.getpgid(0)
-    await node_processes.end_all(node)
-    assert not node_processes.find(node)
-
-
-async def _until(is_true) -> None:
-    for _ in range(6_000):
-        if is_true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came")
 
 
 # --- the client --------------------------------------------------------------------------------

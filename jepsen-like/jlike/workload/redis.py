@@ -20,7 +20,7 @@ from jlike import node_processes, redis_cluster, resp
 from jlike.check import redis
 from jlike.history import Kind, Operation, Value
 from jlike.http import API, Http
-from jlike.node_processes import AGENT, STORE, NodeProcess
+from jlike.node_processes import AGENT, STORE, Lifeline, NodeProcess
 from jlike.redis_cluster import AGENT_PATH, CLUSTER, NAMESPACE, NODES, STORE_S, VERSION
 from jlike.verdict import Finding
 from jlike.workload.base import Outcome, Stage, Workload
@@ -49,6 +49,7 @@ class Redis(Workload):
     def __init__(self) -> None:
         self._written = 0
         self._folder = Path()
+        self._lifeline: Lifeline | None = None
         self._primary: str | None = None
         """Where the last write went; kept until it says no, as clients do."""
         self._stores: dict[str, str] = {}
@@ -64,6 +65,7 @@ class Redis(Workload):
 
     async def open(self, stage: Stage) -> None:
         self._folder = (stage.recorder.folder / "nodes").resolve()
+        self._lifeline = Lifeline(self._folder)
 
     async def setup(self, http: Http, url: str) -> bool:
         """Only what is wanted is said: to make it is what the faults are to hit."""
@@ -139,8 +141,9 @@ class Redis(Workload):
         return [("end", None), ("read", None)]
 
     async def close(self) -> None:
-        if self._folder != Path():
+        if self._lifeline is not None:
             await node_processes.end_all(self._folder)
+            self._lifeline.cut()
 
     def check(self, operations: Iterable[Operation]) -> Sequence[Finding]:
         return [redis.check(operations)]
