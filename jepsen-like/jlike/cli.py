@@ -303,9 +303,9 @@ def _mutants(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     folder: Path = options.folder
-    findings = judge.findings_of(folder)
-    if not findings:
+    if not judge.histories(folder):
         raise HarnessBroken(f"no history in {folder}")
+    findings = judge.findings_of(folder)
     kept = []
     with contextlib.suppress(FileNotFoundError):
         results = json.loads((folder / "results.json").read_text("utf-8"))

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from jlike import history_edn
 from jlike.check import stats
-from jlike.history import BrokenHistory, Operation, pair, parse
-from jlike.verdict import Finding
+from jlike.history import BrokenHistory, Operation, Value, pair, parse
+from jlike.verdict import Finding, unknown
 from jlike.workload.base import LOG_START
 from jlike.workload.catalogue import WORKLOADS, made
+
+HISTORY = "history"
+"""In place of a checker: there is nothing for one."""
 
 
 def operations_of(folder: Path, workload: str) -> list[Operation]:
@@ -39,22 +42,29 @@ def histories(folder: Path) -> list[str]:
 
 
 def findings_of(folder: Path) -> list[tuple[str, Finding]]:
-    """(workload, finding) of every checker that has a history to judge."""
+    """(workload, finding) of every checker that has a history to judge, and of every workload that
+    the run was to have and nobody can judge."""
     found: list[tuple[str, Finding]] = []
-    begins = _begins(folder)
+    told = _told(folder)
+    # Runs that do not say where in the event log they began, began with it.
+    begins = str(told.get("begins", LOG_START))
     for name in histories(folder):
         workload = made(name, scope="", begins=begins)
         operations = operations_of(folder, name)
         found += [(name, it) for it in workload.check(operations)]
         found.append((name, stats.check(operations, expected=workload.kinds)))
+    for name in dict.fromkeys(told.get("workloads", ())):
+        if name not in WORKLOADS:
+            found.append((name, unknown(HISTORY, "no checker is named so")))
+        elif not (folder / f"history-{name}.jsonl").exists():
+            found.append((name, unknown(HISTORY, "no history")))
     return found
 
 
-def _begins(folder: Path) -> str:
-    """Where in the event log the run began; runs that do not say so began with it."""
+def _told(folder: Path) -> dict[str, Value]:
+    """What the run was to be; empty when nobody says so."""
     path = folder / "test.json"
-    told = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    return str(told.get("begins", LOG_START))
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
 
 def as_json(findings: list[tuple[str, Finding]]) -> str:

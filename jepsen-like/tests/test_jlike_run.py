@@ -75,6 +75,29 @@ def test_a_run_that_did_not_end_is_unknown_however_good_its_history(tmp_path, ca
         assert "the run did not end" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "reason"), [("queue", "no history"), ("gone", "no checker")])
+def test_a_workload_that_was_asked_for_and_cannot_be_judged_is_unknown(
+    tmp_path, capsys, name, reason
+):
+    _store(tmp_path, _good())
+    (tmp_path / "history-gone.jsonl").touch()
+    options = json.loads((tmp_path / "test.json").read_text("utf-8"))
+    options["workloads"].append(name)
+    (tmp_path / "test.json").write_text(json.dumps(options), encoding="utf-8")
+    assert cli.main(["check", str(tmp_path)]) == 2
+    said = capsys.readouterr().out
+    assert f"{name:13} history       {reason}" in said
+    assert "UNKNOWN" in said
+    assert reason in report.write(tmp_path).read_text("utf-8")
+
+
+def test_a_run_that_left_no_history_at_all_cannot_be_judged(tmp_path, capsys):
+    _store(tmp_path, _good())
+    (tmp_path / "history-register.jsonl").unlink()
+    assert cli.main(["check", str(tmp_path)]) == 3
+    assert "no history" in capsys.readouterr().err
+
+
 def test_a_history_of_somebody_else_is_judged_by_itself(tmp_path):
     _store(tmp_path, _good())
     for name in ("results.json", "test.json"):
