@@ -205,7 +205,7 @@ def _options(options: argparse.Namespace) -> Options:
         urls=urls,
         fault_command=options.fault_command,
         environment=options.environment,
-        package=options.package,
+        package=options.package and str(Path(options.package).resolve()),
         program=tuple(shlex.split(options.program)),
     )
 

@@ -18,12 +18,13 @@ CLUSTER = "jlike"
 COMMAND_S = 60
 
 
-def package_of(folder: Path) -> Path:
+def package_of(folder: Path | None) -> Path:
     """Where a process gets the package from that is started as peers are from the copy in this
-    folder: from elsewhere when no copy is there."""
+    folder: from elsewhere when no copy is there. None: as peers are without a copy."""
+    copy = {} if folder is None else {"PYTHONPATH": str(folder)}
     done = subprocess.run(
         [sys.executable, "-P", "-c", f"import {PACKAGE}; print({PACKAGE}.__path__[0])"],
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, **copy},
         capture_output=True,
         text=True,
         timeout=COMMAND_S,

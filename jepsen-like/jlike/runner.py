@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from jlike import aftermath, environments, equipment, judge, proof
+from jlike import aftermath, environments, equipment, judge, proof, provenance
 from jlike.clients import Client
 from jlike.fault_command import FaultCommand
 from jlike.history import Kind
@@ -119,9 +119,12 @@ class Cast:
 
 async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     """Leaves everything in `folder`: histories, faults, logs, results."""
+    is_ours = not options.urls and not options.program
+    commit = provenance.of(options.package, is_ours=is_ours)
+    _tell(options, folder, commit=commit)
     if options.urls:
         options = await shared(options)
-    (folder / "test.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
+        _tell(options, folder, commit=commit)
     scope, begins = options.scope, options.begins
     workloads = [made(name, scope=scope, begins=begins) for name in options.workloads]
     _must_be_had(workloads, options)
@@ -172,6 +175,11 @@ async def run(options: Options, folder: Path) -> list[tuple[str, Finding]]:
     findings = [*judge.findings_of(folder), *found]
     (folder / "results.json").write_text(judge.as_json(findings), encoding="utf-8")
     return findings
+
+
+def _tell(options: Options, folder: Path, *, commit: str) -> None:
+    text = json.dumps({**asdict(options), "commit": commit}, indent=1)
+    (folder / "test.json").write_text(text, encoding="utf-8")
 
 
 def _environment(options: Options, workloads: Sequence[Workload]) -> str:

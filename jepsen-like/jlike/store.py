@@ -24,10 +24,12 @@ BROKEN = "broken"
 """In place of a verdict: the harness broke, so nothing is known."""
 NAMES_MAX = 3
 """Workloads or faults that a folder's name tells; of more it tells how many."""
-COLUMNS = (
+COLUMNS_BEFORE = (
     *("started", "workloads", "nemeses", "peers", "seconds", "clients", "rate", "seed"),
     *("verdict", "operations", "unanswered", "faults", "terms", "reason", "folder"),
 )
+"""Of versions that did not tell what a run was made from."""
+COLUMNS = (*COLUMNS_BEFORE, "commit", "command")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,12 @@ def options_of(folder: Path) -> Options:
     return Options(**{name: value for name, value in found.items() if name in known})
 
 
+def _commit_of(folder: Path) -> str:
+    """As the run told it; empty when it did not come so far."""
+    path = folder / "test.json"
+    return str(json.loads(path.read_text("utf-8")).get("commit", "")) if path.exists() else ""
+
+
 def figures(findings: Iterable[tuple[str, Finding]]) -> dict[str, int]:
     """What the columns of the summary count."""
     counts = {"operations": 0, "unanswered": 0, "faults": 0, "terms": 0}
@@ -111,22 +119,26 @@ def figures(findings: Iterable[tuple[str, Finding]]) -> dict[str, int]:
 
 
 def command_of(options: Options) -> str:
-    """The words that make this run again."""
+    """The words that make this run again, as a shell reads them."""
     words = ["jlike", "run", "-w", ",".join(options.workloads)]
     words += ["-n", ",".join(options.nemeses) or "none", "--peers", str(options.peers)]
-    words += ["--time", f"{options.time_s:g}", "--clients", str(options.clients)]
-    words += ["--rate", f"{options.rate:g}", "--seed", str(options.seed)]
+    words += ["--time", _exact(options.time_s), "--clients", str(options.clients)]
+    words += ["--rate", _exact(options.rate), "--seed", str(options.seed)]
     if options.environment != environments.BEST:
         words += ["--environment", options.environment]
     if options.package:
         words += ["--package", options.package]
     if options.program:
-        words += ["--program", shlex.quote(shlex.join(options.program))]
+        words += ["--program", shlex.join(options.program)]
     if options.urls:
         words += ["--url", ",".join(options.urls)]
     if options.fault_command:
-        words += ["--fault-command", f"'{options.fault_command}'"]
-    return " ".join(words)
+        words += ["--fault-command", options.fault_command]
+    return shlex.join(words)
+
+
+def _exact(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
 
 
 def _new_folder(options: Options, store: Path) -> Path:
@@ -148,13 +160,23 @@ def _few(names: Sequence[str], noun: str) -> str:
 
 
 def _must_fit(store: Path) -> None:
-    """Lines below a head that does not name their columns would be lies."""
+    """Lines below a head that does not name their columns would be lies; a summary of the version
+    before gets the columns that it lacks."""
     path = store / "summary.csv"
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="") as file:
-        if tuple(next(csv.reader(file), ())) != COLUMNS:
-            raise HarnessBroken(f"{path} has other columns than this version: move it away")
+        head, *lines = list(csv.reader(file)) or [[]]
+    if tuple(head) == COLUMNS:
+        return
+    if tuple(head) != COLUMNS_BEFORE:
+        raise HarnessBroken(f"{path} has other columns than this version: move it away")
+    new = path.with_suffix(".new")
+    with new.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        rows.writerows([*line, "", ""] for line in lines)
+    new.replace(path)
 
 
 def _tell_summary(
@@ -166,7 +188,8 @@ def _tell_summary(
     reason: str,
     figures: Mapping[str, Value] | None = None,
 ) -> None:
-    """One line a run, with all that it takes to make it again."""
+    """One line a run, with all that it takes to make it again. Of what peers were started from
+    elsewhere than usual the command tells."""
     path = store / "summary.csv"
     is_new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
@@ -186,6 +209,8 @@ def _tell_summary(
                 "verdict": verdict,
                 "reason": reason,
                 "folder": folder.name,
+                "commit": _commit_of(folder),
+                "command": command_of(options),
                 **(figures or {}),
             }
         )

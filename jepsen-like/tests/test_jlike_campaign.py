@@ -144,7 +144,7 @@ FINDINGS = [
 def _conducted(monkeypatch, at: Path, *findings) -> store.Run:
     async def run(options: Options, folder: Path):
         (folder / "peers" / "p1" / "data").mkdir(parents=True)
-        (folder / "test.json").write_text(json.dumps(asdict(options)))
+        (folder / "test.json").write_text(json.dumps(asdict(options) | {"commit": "c0ffee"}))
         (folder / "results.json").write_text(judge.as_json(list(findings)))
         return findings
 
@@ -167,6 +167,7 @@ def test_a_run_leaves_a_line_with_all_that_makes_it_again(monkeypatch, tmp_path)
     counts = [one[it] for it in ("operations", "unanswered", "faults", "terms")]
     assert counts == ["10", "2", "4", "2"]
     assert (other["verdict"], other["reason"], other["seed"]) == ("invalid", "twice", "3")
+    assert (one["commit"], one["command"]) == ("c0ffee", store.command_of(OPTIONS))
     assert second.guilty == ["register"]
     assert (tmp_path / "index.html").exists()
 
@@ -190,8 +191,22 @@ def test_a_broken_run_has_its_line_too(monkeypatch, tmp_path):
     ]
 
 
-def test_lines_are_never_written_below_other_columns(monkeypatch, tmp_path):
-    (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
+def test_a_summary_of_an_older_version_gets_the_columns_that_it_lacks(monkeypatch, tmp_path):
+    old = dict.fromkeys(store.COLUMNS_BEFORE, "x") | {"reason": 'a "b", c\nd'}
+    with (tmp_path / "summary.csv").open("w", newline="") as file:
+        rows = csv.DictWriter(file, store.COLUMNS_BEFORE)
+        rows.writeheader()
+        rows.writerow(old)
+    _conducted(monkeypatch, tmp_path, *FINDINGS)
+    first, second = _rows(tmp_path)
+    assert first == old | {"commit": "", "command": ""}
+    assert second["commit"] == "c0ffee"
+    assert sorted(it.name for it in tmp_path.glob("summary*")) == ["summary.csv"]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", ""])
+def test_lines_are_never_written_below_other_columns(monkeypatch, tmp_path, text):
+    (tmp_path / "summary.csv").write_text(text)
     with pytest.raises(HarnessBroken, match="columns"):
         _conducted(monkeypatch, tmp_path, *FINDINGS)
 

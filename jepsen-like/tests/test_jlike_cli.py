@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
 
 import pytest
 
@@ -61,11 +62,31 @@ def test_a_verdict_is_an_exit_code(made, verdict, code, words, capsys):
     assert verdict.upper() in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("more", [[], ["--program", "sh -c 'exec a b' --x"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["-n", "kill,slow"],
+        ["-n", "none", "--rate", "0.123456789", "--time", "1234567.5"],
+        ["--program", "sh -c 'exec a b' --x"],
+        ["--package", "/a folder/it's here; rm -rf", "--environment", "relays"],
+        ["--url", "http://a?x=1&y=$z,http://b", "--fault-command", "sh -c 'it \"$1\"' $HOME"],
+    ],
+)
 def test_what_is_told_makes_the_same_run_again(made, more):
-    cli.main(["run", "-w", "lock", "-n", "kill,slow", "--time", "2.5", "--seed", "4", *more])
-    cli.main(shlex.split(store.command_of(made[0]))[1:])
+    assert cli.main(["run", "-w", "lock", "--time", "2.5", "--seed", "4", *more]) == 0
+    told = store.command_of(made[0])
+    assert cli.main(shlex.split(told)[1:]) == 0
     assert made[0] == made[1]
+    said = subprocess.run(
+        ["/bin/sh", "-c", f"printf '%s\\0' {told}"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split("\0")[:-1] == shlex.split(told), "a shell reads it as it is meant"
+
+
+def test_a_copy_is_told_by_a_place_that_is_the_same_everywhere(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "--package", "copy"]) == 0
+    assert made[0].package == str(tmp_path / "copy")
 
 
 def test_a_cluster_of_others_gets_no_faults_unless_it_is_told_how(made):
