@@ -56,6 +56,10 @@ async def settled(
         if not await ask_everywhere(lasts[workload.name], everyone, workload.final()):
             reason = f"a last read of {workload.name} was not answered"
             found = worse(found, unknown(watching.NAME, reason))
+        for log in workload.logs():
+            if sign := watching.sign_of_defect(log):
+                reason = f"{sign} in {log.name} of {workload.name}"
+                found = worse(found, invalid(watching.NAME, reason))
     return found
 
 

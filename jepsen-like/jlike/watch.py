@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 from jlike.history import Kind, Value
 from jlike.http import API, Http
@@ -19,6 +20,12 @@ POLL_S = 0.25
 SIGNS_OF_DEFECT = ("Traceback", "was never awaited", "this is a defect of replicante")
 """The last one is what a process says that ended by an error that nobody caught."""
 NAME = "convergence"
+
+
+def sign_of_defect(log: Path) -> str:
+    """Empty: none, or no log."""
+    text = log.read_bytes().decode("utf-8", "replace") if log.exists() else ""
+    return next((sign for sign in SIGNS_OF_DEFECT if sign in text), "")
 
 
 class Watch:
@@ -98,10 +105,8 @@ class Watch:
                 return invalid(NAME, f"states differ: {digests}")
             return unknown(NAME, "no index at which all peers tell a digest")
         for peer in self._peers.everybody:
-            text = peer.said_since(0) if peer.log_bytes else ""
-            for sign in SIGNS_OF_DEFECT:
-                if sign in text:
-                    return invalid(NAME, f"{sign} in the log of {peer.id}")
+            if peer.log_path is not None and (sign := sign_of_defect(peer.log_path)):
+                return invalid(NAME, f"{sign} in the log of {peer.id}")
         return valid(NAME, "all peers are ready, take writes and hold the same state")
 
     async def _takes(self, peer_id: str) -> bool:

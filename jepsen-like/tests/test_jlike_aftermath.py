@@ -50,6 +50,10 @@ class Stuck(Workload):
         self._refuses, self._unfinished = refuses, unfinished
         self.asked: list[tuple[str, str]] = []
         self.done: list[str] = []
+        self.written: list[Path] = []
+
+    def logs(self) -> Sequence[Path]:
+        return self.written
 
     def next(self, chance: random.Random) -> tuple[str, Value]:
         return chance.choice(("read", "write")), None
@@ -128,6 +132,20 @@ async def test_what_does_not_come_to_its_end_is_told(recorder):
 async def test_a_last_read_that_nobody_answers_leaves_it_unknown(recorder):
     found = await _settled(recorder, Stuck(refuses=("p3", "last")))
     assert (found.verdict, "stuck" in found.reason) == (Verdict.UNKNOWN, True)
+
+
+@pytest.mark.parametrize(
+    "said", ["Traceback (most recent call last):", "coroutine 'f' was never awaited"]
+)
+async def test_a_defect_in_the_log_of_what_a_workload_started_is_told(recorder, tmp_path, said):
+    workload = Stuck()
+    workload.written = [tmp_path / "gone.log", tmp_path / "some.log"]
+    (tmp_path / "some.log").write_text("all is well\n", encoding="utf-8")
+    assert (await _settled(recorder, workload)).verdict is Verdict.VALID
+    (tmp_path / "some.log").write_text(f"well\n{said}\n", encoding="utf-8")
+    found = await _settled(recorder, workload)
+    assert found.verdict is Verdict.INVALID
+    assert found.reason.endswith("in some.log of stuck")
 
 
 async def test_peers_that_did_not_converge_are_asked_for_their_last_words_only(recorder):

@@ -12,6 +12,7 @@ from jlike import redis_cluster, resp, runner
 from jlike.check import redis
 from jlike.runner import HarnessBroken, Options
 from jlike.verdict import Verdict
+from jlike.workload.redis import Redis
 
 INIT, JOIN = "agent.replicante.io/cluster.init", "agent.replicante.io/cluster.join"
 PROMOTE, REJOIN = "replicante.io/store.promote", "replicante.io/store.rejoin"
@@ -253,6 +254,17 @@ async def test_faults_that_nobody_mends_are_refused(tmp_path):
     options = Options(workloads=["redis"], nemeses=["failsync"])
     with pytest.raises(HarnessBroken, match=r"redis .*failsync|no redis here"):
         await runner.run(options, tmp_path)
+
+
+async def test_logs_of_agents_are_searched_whoever_started_them(tmp_path):
+    """The platform has one beside each node; agents that came back after a kill share another."""
+    workload = Redis()
+    assert not workload.logs()
+    workload._folder = tmp_path
+    for name in ("agents.log", "redis/redis-1/agent.log", "redis/redis-1/data/redis/redis.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert workload.logs() == [tmp_path / "agents.log", tmp_path / "redis/redis-1/agent.log"]
 
 
 # --- the client --------------------------------------------------------------------------------

@@ -82,3 +82,9 @@ def test_the_word_of_the_program_about_itself_decides(kind, error, verdict):
     assert (Verdict.INVALID in {it.verdict for it in Sdk().check(history.operations)}) is (
         verdict is Verdict.INVALID
     )
+
+
+async def test_its_log_is_among_those_that_are_searched(tmp_path, monkeypatch):
+    assert not Sdk().logs()
+    async with _program(tmp_path, monkeypatch, "import sys; sys.stdin.readline()") as workload:
+        assert workload.logs() == [tmp_path / "sdk.log"]

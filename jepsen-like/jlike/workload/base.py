@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
@@ -151,6 +152,10 @@ class Workload(Protocol):
         """Brings to its end what was begun, after `calm` and before the last reads. Result: what
         does not come to its end, as a clause; empty: nothing."""
         return ""
+
+    def logs(self) -> Sequence[Path]:
+        """Of what is tested and is no peer: searched, as peers' logs are, for signs of a defect."""
+        return ()
 
     def final(self) -> Sequence[tuple[str, Value]]:
         """Asked of every peer in turn, when all is healed and quiet."""

@@ -29,6 +29,8 @@ PLATFORM = "here"
 POLICY = {"protect_writes": True, "data_loss_offset": 0}
 EPOCH = "Replicante-Epoch"
 KEY = "jlike"
+LOG = "agents.log"
+"""Of agents that came back after they were killed."""
 REST_S = (0.5, 4.0)
 AWAY_S = (0.0, 5.0)
 QUIET_S = 150.0
@@ -137,6 +139,12 @@ class Redis(Workload):
                 what, victims = hurt
                 await stage.deed("hurt", [what, victims[0].node], self._hurt(stage, what, victims))
 
+    def logs(self) -> Sequence[Path]:
+        """Of agents: the platform keeps one beside each node."""
+        if self._folder == Path():
+            return []
+        return [self._folder / LOG, *sorted(self._folder.glob("*/*/agent.log"))]
+
     def final(self) -> Sequence[tuple[str, Value]]:
         return [("end", None), ("read", None)]
 
@@ -209,7 +217,7 @@ class Redis(Workload):
     async def _hurt(self, stage: Stage, what: str, victims: Sequence[NodeProcess]) -> Outcome:
         """Whatever was stopped goes on at the end, and a killed agent is back."""
         has_effect = True
-        log = self._folder / "agents.log"
+        log = self._folder / LOG
         try:
             if what.startswith("pause"):
                 for it in victims:

@@ -43,6 +43,7 @@ class Sdk(Register):
         self._program: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._urls: list[str] = []
+        self._log: Path | None = None
         self._waiting: dict[int, asyncio.Future[Value]] = {}
         self._has_ended = False
         self._asked = 0
@@ -57,7 +58,8 @@ class Sdk(Register):
     async def open(self, stage: Stage) -> None:
         # Who is a spare now may be a member later, and asked.
         self._urls = [it.url for it in stage.peers.everybody]
-        with (stage.recorder.folder / LOG).open("wb") as log:
+        self._log = stage.recorder.folder / LOG
+        with self._log.open("wb") as log:
             self._program = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", str(PROGRAM), *self._urls),
                 stdin=asyncio.subprocess.PIPE,
@@ -114,6 +116,9 @@ class Sdk(Register):
                 return await waiting
         except TimeoutError:
             return {"kind": Kind.INFO, "error": sdk.SILENT}
+
+    def logs(self) -> Sequence[Path]:
+        return [] if self._log is None else [self._log]
 
     def final(self) -> Sequence[tuple[str, Value]]:
         return [*super().final(), ("final", None)]
