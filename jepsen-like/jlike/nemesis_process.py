@@ -18,6 +18,10 @@ from jlike.peers import Peers
 STOP_S = 20.0
 STOPPED_S = 1.0
 POLL_S = 0.01
+STATUS_S = 1.0
+"""For one question to one peer: who is paused or cut off must not keep the others waiting."""
+LEADS_S = 5.0
+"""After a transfer was accepted: several elections."""
 UP_S = (0.3, 1.2)
 """Between a start and the next kill, in a crash loop."""
 STARVED_PERIOD_S = 0.1
@@ -91,12 +95,41 @@ async def starve(plan: Plan, peers: Peers) -> bool:
 
 
 async def transfer(plan: Plan, peers: Peers) -> bool:
-    """Somebody else is to lead: the gentlest change of leader, in the middle of the load."""
+    """Somebody else is to lead: the gentlest change of leader, in the middle of the load. It counts
+    when somebody else does; that it was accepted is only a word."""
+    _, before = await _leader(peers)
     for it in plan.victims:
         answer = await peers.ask(it, "POST", f"{API}/raft/transfer", {})
         if answer.kind is Kind.OK:
-            return True
+            return bool(before) and await _leads_another(peers, than=before)
     return False
+
+
+async def _leads_another(peers: Peers, *, than: str) -> bool:
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + LEADS_S
+    while True:
+        _, leader = await _leader(peers)
+        if leader not in ("", than):
+            return True
+        if loop.time() >= ends_s:
+            return False
+        await asyncio.sleep(POLL_S)
+
+
+async def _leader(peers: Peers) -> tuple[int, str]:
+    """(term, who leads it), of the newest term that somebody says to lead; (0, "") of none."""
+    return max(await asyncio.gather(*(_reign(it, peers) for it in peers.ids)), default=(0, ""))
+
+
+async def _reign(peer_id: str, peers: Peers) -> tuple[int, str]:
+    try:
+        async with asyncio.timeout(STATUS_S):
+            answer = await peers.ask(peer_id, "GET", f"{API}/raft/status")
+    except TimeoutError:
+        return 0, ""
+    is_leader = answer.kind is Kind.OK and answer.body["role"] == "leader"
+    return (int(answer.body["term"]), peer_id) if is_leader else (0, "")
 
 
 async def restart(plan: Plan, peers: Peers) -> bool:

@@ -287,7 +287,7 @@ class Peers:
     async def ask(self, peer_id: str, method: str, path: str, body: Value = None) -> Answer:
         """For what is done to peers; workloads ask by themselves."""
         http = Http(timeout_s=ASK_S, door=self.door)
-        return await http.ask(self.by_id[peer_id].url, method, path, body)
+        return await http.ask(self[peer_id].url, method, path, body)
 
     async def lay_out(
         self,

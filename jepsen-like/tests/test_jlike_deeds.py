@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jlike import nemesis_process
+from jlike.history import Kind
+from jlike.http import Answer
 from jlike.nemesis_plan import Plan
 from jlike.peers import Peer, Peers
 
@@ -197,3 +199,56 @@ async def test_whoever_uses_the_processor_all_the_same_was_not_starved(tmp_path,
         used = iter([0.0, 10.0])
         monkeypatch.setattr(Peer, "processor_s", property(lambda _: next(used)))
         assert not await nemesis_process.starve(_plan("starve", "p1", seconds=0.1), peers)
+
+
+# --- leaders -------------------------------------------------------------------------------------
+
+
+class Leading(Peers):
+    """Peers that say who leads. next_leaders: after a transfer was accepted, one a question of all.
+    silent: who does not answer."""
+
+    def __init__(self, *next_leaders: str, silent: Sequence[str] = ()) -> None:
+        super().__init__(by_id={it: Peer(id=it, url="") for it in ("p1", "p2", "p3")})
+        self._next, self._silent = list(next_leaders), silent
+        self.leader, self.term, self.asked = "p1", 4, 0
+        self._is_over = False
+
+    async def ask(self, peer_id: str, method: str, path: str, body: object = None) -> Answer:
+        if peer_id in self._silent:
+            return Answer(kind=Kind.INFO, status=0)
+        if method == "POST":
+            self.asked += 1
+            self._is_over = True
+            return Answer(kind=Kind.OK, status=200, body={})
+        if self._is_over and peer_id == "p1" and self._next:
+            self.leader, self.term = self._next.pop(0), self.term + 1
+        role = "leader" if peer_id == self.leader else "follower"
+        return Answer(kind=Kind.OK, status=200, body={"role": role, "term": self.term})
+
+
+@pytest.mark.parametrize(
+    ("next_leaders", "silent", "counts"),
+    [
+        (["p3"], [], True),
+        (["p1", "p1", "p2"], [], True),
+        ([], [], False),
+        (["p1"], [], False),
+        (["p3"], ["p2"], True),
+        (["p3"], ["p1", "p2", "p3"], False),
+    ],
+)
+async def test_a_transfer_counts_when_another_leads_not_when_it_was_accepted(
+    monkeypatch, next_leaders, silent, counts
+):
+    monkeypatch.setattr(nemesis_process, "LEADS_S", 0.1)
+    peers = Leading(*next_leaders, silent=silent)
+    assert await nemesis_process.transfer(_plan("transfer", "p2", "p3", "p1"), peers) is counts
+    assert peers.asked == (len(silent) < 3)
+
+
+async def test_who_is_no_member_any_more_can_be_asked(monkeypatch):
+    """A fault chose it while it was one."""
+    peers = Peers(by_id={"p1": Peer(id="p1", url="http://127.0.0.1:9")})
+    peers.let_go("p1")
+    assert (await peers.ask("p1", "GET", "/")).kind is not Kind.OK
