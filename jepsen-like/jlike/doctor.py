@@ -51,6 +51,16 @@ def probes() -> list[Probe]:
             is_there=shutil.disk_usage(".").free > 2**30,
             hint="data of failed runs is kept",
         ),
+        Probe(
+            what="nftables",
+            is_there=shutil.which("nft") is not None,
+            hint="not needed: links are cut in a switch of the suite, or in relays",
+        ),
+        Probe(
+            what="control groups",
+            is_there=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
+            hint="not needed: starve stops and continues a process",
+        ),
         _redis(),
         _spaces(),
         *(_need(need) for need in equipment.Need),

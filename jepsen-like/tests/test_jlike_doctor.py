@@ -27,6 +27,11 @@ def test_what_cannot_be_had_is_said_with_its_reason_and_how_to_get_it(monkeypatc
     assert all(said()[other.value].is_there for other in others)
 
 
+@pytest.mark.parametrize("what", ["nftables", "control groups"])
+def test_what_others_need_for_such_faults_is_said_not_to_be_needed(what):
+    assert "not needed" in said()[what].hint
+
+
 def test_without_namespaces_relays_stand_in(monkeypatch):
     monkeypatch.setattr(environments, "why_no_spaces", lambda: "not here")
     probe = said()["network namespaces"]
