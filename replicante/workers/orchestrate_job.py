@@ -283,8 +283,9 @@ def _read(view: Reader, fence: Fence) -> _Read | None:
         return None
     spec = ClusterSpec.from_spec(stored.spec)
     platform = None
-    if spec.platform_name is not None:
-        owner = (spec.platform_ns_id or spec.ns_id, spec.platform_name)
+    # Nodes of a platform elsewhere would never be discovered here, so none is ordered.
+    if spec.platform_name is not None and not spec.is_platform_elsewhere:
+        owner = (spec.ns_id, spec.platform_name)
         platform = _platform(queries.object_get(view, ObjectKind.PLATFORM, owner))
     return _Read(
         namespace=_namespace(namespace),
