@@ -89,7 +89,8 @@ seconds at five a second, in which each Sentinel speaks twice."""
 SENTINEL_UNCLEAR_LOOKS_MAX = 900
 """Looks, five a second, at a server that refuses writes for a failover of Sentinel that nobody
 waits for any more, while no majority of Sentinels says what became of it: three minutes, as long as
-Sentinel gives a failover. Then it takes writes as long as a replica follows it."""
+Sentinel gives a failover. Then it takes writes as long as a replica follows it. One that a majority
+says was replaced refuses them for ever; that it was not told so is told after as many looks."""
 SENTINEL_MARGIN_MS = 5_000
 """Sentinel is given twice the silence that it waits for, and so much more, to replace a dead
 primary by itself before it is asked to: two failovers at once lose more than one."""

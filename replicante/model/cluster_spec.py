@@ -49,11 +49,17 @@ class ClusterSpec:
             "declaration": self.declaration.to_spec(),
         }
 
+    @property
+    def is_platform_elsewhere(self) -> bool:
+        """Its platform lives in another namespace: what that one discovers is filed there."""
+        return bool(self.platform_ns_id) and self.platform_ns_id != self.ns_id
+
     @classmethod
     def from_spec(cls, spec: Mapping[str, Value]) -> ClusterSpec:
-        """The cluster of a spec that `to_spec` made."""
+        """The cluster of a spec that `to_spec` made, also before a platform elsewhere was
+        refused."""
         violations = Violations()
-        cluster = read_cluster_spec(spec, metadata_name=None, violations=violations)
+        cluster = _read(spec, metadata_name=None, violations=violations)
         violations.raise_if_any()
         return cluster
 
@@ -62,6 +68,18 @@ def read_cluster_spec(
     spec: Mapping[str, Value], *, metadata_name: str | None, violations: Violations
 ) -> ClusterSpec:
     """The cluster that a user's spec declares; its faults go to `violations`."""
+    cluster = _read(spec, metadata_name=metadata_name, violations=violations)
+    if cluster.ns_id and cluster.is_platform_elsewhere:
+        violations.add(
+            ("spec", "platform", "ns_id"),
+            f"must be {cluster.ns_id}, the cluster's own: a platform's nodes are of its namespace",
+        )
+    return cluster
+
+
+def _read(
+    spec: Mapping[str, Value], *, metadata_name: str | None, violations: Violations
+) -> ClusterSpec:
     path: Path = ("spec",)
     violations.mapping(
         spec,

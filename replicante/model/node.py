@@ -19,6 +19,8 @@ CONTROLLER_PRIMARY: Final = "replicante.io/controller.primary"
 of that controller."""
 WRITES_PROTECTED: Final = "replicante.io/store.writes-protected"
 """Attribute of a store: as a primary this node refuses writes that no copy hears of."""
+WRITES_REFUSED: Final = "replicante.io/store.writes-refused"
+"""Attribute of a store: why this primary refuses every write and goes on to. None: it does not."""
 
 
 class NodeStatus(enum.StrEnum):

@@ -12,7 +12,7 @@ from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.codec import Value
 from replicante.model.converge_state import Doubt, DoubtReason
 from replicante.model.decision import ConditionRecord
-from replicante.model.node import NodeStatus
+from replicante.model.node import WRITES_REFUSED, NodeStatus
 from replicante.model.observation import AgentAnswer, Observation
 from replicante.model.shard import Shard
 from replicante.orchestrate.controllers import named_address
@@ -39,6 +39,7 @@ CONDITIONS = {
     "offset_went_back": "A primary's offset shrank or its history changed: writes were lost.",
     "foreign_controller": "Another controller is in charge of the store.",
     "controller_disagrees": "The controller in charge names another primary than the one that is.",
+    "writes_refused": "A primary refuses every write: it was replaced, and was not told.",
     "action_at_silent_agent": "An action may run at an agent that does not answer.",
     "action_awaits_approval": "An action waits for a person.",
     "agent_denies": "An agent denies an action that it had, or lost what it keeps.",
@@ -113,6 +114,12 @@ _AGENT_CONDITIONS = {
 }
 
 
+_STATUS_CONDITIONS = {
+    NodeStatus.UNHEALTHY: "node_unhealthy",
+    NodeStatus.UNKNOWN: "node_status_unknown",
+}
+
+
 def _of_nodes(view: ClusterView, observations: Mapping[str, Observation]) -> Iterable[_Found]:
     for node_id in view.node_ids:
         node, observation = view.nodes.get(node_id), observations.get(node_id)
@@ -128,16 +135,23 @@ def _of_nodes(view: ClusterView, observations: Mapping[str, Observation]) -> Ite
             case NodeStatus.UNAVAILABLE:
                 evidence: dict[str, Value] = {"contact": str(node.contact)}
                 yield "store_unavailable", node_id, f"the store is {node.contact}", evidence
-            case NodeStatus.UNHEALTHY:
-                yield "node_unhealthy", node_id, node.status_reason or "UNHEALTHY", {}
-            case NodeStatus.UNKNOWN:
-                yield "node_status_unknown", node_id, node.status_reason or "UNKNOWN", {}
+            case NodeStatus.UNHEALTHY | NodeStatus.UNKNOWN:
+                name, status = _STATUS_CONDITIONS[node.node_status], str(node.node_status)
+                evidence = {"status": status, "reason": node.status_reason}
+                yield name, node_id, node.status_reason or status, evidence
             case NodeStatus.INCOMPLETE:
-                yield "data_incomplete", node_id, "store or shards could not be read", {}
+                evidence = {"not_read": _not_read(observation)}
+                yield "data_incomplete", node_id, "store or shards could not be read", evidence
             case _:
                 pass
         if not node.is_fenced:
-            yield "agent_unfenced", node_id, "its agent keeps no epoch", {}
+            unfenced: dict[str, Value] = {"is_fenced": False}
+            yield "agent_unfenced", node_id, "its agent keeps no epoch", unfenced
+        extras = view.extras.get(node_id)
+        told = extras.attributes.get(WRITES_REFUSED) if extras and extras.is_fresh else None
+        if isinstance(told, str):
+            message = f"{told}: have Sentinel reach it, or rejoin it"
+            yield "writes_refused", node_id, message, {"told": told}
         if node.controllers:
             names = ", ".join(node.controllers)
             yield (
@@ -146,6 +160,14 @@ def _of_nodes(view: ClusterView, observations: Mapping[str, Observation]) -> Ite
                 f"{names} is in charge",
                 {"controllers": list(node.controllers)},
             )
+
+
+def _not_read(observation: Observation | None) -> list[Value]:
+    """Parts of a node that its agent did not tell."""
+    if observation is None:
+        return ["store", "shards"]
+    parts = {"store": observation.store_attributes, "shards": observation.shards}
+    return [name for name, told in parts.items() if told is None]
 
 
 def _of_primaries(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from replicante.limits import (
+    DEFINITION_NODES_MAX,
     OACTION_TIMEOUT_MS_DEFAULT,
     PLATFORM_ATTEMPTS_MAX,
     PROVISION_TIMEOUT_MS,
@@ -95,6 +96,9 @@ def _provision(action: OAction, situation: Situation) -> Progress:
     nodes = sorted(it.node_id for it in situation.view.discovery.nodes if it.node_group == group_id)
     if not payload:
         payload = {"starting_nodes": nodes, "requested": False, "expected": count}
+    if int(payload["expected"]) < 1:
+        # One that ends well without a node would be ordered anew for ever.
+        return failed("no node was promised", payload=payload)
     new = [it for it in nodes if it not in payload["starting_nodes"]]
     if not payload["requested"] and len(new) < int(payload["expected"]):
         if not situation.is_platform_usable:
@@ -213,6 +217,38 @@ OACTION_KINDS: dict[str, OActionKind] = {
         handler=_loop,
     ),
 }
+
+
+def platform_said(action: OAction, answer: Value) -> OAction:
+    """The record once the platform answered. Promising no node, or a number that its own list
+    denies, is no less a failure than refusing: what follows is waited for by that number."""
+    if action.kind != action_kinds.PLATFORM_PROVISION:
+        return platform_answered(action, expected=None)
+    promised = _promised(answer)
+    if isinstance(promised, str):
+        return platform_failed(action, message=promised)
+    return platform_answered(action, expected=promised)
+
+
+def _promised(answer: Value) -> int | str | None:
+    """Nodes by the answer to `/provision`; None: it does not say; a text: why it counts for
+    nothing."""
+    if answer is None:
+        return None
+    if not isinstance(answer, dict):
+        return "its answer is no map"
+    count, node_ids = answer.get("count"), answer.get("node_ids")
+    if node_ids is not None:
+        if not isinstance(node_ids, list) or not all(isinstance(it, str) for it in node_ids):
+            return "node_ids of its answer is no list of names"
+        count = len(node_ids) if count is None else count
+        if len(set(node_ids)) != count:
+            return "count of its answer is not that of its node_ids"
+    if count is None:
+        return None
+    if type(count) is not int or not 1 <= count <= DEFINITION_NODES_MAX:
+        return f"count of its answer is not between 1 and {DEFINITION_NODES_MAX}"
+    return count
 
 
 def platform_answered(action: OAction, *, expected: int | None) -> OAction:

@@ -22,7 +22,6 @@ from replicante.agents.protocol import SendAnswer, Sent
 from replicante.model.actions import NAction, NActionPhase, OActionPhase
 from replicante.model.change import Change, ChangeCode
 from replicante.model.cluster_spec import ClusterSpec
-from replicante.model.codec import Value
 from replicante.model.discovery import DiscoveredNode
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.objects import ObjectKind, StoredObject
@@ -32,8 +31,8 @@ from replicante.orchestrate.dispatch import submission_accepted, submission_fail
 from replicante.orchestrate.gathering import Moment, cycle_inputs
 from replicante.orchestrate.oaction_kinds import (
     PlatformCall,
-    platform_answered,
     platform_failed,
+    platform_said,
 )
 from replicante.orchestrate.recording import change
 from replicante.platforms.client import PlatformSays
@@ -269,7 +268,7 @@ def _called_changes(
         if answer is None or action is None or action.phase is not OActionPhase.RUNNING:
             continue
         if answer.failure is None:
-            after = platform_answered(action, expected=_expected(answer.value))
+            after = platform_said(action, answer.value)
         else:
             after = platform_failed(action, message=answer.failure)
         changes.append(change(action, after, ChangeCode.OACTION_UPDATE, cause=action.action_id))
@@ -284,8 +283,9 @@ def _read(view: Reader, fence: Fence) -> _Read | None:
         return None
     spec = ClusterSpec.from_spec(stored.spec)
     platform = None
-    if spec.platform_name is not None:
-        owner = (spec.platform_ns_id or spec.ns_id, spec.platform_name)
+    # Nodes of a platform elsewhere would never be discovered here, so none is ordered.
+    if spec.platform_name is not None and not spec.is_platform_elsewhere:
+        owner = (spec.ns_id, spec.platform_name)
         platform = _platform(queries.object_get(view, ObjectKind.PLATFORM, owner))
     return _Read(
         namespace=_namespace(namespace),
@@ -312,8 +312,3 @@ def _platform(stored: StoredObject | None) -> Platform | None:
 def _nodes_of(read: _Read) -> dict[str, DiscoveredNode]:
     discovery = read.records.discovery
     return {} if discovery is None else {node.node_id: node for node in discovery.nodes}
-
-
-def _expected(answer: Value) -> int | None:
-    count = answer.get("count") if isinstance(answer, dict) else None
-    return count if type(count) is int and count >= 0 else None

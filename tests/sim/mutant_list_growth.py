@@ -252,4 +252,73 @@ GROWTH_MUTANTS = (
         ),
         test=unit_test("orchestrate_owners", "an_owner_waits_with_its_node_action_for_a_person"),
     ),
+    Mutant(
+        "no_node_is_as_good_as_one",
+        "an order that brings no node is a failure, and three failures ask a person",
+        (
+            Edit(
+                "orchestrate/oaction_kinds.py",
+                "type(count) is not int or not 1 <= count <= DEFINITION_NODES_MAX",
+                "type(count) is not int or not 0 <= count <= DEFINITION_NODES_MAX",
+            ),
+            Edit(
+                "orchestrate/oaction_kinds.py",
+                '    if int(payload["expected"]) < 1:\n',
+                '    if int(payload["expected"]) < 0:\n',
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_orders",
+            "a_platform_that_promises_no_node_is_not_ordered_from_for_ever",
+        ),
+    ),
+    Mutant(
+        "count_is_believed_against_the_names",
+        "what a platform promises agrees with what it names",
+        (
+            Edit(
+                "orchestrate/oaction_kinds.py",
+                "        if len(set(node_ids)) != count:\n",
+                "        if count is None:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_orders",
+            "a_promise_that_cannot_be_kept_is_a_failure_of_the_platform",
+        ),
+    ),
+    Mutant(
+        "platform_elsewhere_accepted",
+        "a cluster names a platform of its own namespace: another one's nodes are filed there",
+        (
+            Edit(
+                "model/cluster_spec.py",
+                "    if cluster.ns_id and cluster.is_platform_elsewhere:\n",
+                "    if not cluster.ns_id and cluster.is_platform_elsewhere:\n",
+            ),
+        ),
+        test=unit_test(
+            "model_cluster_spec", "a_platform_of_another_namespace_is_refused_by_its_place"
+        ),
+    ),
+    Mutant(
+        "platform_elsewhere_ordered_from",
+        "a cluster stored with a platform elsewhere orders nothing that would not be seen",
+        (
+            Edit(
+                "workers/orchestrate_job.py",
+                "    if spec.platform_name is not None and not spec.is_platform_elsewhere:\n",
+                "    if spec.platform_name is not None:\n",
+            ),
+            Edit(
+                "workers/orchestrate_job.py",
+                "        owner = (spec.ns_id, spec.platform_name)\n",
+                "        owner = (spec.platform_ns_id or spec.ns_id, spec.platform_name)\n",
+            ),
+        ),
+        test=unit_test(
+            "workers_orders",
+            "a_cluster_stored_with_a_platform_elsewhere_is_watched_and_orders_nothing",
+        ),
+    ),
 )

@@ -252,4 +252,31 @@ MEMORY_MUTANTS = (
             "a_primary_that_no_copy_hears_is_not_made_to_refuse_every_write",
         ),
     ),
+    Mutant(
+        "refused_writes_in_silence",
+        "who was replaced, refuses every write and is not told of it is told of to people",
+        (
+            Edit(
+                _WRITE_HOLD,
+                "0 if named is None else self._replaced_looks + 1\n",
+                "0 if named is None else 1\n",
+            ),
+        ),
+        test=unit_test(
+            "agents_redis_write_hold",
+            "writes_are_let_in_after_a_cancel_when_the_server_was_replaced",
+        ),
+    ),
+    Mutant(
+        "refused_writes_by_an_old_word",
+        "a condition holds now, or not: what a store told last is no news",
+        (
+            Edit(
+                "orchestrate/conditions.py",
+                "attributes.get(WRITES_REFUSED) if extras and extras.is_fresh else None\n",
+                "attributes.get(WRITES_REFUSED) if extras else None\n",
+            ),
+        ),
+        test=unit_test("orchestrate_conditions", "refused_writes_are_told_of_by_a_fresh_word_only"),
+    ),
 )

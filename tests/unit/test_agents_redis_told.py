@@ -21,7 +21,7 @@ from replicante.agents.stores.redis.server import RedisServer, ServerSettings
 from replicante.agents.stores.redis.settings import KeptSettings
 from replicante.agents.stores.redis.store import RedisStore
 from replicante.agents.stores.redis.talk import NoContact, Refused
-from replicante.model.node import WRITES_PROTECTED
+from replicante.model.node import WRITES_PROTECTED, WRITES_REFUSED
 from replicante.testing.clock import ManualClock
 
 FACTS = read_facts(PRIMARY)
@@ -118,6 +118,7 @@ class Quiet:
 
     heard = ()
     agreed = None
+    why: str | None = None
 
     async def listen(self):
         return
@@ -185,6 +186,17 @@ async def test_writes_are_protected_where_the_policy_is_kept_and_in_force(
     info = {**PRIMARY, **({"min_slaves_good_slaves": 1} if is_in_force else {})}
     async with process(tmp_path, Down(read_facts(info), UNTOUCHED)) as store:
         assert (await store.store()).attributes[WRITES_PROTECTED] is told
+
+
+async def test_why_every_write_is_refused_is_an_attribute_of_the_store(tmp_path):
+    Membership(tmp_path, prepare=lambda _: None).save(follows=NOWHERE)
+    async with process(tmp_path, Down(FACTS, UNTOUCHED)) as store:
+        assert (await store.store()).attributes[WRITES_REFUSED] is None
+        store._hold.why = "Sentinels name another"
+        assert (await store.store()).attributes[WRITES_REFUSED] == "Sentinels name another"
+        assert (await store.node()).node_status is NodeStatus.HEALTHY, (
+            "no step changes what it does"
+        )
 
 
 async def test_a_server_that_refuses_to_tell_is_of_a_named_status_with_what_is_known(tmp_path):

@@ -35,7 +35,9 @@ QUIET = tuple(says(port) for port in (1, 2, 3))
 BUSY = tuple(says(port, is_failing_over=True) for port in (1, 2, 3))
 MOVED = tuple(says(port, primary=N2) for port in (1, 2, 3))
 SPLIT = (says(1), says(2, primary=N2), says(3, is_failing_over=True))
+AT_ODDS = (says(1), says(2, primary=N2), says(3, primary=("127.0.0.1", 7003)))
 LEFT_ALONE = QUIET[:1]
+REPLACED = "Sentinels name 127.0.0.1:7002; this server was not told and refuses every write"
 
 
 class Server(FakeServer):
@@ -140,11 +142,54 @@ async def test_writes_are_let_in_after_a_cancel_when_the_server_was_replaced(age
     await agent.begin()
     await agent.kind.cancel(agent.payload)
     agent.sentinels.says = MOVED
+    await agent.looks(SENTINEL_UNCLEAR_LOOKS_MAX - 1)
+    assert agent.hold.why is None, "a Sentinel may be about to tell it"
+    await agent.looks(1)
+    assert agent.hold.why == REPLACED
     await agent.looks(SENTINEL_UNCLEAR_LOOKS_MAX * 2)
     assert agent.server.settings == HELD, "it was replaced and does not know it yet"
+    assert agent.hold.why == REPLACED
     follows(agent.server)
     await agent.looks(1)
     assert agent.server.settings == PROTECTED
+    assert agent.hold.why is None
+
+
+async def replaced_and_not_told(agent):
+    await agent.begin()
+    await agent.kind.cancel(agent.payload)
+    agent.sentinels.says = MOVED
+    await agent.looks(SENTINEL_UNCLEAR_LOOKS_MAX)
+    assert agent.hold.why == REPLACED
+
+
+@pytest.mark.parametrize("told", [LEFT_ALONE, AT_ODDS], ids=["away", "at_odds"])
+async def test_that_a_server_was_replaced_is_told_until_its_sentinels_say_otherwise(agent, told):
+    await replaced_and_not_told(agent)
+    agent.sentinels.says = told
+    await agent.looks(1)
+    assert agent.hold.why == REPLACED, "nobody said otherwise"
+    agent.sentinels.says = QUIET
+    await agent.looks(1)
+    assert agent.hold.why is None
+
+
+async def test_the_next_agent_tells_that_a_server_was_replaced(agent, tmp_path):
+    await replaced_and_not_told(agent)
+    agent = Agent(tmp_path, agent.server, agent.sentinels)
+    assert agent.hold.why is None
+    await agent.looks(SENTINEL_UNCLEAR_LOOKS_MAX)
+    assert agent.hold.why == REPLACED
+
+
+async def test_an_action_on_a_server_that_was_replaced_speaks_for_it(agent):
+    await replaced_and_not_told(agent)
+
+    async def goes_on():
+        return again()
+
+    await agent.hold.used_by(goes_on)
+    assert agent.hold.why is None
 
 
 @pytest.mark.parametrize("told", [LEFT_ALONE, SPLIT], ids=["away", "at_odds"])

@@ -123,6 +123,20 @@ def test_a_definition_needs_a_platform():
     assert faults_of(spec) == ["spec.platform"]
 
 
+def test_a_platform_of_another_namespace_is_refused_by_its_place():
+    spec = {**DEFINED, "platform": {"ns_id": "shop", "name": "local"}}
+    assert faults_of(spec) == ["spec.platform.ns_id"]
+    with pytest.raises(Invalid, match=r"spec\.platform\.ns_id: must be default"):
+        read(spec)
+    assert read({**spec, "ns_id": "shop"}).platform_ns_id == "shop"
+
+
+def test_a_spec_that_was_stored_with_a_platform_of_another_namespace_still_reads():
+    stored = {**read(DEFINED).to_spec(), "platform": {"ns_id": "shop", "name": "local"}}
+    cluster = ClusterSpec.from_spec(stored)
+    assert cluster.is_platform_elsewhere and cluster.to_spec() == stored
+
+
 def test_every_fault_is_named():
     spec = {
         "cluster_id": "c",

@@ -19,6 +19,7 @@ from orchestrate_builders import (
     sent_kinds,
 )
 
+from replicante.limits import DEFINITION_NODES_MAX, PLATFORM_ATTEMPTS_MAX
 from replicante.model.action_kinds import (
     PLATFORM_DEPROVISION,
     PLATFORM_PROVISION,
@@ -30,7 +31,11 @@ from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole
 from replicante.orchestrate.explain import explain
-from replicante.orchestrate.oaction_kinds import platform_answered, platform_failed
+from replicante.orchestrate.oaction_kinds import (
+    platform_answered,
+    platform_failed,
+    platform_said,
+)
 
 LEAVING = {"steps": {"scale_down": True}, "graces": {"scale_down": "1s"}}
 
@@ -155,6 +160,110 @@ def test_what_a_platform_took_is_not_asked_for_again():
     world.put(platform_answered(the_order(world), expected=1))
     for _ in range(3):
         assert world.cycle().calls == ()
+
+
+# --- what a platform promises ----------------------------------------------------
+
+
+def ten_hours(world, answer) -> tuple[list[str], set[str]]:
+    """Ids of all calls, and the conditions in the end. answer: (world, order) → its record."""
+    asked: list[str] = []
+    for _ in range(120):
+        result = world.cycle(after_ms=300_000)
+        for call in result.calls:
+            asked.append(call.action_id)
+            world.put(answer(world, the_order(world)))
+    return asked, {it.name for it in result.conditions}
+
+
+def test_a_platform_that_promises_no_node_is_not_ordered_from_for_ever():
+    world = World(spec=spec_of(1))
+    asked, conditions = ten_hours(world, lambda _, order: platform_said(order, {"count": 0}))
+    failures_max = world.spec.declaration.policies.failures_max
+    assert len(asked) == failures_max * PLATFORM_ATTEMPTS_MAX
+    assert len(set(asked)) == failures_max
+    assert "action_awaits_approval" in conditions
+
+
+def test_nodes_that_tell_no_group_are_not_made_for_ever():
+    world = World(spec=spec_of(1))
+
+    def made(world, order):
+        node_id = f"n{len(world.nodes) + 1}"
+        world.nodes[node_id] = FakeNode(
+            node_id, status=NodeStatus.NOT_IN_CLUSTER, role=None, group=None
+        )
+        world.rediscover()
+        return platform_said(order, {"count": 1, "node_ids": [node_id]})
+
+    asked, conditions = ten_hours(world, made)
+    assert len(asked) == world.spec.declaration.policies.failures_max
+    assert "action_awaits_approval" in conditions
+
+
+def test_an_order_of_which_no_node_was_expected_has_failed():
+    world = World(spec=spec_of(1))
+    world.cycle()
+    order = the_order(world)
+    payload = {**order.payload, "requested": True, "expected": 0}
+    world.put(msgspec.structs.replace(order, payload=payload))
+    world.cycle()
+    assert [it.phase for it in world.oactions if it.action_id == order.action_id] == ["FAILED"]
+    assert world.state.attempts["scale_up"].count == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"count": 0},
+        {"count": -1},
+        {"count": True},
+        {"count": "1"},
+        {"count": DEFINITION_NODES_MAX + 1},
+        {"count": 0, "node_ids": []},
+        {"count": 1, "node_ids": []},
+        {"count": 2, "node_ids": ["a"]},
+        {"count": 1, "node_ids": ["a", "b"]},
+        {"count": 2, "node_ids": ["a", "a"]},
+        {"count": 1, "node_ids": [1]},
+        {"count": 1, "node_ids": "a"},
+        {"node_ids": []},
+        [],
+        "made",
+    ],
+)
+def test_a_promise_that_cannot_be_kept_is_a_failure_of_the_platform(answer):
+    world = World(spec=spec_of(1))
+    world.cycle()
+    failed = platform_said(the_order(world), answer)
+    assert failed.payload["attempts"] == 1 and failed.payload["last_error"]
+    assert failed.payload["requested"] is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (None, 1),
+        ({}, 1),
+        ({"count": None}, 1),
+        ({"count": 1}, 1),
+        ({"count": 1, "node_ids": None}, 1),
+        ({"count": 2, "node_ids": ["b", "a"]}, 2),
+        ({"node_ids": ["a", "b"]}, 2),
+    ],
+)
+def test_a_promise_says_how_many_nodes_are_waited_for(answer, expected):
+    world = World(spec=spec_of(1))
+    world.cycle()
+    taken = platform_said(the_order(world), answer)
+    assert (taken.payload["requested"], taken.payload["expected"]) == (True, expected)
+
+
+def test_what_a_platform_says_of_a_node_that_it_takes_away_promises_nothing():
+    world = surplus()
+    world.cycle()
+    taken = platform_said(the_order(world), {"count": 0})
+    assert taken.payload["requested"] is True and "last_error" not in taken.payload
 
 
 # --- taking nodes away ----------------------------------------------------------

@@ -21,7 +21,12 @@ from replicante.agents.stores.redis.server import RedisServer
 from replicante.agents.stores.redis.settings import PROTECTION, KeptSettings
 from replicante.agents.stores.redis.talk import NoContact, Refused
 from replicante.agents.stores.redis.write_hold import WriteHold
-from replicante.model.node import CONTROLLER_PRIMARY, WRITES_PROTECTED, Attribute
+from replicante.model.node import (
+    CONTROLLER_PRIMARY,
+    WRITES_PROTECTED,
+    WRITES_REFUSED,
+    Attribute,
+)
 
 STORE_ID = "redis.replication"
 
@@ -74,6 +79,7 @@ class RedisStore(sdk.Store):
             "redis.io/replication-id": facts.history_id,
             "redis.io/replicas": len(facts.replicas),
             WRITES_PROTECTED: facts.is_asking_for_replicas and self._kept.is_protecting,
+            WRITES_REFUSED: self._hold.why,
         }
         return sdk.StoreSays(
             cluster_id=self._cluster_id,

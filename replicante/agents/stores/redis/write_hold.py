@@ -8,7 +8,8 @@ looked after here until it is back.
 Rule: who may have been replaced takes no write. So writes are let in when the server is a replica,
 which refuses them anyway; when Sentinel was asked and begins nothing; and, where no Sentinel can be
 asked for longer than its failover takes, only as long as a replica follows, which it loses to a
-successor (ADR 0068).
+successor (ADR 0068). Who was replaced and is not told refuses for as long as that lasts; `why`
+tells people.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from replicante.agents.stores.redis.after_hang import (
     LAG_USUAL_SECONDS,
     AfterHang,
 )
-from replicante.agents.stores.redis.facts import Facts
+from replicante.agents.stores.redis.facts import Address, Facts, text
 from replicante.agents.stores.redis.sentinels import Council, Sentinels
 from replicante.agents.stores.redis.server import RedisServer
 from replicante.agents.stores.redis.settings import PROTECTION, KeptSettings
@@ -68,6 +69,16 @@ class WriteHold:
         """What an agent left that lost its folder was looked for."""
         self._idle_looks = 0
         self._unclear_looks = 0
+        self._replaced_by: Address | None = None
+        self._replaced_looks = 0
+
+    @property
+    def why(self) -> str | None:
+        """Why the server goes on refusing every write. None: it takes them, or may soon."""
+        if self._replaced_by is None or self._replaced_looks < SENTINEL_UNCLEAR_LOOKS_MAX:
+            return None
+        named = text(self._replaced_by)
+        return f"Sentinels name {named}; this server was not told and refuses every write"
 
     async def used_by(self, work: Callable[[], Awaitable[Step]]) -> Step:
         """Nobody else looks after it during a step, nor until the next one, if there is to be
@@ -81,6 +92,7 @@ class WriteHold:
             finally:
                 self._is_in_use = not is_over
                 self._idle_looks = self._unclear_looks = 0
+                self._note_successor(None)
 
     def leave(self) -> None:
         """There is no next step after all."""
@@ -108,6 +120,7 @@ class WriteHold:
         # One whose removal a cut of the power undoes finds a server that was started anew.
         self._path.unlink(missing_ok=True)
         self._before = None
+        self._note_successor(None)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -135,8 +148,10 @@ class WriteHold:
             await self.put_back()
             return
         own, council = self._server.address, await self._council()
-        if council is not None and council.agreed not in (None, own):
-            return  # it was replaced, and is told soon
+        if council is not None and council.agreed is not None:
+            self._note_successor(None if council.agreed == own else council.agreed)
+            if council.agreed != own:
+                return  # a Sentinel that reaches it tells it; until then people are told
         is_moving = council is None or council.is_failing_over
         is_idle = council is not None and not is_moving and council.is_unanimous_for(own)
         self._idle_looks = self._idle_looks + 1 if is_idle else 0
@@ -147,6 +162,10 @@ class WriteHold:
             if self._before[0] == 0:
                 self._before = 1, GUARD_LAG_SECONDS
             await self.put_back()
+
+    def _note_successor(self, named: Address | None) -> None:
+        self._replaced_by = named
+        self._replaced_looks = 0 if named is None else self._replaced_looks + 1
 
     async def _search(self) -> None:
         """Nobody else asks for so many replicas."""
