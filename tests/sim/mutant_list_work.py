@@ -21,20 +21,14 @@ WORK_MUTANTS = (
         (
             Edit(
                 _QUEUE,
-                "    row = _held_with(writer, queue, job, command.token)\n"
-                "    if isinstance(row, Rejected):\n"
-                "        return row\n"
-                "    revision = writer.stamp()\n"
-                "    queue_moves.remove_claimed(writer, queue, job, row)\n",
-                "    row = _held_with(writer, queue, job, command.token)\n"
-                "    if isinstance(row, Rejected):\n"
+                "    if refused is not None:\n        return refused\n    done",
+                "    if refused is not None:\n"
                 "        for one in command.operations:\n"
                 "            carry_out(writer, one)\n"
-                "        return row\n"
-                "    revision = writer.stamp()\n"
-                "    queue_moves.remove_claimed(writer, queue, job, row)\n",
+                "        return refused\n    done",
             ),
         ),
+        test=unit_test("state_queue", "a_stale_token_does_nothing_and_none_of_its_operations"),
     ),
     Mutant(
         "claim_of_half_its_time",
