@@ -30,6 +30,47 @@ FAILOVER_MUTANTS = (
         ),
     ),
     Mutant(
+        "one_lost_answer_spares_a_hung_primary",
+        "one lost answer of its agent does not let a primary that hangs go on (ADR 0046)",
+        (
+            Edit(
+                _FAILOVER,
+                "        and node.node_status is NodeStatus.UNREACHABLE\n",
+                "        and node.node_status is NodeStatus.UNKNOWN\n",
+            ),
+        ),
+        test=unit_test("orchestrate_fence", "one_lost_answer_of_its_agent_does_not_let_it_go_on"),
+    ),
+    Mutant(
+        "a_silent_agent_is_waited_for",
+        "an agent that stays silent holds a failover up for one look (ADR 0046)",
+        (
+            Edit(
+                _FAILOVER,
+                '        and condition_key("store_unavailable", node_id) in situation.state.conditions\n',
+                '        and condition_key("store_unavailable", node_id) != ""\n',
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_fence", "an_agent_that_stays_silent_holds_a_failover_up_for_one_look"
+        ),
+    ),
+    Mutant(
+        "proof_waits_for_an_answer",
+        "where all connections are refused no waiting makes that surer (ADR 0031)",
+        (
+            Edit(
+                _FAILOVER,
+                "primary.proof is not Proof.REFUSED and _hung_a_look_ago(",
+                "primary.proof is not Proof.DEMOTED and _hung_a_look_ago(",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_fence",
+            "where_all_connections_are_refused_nobody_waits_for_a_lost_answer",
+        ),
+    ),
+    Mutant(
         "loss_not_bounded",
         "no copy is promoted beyond the declared loss",
         (Edit(_DATA, "    if known > bound:\n", "    if known > bound + 1_000:\n"),),
