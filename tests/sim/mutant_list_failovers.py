@@ -47,8 +47,8 @@ FAILOVER_MUTANTS = (
         (
             Edit(
                 _FAILOVER,
-                '        and condition_key("store_unavailable", node_id) in situation.state.conditions\n',
-                '        and condition_key("store_unavailable", node_id) != ""\n',
+                "        and condition_key(_HANGING, node_id) in situation.state.conditions\n",
+                "        and condition_key(_HANGING, node_id)\n",
             ),
         ),
         test=unit_test(

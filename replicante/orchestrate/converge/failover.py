@@ -3,8 +3,9 @@
 Called by `converge.steps`, and for a failover that a person asks for by `oaction_handlers`. It says
 who should be promoted and what that may cost. A primary that hangs under an agent that answers is
 ended first, so that it cannot go on as the primary that it was; one lost answer of that agent does
-not change this. Beside a controller that the declaration has asked, that one replaces it. Whether the primary is really gone
-is judged by the rules `failure_confirmed` and `witnesses_agree`, on the same assessment.
+not change this. Beside a controller that the declaration has asked, that one replaces it. Whether
+the primary is really gone is judged by the rules `failure_confirmed` and `witnesses_agree`, on the
+same assessment.
 
 Where no copy may take over by itself, each that a person could force becomes a question: an
 orchestrator action that waits to be approved, with its price (ADR 0095).
@@ -40,6 +41,8 @@ from replicante.orchestrate.proposal import (
 
 UNKNOWN_LOSS = "unknown"
 """The accepted loss of who accepts one that cannot be said."""
+_HANGING = "store_unavailable"
+"""The condition that a look leaves behind in which an agent told so of its store."""
 _WANTING = (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
 
 
@@ -216,10 +219,10 @@ def _hung_a_look_ago(situation: Situation, node_id: str) -> bool:
     return (
         node is not None
         and node.node_status is NodeStatus.UNREACHABLE
-        and node.contact is StoreContact.SILENT
         and node.is_fenced
+        and node.contact is StoreContact.SILENT
         # Of the cycle before: this one's are not written yet.
-        and condition_key("store_unavailable", node_id) in situation.state.conditions
+        and condition_key(_HANGING, node_id) in situation.state.conditions
     )
 
 
