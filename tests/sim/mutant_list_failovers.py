@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _CLAIMS = "orchestrate/claims.py"
+_DISPATCH = "orchestrate/dispatch.py"
 _FAILOVER = "orchestrate/converge/failover.py"
 _PRIMARIES = "orchestrate/primaries.py"
 _PROGRESS = "orchestrate/progress.py"
@@ -68,6 +69,19 @@ FAILOVER_MUTANTS = (
         test=unit_test(
             "orchestrate_fence",
             "where_all_connections_are_refused_nobody_waits_for_a_lost_answer",
+        ),
+    ),
+    Mutant(
+        "promotion_sent_again_past_its_reason",
+        "no copy is promoted past a primary that is seen (ADR 0070)",
+        (
+            Edit(
+                _DISPATCH, "    elif _is_past_its_reason(situation, action):\n", "    elif False:\n"
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_failover",
+            "a_promotion_that_never_arrived_is_given_up_when_its_primary_is_seen",
         ),
     ),
     Mutant(
