@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from replicante.limits import ACTION_SEND_MS_MAX
+from replicante.model.action_kinds import STORE_PROMOTE
 from replicante.model.actions import (
     NAction,
     NActionPhase,
@@ -29,6 +30,7 @@ from replicante.model.node import NodeStatus
 from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.oactions import may_begin
+from replicante.orchestrate.primaries import PrimaryVerdict
 from replicante.orchestrate.proposal import Situation
 from replicante.orchestrate.recording import change
 
@@ -144,7 +146,7 @@ def _incarnation(situation: Situation, node_id: str) -> str | None:
 
 def _end(acting: Acting, action: NAction) -> NAction | None:
     """What it comes to when it is given up: the agent itself says that it does not have it, and
-    refused it too often, or its time is over. None: it is sent again."""
+    refused it too often, or its time is over, or what it was for is. None: it is sent again."""
     situation = acting.situation
     observation = situation.observations.get(action.node_id)
     if observation is None or action.action_id not in observation.unknown_actions:
@@ -155,11 +157,25 @@ def _end(acting: Acting, action: NAction) -> NAction | None:
     elif action.deadline_ms is not None and situation.now_ms >= action.deadline_ms:
         phase = NActionPhase.CANCELLED
         error = {"error_msg": "it did not reach its agent in time"}
+    elif _is_past_its_reason(situation, action):
+        phase = NActionPhase.CANCELLED
+        error = {"error_msg": "the primary that it would replace is seen"}
     else:
         return None
     ended = move_naction(action, phase, now_ms=situation.now_ms, wall_ms=situation.wall_now_ms)
     assert isinstance(ended, NAction), "what is pending may be given up"
     return msgspec.structs.replace(ended, error=error)
+
+
+def _is_past_its_reason(situation: Situation, action: NAction) -> bool:
+    """A promotion of convergence past a primary that is there: it was decided on looks of before,
+    maybe by a worker that died with it."""
+    args = action.args if isinstance(action.args, dict) else {}
+    is_ours = action.requester is Requester.CORE_DECLARATIVE and action.kind == STORE_PROMOTE
+    primary = situation.primaries.get(str(args.get("shard_id")))
+    if not is_ours or primary is None or primary.node_id != args.get("replaces"):
+        return False
+    return primary.verdict is PrimaryVerdict.PRESENT or primary.is_seen_by_a_copy
 
 
 def refusals_of(action: NAction) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _CLAIMS = "orchestrate/claims.py"
+_DISPATCH = "orchestrate/dispatch.py"
 _FAILOVER = "orchestrate/converge/failover.py"
 _PRIMARIES = "orchestrate/primaries.py"
 _PROGRESS = "orchestrate/progress.py"
@@ -27,6 +28,60 @@ FAILOVER_MUTANTS = (
         test=unit_test(
             "workers_failovers",
             "a_stopped_primary_that_goes_on_takes_no_write_beside_its_successor",
+        ),
+    ),
+    Mutant(
+        "one_lost_answer_spares_a_hung_primary",
+        "one lost answer of its agent does not let a primary that hangs go on (ADR 0046)",
+        (
+            Edit(
+                _FAILOVER,
+                "        and node.node_status is NodeStatus.UNREACHABLE\n",
+                "        and node.node_status is NodeStatus.UNKNOWN\n",
+            ),
+        ),
+        test=unit_test("orchestrate_fence", "one_lost_answer_of_its_agent_does_not_let_it_go_on"),
+    ),
+    Mutant(
+        "a_silent_agent_is_waited_for",
+        "an agent that stays silent holds a failover up for one look (ADR 0046)",
+        (
+            Edit(
+                _FAILOVER,
+                "        and condition_key(_HANGING, node_id) in situation.state.conditions\n",
+                "        and condition_key(_HANGING, node_id)\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_fence", "an_agent_that_stays_silent_holds_a_failover_up_for_one_look"
+        ),
+    ),
+    Mutant(
+        "proof_waits_for_an_answer",
+        "where all connections are refused no waiting makes that surer (ADR 0031)",
+        (
+            Edit(
+                _FAILOVER,
+                "primary.proof is not Proof.REFUSED and _hung_a_look_ago(",
+                "primary.proof is not Proof.DEMOTED and _hung_a_look_ago(",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_fence",
+            "where_all_connections_are_refused_nobody_waits_for_a_lost_answer",
+        ),
+    ),
+    Mutant(
+        "promotion_sent_again_past_its_reason",
+        "no copy is promoted past a primary that is seen (ADR 0070)",
+        (
+            Edit(
+                _DISPATCH, "    elif _is_past_its_reason(situation, action):\n", "    elif False:\n"
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_failover",
+            "a_promotion_that_never_arrived_is_given_up_when_its_primary_is_seen",
         ),
     ),
     Mutant(

@@ -368,3 +368,31 @@ def test_a_forgotten_approval_does_not_cost_a_failover():
     # Not heard of, it is sent again, still past what waits.
     world.nodes["n2"].actions.clear()
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+@pytest.mark.parametrize("is_seen_by", ["us", "a copy"])
+def test_a_promotion_that_never_arrived_is_given_up_when_its_primary_is_seen(is_seen_by):
+    """Who decided on it died before it was sent, and the next one to lead finds its record."""
+    world = replicated()
+    hang_store(world)
+    world.nodes["n1"].contact = StoreContact.ANSWERS
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    for _ in range(3):
+        result = world.cycle(after_ms=2_000, is_sent=False)
+    assert sent_kinds(result) == [(STORE_PROMOTE, "n2")]
+    world.nodes["n3"].sight = Sight.UP
+    if is_seen_by == "us":
+        world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    world.epoch += 1
+    assert world.cycle().submissions == ()
+    assert [it.phase for it in world.nactions] == ["CANCELLED"]
+
+
+def test_a_promotion_that_never_arrived_is_sent_again_while_its_primary_is_gone():
+    world = replicated()
+    hang_store(world)
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    for _ in range(3):
+        world.cycle(after_ms=2_000, is_sent=False)
+    world.epoch += 1
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]

@@ -7,6 +7,7 @@ from orchestrate_builders import (
     World,
     against,
     hang_store,
+    kill_store,
     make_spec,
     replicated,
     sent_kinds,
@@ -68,6 +69,33 @@ def test_an_agent_that_does_not_end_it_does_not_stand_in_the_way(end):
 def test_an_agent_that_falls_silent_meanwhile_does_not_stand_in_the_way():
     world, _ = hung()
     world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    assert world.cycle(after_ms=2_000).submissions == (), "the first silence may be a lost answer"
+    assert sent_kinds(world.cycle(after_ms=2_000)) == [(STORE_PROMOTE, "n2")]
+
+
+def test_one_lost_answer_of_its_agent_does_not_let_it_go_on():
+    """It is lost in the look that confirms the silence of the store."""
+    world, sent = hung(looks=2)
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    result = world.cycle(after_ms=2_000)
+    assert (sent, result.submissions) == ([], ())
+    assert against(result, "failover") == {"information_complete"}
+    world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    assert sent_kinds(world.cycle(after_ms=2_000)) == [(STORE_FENCE, "n1")]
+
+
+@pytest.mark.parametrize("answer", [AgentAnswer.TIMEOUT, AgentAnswer.GARBAGE, AgentAnswer.REFUSED])
+def test_an_agent_that_stays_silent_holds_a_failover_up_for_one_look(answer):
+    world, _ = hung(looks=2)
+    world.nodes["n1"].answer = answer
+    sent = [sent_kinds(world.cycle(after_ms=2_000)) for _ in range(2)]
+    assert sent == [[], [(STORE_PROMOTE, "n2")]]
+
+
+def test_where_all_connections_are_refused_nobody_waits_for_a_lost_answer():
+    world, _ = hung(looks=2)
+    kill_store(world)
+    world.nodes["n1"].answer = AgentAnswer.REFUSED
     assert sent_kinds(world.cycle(after_ms=2_000)) == [(STORE_PROMOTE, "n2")]
 
 

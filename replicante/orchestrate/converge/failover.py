@@ -2,15 +2,18 @@
 
 Called by `converge.steps`, and for a failover that a person asks for by `oaction_handlers`. It says
 who should be promoted and what that may cost. A primary that hangs under an agent that answers is
-ended first, so that it cannot go on as the primary that it was. Beside a controller that the
-declaration has asked, that one replaces it. Whether the primary is really gone
-is judged by the rules `failure_confirmed` and `witnesses_agree`, on the same assessment.
+ended first, so that it cannot go on as the primary that it was; one lost answer of that agent does
+not change this. Beside a controller that the declaration has asked, that one replaces it. Whether
+the primary is really gone is judged by the rules `failure_confirmed` and `witnesses_agree`, on the
+same assessment.
 
 Where no copy may take over by itself, each that a person could force becomes a question: an
 orchestrator action that waits to be approved, with its price (ADR 0095).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from replicante.model.action_kinds import (
     CONTROLLER_FAILOVER,
@@ -24,8 +27,9 @@ from replicante.model.codec import Value
 from replicante.model.decision import ForcedOption, Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.orchestrate.candidates import Candidate, best, candidates
+from replicante.orchestrate.conditions import condition_key
 from replicante.orchestrate.controllers import in_charge
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict
+from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
@@ -37,6 +41,8 @@ from replicante.orchestrate.proposal import (
 
 UNKNOWN_LOSS = "unknown"
 """The accepted loss of who accepts one that cannot be said."""
+_HANGING = "store_unavailable"
+"""The condition that a look leaves behind in which an agent told so of its store."""
 _WANTING = (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
 
 
@@ -184,7 +190,8 @@ def failover_through(
 def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> Proposal | None:
     """Once a suspicion: an agent that cannot do it must not stand in the way of a failover."""
     node_id = primary.node_id or ""
-    if primary.suspicion is None or not hangs(situation, node_id):
+    is_unheard = primary.proof is not Proof.REFUSED and _hung_a_look_ago(situation, node_id)
+    if primary.suspicion is None or not (is_unheard or hangs(situation, node_id)):
         return None
     proposal = fence(
         step=Step.FAILOVER,
@@ -199,7 +206,24 @@ def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> P
     was_tried = state.graces.get(proposal.grace_key, -1) >= began_ms or (
         failed is not None and failed.last_ms >= began_ms
     )
-    return proposal if is_wanted or not was_tried else None
+    if was_tried and not is_wanted:
+        return None
+    # Nothing is spared of who was not seen: `information_complete` has it wait for one look.
+    return replace(proposal, spared=()) if is_unheard else proposal
+
+
+def _hung_a_look_ago(situation: Situation, node_id: str) -> bool:
+    """Its agent told that in the look before this one, and is silent in this one for the first
+    time. An answer may be lost on its way; what it could end would go on as a primary."""
+    node = situation.view.nodes.get(node_id)
+    return (
+        node is not None
+        and node.node_status is NodeStatus.UNREACHABLE
+        and node.is_fenced
+        and node.contact is StoreContact.SILENT
+        # Of the cycle before: this one's are not written yet.
+        and condition_key(_HANGING, node_id) in situation.state.conditions
+    )
 
 
 def candidates_of(situation: Situation, primary: Primary) -> tuple[Candidate, ...]:
