@@ -64,6 +64,8 @@ def main() -> None:
     unknown = sorted(set(options.cases) - set(CASES))
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}")
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         asyncio.run(_run(options, Path(folder)))
     print(table(read(options.out)))
@@ -72,6 +74,10 @@ def main() -> None:
 async def _run(options: argparse.Namespace, folder: Path) -> None:
     clock = SystemClock()
     ends_ms = clock.monotonic_ms() + options.seconds * 1_000
+    this = asyncio.current_task()
+    assert this is not None
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: nothing is left behind
+        asyncio.get_running_loop().add_signal_handler(ending, this.cancel)
     for name in ("ours", "theirs"):
         (folder / name).mkdir()
     async with AsyncExitStack() as stack:

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from failover_clients import FAILURES
 from failover_replicante import Replicante, replicante
@@ -78,10 +79,15 @@ class Sentinel:
         await ask(next(iter(self._sentinels)), "SENTINEL", "FAILOVER", "main")
 
     async def steady(self) -> str:
+        """Also that no Sentinel is in TILT, so that none of them sits out the next failover."""
         async with asyncio.timeout(STEADY_SECONDS_MAX):
             while True:
                 primary = await self.primary()
-                if primary is not None and await follow_fully(primary, list(self._servers)):
+                if (
+                    primary is not None
+                    and await follow_fully(primary, list(self._servers))
+                    and await all_take_part(self._sentinels)
+                ):
                     return primary
                 await asyncio.sleep(POLL_MS / 1_000)
 
@@ -213,6 +219,21 @@ async def primary_by_any(sentinels: Iterable[str]) -> str | None:
         with contextlib.suppress(*FAILURES):
             return await primary_by(sentinel)
     return None
+
+
+async def all_take_part(sentinels: Iterable[str]) -> bool:
+    """Whether none is in TILT: one that hung counts for nothing in the 30 s after it went on."""
+    try:
+        return not any([int((await _info(it))["sentinel_tilt"]) for it in sentinels])
+    except FAILURES:
+        return False
+
+
+async def _info(sentinel: str) -> dict[str, Any]:
+    """Raises FAILURES."""
+    found = await ask(sentinel, "INFO", "sentinel")
+    assert isinstance(found, dict)
+    return found
 
 
 async def know_all(sentinels: Iterable[str]) -> bool:
