@@ -92,7 +92,8 @@ CLAIM_JOBS_MAX = 100
 """Of one claim; each is two rows and an event in one slice."""
 CLAIM_BYTES_MAX = PAGE_BYTES_MAX
 """Bodies of one claim, which is answered like a page; the job that would exceed it stays, but one
-is claimed in any case."""
+is claimed in any case. A sweep of an entry gives back, and a batch gives back or extends, no more
+either: each job is written anew with its body."""
 CLAIM_WAIT_MS_MAX = BLOCKING_WAIT_MS_MAX
 """Longest wait of a claim; a worker that wants more asks again."""
 CLAIM_WAITERS_MAX = 2_000

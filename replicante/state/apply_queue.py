@@ -123,7 +123,7 @@ def ack_alone(writer: Writer, command: QueueAck) -> Applied | Rejected:
 
 def nack(writer: Writer, command: QueueNack) -> Applied | Rejected:
     queue, job = command.queue, command.job
-    row = _held_with(writer, queue, job, command.token)
+    row = _to_write_anew(writer, queue, job, command.token)
     if isinstance(row, Rejected):
         return row
     revision = writer.stamp()
@@ -135,7 +135,7 @@ def nack(writer: Writer, command: QueueNack) -> Applied | Rejected:
 
 def extend(writer: Writer, command: QueueExtend) -> Applied | Rejected:
     queue, job = command.queue, command.job
-    row = _held_with(writer, queue, job, command.token)
+    row = _to_write_anew(writer, queue, job, command.token)
     if isinstance(row, Rejected):
         return row
     revision = writer.stamp()
@@ -288,6 +288,15 @@ def _held_with(writer: Writer, queue: str, job: int, token: int) -> JobRow | Rej
     )
     if is_over or row.token != token:
         return Rejected(RejectCode.STALE_TOKEN, {"held": None if is_over else row.token})
+    return row
+
+
+def _to_write_anew(writer: Writer, queue: str, job: int, token: int) -> JobRow | Rejected:
+    """As `_held_with`, for a command that writes the job's row with its body. It may be one of a
+    thousand in a batch, which writes no more than a claim does."""
+    row = _held_with(writer, queue, job, token)
+    if isinstance(row, JobRow) and writer.command_job_bytes >= CLAIM_BYTES_MAX:
+        return Rejected(RejectCode.BATCH_TOO_LARGE, {"limit": CLAIM_BYTES_MAX})
     return row
 
 

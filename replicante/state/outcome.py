@@ -60,6 +60,8 @@ class RejectCode(enum.StrEnum):
     """details: limit."""
     ANSWER_TOO_LARGE = "answer_too_large"
     """The gets of a transaction find more than TXN_ANSWER_BYTES_MAX. details: limit."""
+    BATCH_TOO_LARGE = "batch_too_large"
+    """Those before it in the batch have written jobs of CLAIM_BYTES_MAX anew. details: limit."""
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -231,6 +233,7 @@ _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.CONSUMER_EXPIRED: errors.ConsumerExpired,
     RejectCode.TOO_MANY_CONSUMERS: errors.TooManyConsumers,
     RejectCode.ANSWER_TOO_LARGE: errors.AnswerTooLarge,
+    RejectCode.BATCH_TOO_LARGE: errors.BatchTooLarge,
 }
 
 

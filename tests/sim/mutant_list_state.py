@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutant_parts import Edit, Mutant
+from mutant_parts import Edit, Mutant, unit_test
 
 _LEVELS, _LEVELS_TEST = "api/routes_levels.py", "tests/unit/test_api_levels.py"
 
@@ -42,5 +42,51 @@ STATE_MUTANTS = (
             ),
         ),
         test="tests/unit/test_state_refusals.py",
+    ),
+    Mutant(
+        "sweep_of_any_size",
+        "no entry gives back more bytes of jobs than a claim holds",
+        (
+            Edit(
+                "state/sweep_room.py",
+                "return self.records_left > 0 and self.bytes_left > 0",
+                "return self.records_left > 0",
+            ),
+        ),
+        test=unit_test(
+            "state_queue_sweeps", "claims_that_run_out_together_are_given_back_by_their_size"
+        ),
+    ),
+    Mutant(
+        "rest_of_a_lease_is_forgotten",
+        "what was claimed under a lease that is over is given back, all of it",
+        (
+            Edit(
+                "state/apply_leases.py",
+                "        if _is_left(writer, token):\n            return\n",
+                "        if _is_left(writer, token) and not room.is_left:\n"
+                "            writer.delete(tables.lease_ended_key(token))\n"
+                "            continue\n",
+            ),
+        ),
+        test=unit_test(
+            "state_queue_sweeps",
+            "a_lease_of_which_a_part_was_given_back_keeps_the_rest_for_later",
+        ),
+    ),
+    Mutant(
+        "batch_gives_back_any_size",
+        "no command writes more bytes of jobs anew than a claim holds",
+        (
+            Edit(
+                "state/apply_queue.py",
+                "writer.command_job_bytes >= CLAIM_BYTES_MAX",
+                "writer.command_job_bytes < 0",
+            ),
+        ),
+        test=unit_test(
+            "state_queue_sweeps",
+            "what_a_batch_writes_anew_is_bounded_by_its_size_and_the_rest_holds_on",
+        ),
     ),
 )

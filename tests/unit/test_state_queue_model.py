@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from unittest import mock
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from replicante.model.codec import encode_value
-from replicante.state import queue_queries
+from replicante.state import queue_queries, sweeps
 from replicante.state.outcome import BatchApplied, JobsAdded, JobsMoved, Rejected
 from replicante.state.queue_commands import (
     NewJob,
@@ -26,6 +27,8 @@ from replicante.state.queue_commands import (
 from replicante.testing.builders import CheckedState
 
 VISIBILITY_MS = 5_000
+OF_ONE_CLAIM = (QueueAck, QueueNack, QueueExtend)
+"""What became of a claim that ran out does not wait for the sweep."""
 ATTEMPTS_MAX = 2
 
 
@@ -88,7 +91,16 @@ class Queues(RuleBasedStateMachine):
 
     def do(self, command):
         self.model.sweep(self.state.clock_ms)
+        if not isinstance(command, OF_ONE_CLAIM):
+            self.catch_up()
         return self.state.do(command)
+
+    def catch_up(self):
+        """As the leader does: it ticks again while more is due."""
+        while (due_ms := self.state.machine.deadline_ms()) is not None:
+            if due_ms > self.state.clock_ms:
+                return
+            self.state.tick()
 
     @rule(
         priority=st.integers(-2, 2),
@@ -212,17 +224,35 @@ class Queues(RuleBasedStateMachine):
         return set(self.model.jobs) - alive
 
     def teardown(self):
-        self.state.tick()
+        self.catch_up()
         self.model.sweep(self.state.clock_ms)
         found = {it.id for it in queue_queries.job_list(self.state.store, "q", limit=1_000).items}
         alive = {it.id for it in self.model.jobs.values() if it.state != "dead"}
         assert found == alive
 
 
-TestQueues = Queues.TestCase
-TestQueues.settings = settings(
+class QueuesSweptSlowly(Queues):
+    """An entry gives back one job: of many that ran out together the others are over meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = mock.patch.object(sweeps, "CLAIM_BYTES_MAX", 1)
+        self.patch.start()
+
+    def teardown(self):
+        try:
+            super().teardown()
+        finally:
+            self.patch.stop()
+
+
+often = settings(
     max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestQueues = Queues.TestCase
+TestQueues.settings = often
+TestQueuesSweptSlowly = QueuesSweptSlowly.TestCase
+TestQueuesSweptSlowly.settings = often
