@@ -102,7 +102,9 @@ READY_STARTS_MAX = 1_024
 """Queues of which apply remembers where a claim begins to look; in others it searches."""
 QUEUE_LOOKS_MAX = 500
 """Rows that a page of queues looks at for the ages of their oldest jobs, one for each priority in
-use, before it ends: some 15 ms of the loop."""
+use, before it ends: some 15 ms of the loop. A scrape of metrics leaves out the ages beyond it."""
+QUEUES_COUNTED_MAX = 2_000
+"""Queues that a scrape of metrics counts beyond those that it measures."""
 JOBS_LOOKED_AT_MAX = 2_000
 """Rows of jobs that a page passes, dead letters between them, before it ends."""
 QUEUES_MEASURED_MAX = 100

@@ -89,4 +89,34 @@ STATE_MUTANTS = (
             "what_a_batch_writes_anew_is_bounded_by_its_size_and_the_rest_holds_on",
         ),
     ),
+    Mutant(
+        "filter_that_reads_for_nothing",
+        "no question holds the loop (R14)",
+        (
+            Edit(
+                "state/queries.py",
+                "or (scanned and size > bytes_max):",
+                "or (items and size > bytes_max):",
+            ),
+        ),
+        test=unit_test(
+            "state_events",
+            "the_bytes_of_what_a_filter_passes_over_end_a_page_that_holds_nothing_too",
+        ),
+    ),
+    Mutant(
+        "survey_of_queues_looks_at_all",
+        "no question holds the loop (R14)",
+        (
+            Edit(
+                "state/queue_queries.py",
+                "if row.ready_count and looks_count < QUEUE_LOOKS_MAX:",
+                "if row.ready_count:",
+            ),
+        ),
+        test=unit_test(
+            "state_queue_bounds",
+            "a_survey_of_queues_counts_all_and_says_how_many_ages_it_left_out",
+        ),
+    ),
 )

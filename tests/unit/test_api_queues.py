@@ -143,6 +143,7 @@ async def test_the_age_of_a_queue_is_that_of_the_job_that_waits_longest():
         assert (await api.get("/queues/q")).json["oldest_age"] == "4m"
         text = (await api.ask("GET", "/metrics")).body.decode()
         assert 'replicante_queue_oldest_age_seconds{queue="q"} 240.0' in text
+        assert 'replicante_queues_left_out{figure="age"} 0.0' in text
         # The two of the highest priority are the first to go, and change nothing of that.
         assert len((await claim(api, max=2)).json["items"]) == 2
         assert (await api.get("/queues/q")).json["oldest_age"] == "4m"

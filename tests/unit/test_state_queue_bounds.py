@@ -173,6 +173,27 @@ def test_a_page_of_queues_ends_after_so_many_looks(monkeypatch):
     assert ([it.name for it in page.items], page.next) == (["c", "d"], None)
 
 
+def test_a_survey_of_queues_counts_all_and_says_how_many_ages_it_left_out(monkeypatch):
+    monkeypatch.setattr(queue_queries, "QUEUE_LOOKS_MAX", 6)
+    monkeypatch.setattr(queue_queries, "QUEUES_COUNTED_MAX", 2)
+    state = CheckedState()
+    for name in "abdefgh":
+        state.do(QueueEnqueue(name, tuple(job(priority=n) for n in range(3))))
+    state.do(QueueEnqueue("c", (job(delay_ms=S30),)))
+    state.advance(1)
+    survey = queue_queries.queue_survey(state.store, limit=5)
+    assert [(it.name, it.row.waiting_count) for it in survey.items] == [
+        ("a", 3),
+        ("b", 3),
+        ("c", 1),
+        ("d", 3),
+        ("e", 3),
+    ]
+    assert [it.oldest_ready_ms is None for it in survey.items] == [False, False, True, True, True]
+    assert (survey.ages_left_out_count, survey.left_out_count) == (2, 2)
+    assert queue_queries.queue_survey(state.store, limit=9).left_out_count == 0
+
+
 def test_a_page_of_jobs_ends_after_so_many_rows_of_others(monkeypatch):
     monkeypatch.setattr(queue_queries, "JOBS_LOOKED_AT_MAX", 2)
     state = CheckedState()
