@@ -106,11 +106,12 @@ use, before it ends: some 15 ms of the loop. A scrape of metrics leaves out the 
 QUEUES_COUNTED_MAX = 2_000
 """Queues that a scrape of metrics counts beyond those that it measures."""
 JOBS_LOOKED_AT_MAX = 2_000
-"""Rows of jobs that a page passes, dead letters between them, before it ends."""
+"""Rows of jobs that a page passes, dead letters between them, before it ends; a portion of a
+purge, too."""
 QUEUES_MEASURED_MAX = 100
 """Queues that have metrics of their own at one peer: labels must not grow for ever."""
 QUEUE_STEP_JOBS_MAX = 1_000
-"""Jobs that one purge or one redrive moves; the answer says how many are left."""
+"""Jobs that one portion of a purge or a redrive moves; the answer says where the next begins."""
 TXN_ANSWER_BYTES_MAX = 1 * MIB
 """Values that the gets of one transaction may find; more is refused before anything is written."""
 STAMPS_FREE_PER_COMMAND = 4

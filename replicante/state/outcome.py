@@ -146,6 +146,8 @@ class JobsMoved(msgspec.Struct, frozen=True):
     count: int
     left_count: int
     """Of the same kind, still there."""
+    next: Stamp | None = None
+    """`after` of the next portion; None when there is nothing behind this one."""
     is_replayed: bool = False
 
 
@@ -251,7 +253,8 @@ def _packed(outcome: Outcome | Got) -> tuple[Any, ...]:
     if isinstance(outcome, JobsClaimed):
         return (_CLAIMED, [(one.job, one.token, one.attempt) for one in outcome.jobs])
     if isinstance(outcome, JobsMoved):
-        return (_MOVED, outcome.count, outcome.left_count)
+        moved = (_MOVED, outcome.count, outcome.left_count)
+        return moved if outcome.next is None else (*moved, outcome.next)
     return (_BATCH, [_packed(one) for one in outcome.outcomes])
 
 
@@ -273,8 +276,8 @@ def _unpacked(packed: list[Any]) -> Outcome:
         claimed = (ClaimedJob(Stamp(job), Stamp(token), n) for job, token, n in packed[1])
         return JobsClaimed(tuple(claimed))
     if packed[0] == _MOVED:
-        _, count, left_count = packed
-        return JobsMoved(count, left_count)
+        _, count, left_count, *place = packed
+        return JobsMoved(count, left_count, Stamp(place[0]) if place else None)
     if packed[0] == _TXN:
         _, is_success, results = packed
         return TxnApplied(is_success, tuple(_unpacked_result(one) for one in results))

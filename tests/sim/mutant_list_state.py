@@ -119,4 +119,34 @@ STATE_MUTANTS = (
             "a_survey_of_queues_counts_all_and_says_how_many_ages_it_left_out",
         ),
     ),
+    Mutant(
+        "purge_that_begins_anew",
+        "a purge finds what waits behind any number of other jobs",
+        (
+            Edit(
+                "state/apply_queue.py",
+                '        start = t.job_key(queue, command.after) + b"\\x00"\n',
+                "        pass\n",
+            ),
+        ),
+        test=unit_test(
+            "state_queue_operators",
+            "a_purge_finds_what_waits_behind_any_number_of_dead_letters_and_claimed_jobs",
+        ),
+    ),
+    Mutant(
+        "redrive_of_the_same_again",
+        "a redrive meets each dead letter once",
+        (
+            Edit(
+                "state/apply_queue.py",
+                '        start = t.dead_key(queue, after) + b"\\x00"\n',
+                "        pass\n",
+            ),
+        ),
+        test=unit_test(
+            "state_queue_operators",
+            "dead_letters_are_redriven_each_once_and_purged_portion_by_portion",
+        ),
+    ),
 )

@@ -148,9 +148,8 @@ def test_what_is_moved_at_once_is_bounded_by_its_size(verb, monkeypatch):
     if verb != "purge":
         dead(state)
     chosen = tuple(ids) if verb == "redrive ids" else ()
-    # A purge takes what is ready after what it met on its way, and bounds each of the two.
-    second = (4, 0) if verb == "purge" else (2, 2)
-    for bytes_max, expected in ((10, (1, 4)), (250, second)):
+    # A purge counts whole rows, which it reads on its way.
+    for bytes_max, expected in ((10, (1, 4)), (350 if verb == "purge" else 250, (2, 2))):
         monkeypatch.setattr(apply_queue, "CLAIM_BYTES_MAX", bytes_max)
         order = (
             QueuePurge("q", 100, False, "old")
@@ -159,6 +158,7 @@ def test_what_is_moved_at_once_is_bounded_by_its_size(verb, monkeypatch):
         )
         moved = state.do(order)
         assert (moved.count, moved.left_count) == expected
+        assert (moved.next is None) == (verb == "redrive ids")
         chosen = chosen[moved.count :]
 
 
