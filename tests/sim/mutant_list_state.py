@@ -149,4 +149,30 @@ STATE_MUTANTS = (
             "dead_letters_are_redriven_each_once_and_purged_portion_by_portion",
         ),
     ),
+    Mutant(
+        "histories_of_namesakes_in_one_table",
+        "an action's history is its own, and goes with it",
+        (
+            Edit(
+                "state/record_tables.py",
+                "    RecordKind.OACTION: OACTION_HISTORY,\n",
+                "    RecordKind.OACTION: NACTION_HISTORY,\n",
+            ),
+        ),
+        test=unit_test(
+            "state_actions", "an_action_that_is_forgotten_leaves_the_history_of_its_namesake"
+        ),
+    ),
+    Mutant(
+        "keys_with_their_values",
+        "a list of keys alone sends no values",
+        (
+            Edit(
+                "api/routes_kv.py",
+                "tuple(map(_key_of, page.items)) if is_keys_only else await _items(page.items)",
+                "await _items(page.items)",
+            ),
+        ),
+        test=unit_test("api_kv", "a_range_of_keys_alone_brings_no_values_and_the_same_pages"),
+    ),
 )
