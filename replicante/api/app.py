@@ -115,9 +115,10 @@ def _sizes(state: StateDoor, room: RoomDoor) -> dict[str, float]:
 
 
 def _queue_figures(state: StateDoor, peer: PeerDoor) -> QueueFigures:
-    """For metrics: rows of the first queues, as many as a page has, and the age of each."""
+    """For metrics: the first queues by name, and how much is left out."""
     with state.view() as view:
-        found = queue_queries.queue_list(view, limit=QUEUES_MEASURED_MAX).items
+        survey = queue_queries.queue_survey(view, limit=QUEUES_MEASURED_MAX)
+    found = survey.items
     now_ms = peer.status().clock_ms
     return QueueFigures(
         moves=state.job_moves(),
@@ -135,5 +136,9 @@ def _queue_figures(state: StateDoor, peer: PeerDoor) -> QueueFigures:
             queue.name: max(0, now_ms - queue.oldest_ready_ms)
             for queue in found
             if queue.oldest_ready_ms is not None
+        },
+        left_out={
+            "jobs": survey.left_out_count,
+            "age": survey.left_out_count + survey.ages_left_out_count,
         },
     )

@@ -149,7 +149,8 @@ def outcome_body(outcome: Outcome) -> Json:
                 ]
             }
         case JobsMoved():
-            return {"moved": outcome.count, "left": outcome.left_count}
+            place = None if outcome.next is None else format_stamp(outcome.next)
+            return {"moved": outcome.count, "left": outcome.left_count, "next": place}
         case _:
             return None
 

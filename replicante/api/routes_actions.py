@@ -103,7 +103,7 @@ async def _get(ctx: Context, call: Call, on: ActionOn) -> Reply:
     def look(view: View) -> tuple[StoredAction | None, tuple[ActionHistoryEntry, ...]]:
         return (
             record_queries.action_get(view, on, ns, cluster, action_id),
-            record_queries.action_history(view, ns, cluster, action_id),
+            record_queries.action_history(view, on, ns, cluster, action_id),
         )
 
     seen = await read(ctx, call, look)

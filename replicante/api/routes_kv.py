@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from replicante import errors, limits
 from replicante.api import query as q
 from replicante.api.bodies import to_request
@@ -19,7 +21,7 @@ from replicante.model.codec import Value, encode_value, load_value
 from replicante.state import queries
 from replicante.state.commands import KvDelete, KvPut
 from replicante.wire import headers, paths
-from replicante.wire.kv import KvDeleted, KvItem, KvPage, KvPutBody
+from replicante.wire.kv import KvDeleted, KvItem, KvListed, KvListPage, KvPutBody
 from replicante.wire.values import Json
 
 if TYPE_CHECKING:
@@ -75,17 +77,16 @@ async def list_records(ctx: Context, call: Call) -> Reply:
     within = (_bound(call, headers.Q_FROM) or b"", _bound(call, headers.Q_TO))
     after = read_key_cursor(_CURSOR, call.query.get(headers.Q_CURSOR))
     limit = q.page_limit(call.query, headers.Q_LIMIT)
+    is_keys_only = q.flag(call.query, headers.Q_KEYS_ONLY)
     seen = await read(
         ctx,
         call,
         lambda view: queries.kv_range(view, prefix=prefix, within=within, after=after, limit=limit),
     )
     page = seen.value
-    body = KvPage(
-        items=await _items(page.items),
-        next=None if page.next is None else write_cursor(_CURSOR, page.next),
-    )
-    return seen.reply(body)
+    following = None if page.next is None else write_cursor(_CURSOR, page.next)
+    items = tuple(map(_key_of, page.items)) if is_keys_only else await _items(page.items)
+    return seen.reply(KvListPage(items=items, next=following))
 
 
 def _bound(call: Call, name: str) -> bytes | None:
@@ -103,12 +104,12 @@ def _bound(call: Call, name: str) -> bytes | None:
     return found
 
 
-async def _items(records: Sequence[queries.KvRecord]) -> tuple[KvItem, ...]:
+async def _items(records: Sequence[queries.KvRecord]) -> tuple[KvListed, ...]:
     """In slices: decoding a page of large values takes longer than the loop may be held."""
-    items: list[KvItem] = []
+    items: list[KvListed] = []
     slice_bytes = 0
     for record in records:
-        items.append(_item(record))
+        items.append(replace(_key_of(record), value=load_value(record.value)))
         slice_bytes += len(record.value)
         if slice_bytes > limits.HTTP_PAGE_SLICE_BYTES_MAX:
             slice_bytes = 0
@@ -132,6 +133,14 @@ def _item(record: queries.KvRecord) -> KvItem:
     return KvItem(
         key=record.key.decode(),
         value=load_value(record.value),
+        revision=format_stamp(record.revision),
+        lease=None if record.lease is None else format_stamp(record.lease),
+    )
+
+
+def _key_of(record: queries.KvRecord) -> KvListed:
+    return KvListed(
+        key=record.key.decode(),
         revision=format_stamp(record.revision),
         lease=None if record.lease is None else format_stamp(record.lease),
     )
@@ -175,11 +184,12 @@ ROUTES = (
         access=Access.READ,
         handler=list_records,
         summary="Lists records in byte order of their keys.",
-        answer=KvPage,
+        answer=KvListPage,
         parameters=(
             Parameter(name=headers.Q_PREFIX, meaning="Only keys that begin with this."),
             Parameter(name=headers.Q_FROM, meaning="Only keys that are this or above it."),
             Parameter(name=headers.Q_TO, meaning="Only keys below this."),
+            Parameter(name=headers.Q_KEYS_ONLY, meaning="true: without the values."),
             Parameter(name=headers.Q_LIMIT, meaning="Items of a page, 1 to 1000. Default 100."),
             Parameter(name=headers.Q_CURSOR, meaning="`next` of the page before."),
         ),

@@ -68,7 +68,7 @@ async def redrive(ctx: Context, call: Call) -> Reply:
     def build(body: Json) -> tuple[QueueRedrive, None]:
         request = to_request(body, RedriveBody)
         ids = tuple(job_stamp(one, path=f"ids[{i}]") for i, one in enumerate(request.ids))
-        return QueueRedrive(name, 0 if ids else request.max, ids), None
+        return QueueRedrive(name, 0 if ids else request.max, ids, _place(request.after)), None
 
     return _moved(await write(ctx, call, build))
 
@@ -78,7 +78,8 @@ async def purge(ctx: Context, call: Call) -> Reply:
 
     def build(body: Json) -> tuple[QueuePurge, None]:
         request = to_request(body, PurgeBody)
-        return QueuePurge(name, request.max, request.dead, request.reason), None
+        place = _place(request.after)
+        return QueuePurge(name, request.max, request.dead, request.reason, place), None
 
     return _moved(await write(ctx, call, build))
 
@@ -86,7 +87,12 @@ async def purge(ctx: Context, call: Call) -> Reply:
 def _moved(written: Written[None]) -> Reply:
     outcome = written.outcome
     assert isinstance(outcome, outcomes.JobsMoved), "what a purge or a redrive answers"
-    return written.reply(JobsMoved(moved=outcome.count, left=outcome.left_count))
+    place = None if outcome.next is None else format_stamp(outcome.next)
+    return written.reply(JobsMoved(moved=outcome.count, left=outcome.left_count, next=place))
+
+
+def _place(after: str | None) -> int | None:
+    return None if after is None else job_stamp(after, path="after")
 
 
 async def get_queue(ctx: Context, call: Call) -> Reply:
@@ -190,7 +196,7 @@ ROUTES = (
         path=f"{QUEUE}/redrive",
         access=Access.WRITE,
         handler=redrive,
-        summary="Dead letters wait again, with all their attempts.",
+        summary="Dead letters wait again, with all their attempts, a portion at a time.",
         body=RedriveBody,
         answer=JobsMoved,
         refuses=(errors.NotFound,),
@@ -200,7 +206,7 @@ ROUTES = (
         path=f"{QUEUE}/purge",
         access=Access.WRITE,
         handler=purge,
-        summary="Removes jobs that wait, or dead letters; never what is claimed.",
+        summary="Removes a portion of the jobs that wait, or of the dead letters; none is claimed.",
         body=PurgeBody,
         answer=JobsMoved,
     ),

@@ -49,6 +49,7 @@ _QUERY: Mapping[str, Shape] = {
     headers.Q_CLUSTER: shapes.ANY_TEXT,
     headers.Q_KEY: shapes.ANY_TEXT,
     "dead": shapes.FLAG,
+    headers.Q_KEYS_ONLY: shapes.FLAG,
     "digest": shapes.choice("now"),
 }
 

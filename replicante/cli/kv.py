@@ -12,7 +12,7 @@ from replicante.cli import render
 from replicante.cli.common import Target, client_options, example, parse_json, read_options
 from replicante.cli.exits import Exit
 from replicante.client import Client, Read
-from replicante.wire.kv import KvItem
+from replicante.wire.kv import KvItem, KvKey
 from replicante.wire.txn import TxnAnswer, TxnBody
 
 
@@ -142,6 +142,7 @@ def txn(body: str | None, *, file: IO[bytes] | None, target: Target) -> None:
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; all by default."
 )
+@click.option("--keys-only", is_flag=True, help="Without the values, which are not sent then.")
 @client_options
 @read_options
 def list_(
@@ -150,15 +151,17 @@ def list_(
     from_key: str | None,
     to_key: str | None,
     limit: int | None,
+    keys_only: bool,
     target: Target,
     read: Read,
 ) -> None:
     """Print the records whose keys start with PREFIX, in the order of the keys."""
 
-    async def collect(client: Client) -> list[KvItem]:
-        found: list[KvItem] = []
+    async def collect(client: Client) -> list[KvItem | KvKey]:
+        found: list[KvItem | KvKey] = []
         page_items = min(limit or limits.PAGE_ITEMS_MAX, limits.PAGE_ITEMS_MAX)
-        async for item in client.kv.list(
+        look = client.kv.keys if keys_only else client.kv.list
+        async for item in look(
             prefix, from_key=from_key, to_key=to_key, page_items=page_items, read=read
         ):
             found.append(item)
@@ -170,10 +173,13 @@ def list_(
     target.show(items, text=lambda: _rows(items))
 
 
-def _rows(items: list[KvItem]) -> str:
+def _rows(items: list[KvItem | KvKey]) -> str:
+    records = [item for item in items if isinstance(item, KvItem)]
+    if len(records) < len(items):
+        return render.table(("KEY", "REVISION"), [(item.key, item.revision) for item in items])
     return render.table(
         ("KEY", "VALUE", "REVISION"),
-        [(item.key, render.json_line(item.value), item.revision) for item in items],
+        [(item.key, render.json_line(item.value), item.revision) for item in records],
     )
 
 

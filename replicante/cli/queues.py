@@ -17,7 +17,6 @@ from replicante.cli.common import (
     read_options,
 )
 from replicante.client import Client, Read
-from replicante.errors import Conflict
 from replicante.wire.durations import format_duration_ms
 from replicante.wire.queues import Claimed, JobItem, JobsMoved, QueueItem
 
@@ -45,38 +44,36 @@ def list_(prefix: str, *, target: Target, read: Read) -> None:
     target.show(items, text=lambda: _queues(items))
 
 
-@queue.command(epilog=example("replicante queue peek mail", "replicante queue peek mail --limit 5"))
-@click.argument("name")
-@click.option(
+_shown_limit = click.option(
     "--limit",
-    type=click.IntRange(1, limits.PAGE_ITEMS_MAX),
+    type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="How many at most.",
+    help="How many at most; a line says when there are more.",
 )
+_moved_limit = click.option(
+    "--limit", type=click.IntRange(1), help="How many at most.  [default: all]"
+)
+
+
+@queue.command(epilog=example("replicante queue peek mail", "replicante queue peek mail --limit 5"))
+@click.argument("name")
+@_shown_limit
 @client_options
 @read_options
 def peek(name: str, *, limit: int, target: Target, read: Read) -> None:
     """Print the oldest jobs of the queue NAME without claiming them."""
-    page = target.run(lambda client: client.queues.peek(name, limit=limit, read=read))
-    target.show(page.items, text=lambda: _jobs(page.items))
+    _show_jobs(name, limit=limit, is_dead=False, target=target, read=read)
 
 
-@queue.command(epilog=example("replicante queue dlq mail"))
+@queue.command(epilog=example("replicante queue dlq mail", "replicante queue dlq mail --limit 500"))
 @click.argument("name")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, limits.PAGE_ITEMS_MAX),
-    default=20,
-    show_default=True,
-    help="How many at most.",
-)
+@_shown_limit
 @client_options
 @read_options
 def dlq(name: str, *, limit: int, target: Target, read: Read) -> None:
     """Print the dead letters of the queue NAME, with how their last attempt ended."""
-    page = target.run(lambda client: client.queues.peek(name, is_dead=True, limit=limit, read=read))
-    target.show(page.items, text=lambda: _jobs(page.items))
+    _show_jobs(name, limit=limit, is_dead=True, target=target, read=read)
 
 
 @queue.command(
@@ -160,14 +157,22 @@ def receive(name: str, *, wait: int, keep: int | None, target: Target) -> None:
     target.run(take)
 
 
-@queue.command(epilog=example("replicante queue redrive mail"))
+@queue.command(
+    epilog=example("replicante queue redrive mail", "replicante queue redrive mail --limit 100")
+)
 @click.argument("name")
 @click.argument("ids", nargs=-1)
+@_moved_limit
 @client_options
-def redrive(name: str, ids: tuple[str, ...], *, target: Target) -> None:
-    """Let dead letters of the queue NAME wait again: those with IDS, or the oldest thousand."""
-    moved = target.run(lambda client: client.queues.redrive(name, ids=ids, write=target.write))
-    target.show(moved, text=lambda: _moved(moved))
+def redrive(name: str, ids: tuple[str, ...], *, limit: int | None, target: Target) -> None:
+    """Let dead letters of the queue NAME wait again: those with IDS, or each of them once.
+
+    They go a portion at a time, the oldest first; a redrive that was cut off is simply repeated.
+    """
+    moved = target.run(
+        lambda client: client.queues.redrive_all(name, ids=ids, limit=limit, write=target.write)
+    )
+    target.show(moved, text=lambda: _moved("redriven", moved))
 
 
 @queue.command(epilog=example("replicante queue pause mail --reason 'the relay is down'"))
@@ -191,34 +196,49 @@ def resume(name: str, *, target: Target) -> None:
     target.show(changed, text=lambda: render.pairs([("resumed", changed.name)]))
 
 
-@queue.command(epilog=example("replicante queue purge mail --reason 'test data'"))
+@queue.command(
+    epilog=example(
+        "replicante queue purge mail --reason 'test data'",
+        "replicante queue purge mail --dead --limit 100 --reason 'the oldest'",
+    )
+)
 @click.argument("name")
 @click.option("--dead", is_flag=True, help="The dead letters instead of what waits.")
 @click.option("--reason", required=True, help="Why; an event keeps it.")
+@_moved_limit
 @client_options
-def purge(name: str, *, dead: bool, reason: str, target: Target) -> None:
-    """Remove all jobs of the queue NAME that wait; what is claimed stays."""
+def purge(name: str, *, dead: bool, reason: str, limit: int | None, target: Target) -> None:
+    """Remove all jobs of the queue NAME that wait; what is claimed stays.
 
-    async def remove(client: Client) -> JobsMoved:
-        moved = 0
-        while True:
-            step = await client.queues.purge(name, reason=reason, is_dead=dead, write=target.write)
-            moved += step.moved
-            if not step.left:
-                return JobsMoved(moved=moved, left=0)
-            if not step.moved:
-                raise Conflict(
-                    f"Removed {moved} jobs; {step.left} are left that wait for a time or for their"
-                    " group, among dead letters and claimed jobs.",
-                    hints=(
-                        f"replicante queue purge {name} --dead first, or redrive them",
-                        "claimed jobs: wait until they are acknowledged",
-                    ),
-                )
+    They go a portion at a time, the oldest first; a purge that was cut off is simply repeated. What
+    is given back meanwhile may stay: `left` says how much.
+    """
+    removed = target.run(
+        lambda client: client.queues.purge_all(
+            name, reason=reason, is_dead=dead, limit=limit, write=target.write
+        )
+    )
+    target.show(removed, text=lambda: _moved("removed", removed))
 
-    removed = target.run(remove)
-    rows = [("removed", str(removed.moved)), ("left", str(removed.left))]
-    target.show(removed, text=lambda: render.pairs(rows))
+
+def _show_jobs(name: str, *, limit: int, is_dead: bool, target: Target, read: Read) -> None:
+    """One more is asked for than is shown, to know whether there is one."""
+
+    async def collect(client: Client) -> list[JobItem]:
+        found: list[JobItem] = []
+        page_items = min(limit + 1, limits.PAGE_ITEMS_MAX)
+        jobs = client.queues.jobs(name, is_dead=is_dead, page_items=page_items, read=read)
+        async for item in jobs:
+            found.append(item)
+            if len(found) > limit:
+                break
+        return found
+
+    found = target.run(collect)
+    shown = found[:limit]
+    target.show(shown, text=lambda: _jobs(shown))
+    if len(found) > limit:
+        click.echo(f"These are the oldest {limit}; for more: --limit {10 * limit}", err=True)
 
 
 def _queues(items: list[QueueItem]) -> str:
@@ -239,7 +259,7 @@ def _queues(items: list[QueueItem]) -> str:
     )
 
 
-def _jobs(items: tuple[JobItem, ...]) -> str:
+def _jobs(items: Sequence[JobItem]) -> str:
     return render.table(
         ("JOB", "STATE", "DUE IN", "ATTEMPTS", "LAST", "BODY"),
         [
@@ -270,5 +290,5 @@ def _claimed(jobs: Sequence[Claimed]) -> str:
     )
 
 
-def _moved(moved: JobsMoved) -> str:
-    return render.pairs([("redriven", str(moved.moved)), ("left", str(moved.left))])
+def _moved(done: str, moved: JobsMoved) -> str:
+    return render.pairs([(done, str(moved.moved)), ("left", str(moved.left))])

@@ -18,7 +18,7 @@ from replicante.client.encoding import (
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
 from replicante.errors import NotFound
 from replicante.wire import headers, paths
-from replicante.wire.kv import KvDeleted, KvItem, KvPage
+from replicante.wire.kv import KvDeleted, KvItem, KvKey, KvKeyPage, KvPage
 from replicante.wire.txn import (
     TxnAnswer,
     TxnBody,
@@ -131,9 +131,7 @@ class Kv:
         """Records whose keys start with a prefix, in byte order; `next` is the cursor of the rest,
         None at the end. from_key, to_key: only keys that are not below the one and below the other.
         A page shows one instant, two pages may show two. Raises as `get`."""
-        query = [(headers.Q_PREFIX, prefix), (headers.Q_LIMIT, str(limit))]
-        bounds = {headers.Q_FROM: from_key, headers.Q_TO: to_key, headers.Q_CURSOR: cursor}
-        query += [(name, text) for name, text in bounds.items() if text is not None]
+        query = _range_query(prefix, from_key=from_key, to_key=to_key, limit=limit, cursor=cursor)
         return await self._calls.run_as(KvPage, read_call(paths.KV, read, query=query))
 
     async def list(
@@ -162,3 +160,34 @@ class Kv:
             if page.next is None:
                 return
             cursor = page.next
+
+    async def keys(
+        self,
+        prefix: str = "",
+        *,
+        from_key: str | None = None,
+        to_key: str | None = None,
+        page_items: int = limits.PAGE_ITEMS_MAX,
+        read: Read = LINEARIZABLE,
+    ) -> AsyncIterator[KvKey]:
+        """As `list`, without the values, which are not sent. Raises as `get`."""
+        cursor: str | None = None
+        while True:
+            query = _range_query(
+                prefix, from_key=from_key, to_key=to_key, limit=page_items, cursor=cursor
+            )
+            query.append((headers.Q_KEYS_ONLY, "true"))
+            page = await self._calls.run_as(KvKeyPage, read_call(paths.KV, read, query=query))
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            cursor = page.next
+
+
+def _range_query(
+    prefix: str, *, from_key: str | None, to_key: str | None, limit: int, cursor: str | None
+) -> list[tuple[str, str]]:
+    bounds = {headers.Q_FROM: from_key, headers.Q_TO: to_key, headers.Q_CURSOR: cursor}
+    query = [(headers.Q_PREFIX, prefix), (headers.Q_LIMIT, str(limit))]
+    return query + [(name, text) for name, text in bounds.items() if text is not None]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import get_args
+
+from msgspec.structs import replace as replace_struct
 
 from replicante import limits
 from replicante.client.call import Call
@@ -45,6 +47,9 @@ from replicante.wire.queues import (
     RedriveBody,
 )
 from replicante.wire.values import Json
+
+Step = Callable[[int, str | None], Awaitable[JobsMoved]]
+"""(how many at most, after which place) → what the portion moved."""
 
 
 class Queues:
@@ -198,12 +203,42 @@ class Queues:
         *,
         ids: Sequence[str] = (),
         max_jobs: int = limits.QUEUE_STEP_JOBS_MAX,
+        after: str | None = None,
         write: Write = DEFAULT_WRITE,
     ) -> JobsMoved:
-        """Dead letters wait again: these, or the oldest. Raises `NotFound` when one of the ids is
-        no dead letter (none was moved then), and as `kv.put`."""
-        call = self._of_queue(queue, "redrive", RedriveBody(ids=tuple(ids), max=max_jobs), write)
+        """Dead letters wait again: one portion of these, or of the oldest. after: `next` of the
+        portion before. Raises `NotFound` when one of the ids is no dead letter (none was moved
+        then), and as `kv.put`."""
+        body = RedriveBody(ids=tuple(ids), max=max_jobs, after=after)
+        call = self._of_queue(queue, "redrive", body, write)
         return await self._calls.write_as(JobsMoved, call)
+
+    async def redrive_all(
+        self,
+        queue: str,
+        *,
+        ids: Sequence[str] = (),
+        limit: int | None = None,
+        write: Write = DEFAULT_WRITE,
+    ) -> JobsMoved:
+        """As `redrive`, portion by portion: each of these, or each dead letter of the queue once,
+        the oldest first, until none is left behind it or `limit` are moved.
+
+        write: its time limit holds for each portion; each has a key of its own. Raises as
+        `redrive`; the portions before are moved then.
+        """
+        named = list(ids)
+
+        async def step(count: int, after: str | None) -> JobsMoved:
+            own = replace(write, idempotency_key=None, first_attempt_ms=None)
+            if not ids:
+                return await self.redrive(queue, max_jobs=count, after=after, write=own)
+            moved = await self.redrive(queue, ids=named[:count], write=own)
+            del named[: moved.moved]
+            return replace_struct(moved, next=named[0] if named else None)
+
+        done = await _portions(step, limit=limit)
+        return replace_struct(done, next=None) if ids else done
 
     async def purge(
         self,
@@ -212,13 +247,35 @@ class Queues:
         reason: str,
         is_dead: bool = False,
         max_jobs: int = limits.QUEUE_STEP_JOBS_MAX,
+        after: str | None = None,
         write: Write = DEFAULT_WRITE,
     ) -> JobsMoved:
-        """Removes jobs that wait, or the dead letters; `left` says how many are still there.
-        Raises as `kv.put`."""
-        body = PurgeBody(reason=reason, dead=is_dead, max=max_jobs)
+        """Removes a portion of the jobs that wait, or of the dead letters, the oldest first; `left`
+        says how many are still there. after: `next` of the portion before; a portion among claimed
+        jobs and dead letters may remove none. Raises as `kv.put`."""
+        body = PurgeBody(reason=reason, dead=is_dead, max=max_jobs, after=after)
         call = self._of_queue(queue, "purge", body, write)
         return await self._calls.write_as(JobsMoved, call)
+
+    async def purge_all(
+        self,
+        queue: str,
+        *,
+        reason: str,
+        is_dead: bool = False,
+        limit: int | None = None,
+        write: Write = DEFAULT_WRITE,
+    ) -> JobsMoved:
+        """As `purge`, portion by portion, until it has passed all or removed `limit`. A job that is
+        given back behind its place stays, and `left` counts it. write, errors: as `redrive_all`."""
+        own = replace(write, idempotency_key=None, first_attempt_ms=None)
+
+        async def step(count: int, after: str | None) -> JobsMoved:
+            return await self.purge(
+                queue, reason=reason, is_dead=is_dead, max_jobs=count, after=after, write=own
+            )
+
+        return await _portions(step, limit=limit)
 
     async def get(self, queue: str, *, read: Read = LINEARIZABLE) -> QueueItem:
         """How much it holds. Raises `NotFound` when it is empty and not paused, and as `kv.get`."""
@@ -264,7 +321,8 @@ class Queues:
         cursor: str | None = None,
         read: Read = LINEARIZABLE,
     ) -> JobPage:
-        """Jobs in the order of their arrival, without claiming them. Raises as `kv.get`."""
+        """A page of jobs in the order of their arrival, without claiming them. `next` is the cursor
+        of the page that follows, also of one that holds none. Raises as `kv.get`."""
         query = [(headers.Q_LIMIT, str(limit))]
         if is_dead:
             query.append(("dead", "true"))
@@ -272,6 +330,26 @@ class Queues:
             query.append((headers.Q_CURSOR, cursor))
         path = path_text(paths.queue_path, queue, "jobs")
         return await self._calls.run_as(JobPage, read_call(path, read, query=query))
+
+    async def jobs(
+        self,
+        queue: str,
+        *,
+        is_dead: bool = False,
+        page_items: int = limits.PAGE_ITEMS_DEFAULT,
+        read: Read = LINEARIZABLE,
+    ) -> AsyncIterator[JobItem]:
+        """As `peek`, page by page: all that wait or are claimed, or all dead letters."""
+        cursor: str | None = None
+        while True:
+            page = await self.peek(
+                queue, is_dead=is_dead, limit=page_items, cursor=cursor, read=read
+            )
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            cursor = page.next
 
     def _of_job(
         self, queue: str, job: str, verb: str, body: AckBody | NackBody | ExtendBody, write: Write
@@ -284,3 +362,15 @@ class Queues:
     ) -> Call:
         path = path_text(paths.queue_path, queue, verb)
         return write_call("POST", path, encode_body(body, path="reason"), headers={}, write=write)
+
+
+async def _portions(step: Step, *, limit: int | None) -> JobsMoved:
+    """All portions as one."""
+    moved, after = 0, None
+    while True:
+        count = limits.QUEUE_STEP_JOBS_MAX if limit is None else limit - moved
+        done = await step(min(count, limits.QUEUE_STEP_JOBS_MAX), after)
+        moved += done.moved
+        if done.next is None or moved == limit:
+            return replace_struct(done, moved=moved)
+        after = done.next

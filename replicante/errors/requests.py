@@ -150,6 +150,13 @@ class AnswerTooLarge(RequestError):
     code, http_status = "answer_too_large", 413
 
 
+class BatchTooLarge(RequestError):
+    """What stands before this in the batch gives back or extends jobs of as many bytes as one batch
+    may; this did nothing. Send it, and what follows it, in another batch."""
+
+    code, http_status = "batch_too_large", 413
+
+
 class BodyTooLarge(RequestError):
     """The body is larger than the limit."""
 

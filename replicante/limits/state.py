@@ -92,7 +92,8 @@ CLAIM_JOBS_MAX = 100
 """Of one claim; each is two rows and an event in one slice."""
 CLAIM_BYTES_MAX = PAGE_BYTES_MAX
 """Bodies of one claim, which is answered like a page; the job that would exceed it stays, but one
-is claimed in any case."""
+is claimed in any case. A sweep of an entry gives back, and a batch gives back or extends, no more
+either: each job is written anew with its body."""
 CLAIM_WAIT_MS_MAX = BLOCKING_WAIT_MS_MAX
 """Longest wait of a claim; a worker that wants more asks again."""
 CLAIM_WAITERS_MAX = 2_000
@@ -101,13 +102,16 @@ READY_STARTS_MAX = 1_024
 """Queues of which apply remembers where a claim begins to look; in others it searches."""
 QUEUE_LOOKS_MAX = 500
 """Rows that a page of queues looks at for the ages of their oldest jobs, one for each priority in
-use, before it ends: some 15 ms of the loop."""
+use, before it ends: some 15 ms of the loop. A scrape of metrics leaves out the ages beyond it."""
+QUEUES_COUNTED_MAX = 2_000
+"""Queues that a scrape of metrics counts beyond those that it measures."""
 JOBS_LOOKED_AT_MAX = 2_000
-"""Rows of jobs that a page passes, dead letters between them, before it ends."""
+"""Rows of jobs that a page passes, dead letters between them, before it ends; a portion of a
+purge, too."""
 QUEUES_MEASURED_MAX = 100
 """Queues that have metrics of their own at one peer: labels must not grow for ever."""
 QUEUE_STEP_JOBS_MAX = 1_000
-"""Jobs that one purge or one redrive moves; the answer says how many are left."""
+"""Jobs that one portion of a purge or a redrive moves; the answer says where the next begins."""
 TXN_ANSWER_BYTES_MAX = 1 * MIB
 """Values that the gets of one transaction may find; more is refused before anything is written."""
 STAMPS_FREE_PER_COMMAND = 4

@@ -26,6 +26,7 @@ from replicante.state.lease_commands import (
 )
 from replicante.state.outcome import Applied, RejectCode, Rejected
 from replicante.state.queue_tables import lease_claim_prefix
+from replicante.state.sweep_room import SweepRoom
 from replicante.state.tables import LeaseRow
 from replicante.state.writer import Writer
 from replicante.storage.keys import decode_key, prefix_range
@@ -117,21 +118,20 @@ def expire_due(writer: Writer, *, count_max: int) -> int:
     return len(due)
 
 
-def drop_records(writer: Writer, *, count_max: int) -> int:
-    """Removes records that grants which are over have left behind, at most count_max; how many."""
-    count = 0
-    ended = islice(writer.scan(*prefix_range(tables.LEASES_ENDED)), count_max)
+def drop_records(writer: Writer, room: SweepRoom) -> None:
+    """Removes what grants which are over have left behind, while there is room. A grant of which
+    something is left stays among those that are over."""
+    ended = islice(writer.scan(*prefix_range(tables.LEASES_ENDED)), room.records_left)
     for token in [decode_key(key, int)[0] for key, _ in ended]:
         bound = writer.scan(*prefix_range(tables.lease_record_key(token, b"")))
-        for record_key in [key for key, _ in islice(bound, count_max - count)]:
+        for record_key in [key for key, _ in islice(bound, room.records_left)]:
             apply_kv.drop_bound(writer, decode_key(record_key, int, bytes)[1])
-            count += 1
-        count += queue_moves.return_claims(writer, token, count_max=count_max - count)
+            room.note()
+        queue_moves.return_claims(writer, token, room)
         if _is_left(writer, token):
-            return count
+            return
         writer.delete(tables.lease_ended_key(token))
     writer.leases.note_dropped(writer)
-    return count
 
 
 def _is_left(writer: Writer, token: int) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from replicante.ids import Stamp, format_stamp
-from replicante.limits import CLAIM_BYTES_MAX
+from replicante.limits import CLAIM_BYTES_MAX, JOBS_LOOKED_AT_MAX
 from replicante.state import carried, leases, queue_moves
 from replicante.state import queue_tables as t
 from replicante.state.eventlog import EventCode, pack_payload
@@ -123,7 +123,7 @@ def ack_alone(writer: Writer, command: QueueAck) -> Applied | Rejected:
 
 def nack(writer: Writer, command: QueueNack) -> Applied | Rejected:
     queue, job = command.queue, command.job
-    row = _held_with(writer, queue, job, command.token)
+    row = _to_write_anew(writer, queue, job, command.token)
     if isinstance(row, Rejected):
         return row
     revision = writer.stamp()
@@ -135,7 +135,7 @@ def nack(writer: Writer, command: QueueNack) -> Applied | Rejected:
 
 def extend(writer: Writer, command: QueueExtend) -> Applied | Rejected:
     queue, job = command.queue, command.job
-    row = _held_with(writer, queue, job, command.token)
+    row = _to_write_anew(writer, queue, job, command.token)
     if isinstance(row, Rejected):
         return row
     revision = writer.stamp()
@@ -175,10 +175,9 @@ def resume(writer: Writer, command: QueueResume) -> Applied:
 
 def redrive(writer: Writer, command: QueueRedrive) -> JobsMoved | Rejected:
     queue = command.queue
-    jobs = list(command.jobs)
+    jobs, is_more = list(command.jobs), False
     if not jobs:
-        dead = islice(writer.scan(*prefix_range(t.dead_prefix(queue))), command.count)
-        jobs = [decode_key(key, str, int)[1] for key, _ in dead]
+        jobs, is_more = _dead_letters(writer, queue, after=command.after, count=command.count)
     for job in jobs:
         row = queue_moves.read_job(writer, queue, job)
         if row is None or row.state is not JobState.DEAD:
@@ -189,17 +188,20 @@ def redrive(writer: Writer, command: QueueRedrive) -> JobsMoved | Rejected:
         assert row is not None, "looked at above"
         size += len(row.body)
         if moved_count and size > CLAIM_BYTES_MAX:
+            is_more = not command.jobs
             break
         moved_count += 1
         queue_moves.redrive(writer, queue, job, row)
         payload = pack_payload({"id": format_stamp(job)})
         writer.emit(EventCode.JOB_REDRIVEN, payload, key=queue)
-    return JobsMoved(moved_count, queue_moves.read_queue(writer, queue).dead_count)
+    left_count = queue_moves.read_queue(writer, queue).dead_count
+    return JobsMoved(moved_count, left_count, Stamp(jobs[moved_count - 1]) if is_more else None)
 
 
 def purge(writer: Writer, command: QueuePurge) -> JobsMoved:
     queue = command.queue
-    removed = _purge_dead(writer, command) if command.is_dead else _purge_waiting(writer, command)
+    purged = _purge_dead(writer, command) if command.is_dead else _purge_waiting(writer, command)
+    removed, place = purged
     row = queue_moves.read_queue(writer, queue)
     left = row.dead_count if command.is_dead else row.waiting_count
     if removed:
@@ -211,15 +213,15 @@ def purge(writer: Writer, command: QueuePurge) -> JobsMoved:
             "reason": command.reason,
         }
         writer.emit(EventCode.QUEUE_PURGED, pack_payload(payload), key=queue)
-    return JobsMoved(len(removed), left)
+    return JobsMoved(len(removed), left, place)
 
 
 # --- below ---------------------------------------------------------------------------------------
 
 
 def _take_ready(writer: Writer, queue: str, *, count: int) -> list[tuple[int, JobRow]]:
-    """The jobs that a claim gets, all of which the caller claims or removes. Their bodies are
-    bounded, too: a claim whose answer nobody can read would use up an attempt of each."""
+    """The jobs that a claim gets, all of which the caller claims. Their bodies are bounded, too: a
+    claim whose answer nobody can read would use up an attempt of each."""
     start, end = writer.ready_starts.range(queue)
     taken: list[tuple[int, JobRow]] = []
     size, until = 0, start
@@ -291,37 +293,54 @@ def _held_with(writer: Writer, queue: str, job: int, token: int) -> JobRow | Rej
     return row
 
 
-def _purge_dead(writer: Writer, command: QueuePurge) -> list[int]:
-    dead = islice(writer.scan(*prefix_range(t.dead_prefix(command.queue))), command.count)
-    jobs = [decode_key(key, str, int)[1] for key, _ in dead]
-    for job in jobs:
-        queue_moves.remove_dead(writer, command.queue, job)
-    return jobs
+def _to_write_anew(writer: Writer, queue: str, job: int, token: int) -> JobRow | Rejected:
+    """As `_held_with`, for a command that writes the job's row with its body. It may be one of a
+    thousand in a batch, which writes no more than a claim does."""
+    row = _held_with(writer, queue, job, token)
+    if isinstance(row, JobRow) and writer.command_job_bytes >= CLAIM_BYTES_MAX:
+        return Rejected(RejectCode.BATCH_TOO_LARGE, {"limit": CLAIM_BYTES_MAX})
+    return row
 
 
-def _purge_waiting(writer: Writer, command: QueuePurge) -> list[int]:
-    """The oldest, of at most twice as many rows: what is claimed or dead lies between them. Then
-    those that are ready, in the order of claims, which nothing lies between."""
+def _dead_letters(
+    writer: Writer, queue: str, *, after: int | None, count: int
+) -> tuple[list[int], bool]:
+    """The oldest behind that place, and whether there are more."""
+    start, end = prefix_range(t.dead_prefix(queue))
+    if after is not None:
+        start = t.dead_key(queue, after) + b"\x00"
+    keys = islice(writer.scan(start, end), count + 1)
+    found = [decode_key(key, str, int)[1] for key, _ in keys]
+    return found[:count], len(found) > count
+
+
+def _purge_dead(writer: Writer, command: QueuePurge) -> tuple[list[int], Stamp | None]:
+    """What is removed, and where the next portion begins."""
     queue = command.queue
-    rows = islice(writer.scan(*prefix_range(t.jobs_prefix(queue))), 2 * command.count)
+    jobs, is_more = _dead_letters(writer, queue, after=command.after, count=command.count)
+    for job in jobs:
+        queue_moves.remove_dead(writer, queue, job)
+    return jobs, Stamp(jobs[-1]) if is_more else None
+
+
+def _purge_waiting(writer: Writer, command: QueuePurge) -> tuple[list[int], Stamp | None]:
+    """The oldest that wait. What is claimed or dead lies between them and is passed over, so it
+    counts for the bounds: a portion may remove none, and say where the next one begins."""
+    queue = command.queue
+    start, end = prefix_range(t.jobs_prefix(queue))
+    if command.after is not None:
+        start = t.job_key(queue, command.after) + b"\x00"
     waiting: list[tuple[int, JobRow]] = []
-    size = 0
-    for key, raw in rows:
+    size, place, is_more = 0, 0, False
+    for count, (key, raw) in enumerate(writer.scan(start, end)):
         size += len(raw)
-        if waiting and (size > CLAIM_BYTES_MAX or len(waiting) == command.count):
+        is_full = len(waiting) == command.count or count == JOBS_LOOKED_AT_MAX
+        if is_full or (count and size > CLAIM_BYTES_MAX):
+            is_more = True
             break
-        row = t.read_job_row(raw)
+        place, row = decode_key(key, str, int)[1], t.read_job_row(raw)
         if row.state is JobState.WAITING:
-            waiting.append((decode_key(key, str, int)[1], row))
+            waiting.append((place, row))
     for job, row in waiting:
         queue_moves.remove_waiting(writer, queue, job, row)
-    removed, size = [job for job, _ in waiting], sum(len(row.body) for _, row in waiting)
-    while len(removed) < command.count and size <= CLAIM_BYTES_MAX:
-        ready = _take_ready(writer, queue, count=command.count - len(removed))
-        if not ready:
-            break
-        for job, row in ready:  # the next of its group is ready then
-            queue_moves.remove_waiting(writer, queue, job, row)
-            removed.append(job)
-            size += len(row.body)
-    return removed
+    return [job for job, _ in waiting], Stamp(place) if is_more else None

@@ -60,6 +60,8 @@ class RejectCode(enum.StrEnum):
     """details: limit."""
     ANSWER_TOO_LARGE = "answer_too_large"
     """The gets of a transaction find more than TXN_ANSWER_BYTES_MAX. details: limit."""
+    BATCH_TOO_LARGE = "batch_too_large"
+    """Those before it in the batch have written jobs of CLAIM_BYTES_MAX anew. details: limit."""
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -144,6 +146,8 @@ class JobsMoved(msgspec.Struct, frozen=True):
     count: int
     left_count: int
     """Of the same kind, still there."""
+    next: Stamp | None = None
+    """`after` of the next portion; None when there is nothing behind this one."""
     is_replayed: bool = False
 
 
@@ -231,6 +235,7 @@ _ERRORS: Final[dict[RejectCode, type[errors.RequestError]]] = {
     RejectCode.CONSUMER_EXPIRED: errors.ConsumerExpired,
     RejectCode.TOO_MANY_CONSUMERS: errors.TooManyConsumers,
     RejectCode.ANSWER_TOO_LARGE: errors.AnswerTooLarge,
+    RejectCode.BATCH_TOO_LARGE: errors.BatchTooLarge,
 }
 
 
@@ -248,7 +253,8 @@ def _packed(outcome: Outcome | Got) -> tuple[Any, ...]:
     if isinstance(outcome, JobsClaimed):
         return (_CLAIMED, [(one.job, one.token, one.attempt) for one in outcome.jobs])
     if isinstance(outcome, JobsMoved):
-        return (_MOVED, outcome.count, outcome.left_count)
+        moved = (_MOVED, outcome.count, outcome.left_count)
+        return moved if outcome.next is None else (*moved, outcome.next)
     return (_BATCH, [_packed(one) for one in outcome.outcomes])
 
 
@@ -270,8 +276,8 @@ def _unpacked(packed: list[Any]) -> Outcome:
         claimed = (ClaimedJob(Stamp(job), Stamp(token), n) for job, token, n in packed[1])
         return JobsClaimed(tuple(claimed))
     if packed[0] == _MOVED:
-        _, count, left_count = packed
-        return JobsMoved(count, left_count)
+        _, count, left_count, *place = packed
+        return JobsMoved(count, left_count, Stamp(place[0]) if place else None)
     if packed[0] == _TXN:
         _, is_success, results = packed
         return TxnApplied(is_success, tuple(_unpacked_result(one) for one in results))

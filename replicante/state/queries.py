@@ -322,11 +322,13 @@ def _read_events(
     scan_max: int,
     bytes_max: int,
 ) -> _Read:
+    """What the filter leaves out counts for the bounds: it is read and decoded, too. One row is
+    looked at in any case, so the next page begins further on."""
     items: list[Event] = []
     last, size, is_more = None, 0, False
     for scanned, (_, row) in enumerate(rows):
         size += len(row)
-        if len(items) == limit or scanned == scan_max or (items and size > bytes_max):
+        if len(items) == limit or scanned == scan_max or (scanned and size > bytes_max):
             is_more = True
             break
         event = read_event(row)

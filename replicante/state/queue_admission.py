@@ -76,18 +76,27 @@ def check_queue_command(command: QueueCommand, where: str = "") -> None:
                 _check_visibility(visibility_ms, where)
         case QueuePause(_, reason):
             _check_reason(reason)
-        case QueueRedrive(_, count, jobs):
+        case QueueRedrive(_, count, jobs, after):
             wanted = len(jobs) or count
             _check_between(wanted, 1, QUEUE_STEP_JOBS_MAX, "count", "the number of dead letters")
             if len(set(jobs)) != len(jobs):
                 raise Invalid("each id is named once", path="ids")
             for i, named in enumerate(jobs):
                 check_positive(named, f"ids[{i}]", what="the id of a job")
-        case QueuePurge(_, count, _, reason):
+            if jobs and after is not None:
+                raise Invalid("give ids, or the place after which they lie", path="after")
+            _check_place(after)
+        case QueuePurge(_, count, _, reason, after):
             _check_between(count, 1, QUEUE_STEP_JOBS_MAX, "count", "the number of jobs")
             _check_reason(reason)
+            _check_place(after)
         case _:
             pass
+
+
+def _check_place(after: int | None) -> None:
+    if after is not None:
+        check_positive(after, "after", what="the id of a job")
 
 
 def _check_claim(where: str, *, job: int, token: int) -> None:

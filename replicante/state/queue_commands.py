@@ -94,6 +94,8 @@ class QueueRedrive(msgspec.Struct, frozen=True):
     queue: str
     count: int
     jobs: tuple[int, ...] = ()
+    after: int | None = None
+    """Only those with a greater id: where the portion before this one ended."""
 
 
 class QueuePurge(msgspec.Struct, frozen=True):
@@ -103,6 +105,8 @@ class QueuePurge(msgspec.Struct, frozen=True):
     count: int
     is_dead: bool
     reason: str
+    after: int | None = None
+    """As of a redrive."""
 
 
 QueueCommand = (
@@ -135,10 +139,10 @@ def pack_queue_fields(command: QueueCommand, *, operations: list[Any]) -> list[A
             return [queue, reason]
         case QueueResume(queue):
             return [queue]
-        case QueueRedrive(queue, count, jobs):
-            return [queue, count, list(jobs)]
-        case QueuePurge(queue, count, is_dead, reason):
-            return [queue, count, is_dead, reason]
+        case QueueRedrive(queue, count, jobs, after):
+            return _with_place([queue, count, list(jobs)], after)
+        case QueuePurge(queue, count, is_dead, reason, after):
+            return _with_place([queue, count, is_dead, reason], after)
 
 
 def unpack_enqueue(packed: list[Any]) -> QueueEnqueue:
@@ -178,15 +182,16 @@ def unpack_resume(packed: list[Any]) -> QueueResume:
 
 
 def unpack_redrive(packed: list[Any]) -> QueueRedrive:
-    _, queue, count, jobs = packed
-    return QueueRedrive(_name(queue), _natural(count), tuple(_positive(job) for job in jobs))
+    _, queue, count, jobs, *place = packed
+    named = tuple(_positive(job) for job in jobs)
+    return QueueRedrive(_name(queue), _natural(count), named, _place(place))
 
 
 def unpack_purge(packed: list[Any]) -> QueuePurge:
-    _, queue, count, is_dead, reason = packed
+    _, queue, count, is_dead, reason, *place = packed
     if type(is_dead) is not bool:
         raise TypeError("dead letters or not")
-    return QueuePurge(_name(queue), _positive(count), is_dead, _text(reason))
+    return QueuePurge(_name(queue), _positive(count), is_dead, _text(reason), _place(place))
 
 
 def unpack_ack_fields(packed: list[Any]) -> tuple[str, int, int, list[Any]]:
@@ -195,6 +200,17 @@ def unpack_ack_fields(packed: list[Any]) -> tuple[str, int, int, list[Any]]:
     if type(operations) is not list:
         raise TypeError("operations are a list")
     return _name(queue), _positive(job), _positive(token), operations
+
+
+def _with_place(fields: list[Any], after: int | None) -> list[Any]:
+    return fields if after is None else [*fields, after]
+
+
+def _place(packed: list[Any]) -> int | None:
+    if not packed:
+        return None
+    (after,) = packed
+    return _positive(after)
 
 
 def _pack_job(job: NewJob) -> list[Any]:

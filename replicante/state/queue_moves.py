@@ -17,6 +17,7 @@ from replicante.state import queue_tables as t
 from replicante.state.eventlog import EventCode, pack_payload
 from replicante.state.queue_tables import Attempt, JobRow, JobState, QueueRow
 from replicante.state.queue_tally import JobMove
+from replicante.state.sweep_room import SweepRoom
 from replicante.state.writer import Writer
 from replicante.storage.keys import decode_key, prefix_range
 
@@ -35,7 +36,9 @@ def read_job(writer: Writer, queue: str, job: int) -> JobRow | None:
 
 
 def write_job(writer: Writer, queue: str, job: int, row: JobRow) -> None:
-    writer.put(t.job_key(queue, job), t.job_row(row))
+    packed = t.job_row(row)
+    writer.command_job_bytes += len(packed)
+    writer.put(t.job_key(queue, job), packed)
 
 
 def arrive(writer: Writer, queue: str, job: int, row: JobRow) -> None:
@@ -220,32 +223,37 @@ def group_head(writer: Writer, queue: str, group: str) -> int | None:
     return None
 
 
-def sweep_due(writer: Writer, *, count_max: int) -> int:
-    """Delays that are over make ready, claims that ran out are given back; how many were due."""
+def sweep_due(writer: Writer, room: SweepRoom) -> None:
+    """Delays that are over make ready, claims that ran out are given back, while there is room."""
     clock_ms = writer.counters.clock_ms
     start, _ = prefix_range(t.DUE)
     end = t.due_key(clock_ms + 1, "", 0)
-    due = [decode_key(key, int, str, int) for key, _ in islice(writer.scan(start, end), count_max)]
-    for due_ms, queue, job in due:
-        row = read_job(writer, queue, job)
-        assert row is not None, "what is due belongs to a job"
+    keys = islice(writer.scan(start, end), room.records_left)
+    for due_ms, queue, job in [decode_key(key, int, str, int) for key, _ in keys]:
+        if not room.is_left:
+            return
+        raw = writer.get(t.job_key(queue, job))
+        assert raw is not None, "what is due belongs to a job"
+        room.note(size_bytes=len(raw))
+        row = t.read_job_row(raw)
         if row.state is JobState.CLAIMED:
             give_back(writer, queue, job, row, how="timeout", reason="", delay_ms=0)
         else:
             _clear_due(writer, queue, job, due_ms)
             _make_ready(writer, queue, job, row)
-    return len(due)
 
 
-def return_claims(writer: Writer, lease: int, *, count_max: int) -> int:
-    """Gives back what was claimed under a lease that is over; how many."""
-    bound = writer.scan(*prefix_range(t.lease_claim_prefix(lease)))
-    keys = [decode_key(key, int, str, int) for key, _ in islice(bound, count_max)]
-    for _, queue, job in keys:
-        row = read_job(writer, queue, job)
-        assert row is not None, "a claim belongs to a job"
-        give_back(writer, queue, job, row, how="lease", reason="", delay_ms=0)
-    return len(keys)
+def return_claims(writer: Writer, lease: int, room: SweepRoom) -> None:
+    """Gives back what was claimed under a lease that is over, while there is room; the rows of the
+    rest stay and say that it is to be given back."""
+    keys = islice(writer.scan(*prefix_range(t.lease_claim_prefix(lease))), room.records_left)
+    for _, queue, job in [decode_key(key, int, str, int) for key, _ in keys]:
+        if not room.is_left:
+            return
+        raw = writer.get(t.job_key(queue, job))
+        assert raw is not None, "a claim belongs to a job"
+        room.note(size_bytes=len(raw))
+        give_back(writer, queue, job, t.read_job_row(raw), how="lease", reason="", delay_ms=0)
 
 
 # --- below ---------------------------------------------------------------------------------------

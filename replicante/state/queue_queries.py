@@ -5,6 +5,8 @@ Called by `api` and by workers.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 
 from replicante.ids import Stamp
@@ -16,6 +18,7 @@ from replicante.limits import (
     PAGE_ITEMS_DEFAULT,
     PAGE_ITEMS_MAX,
     QUEUE_LOOKS_MAX,
+    QUEUES_COUNTED_MAX,
 )
 from replicante.state import queue_tables as t
 from replicante.state.queries import fits
@@ -34,6 +37,14 @@ class QueueRecord(msgspec.Struct, frozen=True, kw_only=True):
 class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[QueueRecord, ...]
     next: str | None
+
+
+class QueueSurvey(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[QueueRecord, ...]
+    ages_left_out_count: int
+    """Of these, the ones of which the age was not looked for: it is None though jobs are ready."""
+    left_out_count: int
+    """Queues that come after these, QUEUES_COUNTED_MAX at most."""
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +85,29 @@ def queue_list(
             items.append(record)
             looks_count += looked_count
     return QueuePage(items=tuple(items), next=None)
+
+
+def queue_survey(reader: Reader, *, limit: int) -> QueueSurvey:
+    """The first queues by name with all their counts, and the ages of their oldest jobs as far as
+    QUEUE_LOOKS_MAX rows go."""
+    items: list[QueueRecord] = []
+    looks_count = ages_left_out_count = left_out_count = 0
+    for key, raw in islice(reader.scan(*prefix_range(t.QUEUES)), limit + QUEUES_COUNTED_MAX):
+        if len(items) == limit:
+            left_out_count += 1
+            continue
+        name, row, oldest_ms = decode_key(key, str)[0], t.read_queue_row(raw), None
+        if row.ready_count and looks_count < QUEUE_LOOKS_MAX:
+            oldest_ms, looked_count = _oldest_ready_ms(reader, name)
+            looks_count += looked_count
+        elif row.ready_count:
+            ages_left_out_count += 1
+        items.append(QueueRecord(name=name, row=row, oldest_ready_ms=oldest_ms))
+    return QueueSurvey(
+        items=tuple(items),
+        ages_left_out_count=ages_left_out_count,
+        left_out_count=left_out_count,
+    )
 
 
 def ready_count(reader: Reader, name: str) -> int:

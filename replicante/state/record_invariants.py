@@ -19,7 +19,7 @@ from replicante.state import records
 from replicante.state.fences import FenceOn
 from replicante.state.record_tables import RecordRow
 from replicante.state.tables import Counters, object_key
-from replicante.storage.keys import decode_key, encode_prefix, prefix_range
+from replicante.storage.keys import decode_key, prefix_range
 from replicante.storage.kv import Reader
 
 Names = tuple[str, ...]
@@ -121,15 +121,9 @@ def _check_action(
     indexed[wanted] += 1
     if reader.get(places[wanted]) != t.ACTION_MARKS[kind]:
         yield f"{where} is {phase}, and not found as such"
-    if any(
-        other is not kind and t.find_record(reader, other, names) is not None
-        for other in t.ACTION_MARKS
-    ):
-        return  # a node action and one of the orchestrator with one id share their history
-    prefix = encode_prefix(t.ACTION_HISTORY, *names)
-    steps = [load_value(step) for _, step in reader.scan(*prefix_range(prefix))]
-    # None is left of an action whose namesake of the other kind was forgotten.
-    if steps and steps[-1]["phase"] != phase:
+    rows = reader.scan(*prefix_range(t.history_prefix(kind, names)))
+    steps = [load_value(step) for _, step in rows]
+    if not steps or steps[-1]["phase"] != phase:
         yield f"{where} is {phase}, and its history does not end there"
 
 
@@ -150,12 +144,17 @@ def _check_indexes(reader: Reader, indexed: Counter[bytes]) -> Iterator[str]:
 
 
 def _check_histories(reader: Reader, now: Counters) -> Iterator[str]:
-    for key, raw in reader.scan(*prefix_range(t.ACTION_HISTORY)):
+    for kind, table in t.HISTORY_TABLES.items():
+        yield from _check_history(reader, kind, table, now)
+
+
+def _check_history(reader: Reader, kind: RecordKind, table: bytes, now: Counters) -> Iterator[str]:
+    for key, raw in reader.scan(*prefix_range(table)):
         *names, stamp = decode_key(key, str, str, str, int)
         where = f"a step of action {'/'.join(_texts(names))}"
         if stamp_index(stamp) > now.index:
             yield f"{where} is of an entry that was not applied"
         if not is_canonical(raw) or type(load_value(raw)) is not dict:
             yield f"{where} is no map"
-        if all(t.find_record(reader, kind, _texts(names)) is None for kind in t.ACTION_MARKS):
+        if t.find_record(reader, kind, _texts(names)) is None:
             yield f"{where} is of one that is not there"

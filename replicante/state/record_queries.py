@@ -183,12 +183,12 @@ def action_get(
 
 
 def action_history(
-    reader: Reader, ns: str, cluster: str, action_id: str
+    reader: Reader, on: ActionOn, ns: str, cluster: str, action_id: str
 ) -> tuple[ActionHistoryEntry, ...]:
     """Every step of the action, oldest first."""
     if not _fits(ns, cluster, action_id):
         return ()
-    prefix = encode_prefix(record_tables.ACTION_HISTORY, ns, cluster, action_id)
+    prefix = record_tables.history_prefix(_ACTION_KINDS[on], (ns, cluster, action_id))
     rows = reader.scan(*prefix_range(prefix))
     return tuple(ActionHistoryEntry.decode(row) for _, row in rows)
 

@@ -33,7 +33,7 @@ CONVERGE_STATES: Final = b"\x38"
 DECISIONS: Final = b"\x39"
 """Here the last name is the stamp of the write instead of the decision's id: kept in order."""
 REPORTS: Final = b"\x3a"
-ACTION_HISTORY: Final = b"\x3b"
+NACTION_HISTORY: Final = b"\x3b"
 """(str ns, str cluster, str action, int stamp) → canonical bytes of an ActionHistoryEntry."""
 ACTIONS_OPEN: Final = b"\x3c"
 """(str ns, str cluster, int created, str action) → b"n" or b"o": unfinished ones, oldest first."""
@@ -43,6 +43,8 @@ PLATFORM_RUNS: Final = b"\x3e"
 """(str ns, str platform) → canonical bytes of the last discovery's outcome."""
 WORK_REQUESTS: Final = b"\x3f"
 """(int on, str ns, str name) → int: the revision at which somebody asked for work on a target."""
+OACTION_HISTORY: Final = b"\x40"
+"""As NACTION_HISTORY: agents choose ids of node actions, so one of each kind may bear the same."""
 
 RECORD_TABLES: Final[dict[RecordKind, bytes]] = {
     RecordKind.CLUSTER_DISCOVERY: DISCOVERIES,
@@ -55,7 +57,16 @@ RECORD_TABLES: Final[dict[RecordKind, bytes]] = {
     RecordKind.DECISION: DECISIONS,
     RecordKind.REPORT: REPORTS,
 }
-CLUSTER_TABLES: Final = (*RECORD_TABLES.values(), ACTION_HISTORY, ACTIONS_OPEN, ACTIONS_ENDED)
+HISTORY_TABLES: Final = {
+    RecordKind.NACTION: NACTION_HISTORY,
+    RecordKind.OACTION: OACTION_HISTORY,
+}
+CLUSTER_TABLES: Final = (
+    *RECORD_TABLES.values(),
+    *HISTORY_TABLES.values(),
+    ACTIONS_OPEN,
+    ACTIONS_ENDED,
+)
 """Everything that goes with its cluster."""
 ALL_RECORD_TABLES: Final = (*CLUSTER_TABLES, PLATFORM_RUNS, WORK_REQUESTS)
 
@@ -118,8 +129,13 @@ def find_record(reader: Reader, kind: RecordKind, names: tuple[str, ...]) -> Rec
     return None if row is None else read_record_row(row)
 
 
-def history_key(ns: str, cluster: str, action_id: str, stamp: int) -> bytes:
-    return encode_key(ACTION_HISTORY, ns, cluster, action_id, stamp)
+def history_key(kind: RecordKind, names: tuple[str, ...], stamp: int) -> bytes:
+    """kind, names: of the action."""
+    return encode_key(HISTORY_TABLES[kind], *names, stamp)
+
+
+def history_prefix(kind: RecordKind, names: tuple[str, ...]) -> bytes:
+    return encode_prefix(HISTORY_TABLES[kind], *names)
 
 
 def open_key(ns: str, cluster: str, created: int, action_id: str) -> bytes:

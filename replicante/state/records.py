@@ -106,13 +106,17 @@ def _follow_action(writer: Writer, change: Write, revision: int) -> None:
     if change.after is None:
         writer.delete(open_key)
         writer.delete(ended_key)
-        for key in _history_keys(writer, ns, cluster, action_id):
+        for key in _history_keys(writer, change.kind, change.names):
             writer.delete(key)
         return
     after = load_value(change.after)
     phase = str(after["phase"])
     if before is not None and before["phase"] == phase:
         return
+    entry = _history_entry(writer, change, after)
+    history_key = record_tables.history_key(change.kind, change.names, revision)
+    # Before what is too much is forgotten: that may be this very action.
+    writer.put(history_key, encode_value(entry))
     mark = ACTION_MARKS[change.kind]
     if not is_final(phase):
         writer.put(open_key, mark)
@@ -120,8 +124,6 @@ def _follow_action(writer: Writer, change: Write, revision: int) -> None:
         writer.delete(open_key)
         writer.put(ended_key, mark)
         _forget_actions(writer, ns, cluster)
-    entry = _history_entry(writer, change, after)
-    writer.put(record_tables.history_key(ns, cluster, action_id, revision), encode_value(entry))
 
 
 def _history_entry(writer: Writer, change: Write, after: dict[str, Value]) -> dict[str, Value]:
@@ -167,9 +169,10 @@ def _forget_actions(writer: Writer, ns: str, cluster: str) -> None:
 def _forget_action(writer: Writer, ended_key: bytes, mark: bytes) -> None:
     ns, cluster, _, action_id = decode_key(ended_key, str, str, int, str)
     names = (str(ns), str(cluster), str(action_id))
+    kind = record_tables.ACTION_KINDS[mark]
     writer.delete(ended_key)
-    writer.delete(record_tables.record_key(record_tables.ACTION_KINDS[mark], names))
-    for history_key in _history_keys(writer, *names):
+    writer.delete(record_tables.record_key(kind, names))
+    for history_key in _history_keys(writer, kind, names):
         writer.delete(history_key)
 
 
@@ -180,6 +183,6 @@ def _forget_decisions(writer: Writer, names: tuple[str, ...]) -> None:
         writer.delete(key)
 
 
-def _history_keys(writer: Writer, ns: str, cluster: str, action_id: str) -> Iterator[bytes]:
-    prefix = encode_prefix(record_tables.ACTION_HISTORY, ns, cluster, action_id)
+def _history_keys(writer: Writer, kind: RecordKind, names: tuple[str, ...]) -> Iterator[bytes]:
+    prefix = record_tables.history_prefix(kind, names)
     return iter([key for key, _ in writer.scan(*prefix_range(prefix))])

@@ -1,4 +1,4 @@
-"""Removes what is due, a bounded number with each entry: leases, jobs, requests, old events. Pure.
+"""Removes what is due, a bounded part with each entry: leases, jobs, requests, old events. Pure.
 
 Called by `machine` before and after the commands of every entry. Nothing that a command can see
 depends on how far a sweep has come: an expired record is expired for every command, swept or not.
@@ -11,6 +11,7 @@ fact that others wait for. The records that go with them are swept there and aft
 from __future__ import annotations
 
 from replicante.limits import (
+    CLAIM_BYTES_MAX,
     CONSUMER_HELD_BYTES_MAX,
     CONSUMER_SILENCE_MS_MAX,
     EXPIRE_BATCH_MAX,
@@ -19,6 +20,7 @@ from replicante.limits import (
 from replicante.state import apply_consumers, apply_leases, dedupe, queue_moves
 from replicante.state.apply_consumers import ExpiryReason
 from replicante.state.eventlog import Event, read_event
+from replicante.state.sweep_room import SweepRoom
 from replicante.state.tables import CHAIN_BYTES, event_key
 from replicante.state.writer import Writer
 
@@ -33,8 +35,8 @@ class Sweeps:
         self._oldest_event_ms = _clock_ms(_oldest_event(writer))
         self._is_behind_requests = False
         self._is_behind_events = False
-        self._leases_left = EXPIRE_BATCH_MAX
-        """Leases and bound records that this entry may still sweep."""
+        self._lease_room = _room()
+        """For leases, and for the records and claims that go with them, in this entry."""
 
     @property
     def is_behind(self) -> bool:
@@ -50,14 +52,15 @@ class Sweeps:
         return min((due_ms for due_ms in times_ms if due_ms is not None), default=None)
 
     def before_commands(self) -> None:
-        self._leases_left = EXPIRE_BATCH_MAX
+        self._lease_room = _room()
         times = self._writer.leases
         if times.earliest_ms is not None or times.has_ended:
             self._sweep_leases()
         clock_ms = self._writer.counters.clock_ms
         due_ms = self._writer.queue_times.earliest_ms
         if due_ms is not None and due_ms <= clock_ms:
-            queue_moves.sweep_due(self._writer, count_max=EXPIRE_BATCH_MAX)
+            # Of its own: the claims of leases that end one after another must not delay it.
+            queue_moves.sweep_due(self._writer, _room())
             self._writer.queue_times.settle(self._writer)
         self._sweep_consumers()
         oldest_ms = self._oldest_request_ms
@@ -112,15 +115,14 @@ class Sweeps:
         times = self._writer.leases
         earliest_ms = times.earliest_ms
         if earliest_ms is not None and earliest_ms <= self._writer.counters.clock_ms:
-            count_max = self._leases_left
-            self._leases_left -= apply_leases.expire_due(self._writer, count_max=count_max)
+            room = self._lease_room
+            room.records_left -= apply_leases.expire_due(self._writer, count_max=room.records_left)
             times.settle(self._writer)
         self._drop_records()
 
     def _drop_records(self) -> None:
-        if self._writer.leases.has_ended and self._leases_left:
-            count_max = self._leases_left
-            self._leases_left -= apply_leases.drop_records(self._writer, count_max=count_max)
+        if self._writer.leases.has_ended and self._lease_room.is_left:
+            apply_leases.drop_records(self._writer, self._lease_room)
 
     def _has_surplus_events(self) -> bool:
         counters, retention = self._writer.counters, self._writer.retention
@@ -163,6 +165,10 @@ class Sweeps:
         counters.events_count, counters.events_bytes = count, size
         for key in removed:
             writer.delete(key)
+
+
+def _room() -> SweepRoom:
+    return SweepRoom(records_left=EXPIRE_BATCH_MAX, bytes_left=CLAIM_BYTES_MAX)
 
 
 def _clock_ms(event: Event | None) -> int | None:

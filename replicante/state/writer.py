@@ -39,6 +39,7 @@ class Writer:
         "_first_stamp",
         "_next_stamp",
         "actor",
+        "command_job_bytes",
         "consumers",
         "counters",
         "delete",
@@ -73,6 +74,8 @@ class Writer:
         self.ready_starts = ReadyStarts()
         self.request_id = ""
         self.actor = ""
+        self.command_job_bytes = 0
+        """Rows of jobs that the present command has written, bodies and all."""
         self.wall_ms = 0
         self._first_seq = 0
         self._first_stamp = 0
@@ -98,6 +101,7 @@ class Writer:
         """Whose events come next."""
         self.request_id = request_id
         self.actor = actor
+        self.command_job_bytes = 0
 
     def stamp(self) -> int:
         """The next of this entry: every write, grant and event takes its own. ADR 0006."""
@@ -146,9 +150,9 @@ class Writer:
     def emit_unasked(self, code: EventCode, payload: bytes, *, key: str) -> None:
         """Appends an event that no request caused: one that is due, whoever came across it."""
         request_id, actor = self.request_id, self.actor
-        self.begin_command(request_id="", actor="")
+        self.request_id = self.actor = ""
         self.emit(code, payload, key=key)
-        self.begin_command(request_id=request_id, actor=actor)
+        self.request_id, self.actor = request_id, actor
 
     def check_stamps(self) -> None:
         """Called at the end of the entry. Admission and the bounds of an entry make this

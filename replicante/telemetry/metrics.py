@@ -135,6 +135,12 @@ QUEUE_AGE = _gauge(
     "Age of the oldest job that is ready; not there when none is. The same queues.",
     "queue",
 )
+QUEUES_LEFT_OUT = _gauge(
+    "replicante_queues_left_out",
+    "Queues of which a figure is not told. jobs: those beyond the first 100, 2000 are counted at"
+    " most; age: these, and those of the 100 behind many that use many priorities.",
+    "figure",
+)
 
 RAFT_ROLE = _gauge("replicante_raft_role", "1 for the present role, 0 for the others.", "role")
 RAFT_HAS_LEADER = _gauge("replicante_raft_has_leader", "1 when this peer knows a leader.")
@@ -175,7 +181,7 @@ METRICS: tuple[MetricSpec, ...] = (
     INFO, HTTP_REQUESTS, HTTP_SECONDS, HTTP_INFLIGHT, HTTP_PROBLEMS, HTTP_UNEXPECTED,
     HTTP_MALFORMED, WRITES, WRITE_SECONDS, WORK, WORK_SECONDS, READS, STREAMS, STREAMS_ENDED,
     EVENTS_SENT, LOOP_LAG, RAFT_OBSERVATIONS, LOG_DROPPED, CERTIFICATE_END, STORE_SIZE, QUEUE_MOVES,
-    QUEUE_JOBS, QUEUE_AGE, RAFT_ROLE,
+    QUEUE_JOBS, QUEUE_AGE, QUEUES_LEFT_OUT, RAFT_ROLE,
     RAFT_HAS_LEADER, RAFT_READY, RAFT_DISK_FULL, RAFT_TERM, RAFT_GENERATION, RAFT_COMMIT_INDEX,
     RAFT_APPLIED_INDEX, RAFT_DURABLE_INDEX, RAFT_FIRST_INDEX, RAFT_LAST_INDEX, RAFT_CLOCK,
     RAFT_STALENESS, RAFT_QUARANTINED, RAFT_DISPUTED, RAFT_PENDING, RAFT_PEER_CONNECTED,
@@ -192,6 +198,8 @@ class QueueFigures:
     """(queue, state) → how many."""
     oldest_age_ms: Mapping[str, int]
     """Queue → age of the oldest job that is ready."""
+    left_out: Mapping[str, int]
+    """What is not told → of how many queues."""
 
 
 class Metrics:
@@ -285,7 +293,11 @@ def _queue_families(figures: QueueFigures) -> list[Metric]:
     ages: dict[tuple[str, ...], float] = {
         (queue,): age_ms / 1_000 for queue, age_ms in figures.oldest_age_ms.items()
     }
-    return [moves, _family(QUEUE_JOBS, jobs), _family(QUEUE_AGE, ages)]
+    left_out: dict[tuple[str, ...], float] = {
+        (figure,): count for figure, count in figures.left_out.items()
+    }
+    families = ((QUEUE_JOBS, jobs), (QUEUE_AGE, ages), (QUEUES_LEFT_OUT, left_out))
+    return [moves, *(_family(spec, values) for spec, values in families)]
 
 
 def _family(spec: MetricSpec, values: Mapping[tuple[str, ...], float]) -> Metric:

@@ -129,25 +129,32 @@ class PauseBody(Request, frozen=True, kw_only=True):
 
 
 class RedriveBody(Request, frozen=True, kw_only=True):
-    """ids: these dead letters; empty: the oldest, at most max."""
+    """ids: these dead letters; empty: the oldest, at most max. after: without ids, `next` of the
+    portion before."""
 
     ids: JobIds = ()
     max: StepCount = 1_000
+    after: TokenText | None = None
 
 
 class PurgeBody(Request, frozen=True, kw_only=True):
-    """dead: the dead letters instead of what waits."""
+    """dead: the dead letters instead of what waits. after: `next` of the portion before."""
 
     reason: ReasonText
     dead: bool = False
     max: StepCount = 1_000
+    after: TokenText | None = None
 
 
 class JobsMoved(Answer, frozen=True, kw_only=True):
-    """left: jobs of the same kind that are still there; ask again until it is 0."""
+    """One portion, in the order of arrival. left: jobs of the same kind that are still there.
+    next: `after` of the next portion, null when nothing lies behind this one. A portion may move
+    none and have a next: it passed over jobs of other kinds. Of ids the first `moved` were
+    moved."""
 
     moved: int
     left: int
+    next: str | None = None
 
 
 class QueueChanged(Answer, frozen=True, kw_only=True):

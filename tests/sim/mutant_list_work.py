@@ -258,8 +258,8 @@ WORK_MUTANTS = (
         (
             Edit(
                 "state/apply_queue.py",
-                "if waiting and (size > CLAIM_BYTES_MAX or len(waiting) == command.count):",
-                "if waiting and len(waiting) == command.count:",
+                "if is_full or (count and size > CLAIM_BYTES_MAX):",
+                "if is_full:",
             ),
         ),
         test=unit_test("state_queue_bounds", "what_is_moved_at_once_is_bounded_by_its_size"),

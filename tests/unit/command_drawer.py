@@ -361,11 +361,12 @@ class Drawer:
         return QueueResume(self.pick(*QUEUES))
 
     def queue_redrive(self) -> Command:
-        named = (self.recent(self.claims)[1],)
-        return QueueRedrive(self.pick(*QUEUES), 2, self.pick((), (), named))
+        job = self.recent(self.claims)[1]
+        return QueueRedrive(self.pick(*QUEUES), 2, *self.pick(((), None), ((), job), ((job,),)))
 
     def queue_purge(self) -> Command:
-        return QueuePurge(self.pick(*QUEUES), 2, self.pick(True, False), "why")
+        place = self.claims[-1][1] if len(self.claims) % 4 == 0 else None
+        return QueuePurge(self.pick(*QUEUES), 2, self.pick(True, False), "why", place)
 
     def learn(self, command: Command, outcome: Outcome) -> None:
         """Notes the stamps that an answer gave away."""

@@ -124,13 +124,22 @@ def hostile_commands(*, queue: str = "q", job: int = 5, token: int = 7) -> list[
         QueueExtend(queue, job, token, 0),
         QueuePause(queue, ""),
         QueueResume(""),
-        QueueRedrive(queue, 0),
-        QueueRedrive(queue, 0, (job, job)),
-        QueueRedrive(queue, 0, (-1,)),
-        QueuePurge(queue, 1, True, lone),
+        *_of_portions(queue, job),
         *_of_batches(queue, job, token),
         *_of_records(fence),
         *_of_sizes(queue),
+    ]
+
+
+def _of_portions(queue: str, job: int) -> list[Command]:
+    return [
+        QueueRedrive(queue, 0),
+        QueueRedrive(queue, 0, (job, job)),
+        QueueRedrive(queue, 0, (-1,)),
+        QueueRedrive(queue, 0, (job,), job),
+        QueueRedrive(queue, 1, (), 1 << 64),
+        QueuePurge(queue, 1, True, "\ud800"),
+        QueuePurge(queue, 1, True, "why", 0),
     ]
 
 

@@ -28,14 +28,6 @@ from replicante.state.lease_commands import (
 )
 from replicante.state.object_commands import DeleteObject
 from replicante.state.outcome import RejectCode
-from replicante.state.queue_commands import (
-    NewJob,
-    QueueAck,
-    QueueClaim,
-    QueueEnqueue,
-    QueueNack,
-    QueueRedrive,
-)
 from replicante.state.record_commands import (
     ConfirmDiscovery,
     DropRecords,
@@ -89,13 +81,6 @@ def fence(state: CheckedState, *, on: FenceOn = FenceOn.CLUSTER, name: str = "r"
 def create(action_id: str = ID, kind: str = "a/b") -> CreateAction:
     body = {"kind": kind, "args": None, "metadata": {}, "node_id": "n1"}
     return CreateAction(ActionOn.NODE, (*CLUSTER, action_id), encode_value(body), True)
-
-
-def claimed(state: CheckedState) -> tuple[int, int]:
-    """(job, token)"""
-    state.do(QueueEnqueue("q", (NewJob(body=ONE, attempts_max=3),)))
-    (found,) = state.do(QueueClaim("q", 1, 5_000, "w")).jobs
-    return found.job, found.token
 
 
 def naction(*, seen: int, phase: str) -> RecordChange:
@@ -260,35 +245,6 @@ def one_consumer_too_many(state):
     for number in range(CONSUMERS_MAX):
         state.do(PutConsumer(f"c{number}"))
     return state.do(PutConsumer("c"))
-
-
-@case(RejectCode.STALE_TOKEN)
-def claim_under_a_lease_that_nobody_holds(state):
-    return state.do(QueueClaim("q", 1, 5_000, "w", 7))
-
-
-@case(RejectCode.STALE_TOKEN)
-def acknowledgement_of_no_job(state):
-    return state.do(QueueAck("q", 7, 7))
-
-
-@case(RejectCode.BEING_DELETED)
-def acknowledgement_that_declares_what_it_deletes(state):
-    job, token = claimed(state)
-    declare, delete = put_namespace("n"), DeleteObject(ObjectKind.NAMESPACE, ("n",))
-    return state.do(QueueAck("q", job, token, (declare, delete, declare)))
-
-
-@case(RejectCode.STALE_TOKEN)
-def rejection_with_the_token_of_another_claim(state):
-    job, token = claimed(state)
-    return state.do(QueueNack("q", job, token + 1))
-
-
-@case(RejectCode.NOT_FOUND)
-def redrive_of_a_job_that_is_not_dead(state):
-    job, _ = claimed(state)
-    return state.do(QueueRedrive("q", 0, (job,)))
 
 
 @case(RejectCode.UNKNOWN_SCOPE)

@@ -6,6 +6,7 @@ from api_harness import running
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replicante.client import Client
 from replicante.testing.builders import kv_put
 from replicante.wire.paths import kv_path
 
@@ -153,6 +154,21 @@ async def test_a_key_is_the_raw_rest_of_the_path_decoded_once(path, key):
 async def test_a_bad_path_or_parameter_is_named(path, field):
     async with running() as api:
         assert (await api.get(path)).problem("invalid", 400)["path"] == field
+
+
+async def test_a_range_of_keys_alone_brings_no_values_and_the_same_pages():
+    async with running() as api, Client([api.server.url]) as client:
+        for i in range(5):
+            api.peer.do(kv_put(f"k{i}", {"n": i}))
+        whole = (await api.get("/kv?prefix=k&limit=2")).json
+        keys = (await api.get("/kv?prefix=k&limit=2&keys_only=true")).json
+        assert keys["next"] == whole["next"] is not None
+        assert keys["items"] == [
+            {name: it[name] for name in ("key", "revision")} for it in whole["items"]
+        ]
+        found = [item async for item in client.kv.keys("k", from_key="k1", page_items=2)]
+        assert [item.key for item in found] == ["k1", "k2", "k3", "k4"]
+        (await api.get("/kv?keys_only=yes")).problem("invalid", 400)
 
 
 async def test_a_range_is_paged_in_byte_order():

@@ -124,13 +124,23 @@ async def test_operators_pause_redrive_and_purge():
         assert (seen["paused"], seen["paused_reason"], seen["ready"]) == (True, "upgrade", 3)
         assert (await api.post("/queues/q/resume", None)).json["is_changed"]
         moved = await api.post("/queues/q/purge", {"reason": "mistake", "max": 2})
-        assert moved.json == {"moved": 2, "left": 1}
+        assert (moved.json["moved"], moved.json["left"]) == (2, 1)
+        # Behind the place of that portion there is one more; the third job itself is before it.
+        nothing = {"reason": "x", "after": str(int(moved.json["next"]) + (1 << 40))}
+        done = await api.post("/queues/q/purge", nothing)
+        assert done.json == {"moved": 0, "left": 1, "next": None}
+        both = {"ids": [moved.json["next"]], "after": moved.json["next"]}
+        (await api.post("/queues/q/redrive", both)).problem("invalid", 400)
         for _ in range(3):
             item = await claim_one(api)
             await api.post(f"/queues/q/jobs/{item['id']}/nack", {"token": item["token"]})
         dead = (await api.get("/queues/q/jobs?dead=true")).json["items"]
         assert [len(it["history"]) for it in dead] == [3]
-        assert (await api.post("/queues/q/redrive", {})).json == {"moved": 1, "left": 0}
+        assert (await api.post("/queues/q/redrive", {})).json == {
+            "moved": 1,
+            "left": 0,
+            "next": None,
+        }
         assert (await api.get("/queues")).json["items"][0]["name"] == "q"
 
 
@@ -143,6 +153,7 @@ async def test_the_age_of_a_queue_is_that_of_the_job_that_waits_longest():
         assert (await api.get("/queues/q")).json["oldest_age"] == "4m"
         text = (await api.ask("GET", "/metrics")).body.decode()
         assert 'replicante_queue_oldest_age_seconds{queue="q"} 240.0' in text
+        assert 'replicante_queues_left_out{figure="age"} 0.0' in text
         # The two of the highest priority are the first to go, and change nothing of that.
         assert len((await claim(api, max=2)).json["items"]) == 2
         assert (await api.get("/queues/q")).json["oldest_age"] == "4m"

@@ -341,7 +341,7 @@ async def test_revisions_are_stamps_of_the_entry():
         ("/queues/q/jobs", [{"body": 1}, {"body": 2, "dedup": "d"}], ("items", "items")),
         ("/queues/q/claim", {"max": 5}, ("items", "items")),
         ("/queues/none/claim", {}, ("items", "items")),
-        ("/queues/q/purge", {"reason": "x", "max": 1}, ("moved", "left")),
+        ("/queues/q/purge", {"reason": "x", "max": 1}, ("moved", "left", "next")),
         ("/queues/q/redrive", {}, ("moved", "left")),
     ],
 )

@@ -130,6 +130,9 @@ def test_a_list_is_a_table_or_a_document(terminal):
     assert [line.split()[0] for line in lines] == ["KEY", "x/1", "x/2"]
     listed = json.loads(terminal.run("kv", "list", "-o", "json", "--limit", "2").out)
     assert [item["key"] for item in listed] == ["x/1", "x/2"]
+    keys = terminal.run("kv", "list", "x/", "--keys-only").out.splitlines()
+    assert [line.split()[0] for line in keys] == ["KEY", "x/1", "x/2"]
+    assert "é" not in "".join(keys)
     for consistency in ("linearizable", "stale", "bounded"):
         said = terminal.run("kv", "list", "--consistency", consistency, "-o", "json")
         assert len(json.loads(said.out)) == 3

@@ -10,10 +10,11 @@ import urllib.request
 import pytest
 from cli_harness import Terminal, api_in_thread
 
-from replicante import errors
+from replicante import errors, limits
 from replicante.cli.exits import Exit
 from replicante.cli.root import execute
 from replicante.client.queues import Queues
+from replicante.state import apply_queue, queue_queries
 from replicante.testing.fake_peer import FakePeer
 
 
@@ -84,6 +85,10 @@ def give_back(job, *, reason):
         assert answer.status == 200
 
 
+def moved(count, *, left):
+    return {"moved": count, "left": left, "next": None}
+
+
 def make_dead_letter(terminal, body, *, reason):
     shown(terminal, "send", "mail", body, "--max-attempts", "1")
     (job,) = shown(terminal, "receive", "mail", "--keep", "5m")
@@ -100,7 +105,7 @@ def test_a_dead_letter_is_shown_with_its_end_and_waits_again_when_it_is_driven_b
     (letter,) = shown(terminal, "dlq", "mail")
     assert [(it["attempt"], it["how"]) for it in letter["history"]] == [(1, "nack")]
     assert shown(terminal, "peek", "mail") == []
-    assert shown(terminal, "redrive", "mail") == {"moved": 1, "left": 0}
+    assert shown(terminal, "redrive", "mail") == moved(1, left=0)
     assert shown(terminal, "dlq", "mail") == []
     assert dead in terminal.run("queue", "receive", "mail").out
 
@@ -160,22 +165,48 @@ def test_a_queue_is_paused_and_resumed(terminal):
     assert len(shown(terminal, "receive", "mail")) == 1
 
 
-def test_a_purge_that_cannot_reach_what_waits_says_what_is_in_its_way(terminal, monkeypatch):
-    """Jobs that wait for a time lie among dead letters and claimed ones, which are stepped over."""
-    monkeypatch.setitem(Queues.purge.__kwdefaults__, "max_jobs", 1)
+@pytest.fixture
+def small(monkeypatch):
+    """Portions of two jobs, which pass three rows at most; pages of two."""
+    monkeypatch.setattr(limits, "QUEUE_STEP_JOBS_MAX", 2)
+    monkeypatch.setattr(limits, "PAGE_ITEMS_MAX", 2)
+    monkeypatch.setattr(apply_queue, "JOBS_LOOKED_AT_MAX", 3)
+    monkeypatch.setattr(queue_queries, "JOBS_LOOKED_AT_MAX", 3)
+
+
+def test_a_purge_and_a_look_find_what_waits_behind_dead_letters(terminal, small):
+    dead = [make_dead_letter(terminal, str(number), reason="x") for number in range(7)]
+    later = [shown(terminal, "send", "mail", "1", "--delay", "10m")["id"] for _ in range(5)]
+    assert [it["id"] for it in shown(terminal, "peek", "mail")] == later
+    assert [it["id"] for it in shown(terminal, "dlq", "mail")] == dead
+    assert shown(terminal, "purge", "mail", "--limit", "3", "--reason", "x")["moved"] == 3
+    assert shown(terminal, "purge", "mail", "--reason", "test data") == moved(2, left=0)
+    assert shown(terminal, "purge", "mail", "--dead", "--reason", "x") == moved(7, left=0)
+
+
+@pytest.mark.parametrize("verb", ["peek", "dlq"])
+def test_a_look_that_ends_before_the_jobs_do_says_so(terminal, small, verb):
     for number in range(3):
         make_dead_letter(terminal, str(number), reason="x")
-    shown(terminal, "send", "mail", "3", "--delay", "10m")
-    said = terminal.run("queue", "purge", "mail", "--reason", "test data")
-    assert said.code != 0
-    assert "1 are left" in said.err and "--dead" in said.err
-    assert terminal.run("queue", "purge", "mail", "--dead", "--reason", "old").code == 0
-    assert shown(terminal, "purge", "mail", "--reason", "test data") == {"moved": 1, "left": 0}
+        shown(terminal, "send", "mail", str(number), "--delay", "10m")
+    said = terminal.run("queue", verb, "mail", "--limit", "2", "-o", "json")
+    assert len(json.loads(said.out)) == 2
+    assert said.err == "These are the oldest 2; for more: --limit 20\n"
+    said = terminal.run("queue", verb, "mail", "--limit", "3", "-o", "json")
+    assert (len(json.loads(said.out)), said.err) == (3, "")
+
+
+def test_dead_letters_are_driven_back_to_the_last_or_to_the_limit(terminal, small):
+    dead = [make_dead_letter(terminal, str(number), reason="x") for number in range(9)]
+    done = shown(terminal, "redrive", "mail", "--limit", "3")
+    assert (done["moved"], done["left"]) == (3, 6)
+    assert shown(terminal, "redrive", "mail", *dead[5:]) == moved(4, left=2)
+    assert shown(terminal, "redrive", "mail") == moved(2, left=0)
 
 
 def test_a_purge_goes_on_until_nothing_waits(terminal):
     for number in range(3):
         shown(terminal, "send", "mail", str(number))
-    assert shown(terminal, "purge", "mail", "--reason", "test data") == {"moved": 3, "left": 0}
+    assert shown(terminal, "purge", "mail", "--reason", "test data") == moved(3, left=0)
     assert shown(terminal, "dlq", "mail") == []
-    assert shown(terminal, "redrive", "mail") == {"moved": 0, "left": 0}
+    assert shown(terminal, "redrive", "mail") == moved(0, left=0)

@@ -7,7 +7,7 @@ import pytest
 from replicante.model.action_requests import ActionOn
 from replicante.model.codec import encode_value
 from replicante.model.objects import ObjectKind
-from replicante.state import queries, record_queries
+from replicante.state import queries, record_queries, records
 from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
 from replicante.state.object_commands import DeleteObject
 from replicante.state.outcome import RejectCode, Rejected
@@ -57,7 +57,7 @@ def test_an_action_is_created_with_its_time_its_history_and_its_event():
     event = queries.events_after(state.store, 0, limit=100).items[-1]
     assert (event.code, event.cluster, event.key) == ("NACTION_CREATE", "r", ID)
     assert event.payload_value()["before"] is None
-    (step,) = record_queries.action_history(state.store, *NAMES)
+    (step,) = record_queries.action_history(state.store, ActionOn.NODE, *NAMES)
     assert (step.phase, step.origin) == ("PENDING_SCHEDULE", "CORE")
 
 
@@ -147,3 +147,42 @@ def test_a_list_leaves_out_what_was_not_asked_for_and_leads_on():
     rest = record_queries.action_list(**ask, after=page.next, limit=2)
     assert [one.action.action_id for one in rest.items] == ids[2:]
     assert record_queries.action_list(**ask, node_id="n2").items == ()
+
+
+def phases(state, on):
+    return [it.phase for it in record_queries.action_history(state.store, on, *NAMES)]
+
+
+def test_actions_of_both_kinds_with_one_id_have_histories_of_their_own():
+    state = cluster_state()
+    for on in ActionOn:
+        state.do(create(is_approved=False, on=on))
+    state.do(MoveAction(ActionOn.NODE, ON_NODE, ActionVerb.APPROVE))
+    state.do(MoveAction(ActionOn.CLUSTER, NAMES, ActionVerb.REJECT, "no"))
+    assert phases(state, ActionOn.NODE) == ["PENDING_APPROVE", "PENDING_SCHEDULE"]
+    assert phases(state, ActionOn.CLUSTER) == ["PENDING_APPROVE", "CANCELLED"]
+
+
+@pytest.mark.parametrize("gone", list(ActionOn))
+def test_an_action_that_is_forgotten_leaves_the_history_of_its_namesake(gone, monkeypatch):
+    monkeypatch.setattr(records, "ACTIONS_ENDED_KEPT_MAX", 0)
+    (stays,) = set(ActionOn) - {gone}
+    state = cluster_state()
+    for on in ActionOn:
+        state.do(create(is_approved=False, on=on))
+    names = ON_NODE if gone is ActionOn.NODE else NAMES
+    state.do(MoveAction(gone, names, ActionVerb.REJECT, "no"))
+    assert phases(state, stays) == ["PENDING_APPROVE"]
+    assert action(state, stays).phase == "PENDING_APPROVE"
+
+
+def test_an_old_action_that_ends_among_younger_ones_is_forgotten_with_its_history(monkeypatch):
+    monkeypatch.setattr(records, "ACTIONS_ENDED_KEPT_MAX", 1)
+    state = cluster_state()
+    state.do(create())
+    younger = ID[:-1] + "9"
+    state.do(create(action_id=younger))
+    state.do(MoveAction(ActionOn.NODE, (*ON_NODE[:-1], younger), ActionVerb.CANCEL))
+    state.do(MoveAction(ActionOn.NODE, ON_NODE, ActionVerb.CANCEL))
+    assert phases(state, ActionOn.NODE) == []
+    assert record_queries.action_get(state.store, ActionOn.NODE, *NAMES) is None

@@ -156,6 +156,7 @@ def small_bounds(monkeypatch):
     monkeypatch.setattr(dedupe, "REQUESTS_KEPT_MAX", 2)
     monkeypatch.setattr(dedupe, "EXPIRE_BATCH_MAX", 1)
     monkeypatch.setattr(sweeps, "EXPIRE_BATCH_MAX", 1)
+    monkeypatch.setattr(sweeps, "CLAIM_BYTES_MAX", 1)
     monkeypatch.setattr(lease_admission, "LEASE_MS_MIN", 1)
 
 

@@ -148,6 +148,24 @@ def test_a_filtered_page_is_bounded_by_what_it_looks_at():
     assert looked == 3
 
 
+def test_the_bytes_of_what_a_filter_passes_over_end_a_page_that_holds_nothing_too():
+    state = CheckedState()
+    put_many(state, 10)
+    state.do(put_namespace("a"))
+    where = EventFilter(codes=("NAMESPACE_",))
+    row = len(next(state.store.scan(tables.EVENTS, tables.EVENTS + b"\xff"))[1])
+    sizes, after, page = [], 0, None
+    while page is None or page.is_more:
+        page = queries.events_after(state.store, after, where=where, bytes_max=3 * row)
+        sizes.append(len(page.items))
+        assert page.next > after
+        after = page.next
+    assert (set(sizes[:-1]), sizes[-1]) == ({0}, 1)
+    assert len(sizes) > 3
+    page = queries.events_before(state.store, after, where=where, bytes_max=1)
+    assert (page.items, page.is_more) == ((), True)
+
+
 @given(
     st.integers(0, 12),
     st.integers(1, 13),

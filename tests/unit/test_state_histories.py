@@ -46,7 +46,17 @@ NEVER_REFUSED = {
 }
 """Of operations of a batch each has its own answer; the others are always possible."""
 OF_THE_REQUEST = {"idempotency_key_reused", "outcome_expired", "first_attempt_in_future"}
-STAMPS = {"revision", "job", "token", "held", "floor", "head", "last_common", "first_new"}
+STAMPS = {
+    "revision",
+    "job",
+    "token",
+    "held",
+    "floor",
+    "head",
+    "last_common",
+    "first_new",
+    "next",
+}
 
 drawn = functools.cache(history)
 

@@ -148,9 +148,8 @@ def test_what_is_moved_at_once_is_bounded_by_its_size(verb, monkeypatch):
     if verb != "purge":
         dead(state)
     chosen = tuple(ids) if verb == "redrive ids" else ()
-    # A purge takes what is ready after what it met on its way, and bounds each of the two.
-    second = (4, 0) if verb == "purge" else (2, 2)
-    for bytes_max, expected in ((10, (1, 4)), (250, second)):
+    # A purge counts whole rows, which it reads on its way.
+    for bytes_max, expected in ((10, (1, 4)), (350 if verb == "purge" else 250, (2, 2))):
         monkeypatch.setattr(apply_queue, "CLAIM_BYTES_MAX", bytes_max)
         order = (
             QueuePurge("q", 100, False, "old")
@@ -159,6 +158,7 @@ def test_what_is_moved_at_once_is_bounded_by_its_size(verb, monkeypatch):
         )
         moved = state.do(order)
         assert (moved.count, moved.left_count) == expected
+        assert (moved.next is None) == (verb == "redrive ids")
         chosen = chosen[moved.count :]
 
 
@@ -171,6 +171,27 @@ def test_a_page_of_queues_ends_after_so_many_looks(monkeypatch):
     assert ([it.name for it in page.items], page.next) == (["a", "b"], "b")
     page = queue_queries.queue_list(state.store, after="b", limit=100)
     assert ([it.name for it in page.items], page.next) == (["c", "d"], None)
+
+
+def test_a_survey_of_queues_counts_all_and_says_how_many_ages_it_left_out(monkeypatch):
+    monkeypatch.setattr(queue_queries, "QUEUE_LOOKS_MAX", 6)
+    monkeypatch.setattr(queue_queries, "QUEUES_COUNTED_MAX", 2)
+    state = CheckedState()
+    for name in "abdefgh":
+        state.do(QueueEnqueue(name, tuple(job(priority=n) for n in range(3))))
+    state.do(QueueEnqueue("c", (job(delay_ms=S30),)))
+    state.advance(1)
+    survey = queue_queries.queue_survey(state.store, limit=5)
+    assert [(it.name, it.row.waiting_count) for it in survey.items] == [
+        ("a", 3),
+        ("b", 3),
+        ("c", 1),
+        ("d", 3),
+        ("e", 3),
+    ]
+    assert [it.oldest_ready_ms is None for it in survey.items] == [False, False, True, True, True]
+    assert (survey.ages_left_out_count, survey.left_out_count) == (2, 2)
+    assert queue_queries.queue_survey(state.store, limit=9).left_out_count == 0
 
 
 def test_a_page_of_jobs_ends_after_so_many_rows_of_others(monkeypatch):

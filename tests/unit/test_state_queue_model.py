@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from unittest import mock
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from replicante.model.codec import encode_value
-from replicante.state import queue_queries
+from replicante.state import apply_queue, queue_queries, sweeps
 from replicante.state.outcome import BatchApplied, JobsAdded, JobsMoved, Rejected
 from replicante.state.queue_commands import (
     NewJob,
@@ -26,6 +28,9 @@ from replicante.state.queue_commands import (
 from replicante.testing.builders import CheckedState
 
 VISIBILITY_MS = 5_000
+LOOKED_AT_MAX = 4
+OF_ONE_CLAIM = (QueueAck, QueueNack, QueueExtend)
+"""What became of a claim that ran out does not wait for the sweep."""
 ATTEMPTS_MAX = 2
 
 
@@ -85,10 +90,22 @@ class Queues(RuleBasedStateMachine):
         super().__init__()
         self.state = CheckedState()
         self.model = Model()
+        self.patches = ExitStack()
+        small = mock.patch.object(apply_queue, "JOBS_LOOKED_AT_MAX", LOOKED_AT_MAX)
+        self.patches.enter_context(small)
 
     def do(self, command):
         self.model.sweep(self.state.clock_ms)
+        if not isinstance(command, OF_ONE_CLAIM):
+            self.catch_up()
         return self.state.do(command)
+
+    def catch_up(self):
+        """As the leader does: it ticks again while more is due."""
+        while (due_ms := self.state.machine.deadline_ms()) is not None:
+            if due_ms > self.state.clock_ms:
+                return
+            self.state.tick()
 
     @rule(
         priority=st.integers(-2, 2),
@@ -172,11 +189,24 @@ class Queues(RuleBasedStateMachine):
         self.do(QueueResume("q") if paused else QueuePause("q", "why"))
         self.model.is_paused = not paused
 
-    @rule(count=st.integers(1, 3))
-    def redrive(self, count):
-        outcome = self.do(QueueRedrive("q", count))
-        dead = sorted(it.id for it in self.model.jobs.values() if it.state == "dead")
-        assert outcome == JobsMoved(min(count, len(dead)), max(len(dead) - count, 0))
+    def place(self, data) -> int | None:
+        return data.draw(st.sampled_from([None, *sorted(self.model.jobs)]))
+
+    def behind(self, after, *, is_dead):
+        """Ids of all jobs, or of the dead letters."""
+        jobs = self.model.jobs.values()
+        return sorted(
+            it.id for it in jobs if it.id > (after or 0) and (it.state == "dead" or not is_dead)
+        )
+
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def redrive(self, data, count):
+        after = self.place(data)
+        outcome = self.do(QueueRedrive("q", count, (), after))
+        dead = self.behind(after, is_dead=True)
+        left_count = len(self.behind(None, is_dead=True)) - len(dead[:count])
+        following = dead[count - 1] if len(dead) > count else None
+        assert outcome == JobsMoved(len(dead[:count]), left_count, following)
         for place in dead[:count]:
             job = self.model.jobs[place]
             if self.model.with_dedup(job.dedup) is not None:
@@ -184,25 +214,24 @@ class Queues(RuleBasedStateMachine):
             job.state, job.attempts = "waiting", 0
             job.not_before_ms = self.state.clock_ms
 
-    @rule(count=st.integers(1, 20), is_dead=st.booleans())
-    def purge(self, count, is_dead):
-        if is_dead:
-            self.do(QueuePurge("q", count, True, "why"))
-            doomed = sorted(it.id for it in self.model.jobs.values() if it.state == "dead")[:count]
-        else:
-            outcome = self.do(QueuePurge("q", count, False, "why"))
-            doomed = self._gone()
-            waiting = {it.id for it in self.model.jobs.values() if it.state == "waiting"}
-            assert doomed <= waiting
-            assert (outcome.count, outcome.left_count) == (len(doomed), len(waiting) - len(doomed))
-            if len(doomed) < count:
-                # What hides behind others is not ready, and not among the oldest rows.
-                ready = {it.id for it in self.model.claimable(self.state.clock_ms)}
-                hidden_from = len(self.model.jobs) - 2 * (count - len(doomed))
-                assert ready <= doomed
-                assert hidden_from > 0 or doomed == waiting
-        for place in doomed:
-            del self.model.jobs[place]
+    @rule(data=st.data(), count=st.integers(1, 20), is_dead=st.booleans())
+    def purge(self, data, count, is_dead):
+        after = self.place(data)
+        outcome = self.do(QueuePurge("q", count, is_dead, "why", after))
+        doomed, place, is_more = [], None, False
+        for number, job in enumerate(self.behind(after, is_dead=is_dead)):
+            if len(doomed) == count or (number == LOOKED_AT_MAX and not is_dead):
+                is_more = True
+                break
+            place = job
+            if is_dead or self.model.jobs[job].state == "waiting":
+                doomed.append(job)
+        assert self._gone() == set(doomed)
+        for job in doomed:
+            del self.model.jobs[job]
+        state = "dead" if is_dead else "waiting"
+        left_count = sum(it.state == state for it in self.model.jobs.values())
+        assert outcome == JobsMoved(len(doomed), left_count, place if is_more else None)
 
     def _gone(self):
         alive = set()
@@ -212,17 +241,32 @@ class Queues(RuleBasedStateMachine):
         return set(self.model.jobs) - alive
 
     def teardown(self):
-        self.state.tick()
+        with self.patches:
+            self.catch_up()
+            self.compare()
+
+    def compare(self):
         self.model.sweep(self.state.clock_ms)
         found = {it.id for it in queue_queries.job_list(self.state.store, "q", limit=1_000).items}
         alive = {it.id for it in self.model.jobs.values() if it.state != "dead"}
         assert found == alive
 
 
-TestQueues = Queues.TestCase
-TestQueues.settings = settings(
+class QueuesSweptSlowly(Queues):
+    """An entry gives back one job: of many that ran out together the others are over meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches.enter_context(mock.patch.object(sweeps, "CLAIM_BYTES_MAX", 1))
+
+
+often = settings(
     max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestQueues = Queues.TestCase
+TestQueues.settings = often
+TestQueuesSweptSlowly = QueuesSweptSlowly.TestCase
+TestQueuesSweptSlowly.settings = often

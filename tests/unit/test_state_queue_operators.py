@@ -15,7 +15,7 @@ from queue_steps import (
 )
 
 from replicante.ids import format_stamp
-from replicante.state import queue_queries
+from replicante.state import apply_queue, queue_queries
 from replicante.state.outcome import (
     BatchApplied,
     JobsMoved,
@@ -122,7 +122,8 @@ def test_a_purge_takes_what_waits_and_says_what_is_left():
     state = CheckedState()
     send(state, *[job(group="g" if n % 2 else None) for n in range(6)])
     claimed = claim_one(state)
-    assert state.do(QueuePurge("q", 3, False, "mistake")) == JobsMoved(3, 2)
+    fourth = claimed.job + 6
+    assert state.do(QueuePurge("q", 3, False, "mistake")) == JobsMoved(3, 2, fourth)
     assert state.do(QueuePurge("q", 100, False, "mistake")) == JobsMoved(2, 0)
     assert state.do(QueuePurge("q", 100, False, "mistake")) == JobsMoved(0, 0)
     assert counts(state) == (0, 0, 1, 0)
@@ -130,15 +131,54 @@ def test_a_purge_takes_what_waits_and_says_what_is_left():
     assert len(events_of(state, "QUEUE_PURGED")) == 2
 
 
-def test_what_is_ready_is_purged_however_many_dead_letters_are_older():
+def portions(state, make):
+    """What each portion moved, to the end."""
+    found, after = [], None
+    while True:
+        outcome = state.do(make(after))
+        found.append(outcome.count)
+        if outcome.next is None:
+            return found, outcome.left_count
+        assert after is None or outcome.next > after
+        after = outcome.next
+
+
+def test_a_purge_finds_what_waits_behind_any_number_of_dead_letters_and_claimed_jobs(monkeypatch):
+    monkeypatch.setattr(apply_queue, "JOBS_LOOKED_AT_MAX", 3)
     state = CheckedState()
     send(state, *[job(attempts_max=1) for _ in range(8)])
     for _ in range(8):
         nack(state, claim_one(state))
-    send(state, job(), job(group="g"), job(group="g"))
-    assert counts(state) == (3, 2, 0, 8)
-    assert state.do(QueuePurge("q", 2, False, "mistake")) == JobsMoved(2, 1)
-    assert state.do(QueuePurge("q", 2, False, "mistake")) == JobsMoved(1, 0)
+    send(state, job(), job())
+    claim(state, 2)
+    send(state, job(delay_ms=5_000), job(group="g"), job(group="g"), job())
+    assert counts(state) == (4, 2, 2, 8)
+    done = portions(state, lambda after: QueuePurge("q", 2, False, "mistake", after))
+    assert done == ([0, 0, 0, 2, 2], 0)
+    assert counts(state) == (0, 0, 2, 8)
+    assert len(events_of(state, "QUEUE_PURGED")) == 2
+
+
+def test_dead_letters_are_redriven_each_once_and_purged_portion_by_portion():
+    state = CheckedState()
+
+    def die():
+        for one in claim(state):
+            nack(state, one)
+
+    ids = send(state, *[job(attempts_max=1) for _ in range(5)])
+    die()
+    first = state.do(QueueRedrive("q", 2))
+    assert first == JobsMoved(2, 3, ids[1])
+    die()
+    # Those of the first portion are dead again, and are not met again.
+    assert portions(state, lambda after: QueueRedrive("q", 2, (), after or first.next)) == (
+        [2, 1],
+        2,
+    )
+    die()
+    assert portions(state, lambda after: QueuePurge("q", 2, True, "old", after)) == ([2, 2, 1], 0)
+    assert counts(state) is None
 
 
 def test_dead_letters_are_purged_on_their_own():

@@ -88,7 +88,7 @@ def test_a_row_that_an_index_or_an_action_needs_is_missed(table):
 
 def test_a_history_that_lost_its_last_step_is_found():
     store = full()
-    steps = [key for key, _ in store.scan(*prefix_range(t.ACTION_HISTORY))]
+    steps = [key for key, _ in store.scan(*prefix_range(t.NACTION_HISTORY))]
     last = max(key for key in steps if ID.encode() in key)
     store.delete(last)
     (found,) = broken(store)

@@ -229,7 +229,7 @@ def test_each_step_of_an_action_is_kept_with_who_said_so():
     bench.record(action_change(seen, "NEW"))
     (seen,) = bench.read().nactions
     bench.record(action_change(seen, "LOST", code=ChangeCode.NACTION_LOST))
-    steps = record_queries.action_history(bench.state.store, *CLUSTER, ID)
+    steps = record_queries.action_history(bench.state.store, ActionOn.NODE, *CLUSTER, ID)
     assert [(step.phase, step.origin) for step in steps] == [
         ("PENDING_SCHEDULE", "CORE"),
         ("NEW", "AGENT"),
@@ -257,7 +257,7 @@ def test_the_records_of_a_cluster_go_with_their_events_and_then_the_cluster_and_
     assert bench.state.do(DropRecords(*CLUSTER)).is_removed
     assert bench.codes()[-3:] == ["NODE_DELETE", "NACTION_CANCEL", "CLUSTER_SPEC_DELETED"]
     assert queries.object_get(bench.state.store, ObjectKind.NAMESPACE, ("default",)) is None
-    assert record_queries.action_history(bench.state.store, *CLUSTER, ID) == ()
+    assert record_queries.action_history(bench.state.store, ActionOn.NODE, *CLUSTER, ID) == ()
 
 
 def test_a_large_cluster_goes_in_several_commands():
@@ -290,7 +290,7 @@ def test_only_the_youngest_ended_actions_are_kept():
     assert len(page.items) == ACTIONS_ENDED_KEPT_MAX
     assert page.items[0].action.action_id.startswith("00000001")
     gone = "00000000-0000-8000-8000-000000000000"
-    assert record_queries.action_history(bench.state.store, *CLUSTER, gone) == ()
+    assert record_queries.action_history(bench.state.store, ActionOn.NODE, *CLUSTER, gone) == ()
 
 
 def test_a_discovery_declares_what_it_found_and_touches_nothing_declared():

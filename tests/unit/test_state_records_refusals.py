@@ -58,7 +58,7 @@ def test_ended_actions_are_forgotten_by_age_a_few_a_cycle():
     assert bench.read().ended_ids == set(ids[ACTIONS_FORGOTTEN_MAX:])
     bench.record()
     assert bench.read().ended_ids == frozenset()
-    assert record_queries.action_history(bench.state.store, *CLUSTER, ids[0]) == ()
+    assert record_queries.action_history(bench.state.store, ActionOn.NODE, *CLUSTER, ids[0]) == ()
 
 
 def discovered(name):

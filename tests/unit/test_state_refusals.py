@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import refusal_cases_queues  # noqa: F401 – adds its cases
 from hostile_commands import hostile_commands, hostile_envelopes
 from refusal_cases import CASES
 

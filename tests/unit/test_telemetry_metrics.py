@@ -33,7 +33,9 @@ def test_what_is_scraped_is_what_is_declared():
     metrics = Metrics(peer_id="p1", version="1")
     metrics.sample_status(FakePeer().status)
     metrics.sample_sizes(lambda: {"state_bytes": 5.0})
-    figures = QueueFigures(moves={("q", "acked"): 3}, jobs={}, oldest_age_ms={"q": 1_500})
+    figures = QueueFigures(
+        moves={("q", "acked"): 3}, jobs={}, oldest_age_ms={"q": 1_500}, left_out={"age": 2}
+    )
     metrics.sample_queues(lambda: figures)
     found = {name for name in scraped(metrics) if name.startswith("replicante_")}
     expected = {spec.name.removesuffix("_total") for spec in METRICS}

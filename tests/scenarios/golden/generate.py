@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from golden_entries import Entry, birth, entry
-from golden_queues import batches, queues
+from golden_queues import batches, large_batches, queues
 from golden_records import confirmations
 from golden_recovery import quarantines, recovery
 from golden_rest import batched_consumers, rest
@@ -371,6 +371,7 @@ HISTORIES: tuple[Callable[[], Iterator[Entry]], ...] = (
     recovery,
     quarantines,
     batches,
+    large_batches,
     batched_consumers,
     rest,
 )

@@ -8,6 +8,7 @@ from typing import Any
 from golden_entries import Entry, birth, entry
 
 from replicante.ids import make_stamp
+from replicante.limits import CLAIM_BYTES_MAX
 from replicante.model.codec import encode_value
 from replicante.state.commands import Batch, Command
 from replicante.state.lease_commands import LeaseAcquire, LeaseRelease, LeaseRenew
@@ -83,3 +84,24 @@ def batches() -> Iterator[Entry]:
     )
     yield act(6, LeaseRelease("l", make_stamp(3, 0)), QueueAck("q", third, make_stamp(4, 4)))
     yield act(7, LeaseAcquire("m", 1_000, owner), clock_ms=20_000)
+
+
+def large_batches() -> Iterator[Entry]:
+    """A batch extends and gives back as many bytes of jobs as one may; what is behind is refused,
+    and enqueued as ever. Then claims that end together, with a lease and by time."""
+    yield from birth()
+    large = NewJob(body=encode_value("x" * 16_384), attempts_max=2)
+    yield entry(3, envelope_bytes(QueueEnqueue("q", (large, large))))
+    yield entry(4, envelope_bytes(LeaseAcquire("l", 5_000, encode_value({}))))
+    yield entry(5, envelope_bytes(QueueClaim("q", 1, 9_000, "w", make_stamp(4, 0))))
+    yield entry(6, envelope_bytes(QueueClaim("q", 1, 9_000, "w")))
+    first, second = make_stamp(3, 0), make_stamp(3, 2)
+    extend = QueueExtend("q", first, make_stamp(5, 0))
+    nack = QueueNack("q", second, make_stamp(6, 0))
+    stale = QueueNack("q", second, make_stamp(5, 0))
+    small = QueueEnqueue("q", (NewJob(body=encode_value(1), attempts_max=2),))
+    batch = Batch((*[extend] * (CLAIM_BYTES_MAX // 16_384 + 1), nack, stale, small))
+    yield entry(7, envelope_bytes(batch))
+    yield entry(8, envelope_bytes(Batch((nack, nack))))
+    yield entry(9, envelope_bytes(QueueClaim("q", 9, 3_000, "w")))
+    yield entry(10, clock_ms=9_000)
