@@ -13,6 +13,7 @@ _DATA = "orchestrate/safety/rules_data.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_LATE = "orchestrate/late_ends.py"
 _OACTIONS = "orchestrate/oactions.py"
 
 
@@ -191,6 +192,24 @@ BY_NAME_MUTANTS = (
             ),
         ),
         test=_orders("a_primary_is_taken_away_only_by_who_was_told_that_it_is_one"),
+    ),
+    Mutant(
+        "cancelled_promotion_is_no_act",
+        "a promotion that was cancelled and carried out is an act that is known (ADR 0100)",
+        (Edit(_LATE, "        if action.kind == STORE_PROMOTE\n", "        if not action.kind\n"),),
+        test=unit_test("orchestrate_late_ends", "the_former_primary_rejoins_without_a_person"),
+    ),
+    Mutant(
+        "late_end_moves_the_role_back",
+        "a role that moved on meanwhile is not moved back (ADR 0100)",
+        (
+            Edit(
+                _LATE,
+                '    return is_primary and appointed in (args.get("replaces"), action.node_id)\n',
+                "    return is_primary and appointed is not None\n",
+            ),
+        ),
+        test=unit_test("orchestrate_late_ends", "a_role_that_moved_on_meanwhile_is_not_moved_back"),
     ),
     Mutant(
         "greater_loss_counts_as_approved",
