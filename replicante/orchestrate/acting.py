@@ -121,7 +121,7 @@ class Acting:
         if denied & _ENDS_A_REASON and not is_marked:
             after = _asked_about(action, {APPROVAL_RULE: {}})
         if after != action:
-            self._put(action, after, _turned(action, after))
+            self._put(action, after, _turned(action, after) or _ask_code(after))
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
         self._record(proposal, verdicts, outcome, action.action_id)
@@ -355,12 +355,17 @@ def _asked_about(
 
 def _turned(before: NAction | OAction, after: NAction | OAction) -> ChangeCode | None:
     """The event of a question that begins or ends; None: it only asks for less."""
-    is_on_node = isinstance(after, NAction)
     if after.phase is before.phase:
         return None
     if after.phase is _waiting(after):
-        return ChangeCode.NACTION_ASK if is_on_node else ChangeCode.OACTION_ASK
+        return _ask_code(after)
+    is_on_node = isinstance(after, NAction)
     return ChangeCode.NACTION_APPROVE if is_on_node else ChangeCode.OACTION_APPROVE
+
+
+def _ask_code(action: NAction | OAction) -> ChangeCode:
+    is_on_node = isinstance(action, NAction)
+    return ChangeCode.NACTION_ASK if is_on_node else ChangeCode.OACTION_ASK
 
 
 def _waiting(wish: NAction | OAction) -> NActionPhase | OActionPhase:

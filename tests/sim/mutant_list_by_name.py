@@ -243,7 +243,7 @@ BY_NAME_MUTANTS = (
     ),
     Mutant(
         "another_role_counts_as_approved",
-        "who approved that a copy goes did not approve it of a primary (ADR 0103)",
+        "who approved it of a copy did not approve it of a primary (ADR 0103)",
         (
             Edit(
                 _DATA,
@@ -251,6 +251,6 @@ BY_NAME_MUTANTS = (
                 "",
             ),
         ),
-        test=_orders("who_approved_that_a_copy_goes_did_not_approve_it_of_a_primary"),
+        test=_asks("who_approved_that_a_copy_is_restarted_did_not_approve_it_of_a_primary"),
     ),
 )

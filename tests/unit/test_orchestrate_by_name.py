@@ -10,6 +10,7 @@ from orchestrate_builders import (
     CLUSTER,
     NS,
     against,
+    hang_store,
     kill_store,
     make_spec,
     outcomes,
@@ -104,6 +105,18 @@ def test_a_node_beside_one_that_is_not_seen_waits_for_a_person():
     assert the(world, action_id).asked == {"information_complete": {"nodes": ["n5"]}}
     approve(world, action_id)
     assert sent_kinds(world.cycle()) == [(SERVICE_RESTART, "n2")]
+
+
+def test_who_approved_that_a_copy_is_restarted_did_not_approve_it_of_a_primary():
+    world = by_hand()
+    hang_store(world)
+    action_id = ask(world, "n2")
+    world.cycle()
+    assert the(world, action_id).asked["primary_not_removed"] == {"why": "copy 0"}
+    approve(world, action_id)
+    world.nodes["n2"].role, world.nodes["n2"].follows = ShardRole.PRIMARY, None
+    assert world.cycle().submissions == ()
+    assert the(world, action_id).asked["primary_not_removed"] == {"why": "claimant 0"}
 
 
 def test_an_agent_that_does_not_answer_is_waited_for_and_nobody_is_asked():
