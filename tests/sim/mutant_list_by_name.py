@@ -1,5 +1,4 @@
-"""Defects of how what people ask for by name is judged, and of what an approval covers (ADR 0102,
-0103)."""
+"""Defects of how what people ask for by name is judged, and of what an approval covers."""
 
 from __future__ import annotations
 
@@ -213,7 +212,7 @@ BY_NAME_MUTANTS = (
     ),
     Mutant(
         "greater_loss_counts_as_approved",
-        "an approval is of what was shown: equal or better (ADR 0103)",
+        "an approval is of what was shown: equal or better (ADR 0102)",
         (
             Edit(
                 _APPROVALS,
@@ -228,7 +227,7 @@ BY_NAME_MUTANTS = (
     ),
     Mutant(
         "other_nodes_count_as_approved",
-        "an approval is of the nodes that were named (ADR 0103)",
+        "an approval is of the nodes that were named (ADR 0102)",
         (
             Edit(
                 _APPROVALS,
@@ -243,7 +242,7 @@ BY_NAME_MUTANTS = (
     ),
     Mutant(
         "another_role_counts_as_approved",
-        "who approved it of a copy did not approve it of a primary (ADR 0103)",
+        "who approved it of a copy did not approve it of a primary (ADR 0102)",
         (
             Edit(
                 _DATA,

@@ -325,8 +325,7 @@ class World:
         if len(self.asked) >= ACTIONS_MAX:
             return
         action_id = f"00000000-0000-8000-8000-{len(self.asked):012}"
-        # Of every three one disturbs, so the rules hold it back or ask about it; where strangers
-        # raise epochs, hardly anything would be sent then.
+        # Where strangers raise epochs, hardly anything that disturbs would be sent.
         is_restart = len(self.asked) % 3 == 2 and not self.are_epochs_raised
         kind = SERVICE_RESTART if is_restart else "a/b"
         body = {"kind": kind, "args": None, "metadata": {}, "node_id": node_id}
@@ -337,8 +336,7 @@ class World:
 
     def approve(self) -> None:
         """Whoever is asked about something approves it."""
-        for action_id in self.asked:
-            action = self.action(action_id)
+        for action_id, action in ((it, self.action(it)) for it in self.asked):
             if action is not None and action.phase is NActionPhase.PENDING_APPROVE:
                 names = (*CLUSTER, action.node_id, action_id)
                 self.log.do(MoveAction(ActionOn.NODE, names, ActionVerb.APPROVE))
