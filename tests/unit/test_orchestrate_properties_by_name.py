@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from orchestrate_builders import FakeNode, World, kill_store, make_spec
 from test_orchestrate_properties import BOUND, CONFIRMATIONS, Reader, bring_about, death, fault
 
-from replicante.model.action_kinds import SERVICE_RESTART, SERVICE_STOP, STORE_PROMOTE
+from replicante.model.action_kinds import (
+    SERVICE_RESTART,
+    SERVICE_STOP,
+    STORE_FENCE,
+    STORE_PROMOTE,
+)
 from replicante.model.actions import NActionPhase, Requester
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, SeenPhase
@@ -44,10 +49,14 @@ class PeoplesReader(Reader):
         self.approved: set[str] = set()
 
     def under_way(self) -> set[str]:
-        """Ids of what may be at an agent and has not ended there."""
+        """Ids of what may be at an agent and has not ended there. A late fence at a silent one
+        ends a process that answers nobody, and nothing else."""
         found = set()
         for node in self.world.nodes.values():
+            is_silent = node.answer is not AgentAnswer.ANSWERED
             for seen in node.actions.values():
+                if is_silent and seen.kind == STORE_FENCE:
+                    continue
                 if seen.phase in (SeenPhase.NEW, SeenPhase.RUNNING):
                     found.add(seen.action_id)
         return found
