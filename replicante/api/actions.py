@@ -139,6 +139,7 @@ def answer_of(
         state={"phase": str(action.phase), "error": action.error, "payload": action.payload},
         attempts=0 if on_node is None else on_node.attempts_count,
         sent=on_node is not None and on_node.sent_epoch is not None,
+        asked=dict(action.asked),
         timeout=None if timeout_ms is None else format_duration_ms(timeout_ms),
         history=tuple(map(_step, history)),
         revision=format_stamp(stored.revision),

@@ -41,9 +41,11 @@ class NActionPhase(enum.StrEnum):
         return self in (NActionPhase.PENDING_APPROVE, NActionPhase.PENDING_SCHEDULE)
 
     def may_become(self, next_phase: NActionPhase, *, is_sent: bool) -> bool:
-        """is_sent: it left for its agent; what did not cannot be lost there."""
+        """is_sent: it left for its agent; what did not cannot be lost there, and of what did
+        nobody is asked any more."""
         is_unsent_loss = next_phase is NActionPhase.LOST and self.is_pending and not is_sent
-        return next_phase in _NACTION_NEXT[self] and not is_unsent_loss
+        is_late_question = next_phase is NActionPhase.PENDING_APPROVE and is_sent
+        return next_phase in _NACTION_NEXT[self] and not (is_unsent_loss or is_late_question)
 
 
 NACTION_FINAL = frozenset(
@@ -54,9 +56,16 @@ _NACTION_NEXT: dict[NActionPhase, frozenset[NActionPhase]] = {
     NActionPhase.PENDING_APPROVE: frozenset(
         {NActionPhase.PENDING_SCHEDULE, NActionPhase.CANCELLED}
     ),
-    # Between two cycles an agent may take an action, run it and end it.
+    # Between two cycles an agent may take an action, run it and end it. Before it leaves a rule may
+    # ask a person about it.
     NActionPhase.PENDING_SCHEDULE: frozenset(
-        {NActionPhase.NEW, NActionPhase.RUNNING, NActionPhase.LOST} | _ENDS_AT_AGENT
+        {
+            NActionPhase.PENDING_APPROVE,
+            NActionPhase.NEW,
+            NActionPhase.RUNNING,
+            NActionPhase.LOST,
+        }
+        | _ENDS_AT_AGENT
     ),
     NActionPhase.NEW: frozenset({NActionPhase.RUNNING, NActionPhase.LOST} | _ENDS_AT_AGENT),
     NActionPhase.RUNNING: frozenset({NActionPhase.LOST} | _ENDS_AT_AGENT),
@@ -87,7 +96,9 @@ _OACTION_NEXT: dict[OActionPhase, frozenset[OActionPhase]] = {
     OActionPhase.PENDING_APPROVE: frozenset(
         {OActionPhase.PENDING_SCHEDULE, OActionPhase.CANCELLED}
     ),
-    OActionPhase.PENDING_SCHEDULE: frozenset(OACTION_FINAL | {OActionPhase.RUNNING}),
+    OActionPhase.PENDING_SCHEDULE: frozenset(
+        OACTION_FINAL | {OActionPhase.PENDING_APPROVE, OActionPhase.RUNNING}
+    ),
     OActionPhase.RUNNING: OACTION_FINAL,
     **{phase: frozenset() for phase in OACTION_FINAL},
 }
@@ -136,8 +147,11 @@ class NAction(Record, frozen=True, kw_only=True):
     sent_to: str | None = None
     """The incarnation of the agent that it is for, written with `sent_epoch`: another one does not
     take it. None: that agent tells none."""
+    asked: dict[str, dict[str, Value]] = msgspec.field(default_factory=dict)
+    """Rule that asks a person about it → what it asks for, in figures and names. If it waits no
+    more, one approved these."""
 
-    later: ClassVar[tuple[str, ...]] = ("sent_to",)
+    later: ClassVar[tuple[str, ...]] = ("sent_to", "asked")
 
     @property
     def may_be_at_agent(self) -> bool:
@@ -166,6 +180,10 @@ class OAction(Record, frozen=True, kw_only=True):
     error: Value = None
     timeout_ms: int | None = None
     """None: the kind's."""
+    asked: dict[str, dict[str, Value]] = msgspec.field(default_factory=dict)
+    """As of a node action."""
+
+    later: ClassVar[tuple[str, ...]] = ("asked",)
 
 
 class ActionOrigin(enum.StrEnum):

@@ -1,11 +1,12 @@
 """Turns proposals into verdicts and records: judge, create, keep, withdraw. Pure.
 
-Called by the cycle and by `oactions`. A wish of convergence lives only as long as it is proposed
-and not denied: one that waits for approval is withdrawn when its reason is gone, so nobody approves
-the answer to yesterday's question. Nor does an approval answer a rule that nobody was asked about:
-a question names the rules that ask, under one id only ever fewer, so who approves an id approves at
-most what was shown of it. A call of a platform that may have left cannot be withdrawn by a rule; it
-is held, and not made again.
+Called by the cycle, by `oactions` and by `dispatch`. A wish of convergence lives only as long as it
+is proposed and not denied: one that waits for approval is withdrawn when its reason is gone, so
+nobody approves the answer to yesterday's question. Nor does an approval answer what nobody was
+asked about: a question names the rules that ask and what they ask for, under one id only ever less,
+so who approves an id approves at most what was shown of it. A call of a platform that may have left
+cannot be withdrawn by a rule; it is held, and not made again. What a person asked for is never
+withdrawn: it waits, or waits to be approved.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from replicante.model.actions import (
     move_oaction,
 )
 from replicante.model.change import Change, ChangeCode
+from replicante.model.codec import Value
 from replicante.model.decision import Outcome, ProposalRecord, Ruling, Verdict
+from replicante.orchestrate.approvals import Asked, asking, covers
+from replicante.orchestrate.by_name import APPROVAL_RULE, proposal_of
 from replicante.orchestrate.progress import STEP_METADATA, with_attempt
 from replicante.orchestrate.proposal import (
     Proposal,
@@ -38,11 +42,9 @@ from replicante.orchestrate.recording import change
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
 
-ASKED_METADATA = "replicante.io/asked"
-"""On a wish that was made to wait for a person, the names of the rules that ask, sorted and joined
-by commas: if it waits no more, one approved these."""
-_ALL_RULES = "true"
-"""In place of the names, in records of versions that noted none."""
+_ENDS_A_REASON = {"failure_confirmed", "witnesses_agree"}
+"""What is denied by these is denied because its reason is not there. A person whose word was that
+the primary is gone is asked again, however the rules judge of a later death."""
 
 
 @dataclass(slots=True)
@@ -79,31 +81,71 @@ class Acting:
 
     def settle(self, proposal: Proposal) -> ProposalRecord:
         """Judge a proposal and make its action true: create, approve, keep or withdraw."""
-        case = Case(
-            proposal=proposal,
-            situation=self.situation,
-            earlier=(*self.kept, *self.acts),
-            doing=tuple(self.doing),
-        )
-        verdicts = judge(case)
+        verdicts = self._judge(proposal)
         outcome = outcome_of(verdicts)
-        asking = _asking(verdicts)
+        asked = asking(verdicts)
         wish = self._wish(proposal)
         if wish is not None:
             self.settled_ids.add(wish.action_id)
-            if outcome is Outcome.AWAITS_APPROVAL and _is_approved(wish, asking):
+            if outcome is Outcome.AWAITS_APPROVAL and _is_approved(wish, asked):
                 # A person did: that is what these very rules asked for.
                 outcome = Outcome.DONE
             elif outcome is Outcome.AWAITS_APPROVAL and is_open_order(wish):
                 # What has begun cannot be approved; it is held until the rule allows it again.
                 outcome = Outcome.DENIED
-        action_id = self._settled(proposal, wish, outcome, asking)
+        action_id = self._settled(proposal, wish, outcome, asked)
         if outcome is Outcome.DONE and not proposal.is_question:
             self.doing.append(proposal)
             if proposal.purpose is Purpose.RECOVERY and action_id is not None:
                 self.recovery_ids.add(action_id)
+        return self._record(proposal, verdicts, outcome, action_id)
+
+    def settle_asked(self, action: NAction | OAction) -> Outcome:
+        """Judge what somebody asked for and what did not begin, and make its record true: it may
+        begin now, waits to be approved, or waits."""
+        proposal = proposal_of(action, self.situation)
+        verdicts = self._judge(proposal)
+        outcome, asked, after = outcome_of(verdicts), asking(verdicts), action
+        if action.phase is not _waiting(action):
+            if outcome is Outcome.AWAITS_APPROVAL and covers(action.asked, asked):
+                outcome = Outcome.DONE
+            elif outcome is Outcome.AWAITS_APPROVAL:
+                after = _asked_about(action, asked)
+        elif outcome is Outcome.DONE:
+            after = _released(action)
+        elif outcome is Outcome.AWAITS_APPROVAL and covers(action.asked or asked, asked):
+            # Of more, whoever approves what was shown of it is asked afterwards.
+            after = msgspec.structs.replace(action, asked=asked)
+        denied = {it.rule for it in verdicts if it.ruling is Ruling.DENY}
+        is_marked = action.phase is _waiting(action) and APPROVAL_RULE in action.asked
+        if denied & _ENDS_A_REASON and not is_marked:
+            after = _asked_about(action, {APPROVAL_RULE: {}})
+        if after != action:
+            self._put(action, after, _turned(action, after) or _ask_code(after))
+        if outcome is Outcome.DONE:
+            self.doing.append(proposal)
+        self._record(proposal, verdicts, outcome, action.action_id)
+        return outcome
+
+    def _judge(self, proposal: Proposal) -> tuple[Verdict, ...]:
+        return judge(
+            Case(
+                proposal=proposal,
+                situation=self.situation,
+                earlier=(*self.kept, *self.acts),
+                doing=tuple(self.doing),
+            )
+        )
+
+    def _record(
+        self,
+        proposal: Proposal,
+        verdicts: tuple[Verdict, ...],
+        outcome: Outcome,
+        action_id: str | None,
+    ) -> ProposalRecord:
         record = ProposalRecord(
-            step=str(proposal.step),
+            step=proposal.step_name,
             action_kind=proposal.action_kind,
             node_id=proposal.node_id,
             args=proposal.args,
@@ -122,7 +164,7 @@ class Acting:
         proposal: Proposal,
         wish: NAction | OAction | None,
         outcome: Outcome,
-        asking: frozenset[str],
+        asked: dict[str, dict[str, Value]],
     ) -> str | None:
         """The action by which it is so; None: there is none, or none any more."""
         if wish is not None and is_open_order(wish):
@@ -136,13 +178,13 @@ class Acting:
             if wish.phase is not _waiting(wish):
                 self.withdraw(wish, "nobody approved what a rule asks for now")
                 wish = None
-            elif not _covers(wish, asking):
+            elif not covers(wish.asked, asked):
                 # Under its id somebody may be approving what was shown before.
-                self.withdraw(wish, "more rules ask now than this question named")
+                self.withdraw(wish, "more is asked now than this question named")
                 wish = None
         if wish is None:
-            return self._create(proposal, outcome, asking)
-        return self._settle_wish(proposal, wish, outcome, asking)
+            return self._create(proposal, outcome, asked)
+        return self._settle_wish(proposal, wish, outcome, asked)
 
     def withdraw(self, wish: NAction | OAction, why: str) -> None:
         error = {"error_msg": why}
@@ -205,41 +247,42 @@ class Acting:
         proposal: Proposal,
         wish: NAction | OAction,
         outcome: Outcome,
-        asking: frozenset[str],
+        asked: dict[str, dict[str, Value]],
     ) -> str:
-        after, is_released = wish, False
+        after = wish
         if outcome is Outcome.AWAITS_APPROVAL:
-            # It names those that ask now: who approves answers what `explain` shows.
-            metadata = {**wish.metadata, ASKED_METADATA: _names(asking)}
-            after = msgspec.structs.replace(after, metadata=metadata)
+            # It names what is asked now: who approves answers what `explain` shows.
+            after = msgspec.structs.replace(after, asked=asked)
         elif wish.phase is _waiting(wish):
             # No rule asks any more; if one does again before it is begun, nobody has answered that.
-            metadata = {it: text for it, text in wish.metadata.items() if it != ASKED_METADATA}
-            after, is_released = _released(msgspec.structs.replace(after, metadata=metadata)), True
+            after = _released(after)
         if proposal.cause is not None:
             # A person wants what convergence wished: it ends with what that person asked for.
             after = msgspec.structs.replace(
                 after, requester=proposal.requester, cause=proposal.cause
             )
         if after != wish:
-            self._put(wish, after, is_released)
+            self._put(wish, after, _turned(wish, after))
         if not proposal.is_question:
             self.kept.append(proposal)
         return wish.action_id
 
-    def _put(self, before: NAction | OAction, after: NAction | OAction, is_released: bool) -> None:
+    def _put(
+        self, before: NAction | OAction, after: NAction | OAction, code: ChangeCode | None
+    ) -> None:
         if isinstance(before, NAction) and isinstance(after, NAction):
-            self.put_naction(before, after, ChangeCode.NACTION_APPROVE if is_released else None)
+            self.put_naction(before, after, code)
         elif isinstance(before, OAction) and isinstance(after, OAction):
-            self.put_oaction(before, after, ChangeCode.OACTION_APPROVE if is_released else None)
+            self.put_oaction(before, after, code)
 
-    def _create(self, proposal: Proposal, outcome: Outcome, asking: frozenset[str]) -> str:
+    def _create(
+        self, proposal: Proposal, outcome: Outcome, asked: dict[str, dict[str, Value]]
+    ) -> str:
         situation, spec = self.situation, self.situation.view.spec
         is_granted = outcome is Outcome.DONE
         action_id = self.fresh_id()
-        metadata = {STEP_METADATA: str(proposal.step)}
-        if not is_granted:
-            metadata[ASKED_METADATA] = _names(asking)
+        metadata = {STEP_METADATA: proposal.step_name}
+        asked = {} if is_granted else asked
         if proposal.node_id is None:
             oaction = OAction(
                 ns_id=spec.ns_id,
@@ -253,6 +296,7 @@ class Acting:
                 created_ms=situation.now_ms,
                 created_wall_ms=situation.wall_now_ms,
                 phase=OActionPhase.PENDING_SCHEDULE if is_granted else OActionPhase.PENDING_APPROVE,
+                asked=asked,
             )
             self.put_oaction(None, oaction, ChangeCode.OACTION_CREATE)
         else:
@@ -269,6 +313,7 @@ class Acting:
                 created_ms=situation.now_ms,
                 created_wall_ms=situation.wall_now_ms,
                 phase=NActionPhase.PENDING_SCHEDULE if is_granted else NActionPhase.PENDING_APPROVE,
+                asked=asked,
             )
             self.put_naction(None, naction, ChangeCode.NACTION_CREATE)
         if not proposal.is_question:
@@ -287,30 +332,40 @@ def derived_id(*parts: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _is_approved(wish: NAction | OAction, asking: frozenset[str]) -> bool:
-    return wish.phase is not _waiting(wish) and _covers(wish, asking)
+def _is_approved(wish: NAction | OAction, asked: Asked) -> bool:
+    return wish.phase is not _waiting(wish) and covers(wish.asked, asked)
 
 
-def _covers(wish: NAction | OAction, asking: frozenset[str]) -> bool:
-    """Whoever approves it, or did, was asked about all of these rules."""
-    named = wish.metadata.get(ASKED_METADATA)
-    if named is None:
-        return False
-    return named == _ALL_RULES or asking <= frozenset(named.split(","))
+def _released(action: NAction | OAction) -> NAction | OAction:
+    if isinstance(action, NAction):
+        return msgspec.structs.replace(action, phase=NActionPhase.PENDING_SCHEDULE, asked={})
+    return msgspec.structs.replace(action, phase=OActionPhase.PENDING_SCHEDULE, asked={})
 
 
-def _asking(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
-    return frozenset(it.rule for it in verdicts if it.ruling is Ruling.NEED_APPROVAL)
+def _asked_about(
+    action: NAction | OAction, asked: dict[str, dict[str, Value]]
+) -> NAction | OAction:
+    """A call of a platform that may have left is held as it is."""
+    if isinstance(action, NAction):
+        return msgspec.structs.replace(action, phase=NActionPhase.PENDING_APPROVE, asked=asked)
+    if action.phase is OActionPhase.RUNNING:
+        return action
+    return msgspec.structs.replace(action, phase=OActionPhase.PENDING_APPROVE, asked=asked)
 
 
-def _names(asking: frozenset[str]) -> str:
-    return ",".join(sorted(asking))
+def _turned(before: NAction | OAction, after: NAction | OAction) -> ChangeCode | None:
+    """The event of a question that begins or ends; None: it only asks for less."""
+    if after.phase is before.phase:
+        return None
+    if after.phase is _waiting(after):
+        return _ask_code(after)
+    is_on_node = isinstance(after, NAction)
+    return ChangeCode.NACTION_APPROVE if is_on_node else ChangeCode.OACTION_APPROVE
 
 
-def _released(wish: NAction | OAction) -> NAction | OAction:
-    if isinstance(wish, NAction):
-        return msgspec.structs.replace(wish, phase=NActionPhase.PENDING_SCHEDULE)
-    return msgspec.structs.replace(wish, phase=OActionPhase.PENDING_SCHEDULE)
+def _ask_code(action: NAction | OAction) -> ChangeCode:
+    is_on_node = isinstance(action, NAction)
+    return ChangeCode.NACTION_ASK if is_on_node else ChangeCode.OACTION_ASK
 
 
 def _waiting(wish: NAction | OAction) -> NActionPhase | OActionPhase:

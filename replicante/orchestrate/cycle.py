@@ -42,6 +42,7 @@ from replicante.orchestrate.claims import with_claims
 from replicante.orchestrate.conditions import condition_key, find_conditions
 from replicante.orchestrate.convergence import converge, wind_up
 from replicante.orchestrate.dispatch import Dispatched, dispatch
+from replicante.orchestrate.late_ends import late_ends, told_late
 from replicante.orchestrate.memories import unsure, with_doubts
 from replicante.orchestrate.oaction_kinds import PlatformCall
 from replicante.orchestrate.oactions import OActionsRun, begin_wished, run_oactions
@@ -190,7 +191,9 @@ def _look(inputs: CycleInputs) -> _Stages:
     )
     state = with_led(state, before, actions.view)
     state = with_controllers(state, actions.view, now_ms=now_ms)
-    state = with_ended(state, actions.view, actions.ended, now_ms=now_ms)
+    late = late_ends(state, actions.view, inputs.cancelled, observations)
+    actions.notes += told_late(late)
+    state = with_ended(state, actions.view, [*actions.ended, *late], now_ms=now_ms)
     state = with_sent(state, actions.view, actions.ended, observations)
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
@@ -212,10 +215,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         now_ms=now_ms,
         wall_now_ms=wall_ms,
     )
-    spec = inputs.spec
-    decision_id = derived_id(
-        spec.ns_id, spec.cluster_id, str(inputs.epoch), str(now_ms), "decision"
-    )
+    decision_id = derived_id(*scope, str(inputs.epoch), str(now_ms), "decision")
     acting = Acting(situation=situation, decision_id=decision_id)
     return _Stages(before=before, synced=synced, actions=actions, acting=acting)
 

@@ -1,5 +1,8 @@
 """Last stage of a cycle: which node actions go to their agents now, and what an attempt left. Pure.
 
+What disturbs leaves for the first time in a cycle that judged it: wishes of convergence are judged
+before, what people asked for here, in the order in which they asked.
+
 Called by the cycle, and by `workers` with the result of each attempt. The record that an action is
 being sent is committed before it is sent, under the epoch of this cycle; a repeat after a crash
 sends the same id, which the agent knows already. One that was sent is given up only under an epoch
@@ -12,6 +15,7 @@ node action, and one whose time is over is over.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -25,13 +29,14 @@ from replicante.model.actions import (
 )
 from replicante.model.change import Change, ChangeCode
 from replicante.model.codec import Value
+from replicante.model.decision import Outcome
 from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.oactions import may_begin
 from replicante.orchestrate.primaries import PrimaryVerdict
-from replicante.orchestrate.proposal import Situation
+from replicante.orchestrate.proposal import Situation, is_person_waiting
 from replicante.orchestrate.recording import change
 
 
@@ -56,14 +61,16 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
         found.choices.append(SchedulingChoice.MODE_FORBIDS)
         return found
     allowed = {record.action_id for record in acting.records if record.action_id is not None}
-    for node_id in situation.view.node_ids:
-        first = _first(acting, node_id)
-        if first is None:
-            continue
+    firsts = [it for it in map(partial(_first, acting), situation.view.node_ids) if it is not None]
+    for first in sorted(firsts, key=lambda it: (it.created_ms, it.action_id)):
         choice = _choice(acting, first, allowed, was_exclusive)
+        is_judged = first.action_id in allowed or not is_person_waiting(first)
+        if not is_judged and choice is not SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING:
+            first, choice = _judged(acting, first, choice)
         if choice is SchedulingChoice.DEFAULT_TO_ALL:
             _send(acting, found, first)
         found.choices.append(choice)
+    found.submissions.sort(key=lambda it: it.node_id)
     found.choices = sorted(set(found.choices or [SchedulingChoice.DEFAULT_TO_ALL]))
     return found
 
@@ -113,6 +120,18 @@ def _choice(
     if was_exclusive and action.action_id not in allowed and action.cause not in owners:
         return SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING
     return SchedulingChoice.DEFAULT_TO_ALL
+
+
+def _judged(
+    acting: Acting, action: NAction, choice: SchedulingChoice
+) -> tuple[NAction, SchedulingChoice]:
+    """As the rules left it."""
+    outcome = acting.settle_asked(action)
+    now = next(it for it in acting.situation.view.nactions if it.action_id == action.action_id)
+    if outcome is not Outcome.DONE:
+        return now, SchedulingChoice.FOUND_NODE_PENDING
+    is_released = now.phase is not action.phase
+    return now, SchedulingChoice.DEFAULT_TO_ALL if is_released else choice
 
 
 def _send(acting: Acting, found: Dispatched, action: NAction) -> None:

@@ -15,6 +15,7 @@ from replicante.limits import ACTIONS_ENDED_KEPT_MAX
 from replicante.model.action_requests import ActionOn
 from replicante.model.actions import NAction, NActionPhase
 from replicante.model.cluster_spec import ClusterSpec
+from replicante.model.converge_state import ConvergeState
 from replicante.model.namespace import Namespace
 from replicante.model.observation import Observation
 from replicante.orchestrate.cycle import CycleInputs
@@ -35,13 +36,18 @@ class Moment:
     wall_now_ms: int
 
 
-def actions_to_ask(nactions: Iterable[NAction]) -> dict[str, tuple[str, ...]]:
+def actions_to_ask(
+    nactions: Iterable[NAction], state: ConvergeState | None = None
+) -> dict[str, tuple[str, ...]]:
     """Node → ids that its agent is to be asked for one by one: an action counts as lost only by
-    the agent's own word about it."""
+    the agent's own word about it, and what was cancelled may have been carried out."""
+    left = [(it.node_id, it.action_id) for it in nactions if it.may_be_at_agent]
+    known = {action_id for _, action_id in left}
+    if state is not None:
+        left += [(it.node_id, id_) for id_, it in state.sent.items() if id_ not in known]
     found: dict[str, tuple[str, ...]] = {}
-    for action in nactions:
-        if action.may_be_at_agent:
-            found[action.node_id] = (*found.get(action.node_id, ()), action.action_id)
+    for node_id, action_id in left:
+        found[node_id] = (*found.get(node_id, ()), action_id)
     return found
 
 

@@ -4,8 +4,9 @@ Called by the cycle. Every running one is called once; one that waits begins onl
 the order of creation. A change of roles may end an outage, so it does not wait for a platform. An
 unknown kind fails that action and nothing else.
 
-What people asked for begins before convergence. What convergence wished begins after it, as it was
-judged in this very cycle; and so is a call of its that must be made again.
+What people asked for begins before convergence; what of it disturbs is judged before each call.
+What convergence wished begins after it, as it was judged in this very cycle; and so is a call of
+its that must be made again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from replicante.model.action_kinds import CORE_FAILOVER, CORE_SWITCHOVER, PLATFORM_KINDS
+from replicante.model.action_kinds import (
+    CORE_FAILOVER,
+    CORE_SWITCHOVER,
+    DISRUPTIVE_KINDS,
+    PLATFORM_KINDS,
+)
 from replicante.model.actions import (
     NAction,
     OAction,
@@ -35,7 +41,7 @@ from replicante.orchestrate.oaction_kinds import (
     failed,
     gave_up,
 )
-from replicante.orchestrate.proposal import Proposal, Situation
+from replicante.orchestrate.proposal import Proposal, Situation, is_person_waiting
 
 _CODES = {
     OActionPhase.DONE: ChangeCode.OACTION_SUCCESS,
@@ -64,7 +70,8 @@ def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
         return run
     for action in acting.situation.view.oactions:
         is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and not _is_wished(action)
-        if is_ready and _is_free(acting, action):
+        is_question = action.phase is OActionPhase.PENDING_APPROVE and is_person_waiting(action)
+        if (is_ready or is_question) and _is_free(acting, action):
             _advance(acting, run, action, action, may_act)
     return run
 
@@ -116,6 +123,15 @@ def _advance(
     acting: Acting, run: OActionsRun, action: OAction, before: OAction, may_act: bool
 ) -> None:
     progress = _call(acting.situation, action, may_act)
+    is_waiting = action.phase is OActionPhase.PENDING_APPROVE
+    if is_waiting and progress.call is None:
+        return
+    is_judged = action.kind in DISRUPTIVE_KINDS and not _is_wished(action)
+    if progress.call is not None and is_judged and may_act:
+        if acting.settle_asked(action) is not Outcome.DONE:
+            return
+        if is_waiting:
+            action = before = _now(acting, action)
     if progress.proposal is not None:
         progress = _propose(acting, progress, progress.proposal)
     after = _with(action, progress, acting.situation)
@@ -133,6 +149,11 @@ def _advance(
         acting.remember_end(after)
     if progress.call is not None and may_act:
         (run.orders if _is_wished(action) else run.calls).append(progress.call)
+
+
+def _now(acting: Acting, action: OAction) -> OAction:
+    view = acting.situation.view
+    return next(it for it in view.oactions if it.action_id == action.action_id)
 
 
 def _call(situation: Situation, action: OAction, may_act: bool) -> Progress:

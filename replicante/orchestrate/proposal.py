@@ -24,6 +24,8 @@ from replicante.orchestrate.primaries import Primary
 from replicante.orchestrate.view import ClusterView
 
 NO_LOSS = Loss(is_none=True, text="none")
+ASKED_STEP = "asked"
+"""In records, in place of a step of convergence."""
 
 
 class Purpose(enum.StrEnum):
@@ -35,7 +37,8 @@ class Purpose(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    step: Step
+    step: Step | None
+    """None: a person asks for the very action."""
     action_kind: str
     node_id: str | None
     """Where the node action runs; None for an orchestrator action."""
@@ -59,6 +62,17 @@ class Proposal:
     """The orchestrator action that it serves."""
     grace_subject: str = ""
     """The grace counts for this subject of the step alone; empty: for the whole step."""
+    action_id: str | None = None
+    """The action that is to be sent; None: one that convergence wishes, or that is made yet."""
+    is_by_name: bool = False
+    """A person named this action and its node, and nobody looked whether it fits: that one may set
+    aside, knowingly, what stands against it."""
+    is_approval_wanted: bool = False
+    """Whoever asked for it wants another one to approve it, or did so long ago."""
+
+    @property
+    def step_name(self) -> str:
+        return ASKED_STEP if self.step is None else str(self.step)
 
     @property
     def is_disruptive(self) -> bool:
@@ -76,7 +90,7 @@ class Proposal:
 
     @property
     def grace_key(self) -> str:
-        return f"{self.step}:{self.grace_subject}" if self.grace_subject else str(self.step)
+        return f"{self.step_name}:{self.grace_subject}" if self.grace_subject else self.step_name
 
     @property
     def is_asked_for(self) -> bool:
@@ -144,6 +158,15 @@ def idle(reason: str) -> StepResult:
 def protection(spec: ClusterSpec) -> dict[str, Value]:
     """What the declared policy adds to the args of actions that give a node its role."""
     return {"protect_writes": True} if spec.declaration.policies.is_protecting_writes else {}
+
+
+def is_person_waiting(action: NAction | OAction) -> bool:
+    """What disturbs, somebody asked for, and did not begin: it is judged when its turn has come."""
+    if action.requester is Requester.CORE_DECLARATIVE or action.kind not in DISRUPTIVE_KINDS:
+        return False
+    if isinstance(action, OAction):
+        return action.phase in (OActionPhase.PENDING_APPROVE, OActionPhase.PENDING_SCHEDULE)
+    return action.phase.is_pending and action.sent_epoch is None
 
 
 def is_wish(action: NAction | OAction) -> bool:

@@ -142,7 +142,9 @@ class FakeAgents:
             queue=queue,
             finished=finished,
             actions=tuple(
-                agent.actions[it] for it in asked if it in agent.actions and it not in ask.settled
+                agent.actions[it]
+                for it in asked
+                if it in agent.actions and (it in ask.wanted or it not in ask.settled)
             ),
             unknown_actions=tuple(it for it in asked if it not in agent.actions),
             incarnations=() if agent.incarnation is None else (agent.incarnation,),

@@ -9,7 +9,9 @@ from replicante.wire.values import Answer, Json
 
 class ActionAnswer(Answer, frozen=True, kw_only=True):
     """One action. Times are RFC 3339 in UTC. node_id: null for an orchestrator action. state: phase
-    with error and payload, as the agent or the orchestrator told. sent: it may be at its agent."""
+    with error and payload, as the agent or the orchestrator told. sent: it may be at its agent.
+    asked: rule that asks a person about it → what it asks for; if it waits no more, what was
+    approved."""
 
     api_version: str = msgspec.field(name="apiVersion")
     kind: str
@@ -28,6 +30,7 @@ class ActionAnswer(Answer, frozen=True, kw_only=True):
     state: dict[str, Json]
     attempts: int = 0
     sent: bool = False
+    asked: dict[str, Json] = msgspec.field(default_factory=dict)
     timeout: str | None = None
     history: tuple[ActionStep, ...] = ()
     revision: str

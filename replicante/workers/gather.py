@@ -42,7 +42,7 @@ class Gatherer:
         if discovery is None:
             return ()
         scope = (discovery.ns_id, discovery.cluster_id)
-        wanted = actions_to_ask(records.nactions)
+        wanted = actions_to_ask(records.nactions, records.state)
         self._forget(scope, {node.node_id for node in discovery.nodes})
         asks = [
             Look(

@@ -159,7 +159,7 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "if not _disturbs(case, action) or action.action_id == proposal.cause:",
+                "if not _disturbs(case, action) or _is_own(case, action):",
                 "if _disturbs(case, action):",
             ),
         ),
@@ -340,7 +340,7 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _CASE,
-                ' or primary.node_id in (None, proposal.args["replaces"])\n',
+                ' or primary.node_id in (None, proposal.args.get("replaces"))\n',
                 "\n",
             ),
         ),

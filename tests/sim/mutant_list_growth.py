@@ -25,9 +25,9 @@ GROWTH_MUTANTS = (
         "only a person approves (ADR 0093)",
         (
             Edit(
-                "orchestrate/acting.py",
-                "    if named is None:\n        return False\n",
-                "    if named is None:\n        return True\n",
+                "orchestrate/approvals.py",
+                "    return all(rule in shown and",
+                "    return not shown or all(rule in shown and",
             ),
         ),
         test=unit_test(
@@ -55,8 +55,8 @@ GROWTH_MUTANTS = (
         (
             Edit(
                 "orchestrate/safety/rules_data.py",
-                "    if case.proposal.is_question:\n        return ask(\n",
-                "    if case.proposal.is_question:\n        return allow(\n",
+                "        return ask(by_a_word, overrides=overrides)\n",
+                "        return allow(by_a_word, overrides=overrides)\n",
             ),
         ),
         test=unit_test(
@@ -155,9 +155,9 @@ GROWTH_MUTANTS = (
         "an approval covers the rules that asked, and no others (ADR 0030)",
         (
             Edit(
-                "orchestrate/acting.py",
-                '    return named == _ALL_RULES or asking <= frozenset(named.split(","))\n',
-                "    return named != ''\n",
+                "orchestrate/approvals.py",
+                "    return all(rule in shown and",
+                "    return any(rule in shown and",
             ),
         ),
         test=unit_test(
@@ -171,8 +171,8 @@ GROWTH_MUTANTS = (
         (
             Edit(
                 "orchestrate/acting.py",
-                "            elif not _covers(wish, asking):\n",
-                "            elif not wish.metadata:\n",
+                "            elif not covers(wish.asked, asked):\n",
+                "            elif not wish.asked:\n",
             ),
         ),
         test=unit_test(
@@ -186,8 +186,9 @@ GROWTH_MUTANTS = (
         (
             Edit(
                 "orchestrate/acting.py",
-                "            metadata = {**wish.metadata, ASKED_METADATA: _names(asking)}\n",
-                "            metadata = {ASKED_METADATA: _names(asking), **wish.metadata}\n",
+                "            after = msgspec.structs.replace(after, asked=asked)\n",
+                "            after = msgspec.structs.replace(after, asked={**asked, **after.asked})"
+                "\n",
             ),
         ),
         test=unit_test(

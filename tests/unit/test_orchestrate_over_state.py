@@ -28,7 +28,6 @@ from replicante.model.codec import encode_value
 from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer, SeenPhase
 from replicante.model.shard import ShardRole, Sight
-from replicante.orchestrate.acting import ASKED_METADATA
 from replicante.orchestrate.cycle import run_cycle
 from replicante.orchestrate.gathering import Moment, actions_to_ask, cycle_inputs
 from replicante.state import queries, record_queries
@@ -190,7 +189,7 @@ def test_the_event_of_an_approval_names_the_rules_that_it_answers():
     approve(world, *world.actions())
     event = queries.events_after(world.state_machine.store, 0, limit=1_000).items[-1]
     assert event.code == "NACTION_APPROVE"
-    assert event.payload_value()["after"]["metadata"][ASKED_METADATA] == "approval_granted"
+    assert event.payload_value()["after"]["asked"] == {"approval_granted": {"known_min": 0}}
 
 
 def test_an_approval_given_while_more_is_asked_is_of_what_was_shown():
@@ -206,7 +205,7 @@ def test_an_approval_given_while_more_is_asked_is_of_what_was_shown():
     assert isinstance(refused, Rejected) and refused.code is RejectCode.RECORD_CHANGED
     assert world.cycle().submissions == ()
     (asked_anew,) = [it for it in world.actions() if not it.phase.is_final]
-    assert asked_anew.metadata[ASKED_METADATA] == "approval_granted,majority_kept"
+    assert [*asked_anew.asked] == ["approval_granted", "majority_kept"]
 
 
 def test_an_approval_given_after_more_was_asked_is_refused():

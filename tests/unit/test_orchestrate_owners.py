@@ -27,6 +27,7 @@ from replicante.model.action_kinds import (
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.change import ChangeCode
+from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer
 
 
@@ -216,6 +217,16 @@ def test_an_owner_waits_with_its_node_action_for_a_person():
     world.work()
     world.cycle()
     assert world.oactions[0].phase is OActionPhase.DONE
+
+
+def test_what_serves_an_owner_is_judged_again_when_it_is_sent():
+    """The primary is back before a person answers."""
+    world = doubtful()
+    world.put(msgspec.structs.replace(the_promotion(world), phase=NActionPhase.PENDING_SCHEDULE))
+    world.nodes["n1"].contact = StoreContact.ANSWERS
+    result = world.cycle()
+    assert result.submissions == () and outcomes(result, "asked") == ["denied"]
+    assert the_promotion(world).phase is NActionPhase.PENDING_APPROVE
 
 
 def test_an_approval_of_what_serves_a_cancelled_owner_sends_nothing():

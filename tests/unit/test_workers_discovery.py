@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from work_bench import CLUSTER, PLATFORM, WorkBench
 
-from replicante.model.action_requests import ActionOn
-from replicante.model.codec import encode_value
 from replicante.state import record_queries
-from replicante.state.action_commands import CreateAction
 from replicante.state.fences import FenceOn
 from replicante.state.record_commands import ConfirmDiscovery, RequestWork
 from replicante.testing.fake_agents import FakeAgent, Manner
@@ -43,12 +40,7 @@ async def test_half_of_the_nodes_are_gone_once_a_person_says_so():
 async def test_a_node_that_we_had_taken_away_is_believed_to_be_gone_at_once():
     bench = WorkBench(FakeAgent("n1"), FakeAgent("n2"))
     await bench.turns(2)
-    body = {
-        "kind": "core.replicante.io/platform.deprovision",
-        "args": {"node_id": "n2"},
-        "metadata": {},
-    }
-    bench.lone.do(CreateAction(ActionOn.CLUSTER, (*CLUSTER, CALL), encode_value(body), True))
+    await bench.take_away(CALL, "n2")
     assert record_queries.nodes_taken_away(bench.lone.store, *CLUSTER) == frozenset()
     await bench.turn()
     assert record_queries.nodes_taken_away(bench.lone.store, *CLUSTER) == {"n2"}
@@ -63,12 +55,7 @@ async def test_a_node_that_we_had_taken_away_is_believed_to_be_gone_at_once():
 async def test_another_node_that_is_missing_beside_it_is_held():
     bench = WorkBench(FakeAgent("n1"), FakeAgent("n2"), FakeAgent("n3"))
     await bench.turns(2)
-    body = {
-        "kind": "core.replicante.io/platform.deprovision",
-        "args": {"node_id": "n3"},
-        "metadata": {},
-    }
-    bench.lone.do(CreateAction(ActionOn.CLUSTER, (*CLUSTER, CALL), encode_value(body), True))
+    await bench.take_away(CALL, "n3")
     await bench.turn()
     bench.platform.names("n1")
     await discovers(bench)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from work_bench import CLUSTER, TARGET, WorkBench
+from work_bench import TARGET, WorkBench
 
 from replicante.limits import (
     WORK_LEASE_SURE_MS,
     WORK_RENEW_MS,
     WORK_TARGETS_INFLIGHT_MAX,
 )
-from replicante.model.action_requests import ActionOn
-from replicante.model.codec import encode_value
 from replicante.model.objects import ObjectKind
 from replicante.state import queries
-from replicante.state.action_commands import CreateAction
 from replicante.state.fences import lease_name
 from replicante.state.lease_commands import LeaseForceRelease
 from replicante.state.object_commands import DeleteObject
@@ -42,13 +39,7 @@ async def with_platform_call() -> WorkBench:
     """A cluster whose next cycle asks its platform to take a node away."""
     bench = WorkBench(FakeAgent("n1"), FakeAgent("n2"))
     await bench.turns(2)
-    body = {
-        "kind": "core.replicante.io/platform.deprovision",
-        "args": {"node_id": "n2"},
-        "metadata": {},
-    }
-    names = (*CLUSTER, CALL)
-    bench.lone.do(CreateAction(ActionOn.CLUSTER, names, encode_value(body), True))
+    await bench.take_away(CALL, "n2")
     return bench
 
 

@@ -10,7 +10,7 @@ from replicante.model.codec import encode_value
 from replicante.model.discovery import ClusterDiscovery
 from replicante.platforms.client import PlatformSays
 from replicante.state import queries, record_queries
-from replicante.state.action_commands import CreateAction
+from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
 from replicante.state.fences import Fence, FenceOn
 from replicante.telemetry.logs import silent_logger
 from replicante.telemetry.metrics import Metrics
@@ -172,6 +172,15 @@ class WorkBench:
         body["requester"] = "CORE_API"
         names = ("default", cluster, action_id)
         self.lone.do(CreateAction(ActionOn.NODE, names, encode_value(body), True))
+
+    async def take_away(self, action_id: str, node_id: str) -> None:
+        """A person asks the platform for it, is asked about it, and approves."""
+        kind = "core.replicante.io/platform.deprovision"
+        body = {"kind": kind, "args": {"node_id": node_id}, "metadata": {}}
+        names = (*CLUSTER, action_id)
+        self.lone.do(CreateAction(ActionOn.CLUSTER, names, encode_value(body), True))
+        await self.turn()
+        self.lone.do(MoveAction(ActionOn.CLUSTER, names, ActionVerb.APPROVE))
 
     def action(self, action_id: str, *, cluster: str = "r"):
         names = ("default", cluster, action_id)

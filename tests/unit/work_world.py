@@ -25,14 +25,15 @@ from work_wire import Wire
 
 from replicante import errors
 from replicante.agents.protocol import Sent
+from replicante.model.action_kinds import SERVICE_RESTART
 from replicante.model.action_requests import ActionOn
-from replicante.model.actions import NAction
+from replicante.model.actions import NAction, NActionPhase
 from replicante.model.codec import encode_value
 from replicante.model.discovery import DiscoveredNode
 from replicante.model.observation import Observation
 from replicante.platforms.client import PlatformSays
 from replicante.state import record_queries
-from replicante.state.action_commands import CreateAction
+from replicante.state.action_commands import ActionVerb, CreateAction, MoveAction
 from replicante.telemetry.logs import silent_logger
 from replicante.telemetry.metrics import Metrics
 from replicante.testing.builders import (
@@ -222,6 +223,7 @@ class World:
         for _ in range(CALM_STEPS):
             await world.step(10_000)
             world.agents.run_actions()
+            world.approve()
         await asyncio.gather(*(peer.kill() for peer in world.peers.values()), *world.messages)
         return world
 
@@ -323,11 +325,21 @@ class World:
         if len(self.asked) >= ACTIONS_MAX:
             return
         action_id = f"00000000-0000-8000-8000-{len(self.asked):012}"
-        body = {"kind": "a/b", "args": None, "metadata": {}, "node_id": node_id}
+        # Where strangers raise epochs, hardly anything that disturbs would be sent.
+        is_restart = len(self.asked) % 3 == 2 and not self.are_epochs_raised
+        kind = SERVICE_RESTART if is_restart else "a/b"
+        body = {"kind": kind, "args": None, "metadata": {}, "node_id": node_id}
         body["requester"] = "CORE_API"
         names = (*CLUSTER, action_id)
         self.log.do(CreateAction(ActionOn.NODE, names, encode_value(body), True))
         self.asked.append(action_id)
+
+    def approve(self) -> None:
+        """Whoever is asked about something approves it."""
+        for action_id, action in ((it, self.action(it)) for it in self.asked):
+            if action is not None and action.phase is NActionPhase.PENDING_APPROVE:
+                names = (*CLUSTER, action.node_id, action_id)
+                self.log.do(MoveAction(ActionOn.NODE, names, ActionVerb.APPROVE))
 
     async def calm_down(self) -> None:
         self.is_calm = True

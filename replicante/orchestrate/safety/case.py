@@ -31,7 +31,7 @@ class Case:
             is_forced = proposal.is_question
             return is_forced or proposal.action_kind in (STORE_PROMOTE, CONTROLLER_FAILOVER)
         primary = self.situation.primaries.get(proposal.shard_id or "")
-        return primary is None or primary.node_id in (None, proposal.args["replaces"])
+        return primary is None or primary.node_id in (None, proposal.args.get("replaces"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Finding:
     ruling: Ruling
     reason: str
     evidence: dict[str, Value]
+    is_firm: bool = False
+    """Nobody may set it aside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +52,19 @@ class Rule:
     judge: Callable[[Case], Finding]
     is_mode: bool = False
     """It alone separates doing from saying what would be done."""
+    measures: tuple[str, ...] = ()
+    """Names in its evidence of what an approval is of: with more of it a person is asked anew."""
+    is_yielding: bool = False
+    """What it denies to automation, a person who asks by name may have, once told of it."""
 
     def verdict(self, case: Case) -> Verdict:
         finding = self.judge(case)
-        return Verdict(
-            rule=self.name,
-            ruling=finding.ruling,
-            reason=finding.reason,
-            evidence=finding.evidence,
-        )
+        ruling, reason = finding.ruling, finding.reason
+        is_asking = self.is_yielding and case.proposal.is_by_name and not finding.is_firm
+        if is_asking and ruling is Ruling.DENY:
+            ruling = Ruling.NEED_APPROVAL
+            reason = f"{reason}; a person who looked may approve"
+        return Verdict(rule=self.name, ruling=ruling, reason=reason, evidence=finding.evidence)
 
 
 def allow(reason: str, **evidence: Value) -> Finding:
@@ -71,3 +77,8 @@ def ask(reason: str, **evidence: Value) -> Finding:
 
 def deny(reason: str, **evidence: Value) -> Finding:
     return Finding(ruling=Ruling.DENY, reason=reason, evidence=evidence)
+
+
+def refuse(reason: str, **evidence: Value) -> Finding:
+    """As `deny`, also where the rule yields to a person."""
+    return Finding(ruling=Ruling.DENY, reason=reason, evidence=evidence, is_firm=True)

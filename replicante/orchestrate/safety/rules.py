@@ -14,6 +14,8 @@ from replicante.orchestrate.safety.rules_scope import SCOPE_RULES
 
 RULES: tuple[Rule, ...] = (*SCOPE_RULES, *EVIDENCE_RULES, *DATA_RULES, *DISTURBANCE_RULES)
 
+MEASURES = {rule.name: rule.measures for rule in RULES}
+"""Rule → what of its evidence an approval is of."""
 _IS_MODE = {rule.name for rule in RULES if rule.is_mode}
 
 

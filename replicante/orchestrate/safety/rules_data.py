@@ -11,6 +11,7 @@ from replicante.model.action_kinds import (
     CLUSTER_JOIN,
     CLUSTER_REMOVE,
     PLATFORM_DEPROVISION,
+    SERVICE_RESTART,
     SERVICE_STOP,
     STORE_FENCE,
     STORE_PROMOTE,
@@ -26,6 +27,7 @@ from replicante.orchestrate.claims import claim_followed
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
 
 _TAKES_AWAY = (STORE_REJOIN, SERVICE_STOP, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
+_ENDS_A_PROCESS = (SERVICE_STOP, SERVICE_RESTART, STORE_FENCE)
 
 
 def _candidate_fit(case: Case) -> Finding:
@@ -34,7 +36,7 @@ def _candidate_fit(case: Case) -> Finding:
     if proposal.is_question:
         chosen, replaces = str(proposal.args["to"]), _replaced(case)
     elif proposal.action_kind == STORE_PROMOTE:
-        chosen, replaces = proposal.node_id, str(proposal.args.get("replaces") or "")
+        chosen, replaces = proposal.node_id, _replaced(case)
     elif proposal.action_kind == STORE_SWITCHOVER:
         chosen, replaces = str(proposal.args.get("node_id") or ""), proposal.node_id or ""
     elif proposal.action_kind in THROUGH_KINDS:
@@ -63,14 +65,14 @@ def _fitness(case: Case, candidate: Candidate) -> Finding:
     chosen, against = candidate.node_id, "; ".join(candidate.reasons)
     if candidate.is_eligible:
         return allow(f"{chosen} may become primary")
+    by_a_word = f"{chosen} may become primary only by the word of a person: {against}"
+    if case.proposal.is_by_name and candidate.overrides is not None:
+        return ask(by_a_word, overrides=list(candidate.overrides))
     if not candidate.is_fit(case.proposal.overrides):
         return deny(f"{chosen} may not become primary: {against}")
     overrides: list[Value] = list(case.proposal.overrides)
     if case.proposal.is_question:
-        return ask(
-            f"{chosen} may become primary only by the word of a person: {against}",
-            overrides=overrides,
-        )
+        return ask(by_a_word, overrides=overrides)
     return allow(f"a person sets aside what stands against it: {against}", overrides=overrides)
 
 
@@ -90,14 +92,20 @@ def _loss_bounded(case: Case) -> Finding:
     known = proposal.loss.known_min
     if proposal.is_any_loss_accepted:
         return allow("a person accepts whatever would be lost", known_min=known)
-    if proposal.is_question and (known is None or bound is None or known > bound):
-        return ask(f"its price, which a person may accept: {proposal.loss.text}", known_min=known)
+    is_priced = proposal.is_question or proposal.is_by_name
+    if is_priced and (known is None or bound is None or known > bound):
+        return ask(
+            f"its price, which a person may accept: {proposal.loss.text}",
+            known_min=known,
+            unheard=proposal.loss.unheard,
+        )
     if known is None:
         return deny("what would be lost cannot be said")
     if bound is None:
         return ask(
             "spec.declaration.policies.data_loss_offset declares no bound, so every loss asks",
             known_min=known,
+            unheard=proposal.loss.unheard,
         )
     if known > bound:
         return deny(
@@ -136,8 +144,6 @@ def _claims_respected(case: Case) -> Finding:
     is_fence = proposal.action_kind == STORE_FENCE and not case.takes_for_dead
     if proposal.action_kind not in _TAKES_AWAY and not is_fence:
         return allow("no claim is ended")
-    if proposal.is_asked_for:
-        return allow("a person asks for it")
     view, state = situation.view, situation.state
     taken = (proposal.node_id if is_fence else _taken(case)) or ""
     shards = [it for it, claims in state.claimed.items() if taken in claims]
@@ -188,7 +194,9 @@ def _grow_from_primary(case: Case) -> Finding:
     proposal, view = case.proposal, case.situation.view
     if proposal.action_kind not in (CLUSTER_ADD, CLUSTER_JOIN):
         return allow("no node is taken in")
-    member = proposal.node_id if proposal.action_kind == CLUSTER_ADD else proposal.touches[0]
+    member = proposal.node_id
+    if proposal.action_kind == CLUSTER_JOIN:
+        member = proposal.touches[0] if proposal.touches else None
     address = proposal.args.get("node")
     if not isinstance(address, str) or not address:
         return deny("the member address that the action needs is not known")
@@ -208,14 +216,16 @@ def _majority_kept(case: Case) -> Finding:
         gone = _replaced(case)
         others = [node_id for node_id in known if node_id != gone]
         seen = [node_id for node_id in healthy if node_id != gone]
-        if proposal.is_asked_for or 2 * len(seen) > len(others):
+        was_weighed = proposal.is_asked_for and not proposal.is_by_name
+        if was_weighed or 2 * len(seen) > len(others):
             return allow("a majority of the other copies is seen", **evidence)
         return ask(
             f"only {len(seen)} of {len(others)} other copies are seen; one that is not may have"
             " more; a person who knows may approve",
+            missing=[node_id for node_id in others if node_id not in seen],
             **evidence,
         )
-    if proposal.action_kind not in _TAKES_AWAY:
+    if not _takes_out(case):
         return allow("nobody is taken out")
     if not known:
         return allow("nobody holds anything yet")
@@ -223,9 +233,13 @@ def _majority_kept(case: Case) -> Finding:
     left = [node_id for node_id in healthy if node_id not in leaving]
     if proposal.action_kind == STORE_REJOIN and not _is_in_use(case, proposal.node_id or ""):
         return allow("it does not do its job now, so it cannot be missed", **evidence)
+    is_process = proposal.is_by_name and proposal.action_kind in _ENDS_A_PROCESS
+    if is_process and not leaving & {*healthy}:
+        return allow("it is not healthy now, so it cannot be missed", **evidence)
     if 2 * len(left) <= len(known):
         return deny(
             f"{len(left)} of {len(known)} nodes would be left healthy, which is no majority",
+            missing=[node_id for node_id in known if node_id not in {*left} | leaving],
             **evidence,
         )
     return allow("enough nodes stay healthy", **evidence)
@@ -240,8 +254,15 @@ def _is_in_use(case: Case, node_id: str) -> bool:
     )
 
 
+def _takes_out(case: Case) -> bool:
+    """Somebody, for good or for a while. Steps fence who hangs already."""
+    proposal = case.proposal
+    is_process = proposal.is_by_name and proposal.action_kind in _ENDS_A_PROCESS
+    return proposal.action_kind in _TAKES_AWAY or (is_process and not case.takes_for_dead)
+
+
 def _taken(case: Case) -> str | None:
-    if case.proposal.action_kind in (STORE_REJOIN, SERVICE_STOP):
+    if case.proposal.action_kind in (STORE_REJOIN, *_ENDS_A_PROCESS):
         return case.proposal.node_id
     node_id = case.proposal.args.get("node_id")
     return node_id if isinstance(node_id, str) else None
@@ -249,23 +270,29 @@ def _taken(case: Case) -> str | None:
 
 def _primary_not_removed(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
-    if proposal.action_kind not in _TAKES_AWAY:
+    if not _takes_out(case):
         return allow("nobody is taken out")
     taken = _taken(case)
     node = situation.view.nodes.get(taken or "")
     if node is None or node.seen_ms is None:
-        return deny(f"{taken} was never seen: it may be the primary of something")
+        return deny(f"{taken} was never seen: it may be the primary of something", why="unseen")
     is_outside = node.node_status is NodeStatus.NOT_IN_CLUSTER or taken in situation.state.removed
     if situation.is_begun and not is_outside:
         if proposal.action_kind == PLATFORM_DEPROVISION:
-            return deny(f"{taken} is not forgotten: it may hold what nobody else has")
+            role = _role_of(case, node.node_id)
+            return deny(
+                f"{taken} is not forgotten: it may hold what nobody else has{role}",
+                why=f"member{role}",
+            )
         if not situation.view.copies_on(node.node_id):
-            return deny(f"{taken} never told what it holds")
+            return deny(f"{taken} never told what it holds", why="untold")
     for shard_id, primary in situation.primaries.items():
         if primary.node_id == taken and taken is not None:
-            return deny(f"{taken} is the primary of shard {shard_id}")
+            return deny(f"{taken} is the primary of shard {shard_id}", why=f"primary {shard_id}")
         if proposal.action_kind != STORE_REJOIN and taken in primary.claimants:
-            return deny(f"{taken} calls itself primary of shard {shard_id}")
+            return deny(
+                f"{taken} calls itself primary of shard {shard_id}", why=f"claimant {shard_id}"
+            )
     for copy in situation.view.copies_on(taken or ""):
         others = [
             other
@@ -273,8 +300,16 @@ def _primary_not_removed(case: Case) -> Finding:
             if other.node_id != taken and other.is_fresh and other.role is ShardRole.PRIMARY
         ]
         if not others:
-            return deny(f"no other node is seen as primary of shard {copy.shard_id}")
+            return deny(
+                f"no other node is seen as primary of shard {copy.shard_id}",
+                why=f"copy {copy.shard_id}",
+            )
     return allow("another node is seen as primary of all that it holds")
+
+
+def _role_of(case: Case, node_id: str) -> str:
+    led = [it for it, primary in case.situation.primaries.items() if primary.node_id == node_id]
+    return f", and is the primary of shard {', '.join(led)}" if led else ""
 
 
 DATA_RULES = (
@@ -282,36 +317,46 @@ DATA_RULES = (
         name="candidate_fit",
         promise="Nobody becomes primary who recovers, is unhealthy, or has another history.",
         judge=_candidate_fit,
+        measures=("overrides",),
     ),
     Rule(
         name="loss_bounded",
         promise="No copy is promoted that may lack more than the declared bound, unless asked.",
         judge=_loss_bounded,
+        measures=("known_min", "unheard"),
     ),
     Rule(
         name="claims_respected",
         promise="Who calls itself primary is not demoted, nor is a copy taken from it, unless it"
         " is known to have been replaced, or a person approves.",
         judge=_claims_respected,
+        measures=("shards", "follows"),
     ),
     Rule(
         name="initialise_only_virgin",
         promise="A cluster is begun only when every node says that it is in none.",
         judge=_initialise_only_virgin,
+        measures=("nodes", "shards"),
+        is_yielding=True,
     ),
     Rule(
         name="grow_from_primary",
         promise="Nodes are taken in from a healthy member that holds a primary.",
         judge=_grow_from_primary,
+        is_yielding=True,
     ),
     Rule(
         name="majority_kept",
         promise="What is done leaves a majority healthy, or asks.",
         judge=_majority_kept,
+        measures=("missing",),
+        is_yielding=True,
     ),
     Rule(
         name="primary_not_removed",
         promise="The only primary of a shard is never demoted or removed.",
         judge=_primary_not_removed,
+        measures=("why",),
+        is_yielding=True,
     ),
 )

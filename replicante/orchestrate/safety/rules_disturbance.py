@@ -21,8 +21,14 @@ from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhas
 from replicante.model.cluster_declaration import Step
 from replicante.model.converge_state import SentAction
 from replicante.model.node import NodeStatus
-from replicante.orchestrate.proposal import Purpose, is_open_order, is_wish, wish_identity
-from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
+from replicante.orchestrate.proposal import (
+    Purpose,
+    is_open_order,
+    is_person_waiting,
+    is_wish,
+    wish_identity,
+)
+from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
 
 _SAME_WORK = {
     Step.SCALE_UP: {PLATFORM_PROVISION, PLATFORM_DEPROVISION},
@@ -50,9 +56,10 @@ def _one_small_step(case: Case) -> Finding:
 def _grace_over(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
     started_ms = situation.state.graces.get(proposal.grace_key)
-    grace_ms = situation.view.spec.declaration.graces_ms[proposal.step]
-    if proposal.is_asked_for or proposal.is_question or started_ms is None:
+    is_asked = proposal.is_asked_for or proposal.is_question
+    if is_asked or started_ms is None or proposal.step is None:
         return allow("no grace is running")
+    grace_ms = situation.view.spec.declaration.graces_ms[proposal.step]
     if any(_is_own_wish(case, action) for action in _unfinished(case)):
         return allow("the grace began with this very wish, which is not carried out yet")
     rest_ms = started_ms + grace_ms - situation.now_ms
@@ -67,9 +74,9 @@ def _grace_over(case: Case) -> Finding:
 
 def _nobody_elses_work(case: Case) -> Finding:
     proposal, view = case.proposal, case.situation.view
-    same = _SAME_WORK.get(proposal.step, set())
+    same = set() if proposal.step is None else _SAME_WORK.get(proposal.step, set())
     for action in _unfinished(case):
-        if action.action_id == proposal.cause or _is_own_wish(case, action):
+        if _is_own(case, action):
             continue
         if action.kind in same:
             return deny(
@@ -77,9 +84,7 @@ def _nobody_elses_work(case: Case) -> Finding:
                 action_id=action.action_id,
             )
     for oaction in view.oactions:
-        is_running = oaction.phase is OActionPhase.RUNNING
-        is_own = oaction.action_id == proposal.cause or _is_own_wish(case, oaction)
-        if is_own or not is_running:
+        if oaction.phase is not OActionPhase.RUNNING or _is_own(case, oaction):
             continue
         if proposal.purpose is Purpose.RECOVERY and oaction.kind not in _ROLE_WORK:
             continue
@@ -93,19 +98,19 @@ def _one_disruption(case: Case) -> Finding:
         return allow("it disturbs nothing that exists")
     for earlier in case.doing:
         if earlier.is_disruptive:
-            return deny(f"this cycle does {earlier.effect} already")
+            return refuse(f"this cycle does {earlier.effect} already")
     for cancelled in case.situation.cancelled_at_agents:
         if _disturbs(case, cancelled):
             return deny(
                 f"{cancelled.kind} {cancelled.action_id} was cancelled and is still at the agent of"
                 f" {cancelled.node_id}, which is asked to end it",
-                action_id=cancelled.action_id,
+                action_ids=[cancelled.action_id],
             )
     maybe: dict[str, SentAction] = {}
     for action in view.nactions:
-        if not _disturbs(case, action) or action.action_id == proposal.cause:
+        if not _disturbs(case, action) or _is_own(case, action):
             continue
-        if is_wish(action):
+        if is_wish(action) or (is_person_waiting(action) and not _waits_for_people(case)):
             # Nobody began it, and it is judged in this cycle like this one.
             continue
         node = view.nodes.get(action.node_id)
@@ -113,7 +118,7 @@ def _one_disruption(case: Case) -> Finding:
         if is_answering or not action.may_be_at_agent:
             return deny(
                 f"{action.kind} {action.action_id} on {action.node_id} is unfinished",
-                action_id=action.action_id,
+                action_ids=[action.action_id],
             )
         if action.kind != STORE_FENCE:
             # A late fence ends a process that answers nobody, and nothing else.
@@ -128,7 +133,7 @@ def _one_disruption(case: Case) -> Finding:
         return ask(
             f"{sent.kind} {action_id} may still run on {sent.node_id}, which does not answer; a"
             " person who looked may approve",
-            action_id=action_id,
+            action_ids=list(maybe),
         )
     return allow("nothing that disturbs is under way")
 
@@ -137,10 +142,13 @@ def _node_is_free(case: Case) -> Finding:
     node_id = case.proposal.node_id
     if node_id is None:
         return allow("no agent is asked")
+    if case.proposal.action_id is not None:
+        return allow("it is the first that its agent has to do")
     for action in case.situation.view.nactions_of(node_id):
         is_recovery = case.proposal.purpose is Purpose.RECOVERY
-        if is_recovery and action.phase is NActionPhase.PENDING_APPROVE:
-            # A forgotten approval must not cost a failover.
+        is_waiting = action.phase is NActionPhase.PENDING_APPROVE or is_person_waiting(action)
+        if is_recovery and is_waiting:
+            # A forgotten approval must not cost a failover, nor what a rule holds back.
             continue
         if not _is_own_wish(case, action):
             return deny(
@@ -163,13 +171,14 @@ def _quiet_period(case: Case) -> Finding:
             f"roles changed {situation.now_ms - recovered_ms} ms ago; for {rest_ms} ms more a"
             " person approves what disturbs again",
             rest_ms=rest_ms,
+            recovered_ms=recovered_ms,
         )
     return allow("the quiet period is over")
 
 
 def _attempts_bounded(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
-    attempts = situation.state.attempts.get(str(proposal.step))
+    attempts = situation.state.attempts.get(proposal.step_name)
     failures_max = situation.view.spec.declaration.policies.failures_max
     if proposal.is_asked_for or attempts is None or attempts.count < failures_max:
         return allow("it did not fail too often")
@@ -184,12 +193,23 @@ def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:
     return (*view.nactions, *view.oactions)
 
 
+def _waits_for_people(case: Case) -> bool:
+    """What is planned lets them go first; a recovery does not wait for what may never begin."""
+    return not case.proposal.is_asked_for and case.proposal.purpose is Purpose.PLANNED
+
+
 def _disturbs(case: Case, action: NAction) -> bool:
     """A setting that is on its way stands in the way of no recovery: it changes no role, and is
     the same whenever it arrives."""
     is_setting = action.kind == STORE_PROTECT
     is_recovery = case.proposal.purpose is Purpose.RECOVERY
     return action.kind in DISRUPTIVE_KINDS and not (is_setting and is_recovery)
+
+
+def _is_own(case: Case, action: NAction | OAction) -> bool:
+    """It is what this proposal is about, serves, or wished for."""
+    is_named = action.action_id in (case.proposal.action_id, case.proposal.cause)
+    return is_named or _is_own_wish(case, action)
 
 
 def _is_own_wish(case: Case, action: NAction | OAction) -> bool:
@@ -219,6 +239,8 @@ DISTURBANCE_RULES = (
         name="one_disruption",
         promise="At most one action that disturbs is under way in a cluster.",
         judge=_one_disruption,
+        measures=("action_ids",),
+        is_yielding=True,
     ),
     Rule(
         name="node_is_free",
@@ -229,10 +251,12 @@ DISTURBANCE_RULES = (
         name="quiet_period",
         promise="A flapping node costs one recovery, not many.",
         judge=_quiet_period,
+        measures=("recovered_ms",),
     ),
     Rule(
         name="attempts_bounded",
         promise="What keeps failing is not repeated for ever.",
         judge=_attempts_bounded,
+        measures=("failures_count",),
     ),
 )

@@ -14,9 +14,9 @@ from replicante.model.converge_state import DoubtReason
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.orchestrate.controllers import in_charge
-from replicante.orchestrate.primaries import PrimaryVerdict, Proof
+from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import Purpose
-from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
+from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
 
 _BLIND = (NodeStatus.UNREACHABLE, NodeStatus.UNKNOWN, NodeStatus.INCOMPLETE)
 
@@ -57,6 +57,12 @@ def _information_complete(case: Case) -> Finding:
         wanted = tuple(it for it in (*_target(case), *proposal.touches))
     else:
         wanted = view.node_ids
+    if proposal.is_by_name and proposal.node_id is not None:
+        node = view.nodes.get(proposal.node_id)
+        if node is None or node.node_status is NodeStatus.UNREACHABLE:
+            return refuse(
+                f"the agent of {proposal.node_id} does not answer; it waits until it does"
+            )
     blind = [it for it in wanted if it not in proposal.spared and not _is_seen(case, it)]
     if blind:
         return deny(
@@ -72,12 +78,24 @@ def _failure_confirmed(case: Case) -> Finding:
         return allow("nobody is declared dead")
     primary = case.situation.primaries.get(proposal.shard_id)
     if primary is None or primary.verdict is not PrimaryVerdict.GONE:
+        reason = "nothing is known of the primary" if primary is None else primary.reason
+        if proposal.is_asked_for and primary and primary.verdict is PrimaryVerdict.PRESENT:
+            return deny(f"{reason}, and is there: ask for a switchover, which loses nothing")
+        if proposal.is_by_name:
+            return ask(f"{reason}; a person who looked may approve", **_disbelieved(primary))
         if proposal.is_asked_for:
             return allow("a person says that the primary is gone")
-        reason = "nothing is known of the primary" if primary is None else primary.reason
         return deny(f"{reason}; it waits for proof or for more observations")
     count = 0 if primary.suspicion is None else primary.suspicion.count
     return allow(primary.reason, proof=str(primary.proof), observations=count)
+
+
+def _disbelieved(primary: Primary | None) -> dict[str, Value]:
+    """Of which death a person is asked: the next one is another."""
+    if primary is None:
+        return {}
+    since_ms = None if primary.suspicion is None else primary.suspicion.since_ms
+    return {"primary": primary.node_id, "verdict": str(primary.verdict), "since_ms": since_ms}
 
 
 def _witnesses_agree(case: Case) -> Finding:
@@ -210,16 +228,21 @@ EVIDENCE_RULES = (
         name="discovery_trusted",
         promise="Nothing planned is done while a suspicious answer of the platform is held.",
         judge=_discovery_trusted,
+        measures=("since_ms",),
+        is_yielding=True,
     ),
     Rule(
         name="information_complete",
         promise="What disturbs is done only when every node concerned was seen.",
         judge=_information_complete,
+        measures=("nodes",),
+        is_yielding=True,
     ),
     Rule(
         name="failure_confirmed",
         promise="No primary is replaced on one silent look.",
         judge=_failure_confirmed,
+        measures=("primary", "verdict", "since_ms"),
     ),
     Rule(
         name="witnesses_agree",
@@ -240,5 +263,6 @@ EVIDENCE_RULES = (
         name="agent_remembers",
         promise="Automation asks nothing of an agent that contradicts itself about its actions.",
         judge=_agent_remembers,
+        measures=("doubt",),
     ),
 )

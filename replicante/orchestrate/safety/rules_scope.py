@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from replicante.model.action_kinds import PLATFORM_KINDS
 from replicante.model.cluster_declaration import Approval
+from replicante.model.codec import Value
 from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
 from replicante.orchestrate.proposal import Purpose
@@ -43,16 +44,25 @@ def _step_switched_on(case: Case) -> Finding:
     if not declaration.is_active:
         return deny("the declaration is not active; set spec.declaration.active to true")
     if case.proposal.step not in declaration.steps:
-        step = case.proposal.step
-        return deny(f"the step is off; set spec.declaration.steps.{step} to true", step=str(step))
+        step = case.proposal.step_name
+        return deny(f"the step is off; set spec.declaration.steps.{step} to true", step=step)
     return allow("declaration and step are on")
 
 
 def _approval_granted(case: Case) -> Finding:
-    if case.proposal.is_asked_for:
+    proposal = case.proposal
+    if proposal.is_approval_wanted:
+        return ask(
+            "whoever asked for it wants it approved, or asked so long ago that a person says"
+            " whether it is wanted still"
+        )
+    if proposal.is_asked_for:
         return allow("a person asked for it")
     if case.situation.view.spec.declaration.approval is Approval.REQUIRED:
-        return ask("spec.declaration.approval is required: a person approves each action")
+        price: dict[str, Value] = {}
+        if not proposal.loss.is_none:
+            price["known_min"] = proposal.loss.known_min
+        return ask("spec.declaration.approval is required: a person approves each action", **price)
     return allow("spec.declaration.approval is granted")
 
 
@@ -109,6 +119,7 @@ SCOPE_RULES = (
         name="approval_granted",
         promise="What is declared to need approval waits for a person.",
         judge=_approval_granted,
+        measures=("known_min",),
     ),
     Rule(
         name="worker_owns_cluster",

@@ -1,0 +1,128 @@
+"""Makes a proposal of an action that somebody asked for, so that the rules can judge it. Pure.
+
+Called by `acting`, for each action that disturbs and did not leave yet. Steps of convergence know
+what they propose; of what a person wrote down only the record is there, so whom it touches and what
+it may cost is read off the cluster. Args that are missing or make no sense are no way around a
+rule: what they leave open counts as unknown.
+"""
+
+from __future__ import annotations
+
+from replicante.limits import ASKED_HELD_MS_MAX
+from replicante.model.action_kinds import (
+    CLUSTER_ADD,
+    CLUSTER_JOIN,
+    CLUSTER_REMOVE,
+    CONTROLLER_FAILOVER,
+    PLATFORM_DEPROVISION,
+    ROLE_KINDS,
+    STORE_FENCE,
+    STORE_PROMOTE,
+    STORE_REJOIN,
+    STORE_SWITCHOVER,
+    THROUGH_KINDS,
+)
+from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
+from replicante.model.codec import Value
+from replicante.model.decision import Loss
+from replicante.orchestrate.candidates import candidates
+from replicante.orchestrate.converge.failover import UNKNOWN_LOSS
+from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation
+
+APPROVAL_RULE = "approval_granted"
+_ROLES = ROLE_KINDS | THROUGH_KINDS
+_PAST_A_PRIMARY = (STORE_PROMOTE, STORE_FENCE, CONTROLLER_FAILOVER)
+_UNSAID = Loss(is_none=False, text="cannot be said: no copy is known that could take over")
+
+
+def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
+    """What somebody asked for, as the rules want it."""
+    view, kind, node_id = situation.view, action.kind, getattr(action, "node_id", None)
+    args = _known_args(action, situation)
+    other = _text(args, "node_id")
+    shard_id = _text(args, "shard_id") or "" if kind in _ROLES else None
+    primary = situation.primaries.get(shard_id or "")
+    spared = {node_id, *([other] if kind in (CLUSTER_REMOVE, PLATFORM_DEPROVISION) else [])}
+    if primary is not None and kind in _PAST_A_PRIMARY:
+        spared.add(primary.node_id)
+    touched = other if kind in (STORE_REJOIN, STORE_SWITCHOVER, CLUSTER_REMOVE) else None
+    if kind in (CLUSTER_ADD, CLUSTER_JOIN):
+        touched = view.node_at(_text(args, "node"))
+    owner = next((it for it in view.oactions if it.action_id == action.cause), None)
+    accepted = owner.args if owner is not None and isinstance(owner.args, dict) else {}
+    bound, overrides = accepted.get("accepted_loss"), accepted.get("overrides")
+    where = f" on {node_id}" if node_id is not None else f" of {other}"
+    return Proposal(
+        step=None,
+        action_kind=kind,
+        node_id=node_id,
+        args=args,
+        touches=() if touched is None else (touched,),
+        spared=tuple(sorted(it for it in spared if it is not None)),
+        shard_id=shard_id,
+        effect=f"carry out {kind}{where}, which a person asked for",
+        loss=_loss(kind, node_id, args, situation),
+        purpose=Purpose.RECOVERY if kind in _ROLES else Purpose.PLANNED,
+        requester=action.requester,
+        accepted_loss=bound if type(bound) is int else None,
+        is_any_loss_accepted=bound == UNKNOWN_LOSS,
+        overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
+        cause=action.cause,
+        action_id=action.action_id,
+        is_by_name=owner is None,
+        is_approval_wanted=_is_approval_wanted(action, situation.now_ms),
+    )
+
+
+def _is_approval_wanted(action: NAction | OAction, now_ms: int) -> bool:
+    """Who approved it, whatever was asked, wants it."""
+    is_old = now_ms - action.created_ms >= ASKED_HELD_MS_MAX
+    if action.phase in (NActionPhase.PENDING_APPROVE, OActionPhase.PENDING_APPROVE):
+        # One that was made to wait names no rule at first.
+        return is_old or not action.asked or APPROVAL_RULE in action.asked
+    return is_old and not action.asked and action.cause is None
+
+
+def _known_args(action: NAction | OAction, situation: Situation) -> dict[str, Value]:
+    """With what they leave out and the cluster tells. Who is the primary is no matter of opinion:
+    to name another one as `replaces` does not hide it."""
+    view, primaries = situation.view, situation.primaries
+    args: dict[str, Value] = dict(action.args) if isinstance(action.args, dict) else {}
+    if action.kind in _ROLES:
+        if args.get("shard_id") is None and len(primaries) == 1:
+            args["shard_id"] = next(iter(primaries))
+        primary = primaries.get(_text(args, "shard_id") or "")
+        if action.kind == STORE_FENCE and isinstance(action, NAction):
+            args["replaces"] = action.node_id
+        elif primary is not None and primary.node_id is not None:
+            args["replaces"] = primary.node_id
+    if _text(args, "node_id") is None:
+        args["node_id"] = view.node_at(_text(args, "node"))
+    return {name: it for name, it in args.items() if it is not None}
+
+
+def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Situation) -> Loss:
+    if kind == STORE_REJOIN:
+        told = f"what {node_id} holds and whom it is to follow does not is given up"
+        return Loss(is_none=False, text=told)
+    if kind not in _PAST_A_PRIMARY:
+        return NO_LOSS
+    found = candidates(
+        situation.view,
+        situation.state,
+        shard_id=_text(args, "shard_id") or "",
+        replaces=_text(args, "replaces") or "",
+        now_ms=situation.now_ms,
+    )
+    if kind == STORE_PROMOTE:
+        return next((it.loss for it in found if it.node_id == node_id), _UNSAID)
+    fit = [it.loss for it in found if it.is_eligible]
+    if kind == STORE_FENCE:
+        return fit[0] if fit else _UNSAID
+    # The controller chooses, so the price is that of the worst.
+    return max(fit, key=lambda it: (it.unheard != "", it.known_min or 0), default=_UNSAID)
+
+
+def _text(args: dict[str, Value], name: str) -> str | None:
+    found = args.get(name)
+    return found if isinstance(found, str) else None

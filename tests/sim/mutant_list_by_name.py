@@ -1,0 +1,255 @@
+"""Defects of how what people ask for by name is judged, and of what an approval covers."""
+
+from __future__ import annotations
+
+from mutant_parts import Edit, Mutant, unit_test
+
+_ACTING = "orchestrate/acting.py"
+_APPROVALS = "orchestrate/approvals.py"
+_BY_NAME = "orchestrate/by_name.py"
+_CASE = "orchestrate/safety/case.py"
+_DATA = "orchestrate/safety/rules_data.py"
+_DISPATCH = "orchestrate/dispatch.py"
+_DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
+_EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_LATE = "orchestrate/late_ends.py"
+_OACTIONS = "orchestrate/oactions.py"
+
+
+def _asks(name: str) -> str:
+    return unit_test("orchestrate_by_name", name)
+
+
+def _roles(name: str) -> str:
+    return unit_test("orchestrate_by_name_roles", name)
+
+
+def _orders(name: str) -> str:
+    return unit_test("orchestrate_by_name_orders", name)
+
+
+BY_NAME_MUTANTS = (
+    Mutant(
+        "asked_for_and_not_judged",
+        "what people ask of a node and what disturbs is judged before it leaves (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "        is_judged = first.action_id in allowed or not is_person_waiting(first)\n",
+                "        is_judged = first.action_id in allowed or first.cause is None\n",
+            ),
+        ),
+        test=_asks("two_restarts_that_are_asked_for_at_once_happen_one_after_the_other"),
+    ),
+    Mutant(
+        "served_and_not_judged_again",
+        "what serves an orchestrator action is judged in the cycle that sends it (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "        is_judged = first.action_id in allowed or not is_person_waiting(first)\n",
+                "        is_judged = first.cause is not None or not is_person_waiting(first)\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_owners", "what_serves_an_owner_is_judged_again_when_it_is_sent"
+        ),
+    ),
+    Mutant(
+        "denied_and_sent",
+        "what a rule denies waits (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    if outcome is not Outcome.DONE:\n",
+                "    if outcome is Outcome.AWAITS_APPROVAL:\n",
+            ),
+        ),
+        test=_roles("beside_another_controller_nobody_changes_roles_by_hand"),
+    ),
+    Mutant(
+        "every_denial_yields",
+        "what nobody may set aside is no question (ADR 0102)",
+        (
+            Edit(
+                _CASE,
+                "        is_asking = self.is_yielding and case.proposal.is_by_name and not"
+                " finding.is_firm\n",
+                "        is_asking = case.proposal.is_by_name\n",
+            ),
+        ),
+        test=_roles("no_approval_promotes_beside_a_healthy_primary"),
+    ),
+    Mutant(
+        "waits_for_a_death",
+        "a promotion held beside the primary does not wait for that one's death (ADR 0102)",
+        (
+            Edit(
+                _ACTING,
+                "        if denied & _ENDS_A_REASON and not is_marked:\n",
+                "        if denied > _ENDS_A_REASON and not is_marked:\n",
+            ),
+        ),
+        test=_roles("a_promotion_that_was_held_beside_the_primary_does_not_wait_for_its_death"),
+    ),
+    Mutant(
+        "asking_says_that_it_is_gone",
+        "who asks an agent for a promotion is asked whether the primary is gone (ADR 0102)",
+        (
+            Edit(
+                _EVIDENCE,
+                "        if proposal.is_by_name:\n            return ask(f",
+                "        if not proposal.requester:\n            return ask(f",
+            ),
+        ),
+        test=_roles(
+            "a_promotion_past_a_primary_that_is_not_known_to_be_dead_asks_for_that_very_death"
+        ),
+    ),
+    Mutant(
+        "replaces_whom_it_says",
+        "who is the primary is no matter of what an action says (ADR 0102)",
+        (
+            Edit(
+                _BY_NAME,
+                '            args["replaces"] = action.node_id\n',
+                '            args.setdefault("replaces", action.node_id)\n',
+            ),
+        ),
+        test=_roles("whom_a_fence_says_to_replace_does_not_hide_the_primary"),
+    ),
+    Mutant(
+        "restart_takes_nobody_out",
+        "a restart takes a node out for a while (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                "    return proposal.action_kind in _TAKES_AWAY or (is_process and not"
+                " case.takes_for_dead)\n",
+                "    return proposal.action_kind in _TAKES_AWAY\n",
+            ),
+        ),
+        test=_asks("the_primary_is_stopped_or_restarted_by_approval_only"),
+    ),
+    Mutant(
+        "claim_ended_by_who_asks",
+        "a claim is ended by hand only by who was told of it (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                "    if shards:\n        return ask(\n",
+                "    if shards and not proposal.is_asked_for:\n        return ask(\n",
+            ),
+        ),
+        test=_roles("a_claim_is_ended_by_hand_only_by_who_was_told_of_it"),
+    ),
+    Mutant(
+        "forgotten_question_costs_a_failover",
+        "what a person asked for and a rule holds back costs no failover (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "        is_waiting = action.phase is NActionPhase.PENDING_APPROVE or"
+                " is_person_waiting(action)\n",
+                "        is_waiting = action.phase is NActionPhase.PENDING_APPROVE\n",
+            ),
+        ),
+        test=_asks("what_a_person_asked_for_and_what_waits_costs_no_failover"),
+    ),
+    Mutant(
+        "wanted_for_ever",
+        "what was held back for long is sent when a person wants it still (ADR 0102)",
+        (
+            Edit(
+                _BY_NAME,
+                "        return is_old or not action.asked or APPROVAL_RULE in action.asked\n",
+                "        return not action.asked or APPROVAL_RULE in action.asked\n",
+            ),
+        ),
+        test=_asks("what_waited_for_long_is_sent_only_when_a_person_wants_it_still"),
+    ),
+    Mutant(
+        "let_in_by_no_rule",
+        "what its asker wants approved waits though no rule asks (ADR 0102)",
+        (
+            Edit(
+                _BY_NAME,
+                "        return is_old or not action.asked or APPROVAL_RULE in action.asked\n",
+                "        return is_old or APPROVAL_RULE in action.asked\n",
+            ),
+        ),
+        test=_asks("one_that_was_made_to_wait_waits_though_no_rule_asks"),
+    ),
+    Mutant(
+        "platform_asked_by_name_unjudged",
+        "what people ask of a platform is judged before each call (ADR 0102)",
+        (
+            Edit(
+                _OACTIONS,
+                "    is_judged = action.kind in DISRUPTIVE_KINDS and not _is_wished(action)\n",
+                "    is_judged = action.kind in DISRUPTIVE_KINDS and bool(action.asked)\n",
+            ),
+        ),
+        test=_orders("a_primary_is_taken_away_only_by_who_was_told_that_it_is_one"),
+    ),
+    Mutant(
+        "cancelled_promotion_is_no_act",
+        "a promotion that was cancelled and carried out is an act that is known (ADR 0100)",
+        (Edit(_LATE, "        if action.kind == STORE_PROMOTE\n", "        if not action.kind\n"),),
+        test=unit_test("orchestrate_late_ends", "the_former_primary_rejoins_without_a_person"),
+    ),
+    Mutant(
+        "late_end_moves_the_role_back",
+        "a role that moved on meanwhile is not moved back (ADR 0100)",
+        (
+            Edit(
+                _LATE,
+                '    return is_primary and appointed in (args.get("replaces"), action.node_id)\n',
+                "    return is_primary and appointed is not None\n",
+            ),
+        ),
+        test=unit_test("orchestrate_late_ends", "a_role_that_moved_on_meanwhile_is_not_moved_back"),
+    ),
+    Mutant(
+        "greater_loss_counts_as_approved",
+        "an approval is of what was shown: equal or better (ADR 0102)",
+        (
+            Edit(
+                _APPROVALS,
+                "        return now <= shown\n",
+                "        return now >= 0\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_approvals",
+            "a_greater_loss_than_the_one_that_was_approved_is_asked_about_anew",
+        ),
+    ),
+    Mutant(
+        "other_nodes_count_as_approved",
+        "an approval is of the nodes that were named (ADR 0102)",
+        (
+            Edit(
+                _APPROVALS,
+                "        return all(it in shown for it in now)\n",
+                "        return len(now) <= len(shown)\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_approvals",
+            "other_nodes_than_those_that_were_named_are_asked_about_anew",
+        ),
+    ),
+    Mutant(
+        "another_role_counts_as_approved",
+        "who approved it of a copy did not approve it of a primary (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                '        measures=("why",),\n',
+                "",
+            ),
+        ),
+        test=_asks("who_approved_that_a_copy_is_restarted_did_not_approve_it_of_a_primary"),
+    ),
+)
