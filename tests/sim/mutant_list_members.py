@@ -275,8 +275,8 @@ MEMBER_MUTANTS = (
         (
             Edit(
                 DRIVER,
-                "not self._hand_over.is_under_way:\n            served_ms",
-                "True:\n            served_ms",
+                "not self._hand_over.is_under_way, self._forwarding.queue\n",
+                "True, self._forwarding.queue\n",
             ),
         ),
         test="tests/scenarios/test_raft_hand_over.py",
