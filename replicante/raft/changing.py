@@ -5,6 +5,10 @@ A peer sends its change to the leader it knows, and again to the next one, until
 shows it committed: no answer that says "done" travels, so none can be lost. A leader appends one
 CONFIGURATION at a time, and only after the first entry of its term is committed (thesis §4.1 and
 the correction of 2015 to it). It never removes itself: it hands over, and the next leader does it.
+
+A change may be made, and undone by another one, before its asker's log shows either, and a copy of
+the request be refused after that. So the asker looks at each configuration that is committed, and
+believes a refusal when its log shows all that was committed when the leader refused.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from replicante.raft.changes import (
 from replicante.raft.engine import Engine
 from replicante.raft.hand_over import HandOver
 from replicante.raft.inputs import Effects
+from replicante.raft.log import Log
 from replicante.raft.membership import (
     Configuration,
     configuration_payload,
@@ -51,11 +56,41 @@ class _Own:
     """Who was asked first, and in which term; a TRANSFER is done when another one leads later."""
     sent_term: int = 0
     sent_ms: int = 0
+    looked_index: int = 0
+    """Of the committed configurations that were looked at."""
+    known: frozenset[tuple[int, bytes]] = frozenset()
+    """In the log, and not committed, when it was asked: none of them is this change."""
+    made_index: int = 0
+    refusal: MembershipRefused | None = None
+    refused_index: int = 0
+    """What this peer's log has to show as committed before the refusal is believed."""
+    is_doubtful: bool = False
+    """It may have been made where this peer cannot see it."""
 
     def sent(self, number: int, *, engine: Engine, now_ms: int) -> None:
         if not self.number:
             self.first_term, self.first_leader = engine.term, engine.leader_key
         self.number, self.sent_term, self.sent_ms = number, engine.term, now_ms
+
+    def look(self, log: Log, *, commit_index: int) -> None:
+        """At each configuration that was committed since the last look."""
+        if self.made_index or commit_index <= self.looked_index:
+            return
+        if log.oldest_configuration_index > self.looked_index:
+            self.is_doubtful = True  # the log began anew, past some of them perhaps
+        for index, payload in log.configurations_between(self.looked_index, commit_index):
+            if is_made(read_configuration(payload), self.change):
+                if (index, payload) not in self.known:
+                    self.made_index = index
+                    return
+                self.is_doubtful = True  # unless another leader made the same entry in its place
+        self.looked_index = commit_index
+
+    def refuse(self, error: MembershipRefused, *, term: int, commit_index: int) -> None:
+        """commit_index: of the leader that refused."""
+        self.refusal, self.refused_index = error, commit_index
+        if self.change.kind is ChangeKind.TRANSFER and term != self.first_term:
+            self.is_doubtful = True  # an earlier leader may have handed over
 
 
 class Changing:
@@ -105,7 +140,10 @@ class Changing:
             error = MembershipRefused("too many changes wait on this peer; make them one by one")
             self._done.append(ChangeDone(ticket, 0, error))
             return
-        self._own.append(_Own(ticket, change, deadline_ms))
+        log, commit_index = self._engine.log, self._engine.commit_index
+        known = frozenset(log.configurations_between(commit_index, log.last_index))
+        own = _Own(ticket, change, deadline_ms, looked_index=commit_index, known=known)
+        self._own.append(own)
 
     def receive(self, key: str, request: m.ChangeRequest) -> None:
         if not self._engine.is_leader or request.term != self._engine.term:
@@ -119,10 +157,11 @@ class Changing:
 
     def refused(self, reply: m.ChangeReply) -> None:
         """The leader of this term has committed an entry of it and lacks the change: no copy of
-        the request can happen any more."""
+        the request can happen any more. One may have happened before."""
         for own in self._own:
             if reply.term == self._engine.term == own.sent_term and own.number == reply.number:
-                self._finish(own, error=MembershipRefused(reply.message))
+                error = MembershipRefused(reply.message)
+                own.refuse(error, term=reply.term, commit_index=reply.commit_index)
                 return
 
     def link_restored(self) -> None:
@@ -141,7 +180,8 @@ class Changing:
         if engine.leader_key is None or engine.leader_key not in engine.connected:
             return
         for own in self._own:
-            if own.sent_term == engine.term and now_ms - own.sent_ms < self._resend_ms:
+            is_recent = own.sent_term == engine.term and now_ms - own.sent_ms < self._resend_ms
+            if is_recent or own.refusal is not None:
                 continue
             self._number += 1
             own.sent(self._number, engine=engine, now_ms=now_ms)
@@ -151,7 +191,7 @@ class Changing:
     def _decide_all(self, now_ms: int) -> None:
         if not self._engine.is_own_term_committed or self._hand_over.is_under_way:
             return
-        for own in list(self._own):
+        for own in [it for it in self._own if it.refusal is None]:
             own.sent(own.number or self._number, engine=self._engine, now_ms=now_ms)
             self._decide(own.change, now_ms, refuse=self._refusal_here(own))
         requests, self._requests = self._requests, []
@@ -256,15 +296,21 @@ class Changing:
     def finish(self, now_ms: int) -> list[ChangeDone]:
         """Which of this peer's own changes are decided."""
         self._has_proposed = False
+        engine = self._engine
         for own in list(self._own):
             if own.change.kind is ChangeKind.TRANSFER:
                 is_done, index = self._is_transferred(own), 0
             else:
-                is_committed = self._engine.is_configuration_committed
-                is_done = is_committed and is_made(self._engine.configuration, own.change)
-                index = self._engine.configuration_index
+                own.look(engine.log, commit_index=engine.commit_index)
+                is_so = engine.is_configuration_committed and is_made(
+                    engine.configuration, own.change
+                )
+                is_done = is_so or own.made_index > 0
+                index = own.made_index or engine.configuration_index
             if is_done:
                 self._finish(own, index=index)
+            elif own.refusal is not None and engine.commit_index >= own.refused_index:
+                self._finish(own, error=OutcomeUnknown() if own.is_doubtful else own.refusal)
             elif now_ms >= own.deadline_ms:
                 self._finish(own, error=OutcomeUnknown() if own.number else NoLeader())
         done, self._done = self._done, []
@@ -295,13 +341,19 @@ class Changing:
         self._done.append(ChangeDone(own.ticket, index, error))
 
     def _refusal_here(self, own: _Own) -> Refuse:
-        return lambda error: self._finish(own, error=error)
+        engine = self._engine
+        return lambda error: own.refuse(error, term=engine.term, commit_index=engine.commit_index)
 
     def _refusal_to(self, key: str, request: m.ChangeRequest) -> Refuse:
         def reply(error: MembershipRefused) -> None:
             message = " ".join((error.message, *(f"({hint})" for hint in error.hints)))
             message = message[: limits.REFUSAL_MESSAGE_BYTES_MAX]
-            answer = m.ChangeReply(term=request.term, number=request.number, message=message)
+            answer = m.ChangeReply(
+                term=request.term,
+                number=request.number,
+                message=message,
+                commit_index=self._engine.commit_index,
+            )
             self._engine.outbox.append((key, answer))
 
         return reply

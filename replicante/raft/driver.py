@@ -39,6 +39,7 @@ from replicante.raft.log import Base, Log
 from replicante.raft.observations import LeaderChanged, RoleChanged
 from replicante.raft.reading import Reading
 from replicante.raft.records import encode_detail, encode_items
+from replicante.raft.served_time import ServedTime
 from replicante.raft.state_machine import EntryKind
 from replicante.raft.status import Quarantine, Role
 
@@ -96,7 +97,7 @@ class Driver:
         self._reading = Reading(self.engine, boot=identity.boot, resend_ms=election_ms_min)
         self._reads = self._reading.own
         self._freshness = Freshness(started_term=self.engine.term)
-        self._last_step_ms = now_ms
+        self._served = ServedTime(now_ms)
         self._last_tick_entry_ms = now_ms
         self._standing = self.engine.standing
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
@@ -308,7 +309,7 @@ class Driver:
                 RoleChanged(before=role_before, after=engine.role, term=engine.term)
             )
             if engine.role is Role.LEADER:
-                self._last_step_ms = self._now_ms
+                self._served.begin(self._now_ms)
                 self._keep_clock_above_log()
         if engine.leader_key != leader_before:
             effects.observations.append(
@@ -383,12 +384,10 @@ class Driver:
         )
 
     def _advance_clock(self, now_ms: int) -> None:
-        """After the step: what had arrived was proposed with the older clock, so no deadline
-        passes it by. While leadership is handed over nothing is proposed, so no time is served."""
-        if self.engine.is_leader and not self._hand_over.is_under_way:
-            served_ms = min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)
-            self.engine.entry_clock_ms += max(served_ms, 0)
-        self._last_step_ms = now_ms
+        """After the step: no deadline passes what arrived. Who hands over proposes nothing."""
+        if self.engine.is_leader:
+            serves, queue = not self._hand_over.is_under_way, self._forwarding.queue
+            self.engine.entry_clock_ms += self._served.until(now_ms, queue, is_serving=serves)
 
     def _sort_outbox(self, effects: Effects) -> None:
         # Nobody may hear of a term, of its first entry (who decides alone leads in the step that

@@ -16,6 +16,7 @@ from replicante.raft.host import SessionOpened
 from replicante.raft.inputs import Effects, Identity, ProposeInput
 from replicante.raft.proposals import ProposalDone, Proposals
 from replicante.raft.records import CommandItem, Item, OpenItem
+from replicante.raft.served_time import Queue
 
 _CHANCE_BITS = 31
 
@@ -33,6 +34,10 @@ class Forwarding:
         self._resend_ms = resend_ms
         self._forwarded: list[Item] = []
         self._forwarded_bytes = 0
+        self._forwarded_count = 0
+        """Of those that ever came."""
+        self._is_own_turn = False
+        """Own commands go first: the last block had no room for them."""
         self._asked_ms: int | None = None
         self._asked_term = 0
 
@@ -62,12 +67,20 @@ class Forwarding:
         ):
             return
         self._forwarded_bytes += size
+        self._forwarded_count += len(message.commands) + (message.boot > 0)
         if message.boot:
             self._forwarded.append(OpenItem(member.peer_id, member.incarnation, message.boot))
         for command in message.commands:
             self._forwarded.append(
                 CommandItem(command.session, command.sequence, command.floor, command.data)
             )
+
+    @property
+    def queue(self) -> Queue:
+        """Of the leader: commands of followers, own ones."""
+        count, own = self._forwarded_count, self.own
+        gone = (count - len(self._forwarded), own.gone_count(term=self._engine.term))
+        return Queue((count, own.taken_count), gone)
 
     def leadership_lost(self) -> None:
         """What followers sent is theirs to send again to the next leader."""
@@ -145,29 +158,43 @@ class Forwarding:
         return items
 
     def _fill(self, now_ms: int) -> list[Item]:
+        """Of followers first. Where no room is left for own ones, these are first in the next
+        block: each command waits for those before it only."""
         items: list[Item] = []
-        size = 0
-        taken = 0
+        if self._is_own_turn:
+            self._add_forwarded(items, self._add_own(items, now_ms))
+            self._is_own_turn = False
+            return items
+        size = self._add_forwarded(items, 0)
+        if self._forwarded or size > limits.COMMAND_BYTES_MAX // 2:
+            self._is_own_turn = self.own.gone_count(term=self._engine.term) < self.own.taken_count
+            return items
+        self._add_own(items, now_ms)
+        return items
+
+    def _add_forwarded(self, items: list[Item], size: int) -> int:
+        """size: bytes of `items`; the result: afterwards."""
+        taken = taken_bytes = 0
         for item in self._forwarded:
             item_bytes = len(item.data) if isinstance(item, CommandItem) else 0
-            is_full = size + item_bytes > limits.COMMAND_BYTES_MAX
+            is_full = size + taken_bytes + item_bytes > limits.COMMAND_BYTES_MAX
             if items and (is_full or len(items) >= limits.ENTRY_COMMANDS_MAX):
                 break
             items.append(item)
-            size += item_bytes
+            taken_bytes += item_bytes
             taken += 1
         del self._forwarded[:taken]
-        self._forwarded_bytes -= size
-        if self._forwarded or size > limits.COMMAND_BYTES_MAX // 2:
-            return items
-        for command in self.own.take(
+        self._forwarded_bytes -= taken_bytes
+        return size + taken_bytes
+
+    def _add_own(self, items: list[Item], now_ms: int) -> int:
+        """Bytes of what was added."""
+        commands = self.own.take(
             term=self._engine.term,
             now_ms=now_ms,
             resend_after_ms=None,  # what this leader took in its term is in its log
             count_max=limits.ENTRY_COMMANDS_MAX - len(items),
             bytes_max=limits.ENTRY_BYTES_MAX // 2,
-        ):
-            items.append(
-                CommandItem(command.session, command.sequence, command.floor, command.data)
-            )
-        return items
+        )
+        items.extend(CommandItem(it.session, it.sequence, it.floor, it.data) for it in commands)
+        return sum(len(it.data) for it in commands)

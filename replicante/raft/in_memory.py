@@ -2,12 +2,14 @@
 now and then, and the log replays the rest.
 
 Made by peer. Touches files through its shelf alone. A snapshot is taken between two entries, on
-the loop: it costs what `snapshot` of the machine costs. It is written on a thread.
+the loop: it costs what `snapshot` of the machine costs. It is packed and written on a thread. One
+that arrives is read and checked on a thread; on the loop it costs what `restore` costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,9 +44,14 @@ class Shelf(Protocol):
         """None when nothing was ever saved."""
         ...
 
-    def save(self, snapshot: bytes) -> Saving:
-        """Begins to replace the last one, or nothing of it. One at a time. Fails with DiskFull
-        for want of room."""
+    def save(self, encode: Callable[[], bytes]) -> Saving:
+        """Begins to replace the last one by what `encode` gives, or nothing of it. One at a time.
+        encode: called on any thread. Fails with DiskFull for want of room."""
+        ...
+
+    def adopt(self, path: Path) -> None:
+        """The file `path` becomes the newest snapshot, durably, and is gone from where it was.
+        Raises DiskFull, having changed nothing, OSError."""
         ...
 
     def read(self, path: Path) -> bytes: ...
@@ -53,7 +60,15 @@ class Shelf(Protocol):
         """Into a new file, durably."""
         ...
 
-    def remove(self, path: Path) -> None: ...
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A snapshot that was read and found sound."""
+
+    path: Path
+    index: int
+    sessions: dict[bytes, bytes]
+    chunks: list[bytes]
 
 
 class InMemoryMachine:
@@ -80,7 +95,7 @@ class InMemoryMachine:
         self.is_full = False
         stored = None if shelf is None else shelf.load()
         if stored is not None:
-            self._restore(stored)
+            self._restore(*decode_snapshot(stored))
 
     @property
     def sessions(self) -> MutableMapping[bytes, bytes]:
@@ -140,12 +155,13 @@ class InMemoryMachine:
     def save(self) -> None:
         """Begins to save the state as it is, unless a save is on its way."""
         if self._shelf is not None and self._saving is None:
-            self._saving = (self.applied_index, self._shelf.save(self._encode()))
+            self._saving = (self.applied_index, self._shelf.save(self._taken()))
 
     def flush(self) -> None:
         """The log has it all; what is being saved is waited for."""
-        if self._saving is not None:
-            self._saving[1].wait()
+        saving = self._saving
+        if saving is not None:
+            saving[1].wait()
 
     def export(self, path: Path) -> int:
         assert self._shelf is not None
@@ -156,29 +172,42 @@ class InMemoryMachine:
         return decode_snapshot(stored)[0]
 
     def install(self, path: Path, *, index: int) -> None:
+        self.install_checked(self.check(path, index=index))
+
+    def check(self, path: Path, *, index: int) -> Arrived:
+        """Reads what arrived, and changes nothing. Also on a thread of its own, while entries are
+        applied. Raises CorruptData, OSError."""
         assert self._shelf is not None
         self.flush()
-        stored = self._shelf.read(path)
-        if decode_snapshot(stored)[0] != index:
+        found_index, sessions, chunks = decode_snapshot(self._shelf.read(path))
+        if found_index != index:
             raise CorruptData(f"the snapshot in {path} is not as of entry {index}")
-        saving = self._shelf.save(stored)
-        saving.wait()
-        _refuse_failed(saving, index=index)
+        return Arrived(path, index, sessions, chunks)
+
+    def install_checked(self, arrived: Arrived) -> None:
+        """As `install`. Raises DiskFull, after which it may be tried again, and FatalError."""
+        assert self._shelf is not None
+        self.flush()
+        try:
+            self._shelf.adopt(arrived.path)
+        except OSError as error:
+            raise FatalError(f"the snapshot of entry {arrived.index} failed: {error}") from error
         self._saving = None
         self._lacks_room = False
-        self._restore(stored)
-        self._shelf.remove(path)
+        self._restore(arrived.index, arrived.sessions, arrived.chunks)
 
     def close(self) -> None:
         self.flush()
 
-    def _encode(self) -> bytes:
+    def _taken(self) -> Callable[[], bytes]:
+        """The state as it is now; what packs it. Chunks are copied, for a machine may go on with
+        the memory that it gave."""
         assert self._header is None, "a snapshot inside an entry"
         chunks = [bytes(chunk) for chunk in self._machine.snapshot()]
-        return encode_snapshot(index=self.applied_index, sessions=self._sessions, chunks=chunks)
+        index, sessions = self.applied_index, dict(self._sessions)
+        return lambda: encode_snapshot(index=index, sessions=sessions, chunks=chunks)
 
-    def _restore(self, stored: bytes) -> None:
-        index, sessions, chunks = decode_snapshot(stored)
+    def _restore(self, index: int, sessions: dict[bytes, bytes], chunks: list[bytes]) -> None:
         self._machine.restore(iter(chunks))
         self._sessions.clear()
         self._sessions.update(sessions)
@@ -204,7 +233,15 @@ def _refuse_failed(saving: Saving, *, index: int) -> None:
 
 
 def encode_snapshot(*, index: int, sessions: dict[bytes, bytes], chunks: list[bytes]) -> bytes:
-    body: bytes = msgpack.packb((FORMAT, index, sessions, chunks))
+    """Chunk by chunk, so that other threads get their turn between two."""
+    packer = msgpack.Packer(autoreset=False)
+    packer.pack_array_header(4)
+    for field in (FORMAT, index, sessions):
+        packer.pack(field)
+    packer.pack_array_header(len(chunks))
+    for chunk in chunks:
+        packer.pack(chunk)
+    body: bytes = packer.bytes()
     return new_digest(body).digest() + body
 
 

@@ -12,6 +12,7 @@ import lmdb
 import lmdb.verify
 
 from replicante.errors import CorruptData, StartRefused, UnsupportedFormat
+from replicante.lmdb_commits import find_commit_damage
 
 _COPY_BYTES = 1 << 20
 
@@ -23,9 +24,13 @@ def find_damage(folder: Path) -> str | None:
     LMDB trusts its pages: a flipped bit in one that holds no record, or a page beyond the end of
     the file, ends the process, or makes a table look empty and the end of a log missing, without a
     word. So they are walked first, by the verifier of LMDB's package, which is safe with any bytes.
-    What it cannot read at all LMDB refuses.
+    What it cannot read at all LMDB refuses. The walk begins where the meta pages lead, so these are
+    proved before.
     """
     file = folder / "data.mdb"
+    damage = find_commit_damage(file)
+    if damage is not None:
+        return damage
     try:
         if file.stat().st_size == 0:
             return None

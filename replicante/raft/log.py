@@ -177,6 +177,15 @@ class Log:
     def is_trimmed(self) -> bool:
         return self._first_index != FIRST_INDEX
 
+    def configurations_between(self, low: int, high: int) -> list[tuple[int, bytes]]:
+        """(index, payload) of those with low < index ≤ high."""
+        return [found for found in self._configurations if low < found[0] <= high]
+
+    @property
+    def oldest_configuration_index(self) -> int:
+        """That `configurations_between` may tell; where the log begins later, the newest then."""
+        return self._configurations[0][0]
+
     def configurations_from(self, index: int) -> list[bytes]:
         """Payloads of the one that `configuration_at` tells and of every later one, in order."""
         place = bisect.bisect_right(self._configurations, index, key=lambda found: found[0]) - 1

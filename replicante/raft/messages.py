@@ -179,11 +179,14 @@ class ChangeRequest(msgspec.Struct, array_like=True, frozen=True, tag=14):
 
 
 class ChangeReply(msgspec.Struct, array_like=True, frozen=True, tag=15):
-    """Refused: this request did not happen and will not. That it happened is told by the log."""
+    """Refused: this request did not happen and will not. That it happened, or an earlier one for
+    the same change, is told by the log."""
 
     term: Unsigned
     number: Unsigned
     message: Annotated[str, Meta(max_length=limits.REFUSAL_MESSAGE_BYTES_MAX)]
+    commit_index: Unsigned = 0
+    """Of the leader: whatever happened before is told by the log up to it."""
 
 
 class Standing(msgspec.Struct, array_like=True, frozen=True, tag=16):

@@ -20,6 +20,7 @@ from replicante.raft import messages as m
 from replicante.raft.backup import Backup, begin_backup, describe, drop_backup, end_backup
 from replicante.raft.committing import Committing
 from replicante.raft.driver import Driver
+from replicante.raft.in_memory import Arrived, InMemoryMachine
 from replicante.raft.inputs import Effects
 from replicante.raft.log import Base
 from replicante.raft.log_store import LmdbLog, LogHeader
@@ -67,6 +68,8 @@ class PeerSnapshots:
         self._begun_index: int | None = None
         """The state is at least here in the outgoing file, and what follows is needed with it;
         until the desk has the file."""
+        self._checking: asyncio.Task[Arrived] | None = None
+        """Of what the desk has."""
         self._copied: tuple[int, int, bytes] | None = None
         """(index, size, digest) of the outgoing file; its place in the log is still to be read."""
         self._asked: list[tuple[int, asyncio.Future[Base]]] = []
@@ -103,10 +106,30 @@ class PeerSnapshots:
             self._begun_index = driver.host.machine.durable_index
             self._making = asyncio.create_task(self._make(driver), name="raft-snapshot")
         self._hold_log(driver)
-        if desk.arrived is None or self._is_copying:
+        if desk.arrived is None:
+            self._checking = None
+            return None
+        if self._is_copying or not self._is_checked(driver, *desk.arrived):
             return None
         async with self._copying:
             return await self._install(driver, *desk.arrived)
+
+    def _is_checked(self, driver: Driver, base: Base, path: Path) -> bool:
+        """What arrived for a machine in memory is read and checked on a thread, and its peer takes
+        steps meanwhile. A machine on disk has little to do before it takes its file."""
+        machine = driver.host.machine
+        if not isinstance(machine, InMemoryMachine):
+            return True
+        if self._checking is None:
+            checking = asyncio.to_thread(machine.check, path, index=base.index)
+            self._checking = asyncio.create_task(checking, name="raft-snapshot-check")
+            self._checking.add_done_callback(self._end_of_check)
+        return self._checking.done()
+
+    def _end_of_check(self, checking: asyncio.Task[Arrived]) -> None:
+        if not checking.cancelled():
+            checking.exception()  # told by the step that takes it, or nobody waits for it any more
+        self._wake()
 
     @property
     def _is_copying(self) -> bool:
@@ -155,6 +178,8 @@ class PeerSnapshots:
                 asked.set_exception(PeerStopping())
         if self._making is not None:
             await asyncio.shield(self._making)
+        if self._checking is not None:
+            await asyncio.wait((self._checking,))
         async with self._copying:
             pass
         await asyncio.to_thread(self._files.close)
@@ -227,11 +252,22 @@ class PeerSnapshots:
         """Stands still on a full disk, as every write: between the marker and its end there is no
         state that a step could go on with."""
         machine, before_index = driver.host.machine, driver.applied_index
+        checking, self._checking = self._checking, None
+        try:
+            arrived = None if checking is None else checking.result()
+        except (CorruptData, OSError) as error:
+            self._desk.refused()
+            self._report(SnapshotFailed(detail=f"what arrived is no state: {error}"))
+            return None
         await self._committing.run(lambda: self._store.write_marker(base))
 
         async def replace() -> None:
             self._read_log(driver)  # what was copied before lies in the log that goes
-            machine.install(path, index=base.index)
+            if arrived is None:
+                machine.install(path, index=base.index)
+            else:
+                assert isinstance(machine, InMemoryMachine)
+                machine.install_checked(arrived)
 
         try:
             await self._committing.until_room(replace)

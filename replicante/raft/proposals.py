@@ -42,6 +42,8 @@ class _Pending:
     """Term of the leader that it was sent to last."""
     sent_ms: int = 0
     was_sent: bool = False
+    number: int = 0
+    """In the order in which they came."""
 
 
 class Proposals:
@@ -52,6 +54,8 @@ class Proposals:
         self._sent: dict[int, _Pending] = {}
         """sequence → proposal, ascending: floor is the smallest minus one."""
         self._bytes = 0
+        self.taken_count = 0
+        """How many ever came, but for those that were refused at once."""
         self._earliest_ms: int | None = None
         """No deadline is before this; it may be that of a proposal that is already done."""
 
@@ -70,7 +74,8 @@ class Proposals:
             or self._bytes + len(data) > limits.PROPOSALS_PENDING_BYTES_MAX
         ):
             return ProposalDone(ticket, None, 0, QueueFull())
-        self._waiting.append(_Pending(ticket, data, deadline_ms))
+        self.taken_count += 1
+        self._waiting.append(_Pending(ticket, data, deadline_ms, number=self.taken_count))
         self._bytes += len(data)
         if self._earliest_ms is None or deadline_ms < self._earliest_ms:
             self._earliest_ms = deadline_ms
@@ -93,6 +98,12 @@ class Proposals:
         """Whatever was sent and not applied may be lost: it is sent again, under its old number."""
         for pending in self._sent.values():
             pending.sent_term = 0
+
+    def gone_count(self, *, term: int) -> int:
+        """So many of the first that came wait no more: sent to the leader of `term`, or ended."""
+        if self._sent and next(reversed(self._sent.values())).sent_term != term:
+            return next(it for it in self._sent.values() if it.sent_term != term).number - 1
+        return self._waiting[0].number - 1 if self._waiting else self.taken_count
 
     @property
     def floor(self) -> int:

@@ -8,9 +8,10 @@ What is half written never counts: the incoming file is named by nobody until it
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from replicante import limits
@@ -120,8 +121,8 @@ class FolderShelf:
             return self._path.read_bytes()
         return None
 
-    def save(self, snapshot: bytes) -> ThreadedSaving:
-        return ThreadedSaving(lambda: self._replace(snapshot))
+    def save(self, encode: Callable[[], bytes]) -> ThreadedSaving:
+        return ThreadedSaving(lambda: self._replace(encode()))
 
     def _replace(self, snapshot: bytes) -> None:
         fresh = self._path.with_suffix(".new")
@@ -129,15 +130,33 @@ class FolderShelf:
         fresh.replace(self._path)
         sync_directories(self._folder)
 
+    def adopt(self, path: Path) -> None:
+        with self._saying_no_room(path):
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+            try:
+                path.replace(self._path)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._replace(path.read_bytes())
+                path.unlink()
+        sync_directories(self._folder)
+
     def read(self, path: Path) -> bytes:
         return path.read_bytes()
 
     def write(self, path: Path, snapshot: bytes) -> None:
+        with self._saying_no_room(path), path.open("wb") as stream:
+            stream.write(snapshot)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    @contextlib.contextmanager
+    def _saying_no_room(self, path: Path) -> Iterator[None]:
+        """An error for want of room is a DiskFull, after which it may be tried again."""
         try:
-            with path.open("wb") as stream:
-                stream.write(snapshot)
-                stream.flush()
-                os.fsync(stream.fileno())
+            yield
         except OSError as error:
             if not is_for_want_of_room(self._folder, error.errno or 0):
                 raise
@@ -145,6 +164,3 @@ class FolderShelf:
                 f"no room for a snapshot in {path.parent}: {error}",
                 hints=("make room on this disk; it is made again by itself",),
             ) from error
-
-    def remove(self, path: Path) -> None:
-        path.unlink(missing_ok=True)

@@ -75,12 +75,16 @@ class StateMachine(Protocol):
         ...
 
     def snapshot(self) -> Iterable[bytes]:
-        """The whole state as chunks. Called between entries; the chunks are consumed before the
-        next apply."""
+        """The whole state as chunks, each of at most 4 GiB. Called between entries; the chunks are
+        consumed, and copied, before the next apply. For as long this peer neither votes nor
+        acknowledges, and its callers wait: stay well below ELECTION_MS_MIN, 50 ms is a good aim.
+        What is then packed, digested and written is so on a thread."""
         ...
 
     def restore(self, chunks: Iterator[bytes]) -> None:
-        """Replaces the whole state by what `snapshot` produced, on this or on another peer."""
+        """Replaces the whole state by what `snapshot` produced, on this or on another peer. Called
+        at the start, and for a copy that arrived, which was read and checked on a thread: for as
+        long as this takes the peer does nothing else."""
         ...
 
 

@@ -20,6 +20,7 @@ import lmdb
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import CorruptData, DiskFull, FatalError
 from replicante.limits import MIB
+from replicante.lmdb_commits import find_commit_damage
 from replicante.storage.lmdb_environment import (
     FORMAT,
     HEADER_KEY,
@@ -149,7 +150,10 @@ def _header_of(path: Path) -> Header:
 
 @contextmanager
 def _opened(path: Path, *, is_readonly: bool) -> Iterator[tuple[lmdb.Environment, lmdb._Database]]:
-    """Raises CorruptData for whatever LMDB does not take."""
+    """Raises CorruptData for whatever LMDB does not take, or would take for an older commit."""
+    damage = find_commit_damage(path)
+    if damage is not None:
+        raise CorruptData(f"{path} is damaged: {damage}")
     try:
         environment = lmdb.open(
             str(path),

@@ -31,6 +31,7 @@ from replicante.errors import (
     WrongIdentity,
 )
 from replicante.limits import ROW_KEY_BYTES_MAX
+from replicante.lmdb_commits import find_commit_damage
 from replicante.storage.kv import DIGEST_BITS
 
 MAGIC = b"RPLCSTAT"
@@ -94,6 +95,9 @@ class LmdbEnvironment:
         self._open()
 
     def _open(self) -> None:
+        damage = find_commit_damage(self.path / "data.mdb")
+        if damage is not None:
+            raise self._corrupt(damage)
         try:
             self._environment = lmdb.open(
                 str(self.path),

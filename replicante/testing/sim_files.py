@@ -6,6 +6,7 @@ whole parts are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from replicante.raft.snapshot_digest import new_digest
@@ -76,9 +77,12 @@ class SimFiles:
     def load(self) -> bytes | None:
         return self.held.get(_STATE)
 
-    def save(self, snapshot: bytes) -> SavedAtOnce:
-        self.held[_STATE] = snapshot
+    def save(self, encode: Callable[[], bytes]) -> SavedAtOnce:
+        self.held[_STATE] = encode()
         return SavedAtOnce()
+
+    def adopt(self, path: Path) -> None:
+        self.held[_STATE] = self.held.pop(path)
 
     def write(self, path: Path, snapshot: bytes) -> None:
         self.held[path] = snapshot

@@ -10,7 +10,8 @@ from raft_members import MemberCluster, elected, names
 from replicante.errors import MembershipRefused, OutcomeUnknown
 from replicante.raft import driver as d
 from replicante.raft import messages as m
-from replicante.raft.changes import Change, ChangeKind, changed
+from replicante.raft.changes import Change, ChangeKind, changed, is_made
+from replicante.raft.membership import read_configuration
 
 ADD, PROMOTE, REMOVE, TRANSFER = (
     ChangeKind.ADD_LEARNER,
@@ -59,6 +60,67 @@ def test_4_2_2_nobody_says_done_and_nobody_says_no_when_the_leader_is_gone():
     ticket = cluster.change(leader, ADD, "d", timeout_ms=300)
     cluster.run(600)
     assert isinstance(error_of(cluster, ticket), OutcomeUnknown)
+
+
+def asked_where_no_entry_arrives(kind: ChangeKind) -> tuple[MemberCluster, str, int]:
+    """A change of `d` that was carried out and undone by another one before its asker looked, and
+    whose second asking was refused: the cluster, who asked, the ticket."""
+    cluster = elected("abc", "d")
+    if kind is PROMOTE:
+        cluster.made(ADD, "d")
+    asker = next(name for name in "abc" if name != cluster.leader.name)
+    cluster.drop = lambda _, receiver, message: (
+        receiver == asker and isinstance(message, m.Append) and bool(message.entries)
+    )
+    ticket = cluster.change(asker, kind, "d")
+    cluster.run(100)
+    made = cluster.leader.engine.configuration
+    assert is_made(made, change_of(kind, "d"))
+    cluster.made(REMOVE, "d")
+    cluster.run(1_000)
+    assert any(r == asker and isinstance(it, m.ChangeReply) for _, r, it in cluster.delivered)
+    return cluster, asker, ticket
+
+
+def change_of(kind: ChangeKind, name: str) -> Change:
+    it = member(name)
+    return Change(kind=kind, peer_id=name, incarnation=it.incarnation, address=it.raft_address)
+
+
+@pytest.mark.parametrize("kind", [ADD, PROMOTE])
+def test_4_2_2_a_change_that_was_made_and_undone_before_its_asker_looked_was_made(kind):
+    cluster, _, ticket = asked_where_no_entry_arrives(kind)
+    assert ticket not in cluster.changes, "its log does not show yet what became of it"
+    cluster.drop = lambda *_: False
+    cluster.run(2_000)
+    assert error_of(cluster, ticket) is None
+    payload = cluster.leader.log.configuration_at(cluster.changes[ticket].index)[1]
+    assert is_made(read_configuration(payload), change_of(kind, "d"))
+
+
+def test_4_2_2_what_became_of_a_change_is_unknown_where_the_entries_that_tell_it_are_skipped():
+    """By a copy of the state."""
+    cluster, asker, ticket = asked_where_no_entry_arrives(ADD)
+    base = cluster.leader.log.base_at(cluster.leader.engine.commit_index)
+    cluster[asker].jump_to(base)
+    cluster.run(100)
+    assert isinstance(error_of(cluster, ticket), OutcomeUnknown)
+
+
+def test_4_2_2_a_change_that_was_refused_each_time_is_refused_where_its_log_is_behind():
+    cluster = elected("abc")
+    asker = next(name for name in "abc" if name != cluster.leader.name)
+    cluster.drop = lambda _, receiver, message: (
+        receiver == asker and isinstance(message, m.Append) and bool(message.entries)
+    )
+    cluster.propose(cluster.leader.name, b"that the asker has not")
+    cluster.run(100)
+    ticket = cluster.change(asker, PROMOTE, "e")
+    cluster.run(1_000)
+    assert ticket not in cluster.changes
+    cluster.drop = lambda *_: False
+    cluster.run(1_000)
+    assert isinstance(error_of(cluster, ticket), MembershipRefused)
 
 
 # --- §4.3: availability ----------------------------------------------------------------------

@@ -242,6 +242,35 @@ GROUND_MUTANTS = (
         ),
     ),
     Mutant(
+        "commits_are_believed_by_their_neighbour",
+        "the commit that is opened is the one that was made last (ADR 0015)",
+        (
+            Edit(
+                "lmdb_commits.py",
+                "    if noted != (meta.commit if meta.commit > 1 else 0):\n",
+                "    if noted and not meta.commit:\n",
+            ),
+        ),
+        test=unit_test(
+            "lmdb_commits",
+            "a_flipped_bit_in_the_number_of_a_commit_is_seen_whatever_the_number_is",
+        ),
+    ),
+    Mutant(
+        "last_commit_of_a_state_is_not_proved",
+        "a state is opened as of its last commit, or not at all (ADR 0015)",
+        (
+            Edit(
+                "storage/lmdb_environment.py",
+                '        damage = find_commit_damage(self.path / "data.mdb")\n',
+                "        damage = None\n",
+            ),
+        ),
+        test=unit_test(
+            "lmdb_commits", "a_flipped_bit_in_a_meta_page_is_refused_or_changes_nothing"
+        ),
+    ),
+    Mutant(
         "full_map_stays_in_pieces",
         "free room takes what it is large enough for (ADR 0002)",
         (

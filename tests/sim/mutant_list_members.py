@@ -240,6 +240,30 @@ MEMBER_MUTANTS = (
         test=_CALLERS,
     ),
     Mutant(
+        "refusal_is_believed_before_the_log_tells",
+        "a change that was made is never told as refused (ADR 0021)",
+        (
+            Edit(
+                CHANGING,
+                "own.refusal is not None and engine.commit_index >= own.refused_index:\n",
+                "own.refusal is not None:\n",
+            ),
+        ),
+        test=_CALLERS,
+    ),
+    Mutant(
+        "what_a_copy_skipped_is_told_as_refused",
+        "what became of a change is unknown where nothing tells it (ADR 0021)",
+        (
+            Edit(
+                CHANGING,
+                "error=OutcomeUnknown() if own.is_doubtful else own.refusal)\n",
+                "error=own.refusal)\n",
+            ),
+        ),
+        test=_CALLERS,
+    ),
+    Mutant(
         "agreement_told_to_full_pairs_only",
         "what a peer agreed to at the birth is heard by all, whichever link came first (ADR 0012)",
         (Edit(NEIGHBOURS, "in self._transport.dialled:\n", "in self._connected:\n"),),
@@ -251,8 +275,8 @@ MEMBER_MUTANTS = (
         (
             Edit(
                 DRIVER,
-                "not self._hand_over.is_under_way:\n            served_ms",
-                "True:\n            served_ms",
+                "not self._hand_over.is_under_way, self._forwarding.queue\n",
+                "True, self._forwarding.queue\n",
             ),
         ),
         test="tests/scenarios/test_raft_hand_over.py",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from mutant_parts import (
-    DRIVER,
     ELECTIONS,
     ENGINE,
+    FORWARDING,
     FRESHNESS,
     LOG,
     PROPOSALS,
     READS,
     REPLICATION,
+    SERVED_TIME,
     UPSTREAM_PARTS,
     Edit,
     Mutant,
+    unit_test,
 )
 
 MORE_MUTANTS = (
@@ -115,10 +117,44 @@ MORE_MUTANTS = (
         "time in which the leader did not serve expires nothing (ADR 0013)",
         (
             Edit(
-                DRIVER,
-                "min(now_ms - self._last_step_ms, limits.CLOCK_STEP_MS_MAX)",
-                "now_ms - self._last_step_ms",
+                SERVED_TIME,
+                "min(now_ms - self._last_ms, limits.CLOCK_STEP_MS_MAX - self.owed_ms)",
+                "now_ms - self._last_ms",
             ),
+        ),
+    ),
+    Mutant(
+        "clock_passes_what_waits_for_a_later_entry",
+        "inputs already received are proposed before the clock passes a deadline (ADR 0013)",
+        (
+            Edit(
+                SERVED_TIME,
+                "while self._owed and _is_gone(self._owed[0][0], queue.gone):\n",
+                "while self._owed:\n",
+            ),
+        ),
+        test=unit_test(
+            "raft_served_time", "more_than_one_entry_holds_bears_the_clock_of_its_arrival"
+        ),
+    ),
+    Mutant(
+        "clock_stands_while_there_is_a_backlog",
+        "the clock of a leader that is never done goes on (ADR 0013)",
+        (
+            Edit(
+                SERVED_TIME,
+                "while self._owed and _is_gone(self._owed[0][0], queue.gone):\n",
+                "while self._owed and _is_gone(queue.arrived, queue.gone):\n",
+            ),
+        ),
+        test=unit_test("raft_served_time", "the_clock_of_a_leader_that_is_never_done_goes_on"),
+    ),
+    Mutant(
+        "own_commands_wait_behind_all_others",
+        "no command waits but for those that came before it (ADR 0013)",
+        (Edit(FORWARDING, "        if self._is_own_turn:\n", "        if False:\n"),),
+        test=unit_test(
+            "raft_served_time", "own_commands_are_proposed_while_those_of_followers_never_end"
         ),
     ),
     Mutant(

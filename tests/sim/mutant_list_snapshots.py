@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutant_parts import DRIVER, ENGINE, LOG, PROPOSALS, Edit, Mutant
+from mutant_parts import DRIVER, ENGINE, LOG, PROPOSALS, Edit, Mutant, unit_test
 
 HOST = "raft/host.py"
 SIZES = "raft/log_sizes.py"
@@ -173,9 +173,39 @@ SNAPSHOT_MUTANTS = (
         (
             Edit(
                 IN_MEMORY,
-                "index=self.applied_index, sessions=self._sessions, chunks=chunks",
-                "index=self.applied_index, sessions={}, chunks=chunks",
+                "encode_snapshot(index=index, sessions=sessions, chunks=chunks)",
+                "encode_snapshot(index=index, sessions={}, chunks=chunks)",
             ),
+        ),
+    ),
+    Mutant(
+        "snapshot_is_of_the_moment_when_it_is_packed",
+        "a snapshot is the state as of its index, sessions too (ADR 0019)",
+        (
+            Edit(
+                IN_MEMORY,
+                "self.applied_index, dict(self._sessions)\n",
+                "self.applied_index, self._sessions\n",
+            ),
+        ),
+        test=unit_test(
+            "raft_in_memory",
+            "what_is_saved_is_the_state_of_that_moment_though_it_is_packed_later",
+        ),
+    ),
+    Mutant(
+        "copy_for_a_machine_in_memory_is_read_on_the_loop",
+        "a peer votes and acknowledges while it reads a copy that arrived (ADR 0019)",
+        (
+            Edit(
+                "raft/peer_snapshots.py",
+                "if self._is_copying or not self._is_checked(driver, *desk.arrived):\n",
+                "if self._is_copying:\n",
+            ),
+        ),
+        test=unit_test(
+            "raft_backup_and_jump",
+            "what_arrives_for_a_machine_in_memory_is_checked_while_steps_are_taken",
         ),
     ),
 )

@@ -3,6 +3,7 @@ test file."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from raft_builders import commands_record, genesis_record, member, record_after
@@ -35,6 +36,17 @@ def records_of(*, last: bytes | None = None, names=("p1",), puts_count: int = PU
         item = CommandItem(session, number, 0, command)
         records.append(commands_record(records[-1], item, term=1))
     return records
+
+
+def turn_the_last_commit(data: Path) -> None:
+    """One bit of its number in LMDB's meta page, so that the one before it is greater."""
+    content = bytearray(data.read_bytes())
+    places = [page + 144 for page in (0, 4_096)]
+    commits = [int.from_bytes(content[at : at + 8], sys.byteorder) for at in places]
+    newest = commits.index(max(commits))
+    commit = commits[newest] ^ 1 << commits[newest].bit_length() - 1
+    content[places[newest] : places[newest] + 8] = commit.to_bytes(8, sys.byteorder)
+    data.write_bytes(content)
 
 
 def more(records, *, term: int, count: int = 1):

@@ -181,6 +181,13 @@ class Station:
         """Term of each entry of the log, from genesis."""
         return [self.log.term_at(i) for i in range(1, self.log.last_index + 1)]
 
+    def jump_to(self, base: Base) -> None:
+        """The state and the log become those as of `base`, as when a copy was installed."""
+        record = base.record()
+        self.backend.base, self.backend.stored = base, {base.index: encode_record(record)}
+        self.driver.host.machine.applied_index = base.index
+        self.driver.installed(base, keeps_tail=False)
+
     def think(self, *inputs: d.Input, now_ms: int | None = None) -> d.Effects:
         """One step without its write: what a process that dies here had said is in `early`."""
         if now_ms is not None:

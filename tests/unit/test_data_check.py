@@ -6,7 +6,14 @@ from pathlib import Path
 import lmdb
 import pytest
 from cli_harness import Terminal
-from data_dir_builders import all_files, apply_to, records_of, with_store, write_data_dir
+from data_dir_builders import (
+    all_files,
+    apply_to,
+    records_of,
+    turn_the_last_commit,
+    with_store,
+    write_data_dir,
+)
 
 from replicante.data_check import Question, Verdict, check_data_dir
 from replicante.dir_lock import DirLock
@@ -138,6 +145,14 @@ def test_damage_in_a_page_that_holds_no_row_is_told_and_does_not_end_the_check(t
             content[page + 17] ^= 0x40  # where its first node lies
     data.write_bytes(content)
     with pytest.raises(CorruptData, match="is damaged"):
+        check_data_dir(path)
+
+
+@pytest.mark.parametrize("part", ["log", "state"])
+def test_damage_that_would_open_the_commit_before_the_last_one_is_told(tmp_path, part):
+    path = write_data_dir(tmp_path / "p1", records_of(), applied_count=4)
+    turn_the_last_commit(path / part / "data.mdb")
+    with pytest.raises(CorruptData, match=r"is damaged: .*commit"):
         check_data_dir(path)
 
 

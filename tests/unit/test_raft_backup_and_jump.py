@@ -14,6 +14,7 @@ from replicante.errors import CorruptData, DiskFull, PeerStopping, StorageFull
 from replicante.raft import committing as committing_module
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.committing import Committing
+from replicante.raft.in_memory import InMemoryMachine, encode_snapshot
 from replicante.raft.inputs import Effects
 from replicante.raft.log import Base
 from replicante.raft.log_store import LogHeader
@@ -21,6 +22,7 @@ from replicante.raft.observations import DiskFullChanged
 from replicante.raft.peer_snapshots import PeerSnapshots
 from replicante.raft.settings import PeerOptions
 from replicante.raft.standing_still import StandingStill
+from replicante.testing.sim_files import SimFiles
 
 PATIENCE_S = 20
 AHEAD = Base(index=9, term=2, clock_ms=0, chain=b"c" * 16, configuration_index=1, configuration=b"")
@@ -149,6 +151,66 @@ async def test_a_snapshot_that_arrives_while_a_backup_copies_holds_up_nobody(tmp
             await snapshots.step(driver, Effects())
         assert (await backup).state_bytes == len(b"state")
     assert machine.told == ["copied", "installed"]
+    await snapshots.close()
+
+
+class SlowShelf(SimFiles):
+    """Reads what arrived when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_read = threading.Event()
+
+    def read(self, offset, count=0):
+        assert threading.current_thread() is not threading.main_thread()
+        assert self.may_read.wait(PATIENCE_S)
+        return super().read(offset, count)
+
+
+class Chunks:
+    def __init__(self) -> None:
+        self.restored: list[bytes] = []
+
+    def apply(self, entry):
+        return b""
+
+    def snapshot(self):
+        return []
+
+    def restore(self, chunks):
+        assert threading.current_thread() is threading.main_thread()
+        self.restored = list(chunks)
+
+
+@pytest.mark.parametrize("damage", [b"", b"x"])
+async def test_what_arrives_for_a_machine_in_memory_is_checked_while_steps_are_taken(
+    tmp_path, damage
+):
+    """Else its peer neither voted nor acknowledged for as long as a large state is read."""
+    shelf, chunks, store, woken = SlowShelf(), Chunks(), Store(), asyncio.Event()
+    path = tmp_path / "incoming"
+    shelf.held[path] = encode_snapshot(index=9, sessions={}, chunks=[b"all"]) + damage
+    driver = jumping(InMemoryMachine(chunks, shelf))
+    snapshots = snapshots_of(tmp_path, store=store, wake=woken.set)
+    desk = snapshots._desk = desk_with(path)
+
+    def refused() -> None:
+        desk.arrived = None
+
+    desk.refused = refused
+    for _ in range(3):
+        assert await snapshots.step(driver, Effects()) is None
+        await asyncio.sleep(0)
+    assert chunks.restored == []
+    assert not store.is_marked.is_set()
+    shelf.may_read.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while desk.arrived is not None:
+            await woken.wait()
+            woken.clear()
+            await snapshots.step(driver, Effects())
+    assert chunks.restored == ([] if damage else [b"all"])
+    assert store.is_marked.is_set() is not bool(damage)
     await snapshots.close()
 
 

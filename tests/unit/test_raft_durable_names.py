@@ -34,7 +34,7 @@ def test_a_new_log_is_found_again_after_a_power_cut(tmp_path, synced):
 
 def test_a_saved_snapshot_is_the_new_one_after_a_power_cut(tmp_path, synced):
     shelf = FolderShelf(tmp_path)
-    saving = shelf.save(b"the state")
+    saving = shelf.save(lambda: b"the state")
     saving.wait()
     assert saving.failure is None
     assert shelf.load() == b"the state"

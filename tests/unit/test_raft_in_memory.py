@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +176,55 @@ def test_a_machine_that_saved_nothing_has_nothing_to_export():
     machine = InMemoryMachine(Sum(), SimFiles())
     with pytest.raises(CorruptData):
         machine.export(OUTGOING)
+
+
+class Later(SimFiles):
+    """Packs what is saved when it is told to."""
+
+    encode = None
+
+    def save(self, encode):
+        self.encode = encode
+        return super().save(lambda: b"")
+
+
+def test_what_is_saved_is_the_state_of_that_moment_though_it_is_packed_later():
+    """On a thread, while entries are applied."""
+    files = Later()
+    machine, _ = saved(files)
+    apply(machine, 6, b"10")
+    machine.sessions[b"s"] = b"other outcomes"
+    assert decode_snapshot(files.encode()) == (5, {b"s": b"outcomes"}, [b"50"])
+
+
+def test_what_was_checked_is_not_read_again_on_the_loop(tmp_path, monkeypatch):
+    here, there = shelf_in(tmp_path / "a"), shelf_in(tmp_path / "b")
+    arrived = tmp_path / "arrived"
+    saved(here)[0].export(arrived)
+    sums = Sum()
+    machine = InMemoryMachine(sums, there)
+    checked = machine.check(arrived, index=5)
+    assert (machine.applied_index, sums.total) == (0, 0)
+    monkeypatch.setattr(FolderShelf, "read", None)
+    monkeypatch.setattr(FolderShelf, "write", None)
+    machine.install_checked(checked)
+    assert (machine.applied_index, machine.durable_index, sums.total) == (5, 5, 50)
+    assert not arrived.exists()
+    assert InMemoryMachine(Sum(), there).applied_index == 5, "it survives the process"
+
+
+def test_a_snapshot_is_taken_from_another_disk_too(tmp_path, monkeypatch):
+    here, there = shelf_in(tmp_path / "a"), shelf_in(tmp_path / "b")
+    arrived = tmp_path / "arrived"
+    saved(here)[0].export(arrived)
+    rename = Path.replace
+
+    def replace(path, target):
+        if path == arrived:
+            raise OSError(errno.EXDEV, "another disk")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    InMemoryMachine(Sum(), there).install(arrived, index=5)
+    assert not arrived.exists()
+    assert InMemoryMachine(Sum(), there).applied_index == 5

@@ -57,7 +57,7 @@ FIELDS = {
     ),
     m.SnapshotAck: (UNSIGNED, UNSIGNED, UNSIGNED, st.booleans()),
     m.ChangeRequest: (UNSIGNED, UNSIGNED, st.integers(0, 255), *[NAMES] * 4, UNSIGNED),
-    m.ChangeReply: (UNSIGNED, UNSIGNED, NAMES),
+    m.ChangeReply: (UNSIGNED, UNSIGNED, NAMES, UNSIGNED),
     m.Standing: (
         UNSIGNED,
         st.lists(st.tuples(UNSIGNED, st.text(min_size=1, max_size=20)), max_size=4),

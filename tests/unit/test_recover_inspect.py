@@ -8,10 +8,17 @@ import json
 import lmdb
 import pytest
 from cli_harness import Terminal
-from data_dir_builders import all_files, more, records_of, with_members, write_data_dir
+from data_dir_builders import (
+    all_files,
+    more,
+    records_of,
+    turn_the_last_commit,
+    with_members,
+    write_data_dir,
+)
 
 from replicante.dir_lock import DirLock
-from replicante.errors import DataDirInUse, NotFound
+from replicante.errors import CorruptData, DataDirInUse, NotFound
 from replicante.limits import MIB
 from replicante.raft.inspecting import inspect_directories
 from replicante.raft.log import Base, HardState
@@ -152,6 +159,17 @@ def test_a_turned_bit_is_told_with_its_entry_and_the_directory_counts_as_lost(tm
     assert "entry 6" in ranked[1].log_fault and ranked[1].last_index == 5
     assert advise(ranked).way is Way.FORCE
     assert way(broken) is Way.RESTORE
+
+
+def test_damage_that_would_open_the_commit_before_the_last_one_is_told(tmp_path):
+    """Of a state it is told with the rest; a log without its end may not be read on from."""
+    path = directory(tmp_path, "p1", records_of(names=NAMES))
+    turn_the_last_commit(path / "state" / "data.mdb")
+    (found,) = inspected(path)
+    assert "is damaged" in found.state_fault and "commit" in found.state_fault
+    turn_the_last_commit(path / "log" / "data.mdb")
+    with pytest.raises(CorruptData, match=r"is damaged: .*commit"):
+        inspected(path)
 
 
 def test_a_state_that_does_not_fit_its_log_is_told(tmp_path):
