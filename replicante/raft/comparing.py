@@ -67,12 +67,13 @@ class Comparing:
     def step(self, effects: Effects, *, now_ms: int) -> None:
         if self._early:
             self._hear_early()
-        self._news += self.agreement.judge(self._machine.digests(), self._engine.configuration)
+        digests = self._machine.digests()
+        self._news += self.agreement.judge(digests, self._engine.configuration)
         if self._news:
             effects.observations += self._news
             self._news = []
             self._obey()
-        self._tell()
+        self._tell(digests)
         if self.agreement.quarantine is not None and self._engine.is_leader:
             self._give_way(now_ms)
         else:
@@ -87,8 +88,8 @@ class Comparing:
         self._engine.may_lead = self.agreement.quarantine is None
         self._engine.passed_over = frozenset(self.agreement.differs_at)
 
-    def _tell(self) -> None:
-        quarantine, digests = self.agreement.quarantine, self._machine.digests()
+    def _tell(self, digests: Sequence[tuple[int, str]]) -> None:
+        quarantine = self.agreement.quarantine
         is_known = digests is self._told_digests and quarantine is self._told_quarantine
         if is_known and not self._fresh_links:
             return  # in nearly every step
