@@ -165,15 +165,14 @@ class Driver:
     def installed(self, base: Base, *, keeps_tail: bool) -> Effects:
         """The machine's state and the log on disk were replaced by those as of `base`, between two
         steps. Answers whom the jump decided; never moves the commit index beyond it."""
-        effects = Effects()
         self.log.reset_to(base, keeps_tail=keeps_tail)
         self.engine.installed(base.index)
         self.host.restored()
         self.applied_index = self.host.machine.applied_index
         own = self.host.sessions.find(self._proposals.session)
-        effects.proposals = self._proposals.jumped(own, index=base.index)
+        done = self._proposals.jumped(own, index=base.index)
         self.engine.entry_clock_ms = self.clock_ms
-        return effects
+        return Effects(proposals=done)
 
     @property
     def wants_step(self) -> bool:
@@ -186,8 +185,9 @@ class Driver:
     @property
     def has_committed_work(self) -> bool:
         """Entries are committed and durable here and not applied yet."""
-        committed = min(self.engine.commit_index, self.log.durable_index)
-        return committed > self.applied_index and not self.host.machine.is_full
+        index = self.applied_index + 1  # of the entry that comes next
+        is_committed = self.engine.commit_index >= index
+        return is_committed and self.log.durable_index >= index and not self.host.machine.is_full
 
     def next_wake_ms(self) -> int:
         """Without input, the next step is due then."""
@@ -216,8 +216,7 @@ class Driver:
 
     @property
     def clock_ms(self) -> int:
-        """The cluster clock as far as this peer knows it, from its log or from a leader: a new
-        leader starts from it (ADR 0013)."""
+        """The cluster clock as far as this peer knows it: a leader starts from it (ADR 0013)."""
         engine = self.engine
         return max(engine.entry_clock_ms, self.log.last_record.clock_ms, engine.heard_clock_ms)
 

@@ -187,9 +187,12 @@ class Generation:
     def stepped(self, peer: SimPeer, effects: d.Effects, *, now_ms: int) -> None:
         if self.history.broken is not None:
             raise self.history.broken
+        machine = peer.machine
         self.raft.stepped(peer)
-        self._check_digest(peer)
-        self.history.check_staleness(peer, now_ms=now_ms, drift=self.options.drift)
+        self._check_digest(peer, machine)
+        self.history.check_staleness(
+            peer, machine.applied_index, now_ms=now_ms, drift=self.options.drift
+        )
 
     def staged(self, peer: SimPeer, writes: WriteSet) -> None:
         self.raft.staged(peer, writes)
@@ -236,9 +239,8 @@ class Generation:
     def met(self, peer: SimPeer, stranger: str) -> None:
         raise Violation("generations never meet", f"{peer.name} has links with {stranger}")
 
-    def _check_digest(self, peer: SimPeer) -> None:
+    def _check_digest(self, peer: SimPeer, machine: DurableStateMachine) -> None:
         """Equal state at equal index, the sessions too."""
-        machine = peer.machine
         index = machine.applied_index
         if self._digested.get(peer.name) == (peer.process, index):
             return

@@ -218,7 +218,9 @@ class HistoryChecks:
 
     # --- staleness ---------------------------------------------------------------------------
 
-    def check_staleness(self, peer: SimPeer, *, now_ms: int, drift: int) -> None:
+    def check_staleness(
+        self, peer: SimPeer, applied_index: int, *, now_ms: int, drift: int
+    ) -> None:
         """What the peer claims against when a leader first knew the next entry committed."""
         driver = peer.driver
         assert driver is not None
@@ -226,7 +228,6 @@ class HistoryChecks:
         if claimed_ms is None:
             return
         self._count("staleness_claimed")
-        applied_index = peer.machine.applied_index
         missing = self._raft.ledger.get(applied_index + 1)
         if missing is None:
             return

@@ -320,7 +320,7 @@ class SimPeer:
         now_ms = self.clock.monotonic_ms()
         if not self._snapshots.step(effects, now_ms=now_ms):
             return
-        self._flush_state(now_ms)
+        self._flush_state(driver.host.machine, now_ms)
         if driver.engine.is_removed:
             self._world.count("removal_told")
             self.finish()
@@ -363,8 +363,7 @@ class SimPeer:
 
     # --- below -------------------------------------------------------------------------------
 
-    def _flush_state(self, now_ms: int) -> None:
-        machine = self.machine
+    def _flush_state(self, machine: DurableStateMachine, now_ms: int) -> None:
         is_due = now_ms - self._last_flush_ms >= self._world.options.flush_ms
         if not (is_due or machine.is_full):
             return
