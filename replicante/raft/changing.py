@@ -172,6 +172,8 @@ class Changing:
     # --- in a step, before the engine's tick -------------------------------------------------
 
     def send(self, now_ms: int) -> None:
+        if not self._own and not self._requests:
+            return  # in nearly every step
         engine = self._engine
         if engine.is_leader:
             self._decide_all(now_ms)
@@ -296,6 +298,8 @@ class Changing:
     def finish(self, now_ms: int) -> list[ChangeDone]:
         """Which of this peer's own changes are decided."""
         self._has_proposed = False
+        if not self._own and not self._done:
+            return []  # in nearly every step
         engine = self._engine
         for own in list(self._own):
             if own.change.kind is ChangeKind.TRANSFER:

@@ -19,6 +19,7 @@ from replicante.raft.agreement import Agreement
 from replicante.raft.engine import Engine
 from replicante.raft.hand_over import HandOver
 from replicante.raft.inputs import Effects
+from replicante.raft.membership import Configuration
 from replicante.raft.observations import Observation, StateQuarantined
 from replicante.raft.state_machine import DurableStateMachine
 from replicante.raft.status import Quarantine
@@ -46,6 +47,8 @@ class Comparing:
         self._fresh_links: set[str] = set()
         self._early: dict[str, m.Standing] = {}
         """Of peers that are no members as far as is known here, by key, oldest first."""
+        self._early_by: Configuration | None = None
+        """By this one they are none; None: not looked at yet."""
         self._resigns_ms: int | None = None
         self._news: list[Observation] = []
         if quarantine is not None:
@@ -57,7 +60,7 @@ class Comparing:
             self.agreement.heard(key, standing)
             return
         self._early.pop(key, None)
-        self._early[key] = standing
+        self._early[key], self._early_by = standing, None
         if len(self._early) > limits.PEERS_MAX:
             del self._early[next(iter(self._early))]
 
@@ -65,30 +68,32 @@ class Comparing:
         self._fresh_links.add(key)
 
     def step(self, effects: Effects, *, now_ms: int) -> None:
-        if self._early:
-            self._hear_early()
-        self._news += self.agreement.judge(self._machine.digests(), self._engine.configuration)
+        configuration = self._engine.configuration
+        if self._early and configuration is not self._early_by:
+            self._hear_early(configuration)
+        digests = self._machine.digests()
+        self._news += self.agreement.judge(digests, configuration)
         if self._news:
             effects.observations += self._news
             self._news = []
             self._obey()
-        self._tell()
+        self._tell(digests)
         if self.agreement.quarantine is not None and self._engine.is_leader:
             self._give_way(now_ms)
         else:
             self._resigns_ms = None
 
-    def _hear_early(self) -> None:
-        find = self._engine.configuration.find
-        for key in [key for key in self._early if find(key) is not None]:
+    def _hear_early(self, configuration: Configuration) -> None:
+        self._early_by = configuration
+        for key in [key for key in self._early if configuration.find(key) is not None]:
             self.agreement.heard(key, self._early.pop(key))
 
     def _obey(self) -> None:
         self._engine.may_lead = self.agreement.quarantine is None
         self._engine.passed_over = frozenset(self.agreement.differs_at)
 
-    def _tell(self) -> None:
-        quarantine, digests = self.agreement.quarantine, self._machine.digests()
+    def _tell(self, digests: Sequence[tuple[int, str]]) -> None:
+        quarantine = self.agreement.quarantine
         is_known = digests is self._told_digests and quarantine is self._told_quarantine
         if is_known and not self._fresh_links:
             return  # in nearly every step

@@ -77,10 +77,12 @@ class Driver:
         self.identity = identity
         self.log = log
         self.host = host
+        self.applied_index = host.machine.applied_index
+        """Of the machine, as of the last entry that was applied here, or was `installed`."""
         self.engine = Engine(
             own_key=identity.key,
             log=log,
-            applied_index=host.machine.applied_index,
+            applied_index=self.applied_index,
             entropy=entropy,
             now_ms=now_ms,
             heartbeat_ms=heartbeat_ms,
@@ -126,25 +128,29 @@ class Driver:
 
     def step(self, inputs: Sequence[Input], *, now_ms: int, wall_ms: int) -> Effects:
         effects = Effects()
+        engine = self.engine
         self._now_ms = now_ms
-        self.engine.begin_step(now_ms)
-        self.engine.entry_wall_ms = wall_ms
-        self._keep_clock_above_log()
+        engine.begin_step(now_ms)
+        engine.entry_wall_ms, engine.entry_clock_ms = wall_ms, self.clock_ms
         for given in inputs:
             self._take(given, effects)
         self._notice_leadership(effects)
-        effects.proposals += self._proposals.expire_waiting(now_ms)
+        is_late = self._proposals.is_late(now_ms)
+        if is_late:
+            effects.proposals += self._proposals.expire_waiting(now_ms)
         self._forwarding.send(effects, now_ms=now_ms)
-        self._propose_block(effects)
+        if engine.is_leader and not self._hand_over.is_under_way:
+            self._propose_block(effects)
         self._changing.send(now_ms)
-        if self.engine.is_leader and self._reading.wants_round(now_ms):
-            self.engine.broadcast()
-        self.engine.tick()
+        if engine.is_leader and self._reading.wants_round(now_ms):
+            engine.broadcast()
+        engine.tick()
         self._notice_leadership(effects)
         self._apply(effects)
         self._reading.confirm(effects, now_ms=now_ms)
         self._reading.answer(effects, applied_index=self.applied_index, now_ms=now_ms)
-        effects.proposals += self._proposals.expire(now_ms)
+        if is_late:
+            effects.proposals += self._proposals.expire(now_ms)
         effects.changes += self._changing.finish(now_ms)
         self._changing.notice(effects)
         self._advance_clock(now_ms)
@@ -160,14 +166,14 @@ class Driver:
     def installed(self, base: Base, *, keeps_tail: bool) -> Effects:
         """The machine's state and the log on disk were replaced by those as of `base`, between two
         steps. Answers whom the jump decided; never moves the commit index beyond it."""
-        effects = Effects()
         self.log.reset_to(base, keeps_tail=keeps_tail)
         self.engine.installed(base.index)
         self.host.restored()
+        self.applied_index = self.host.machine.applied_index
         own = self.host.sessions.find(self._proposals.session)
-        effects.proposals = self._proposals.jumped(own, index=base.index)
-        self._keep_clock_above_log()
-        return effects
+        done = self._proposals.jumped(own, index=base.index)
+        self.engine.entry_clock_ms = self.clock_ms
+        return Effects(proposals=done)
 
     @property
     def wants_step(self) -> bool:
@@ -180,12 +186,9 @@ class Driver:
     @property
     def has_committed_work(self) -> bool:
         """Entries are committed and durable here and not applied yet."""
-        committed = min(self.engine.commit_index, self.log.durable_index)
-        return committed > self.applied_index and not self.host.machine.is_full
-
-    @property
-    def applied_index(self) -> int:
-        return self.host.machine.applied_index
+        index = self.applied_index + 1  # of the entry that comes next
+        is_committed = self.engine.commit_index >= index
+        return is_committed and self.log.durable_index >= index and not self.host.machine.is_full
 
     def next_wake_ms(self) -> int:
         """Without input, the next step is due then."""
@@ -204,22 +207,19 @@ class Driver:
     def staleness_ms(self, now_ms: int) -> int | None:
         if self.agreement.quarantine is not None:
             return None
-        if self.engine.is_leader:
-            if (
-                not self.engine.is_own_term_committed
-                or self.applied_index < self.engine.commit_index
-            ):
+        engine = self.engine
+        if engine.is_leader:
+            if not engine.is_own_term_committed or self.applied_index < engine.commit_index:
                 return None
-            age_ms = self.engine.quorum_age_ms()
+            age_ms = engine.quorum_age_ms()
             return None if age_ms is None else age_ms + max(now_ms - self._now_ms, 0)
         return self._freshness.staleness_ms(applied_index=self.applied_index, now_ms=now_ms)
 
     @property
     def clock_ms(self) -> int:
-        """The cluster clock as far as this peer knows it."""
-        return max(
-            self.engine.entry_clock_ms, self.log.last_record.clock_ms, self.engine.heard_clock_ms
-        )
+        """The cluster clock as far as this peer knows it: a leader starts from it (ADR 0013)."""
+        engine = self.engine
+        return max(engine.entry_clock_ms, self.log.last_record.clock_ms, engine.heard_clock_ms)
 
     @property
     def pending_count(self) -> int:
@@ -266,7 +266,13 @@ class Driver:
                 self._changing.ask(given.ticket, given.change, deadline_ms=given.deadline_ms)
 
     def _receive(self, key: str, message: m.Message, effects: Effects) -> None:
-        match message:
+        match message:  # what comes most often is asked for first
+            case m.Append():
+                self.engine.receive(key, message)
+                if message.term == self.engine.term and key == self.engine.leader_key:
+                    self._freshness.heard(message, now_ms=self._now_ms)
+            case m.AppendAck():
+                self.engine.receive(key, message)
             case m.Propose():
                 self._forwarding.receive(key, message)
             case m.ReadIndexRequest():
@@ -286,10 +292,6 @@ class Driver:
                     effects.chunks.append((key, message))
             case m.SnapshotAck() if self.engine.is_leader and message.term == self.engine.term:
                 effects.snapshot_acks.append((key, message))
-            case m.Append():
-                self.engine.receive(key, message)
-                if message.term == self.engine.term and key == self.engine.leader_key:
-                    self._freshness.heard(message, now_ms=self._now_ms)
             case _:
                 self.engine.receive(key, message)
 
@@ -310,7 +312,7 @@ class Driver:
             )
             if engine.role is Role.LEADER:
                 self._served.begin(self._now_ms)
-                self._keep_clock_above_log()
+                engine.entry_clock_ms = self.clock_ms
         if engine.leader_key != leader_before:
             effects.observations.append(
                 LeaderChanged(leader_key=engine.leader_key, term=engine.term)
@@ -331,9 +333,7 @@ class Driver:
         return self._now_ms - self._last_tick_entry_ms >= limits.CLOCK_TICK_MS
 
     def _propose_block(self, effects: Effects) -> None:
-        """One entry a step: everything that arrived since the last one."""
-        if not self.engine.is_leader or self._hand_over.is_under_way:
-            return
+        """As leader. One entry a step: everything that arrived since the last one."""
         items = self._forwarding.block(effects, now_ms=self._now_ms)
         if items or self._tick_is_due():
             self._last_tick_entry_ms = self._now_ms
@@ -349,7 +349,9 @@ class Driver:
                 effects.has_more = True
                 return
             record = self.log.get(self.applied_index + 1)
-            for fate in self.host.apply(record):
+            fates = self.host.apply(record)
+            self.applied_index = self.host.machine.applied_index
+            for fate in fates:
                 commands_count += 1
                 match fate:
                     case CommandApplied():
@@ -368,6 +370,8 @@ class Driver:
 
     def _trim_log(self) -> None:
         """Drops one segment a step of what the state machine has durably (ADR 0019)."""
+        if not self.log.is_longer_than(self._log_kept_bytes):
+            return  # in nearly every step
         kept_bytes, applied_index = self._log_kept_bytes, self.host.machine.durable_index
         held_bytes = max(kept_bytes * limits.LOG_HELD_FACTOR, self.held_bytes)
         if self.held_index is not None and self.log.size_bytes <= held_bytes:
@@ -375,13 +379,6 @@ class Driver:
         point = self.log.trim_point(kept_bytes=kept_bytes, applied_index=applied_index)
         if point is not None:
             self.log.trim_to(point)
-
-    def _keep_clock_above_log(self) -> None:
-        """A new leader starts from the greatest clock that it has in its log or heard (ADR
-        0013)."""
-        self.engine.entry_clock_ms = max(
-            self.engine.entry_clock_ms, self.log.last_record.clock_ms, self.engine.heard_clock_ms
-        )
 
     def _advance_clock(self, now_ms: int) -> None:
         """After the step: no deadline passes what arrived. Who hands over proposes nothing."""
@@ -392,6 +389,8 @@ class Driver:
     def _sort_outbox(self, effects: Effects) -> None:
         # Nobody may hear of a term, of its first entry (who decides alone leads in the step that
         # began it), or of new members (ADR 0076) before the disk has them.
+        if not self.engine.outbox:
+            return
         may_hurry = not (self.log.is_promise_staged or self.log.is_configuration_staged)
         for key, message in self.engine.outbox:
             is_early = may_hurry and isinstance(message, m.Append)

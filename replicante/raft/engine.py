@@ -77,7 +77,8 @@ class Engine(ElectingEngine):
 
     def tick(self) -> None:
         was_leader = self.is_leader
-        self._onTick(0.0)
+        if not self._is_resting:
+            self._onTick(0.0)
         self._is_transfer = False
         self._notice_commit()
         if self.is_leader:
@@ -116,7 +117,7 @@ class Engine(ElectingEngine):
             self.round if voter.key == self.own_key else self.progress[voter.key].echoed_round
             for voter in self.configuration.voters
         ]
-        return sorted(echoed, reverse=True)[self._majority - 1]
+        return sorted(echoed)[-self._majority]
 
     def quorum_age_ms(self) -> int | None:
         """Age of the newest instant at which a majority certainly followed this leader."""
@@ -285,7 +286,7 @@ class Engine(ElectingEngine):
             return
         progress.acknowledged(ack, log=self.log, now_ms=self._now_ms)
         if self.configuration.is_voter(key):
-            self._tell_upstream(MemberNode(key), progress)
+            self._tell_upstream(self._SyncObj__otherNodes.by_key[key], progress)
 
     def _send_heartbeat(self, key: str, progress: Progress) -> None:
         """Built on what the follower is known to have, so that it always succeeds; on nothing

@@ -40,25 +40,37 @@ from replicante.raft.upstream_parts import (
 NO_OP = b"\x01"
 """What PySyncObj appends when it becomes leader: command type 1 without a body."""
 
-_ROLES = {0: Role.FOLLOWER, 1: Role.CANDIDATE, 2: Role.LEADER}
+FOLLOWER, _CANDIDATE, _LEADER = 0, 1, 2
+"""PySyncObj's numbers of the roles."""
 
-_LEADER = 2
+_ROLES = {FOLLOWER: Role.FOLLOWER, _CANDIDATE: Role.CANDIDATE, _LEADER: Role.LEADER}
 
 _start = retimed("__init__")
 _append_queued = retimed("_checkCommandsToApply")
 
 
-class EngineCore(upstream.SyncObj):  # type: ignore[misc]
+class _Upstream(upstream.SyncObj):  # type: ignore[misc]
+    """SyncObj with places of their own for what every step reads many times."""
+
+    __slots__ = ("_SyncObj__raftCommitIndex", "_SyncObj__raftCurrentTerm")
+
+    def __dir__(self) -> list[str]:
+        """PySyncObj's constructor looks in here for replicated methods, of which there are none,
+        and reads everything that it finds: most of the time that a start takes in memory."""
+        return []
+
+
+class EngineCore(_Upstream):
     """See the module. Units: milliseconds outside, seconds only towards PySyncObj."""
 
     _SyncObj__otherNodes: Any
     _SyncObj__raftElectionDeadline: Any
     _SyncObj__raftLeader: MemberNode | None
     _SyncObj__raftState: int
-    _SyncObj__raftCurrentTerm: int
-    _SyncObj__raftCommitIndex: int
-    # PySyncObj's constructor reads every attribute that `dir` names, before it has set this one.
-    _SyncObj__newAppendEntriesTime = 0.0
+    # Each is one place with two names: PySyncObj's own, and that of everybody else, who only reads.
+    term: int = _Upstream._SyncObj__raftCurrentTerm
+    commit_index: int = _Upstream._SyncObj__raftCommitIndex
+    is_leader = False
 
     _is_queued = False
     """PySyncObj's queue of commands holds some."""
@@ -162,6 +174,19 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
 
     _onTick = retimed("_onTick")
 
+    def _SyncObj__setState(self, newState: int) -> None:
+        """The only place where the role changes."""
+        super()._SyncObj__setState(newState)
+        self.is_leader = newState == _LEADER
+
+    @property
+    def _is_resting(self) -> bool:
+        """PySyncObj's tick would do nothing: a follower whose election timer still runs."""
+        if self.is_leader or self._is_queued:
+            return False
+        is_due: bool = self._SyncObj__raftElectionDeadline < StepTime.now_s
+        return not is_due
+
     def _checkCommandsToApply(self) -> None:
         """In nearly every step nothing is queued, and PySyncObj's queue says so by an exception."""
         if self._is_queued:
@@ -177,21 +202,9 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
         return _ROLES[self._SyncObj__raftState]
 
     @property
-    def is_leader(self) -> bool:
-        return self._SyncObj__raftState == _LEADER
-
-    @property
-    def term(self) -> int:
-        return self._SyncObj__raftCurrentTerm
-
-    @property
     def leader_key(self) -> str | None:
         leader = self._SyncObj__raftLeader
-        return None if leader is None else leader.id
-
-    @property
-    def commit_index(self) -> int:
-        return self._SyncObj__raftCommitIndex
+        return None if leader is None else leader.key
 
     @property
     def standing(self) -> tuple[object, ...]:
@@ -320,7 +333,7 @@ class EngineCore(upstream.SyncObj):  # type: ignore[misc]
 
     def _adopt_term(self, term: int) -> None:
         self._SyncObj__setCurrentTerm(term, None)
-        self._SyncObj__setState(0)
+        self._SyncObj__setState(FOLLOWER)
         self._SyncObj__raftLeader = None
         self._leader_heard_ms = None
         self._is_transfer = False

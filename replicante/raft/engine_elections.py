@@ -10,7 +10,7 @@ leader early is evidence, never safety.
 from __future__ import annotations
 
 from replicante.raft import messages as m
-from replicante.raft.engine_core import EngineCore
+from replicante.raft.engine_core import FOLLOWER, EngineCore
 from replicante.raft.status import Role
 from replicante.raft.upstream_parts import MemberNode
 
@@ -60,7 +60,7 @@ class ElectingEngine(EngineCore):
 
     def resign(self) -> None:
         """Stops leading, in this term: its vote stays given."""
-        self._SyncObj__setState(0)
+        self._SyncObj__setState(FOLLOWER)
         self._SyncObj__raftLeader = None
         self._restart_election_timer()
 
@@ -156,7 +156,8 @@ class ElectingEngine(EngineCore):
     def _follow(self, key: str) -> None:
         if self.leader_key != key:
             self._SyncObj__raftLeader = MemberNode(key)
-        self._SyncObj__setState(0)
+        if self._SyncObj__raftState != FOLLOWER:
+            self._SyncObj__setState(FOLLOWER)
         self._leader_heard_ms = self._now_ms
         self._pre_vote_until_ms = None
         if not self._is_transfer:

@@ -115,16 +115,15 @@ class Forwarding:
     def send(self, effects: Effects, *, now_ms: int) -> None:
         """A follower forwards; the leader's own wait for `_propose_block`."""
         engine = self._engine
-        if (
-            engine.leader_key is None
-            or engine.is_leader
-            or engine.leader_key not in engine.connected
-        ):
+        if engine.is_leader or self.own.is_idle:
+            return
+        leader_key = engine.leader_key
+        if leader_key is None or leader_key not in engine.connected:
             return
         boot = self._boot_to_ask(now_ms)
         commands = self._take_own(now_ms)
         if commands or boot:
-            engine.outbox.append((engine.leader_key, m.Propose(commands=commands, boot=boot)))
+            engine.outbox.append((leader_key, m.Propose(commands=commands, boot=boot)))
         effects.has_more = self.own.may_send_more
 
     def _boot_to_ask(self, now_ms: int) -> int:

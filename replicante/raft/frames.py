@@ -51,7 +51,7 @@ class FrameError(Exception):
         super().__init__(f"{fault.value}: {detail}")
 
 
-class Channel(enum.Enum):
+class Channel(enum.StrEnum):
     """One TCP connection each way and channel, so that bulk never delays a heartbeat."""
 
     VITAL = "vital"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -13,8 +13,7 @@ from replicante.raft.proposals import ProposalDone
 from replicante.raft.reads import ReadDone
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     key: str
     message: m.Message
 
@@ -65,18 +64,17 @@ Input = (
 )
 
 
-@dataclass(slots=True)
-class Effects:
-    early: list[tuple[str, m.Message]] = field(default_factory=list)
+class Effects(msgspec.Struct):
+    early: list[tuple[str, m.Message]] = []
     """A leader's appends: they may leave before the own write, because no answer is read before
     it is done."""
-    late: list[tuple[str, m.Message]] = field(default_factory=list)
-    proposals: list[ProposalDone] = field(default_factory=list)
-    reads: list[ReadDone] = field(default_factory=list)
-    changes: list[ChangeDone] = field(default_factory=list)
-    observations: list[Observation] = field(default_factory=list)
-    chunks: list[tuple[str, m.SnapshotChunk]] = field(default_factory=list)
-    snapshot_acks: list[tuple[str, m.SnapshotAck]] = field(default_factory=list)
+    late: list[tuple[str, m.Message]] = []
+    proposals: list[ProposalDone] = []
+    reads: list[ReadDone] = []
+    changes: list[ChangeDone] = []
+    observations: list[Observation] = []
+    chunks: list[tuple[str, m.SnapshotChunk]] = []
+    snapshot_acks: list[tuple[str, m.SnapshotAck]] = []
     """What the leader of this term sent, and what followers answered in it: for SnapshotDesk."""
     has_more: bool = False
     """Another step has work at once, without new input."""

@@ -102,11 +102,13 @@ class Log:
     def __init__(self, backend: LogBackend, loaded: LoadedLog) -> None:
         self._backend = backend
         self._hard = loaded.hard
-        self._first_index = loaded.first_index
+        self.first_index = loaded.first_index
+        """Of the oldest entry that is left; like `durable_index`, written here alone."""
         self._tail: deque[Record] = deque(loaded.tail)
         self._tail_bytes = sum(record.size_bytes for record in loaded.tail)
+        self._end_with(loaded.tail[-1])
         self._runs = list(loaded.term_runs)
-        self._durable_index = loaded.last.index
+        self.durable_index = loaded.last.index
         self._truncate_from: int | None = None
         self._staged: list[Record] = []
         self._is_hard_staged = False
@@ -124,24 +126,8 @@ class Log:
         return self._hard
 
     @property
-    def first_index(self) -> int:
-        return self._first_index
-
-    @property
-    def last_index(self) -> int:
-        return self._tail[-1].index
-
-    @property
-    def last_record(self) -> Record:
-        return self._tail[-1]
-
-    @property
     def last_term(self) -> int:
-        return self._tail[-1].term
-
-    @property
-    def durable_index(self) -> int:
-        return self._durable_index
+        return self.last_record.term
 
     @property
     def has_writes(self) -> bool:
@@ -175,7 +161,7 @@ class Log:
 
     @property
     def is_trimmed(self) -> bool:
-        return self._first_index != FIRST_INDEX
+        return self.first_index != FIRST_INDEX
 
     def configurations_between(self, low: int, high: int) -> list[tuple[int, bytes]]:
         """(index, payload) of those with low < index ≤ high."""
@@ -193,13 +179,13 @@ class Log:
 
     def can_send_from(self, index: int) -> bool:
         """Whether entries from `index` on can be sent: the one before is known, or was never."""
-        return index > self._first_index or index == self._first_index == FIRST_INDEX
+        return index > self.first_index or index == self.first_index == FIRST_INDEX
 
     def term_at(self, index: int) -> int | None:
         """None outside the log; 0 at index 0, the place before the first entry of generation 0."""
         if index == 0:
             return 0
-        if not self._first_index <= index <= self.last_index:
+        if not self.first_index <= index <= self.last_index:
             return None
         first, term = self._runs[-1]
         if index >= first:
@@ -268,6 +254,7 @@ class Log:
             self._runs.append((record.index, record.term))
         self._tail.append(record)
         self._tail_bytes += record.size_bytes
+        self._end_with(record)
         if record.is_configuration:
             self._configurations.append((record.index, record.payload))
         self._sizes.add(record.index, record.size_bytes)
@@ -276,7 +263,7 @@ class Log:
     def truncate_from(self, index: int) -> None:
         """Drops the entry at `index` and all after it. Only a conflict with the leader's log
         asks for this."""
-        if index <= max(self.commit_floor, self._first_index):
+        if index <= max(self.commit_floor, self.first_index):
             raise FatalError(
                 f"asked to drop the committed entry {index} (committed up to {self.commit_floor})"
             )
@@ -284,15 +271,20 @@ class Log:
             self._reload_tail_before(index)
         while self._tail[-1].index >= index:
             self._tail_bytes -= self._tail.pop().size_bytes
+        self._end_with(self._tail[-1])
         while self._runs[-1][0] >= index:
             self._runs.pop()
         while self._configurations[-1][0] >= index:
             self._configurations.pop()
         self._sizes.truncate_from(index)
         self._staged = [record for record in self._staged if record.index < index]
-        if index <= self._durable_index or self._in_flight is not None:
+        if index <= self.durable_index or self._in_flight is not None:
             self._truncate_from = min(index, self._truncate_from or index)
-        self._durable_index = min(self._durable_index, index - 1)
+        self.durable_index = min(self.durable_index, index - 1)
+
+    def _end_with(self, record: Record) -> None:
+        """Kept at hand, since each step asks for them many times."""
+        self.last_record, self.last_index = record, record.index
 
     def _reload_tail_before(self, index: int) -> None:
         self._tail = deque(self._backend.read(index - 1, index))
@@ -302,18 +294,22 @@ class Log:
     def chain(self) -> bytes:
         return self._tail[-1].chain if self._tail else CHAIN_ZERO
 
+    def is_longer_than(self, kept_bytes: int) -> bool:
+        """So many bytes would be left without the oldest segment."""
+        return self._sizes.is_longer_than(kept_bytes)
+
     def trim_point(self, *, kept_bytes: int, applied_index: int) -> int | None:
         """Where the log may begin next: about `kept_bytes` stay, and everything after
         `applied_index`, which a state machine has durably. None when there is nothing to drop."""
-        if not self._sizes.has_old_segments:
+        if not self.is_longer_than(kept_bytes):
             return None
-        limit = min(applied_index, self.commit_floor, self._durable_index)
+        limit = min(applied_index, self.commit_floor, self.durable_index)
         return self._sizes.trim_point(kept_bytes=kept_bytes, limit=limit)
 
     def trim_to(self, index: int) -> None:
         """Drops every entry below `index`, which stays: the check of what follows needs its term
         and chain. What a caller may drop is told by `trim_point`."""
-        assert self._first_index <= index <= min(self.commit_floor, self._durable_index)
+        assert self.first_index <= index <= min(self.commit_floor, self.durable_index)
         self._staged_base = self.base_at(index)
         self._begin_at(index)
 
@@ -329,11 +325,12 @@ class Log:
         record = base.record()
         self._tail = deque([record])
         self._tail_bytes = record.size_bytes
+        self._end_with(record)
         self._runs = [(base.index, base.term)]
         self._configurations = [(base.configuration_index, base.configuration)]
         self._sizes.clear()
         self._sizes.add(base.index, record.size_bytes)
-        self._first_index = self._durable_index = base.index
+        self.first_index = self.durable_index = base.index
 
     def base_at(self, index: int) -> Base:
         """What is to be known of an entry of this log for another log to begin there."""
@@ -349,7 +346,7 @@ class Log:
         )
 
     def _begin_at(self, index: int) -> None:
-        self._first_index = index
+        self.first_index = index
         while len(self._runs) > 1 and self._runs[1][0] <= index:
             self._runs.pop(0)
         while len(self._configurations) > 1 and self._configurations[1][0] <= index:
@@ -377,7 +374,7 @@ class Log:
         """The set that was taken last is durable."""
         assert self._in_flight is not None
         self._in_flight = None
-        self._durable_index = self.last_index
+        self.durable_index = self.last_index
         self._shrink_tail()
 
     def _shrink_tail(self) -> None:

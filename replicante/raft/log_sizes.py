@@ -69,16 +69,15 @@ class LogSizes:
         self.total_bytes -= segment.size_bytes - kept_bytes
         segment.size_bytes = kept_bytes
 
-    @property
-    def has_old_segments(self) -> bool:
-        return len(self._segments) > 1
+    def is_longer_than(self, kept_bytes: int) -> bool:
+        """So many bytes would be left without the oldest segment."""
+        segments = self._segments
+        return len(segments) > 1 and self.total_bytes - segments[0].size_bytes >= kept_bytes
 
     def trim_point(self, *, kept_bytes: int, limit: int) -> int | None:
         """First index of the second segment, when the first one can go: `kept_bytes` are left
         without it, and nothing above `limit` goes."""
-        if not self.has_old_segments:
+        if not self.is_longer_than(kept_bytes):
             return None
-        oldest, second = self._segments[0], self._segments[1]
-        if self.total_bytes - oldest.size_bytes < kept_bytes or second.first_index > limit:
-            return None
-        return second.first_index
+        second = self._segments[1]
+        return second.first_index if second.first_index <= limit else None

@@ -7,6 +7,7 @@ decided in `changes`. Called by `driver`, `engine`, `birth`, `neighbours`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,10 @@ class Configuration:
         return self.voters + self.learners
 
     def find(self, key: str) -> Member | None:
-        return next((member for member in self.members if member.key == key), None)
+        for member in self.members:
+            if member.key == key:
+                return member
+        return None
 
     def find_peer(self, peer_id: str) -> Member | None:
         return next((member for member in self.members if member.peer_id == peer_id), None)
@@ -122,8 +126,10 @@ def configuration_of(detail: Mapping[str, Any]) -> Configuration:
     )
 
 
+@functools.lru_cache(maxsize=32)
 def read_configuration(payload: bytes) -> Configuration:
-    """Of the payload of a GENESIS or CONFIGURATION entry, which passed its checksum."""
+    """Of the payload of a GENESIS or CONFIGURATION entry, which passed its checksum. The same few
+    are read again and again, and nobody changes what is read."""
     return configuration_of(decode_detail(payload))
 
 

@@ -239,8 +239,10 @@ def decode_message(body: bytes) -> Message:
 
 
 def channel_of(message: Message) -> Channel:
-    if isinstance(message, Append):
-        return Channel.BULK if message.entries else Channel.VITAL
-    if isinstance(message, Propose | SnapshotChunk):
-        return Channel.BULK
-    return Channel.VITAL
+    match message:
+        case Append():
+            return Channel.BULK if message.entries else Channel.VITAL
+        case Propose() | SnapshotChunk():
+            return Channel.BULK
+        case _:
+            return Channel.VITAL

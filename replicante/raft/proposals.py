@@ -67,6 +67,11 @@ class Proposals:
     def count(self) -> int:
         return len(self._waiting) + len(self._sent)
 
+    @property
+    def is_idle(self) -> bool:
+        """It has a session, and nothing to do in it."""
+        return self._session != 0 and not self._sent and not self._waiting
+
     def add(self, ticket: int, data: bytes, *, deadline_ms: int) -> ProposalDone | None:
         """The refusal when the bounds are reached, before anything is sent."""
         if (
@@ -179,11 +184,13 @@ class Proposals:
             self._session = 0
         return done
 
+    def is_late(self, now_ms: int) -> bool:
+        """A deadline may have passed: there may be something to give up."""
+        return self._earliest_ms is not None and now_ms >= self._earliest_ms
+
     def expire(self, now_ms: int) -> list[ProposalDone]:
         """Gives up what is past its deadline; what was sent is unknown, what never left is
         definite."""
-        if self._earliest_ms is None or now_ms < self._earliest_ms:
-            return []
         done = self.expire_waiting(now_ms)
         for sequence in [s for s, p in self._sent.items() if p.deadline_ms <= now_ms]:
             pending = self._sent.pop(sequence)
@@ -195,8 +202,6 @@ class Proposals:
     def expire_waiting(self, now_ms: int) -> list[ProposalDone]:
         """As `expire`, for what is not on its way: done before anything is sent, so that a peer
         that stood still sends nothing that nobody waits for any more."""
-        if self._earliest_ms is None or now_ms < self._earliest_ms:
-            return []
         late = [p for p in self._waiting if p.deadline_ms <= now_ms]
         if late:
             self._waiting = deque(p for p in self._waiting if p.deadline_ms > now_ms)

@@ -47,12 +47,15 @@ class Reading:
                 effects.has_more = True  # they waited for the first commit of this term
             return
         reads.requests.clear()  # their owners ask again, or ask another leader
-        if engine.leader_key is None or engine.leader_key not in engine.connected:
+        if not reads.count:
+            return
+        leader_key = engine.leader_key
+        if leader_key is None or leader_key not in engine.connected:
             return
         reads.ask_again(asked_before_ms=now_ms - self._resend_ms)
         if reads.has_unasked():
             request = m.ReadIndexRequest(number=reads.ask(now_ms))
-            engine.outbox.append((engine.leader_key, request))
+            engine.outbox.append((leader_key, request))
 
     def _tell_confirmed(self) -> None:
         engine, reads = self._engine, self.own
@@ -64,8 +67,9 @@ class Reading:
                 engine.outbox.append((confirmed.requester, reply))
 
     def answer(self, effects: Effects, *, applied_index: int, now_ms: int) -> None:
-        effects.reads += self.own.finish(
-            applied_index=applied_index,
-            now_ms=now_ms,
-            has_leader=self._engine.leader_key is not None,
-        )
+        if self.own.count:
+            effects.reads += self.own.finish(
+                applied_index=applied_index,
+                now_ms=now_ms,
+                has_leader=self._engine.leader_key is not None,
+            )

@@ -111,8 +111,6 @@ class Reads:
 
     def finish(self, *, applied_index: int, now_ms: int, has_leader: bool) -> list[ReadDone]:
         done: list[ReadDone] = []
-        if not self._waiting:
-            return done
         left: list[_Waiting] = []
         for read in self._waiting:
             if 0 < read.index <= applied_index:

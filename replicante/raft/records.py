@@ -35,8 +35,7 @@ class BadRecord(Exception):
     """Stored bytes are not a record, or not the record that belongs at this place of the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One log entry. `chain` is a running blake2b-128 over everything from the first entry up
     to this one."""
 

@@ -164,7 +164,8 @@ class SnapshotDesk:
         out: list[tuple[str, m.Message]] = []
         for key, chunk in chunks:
             out += self._take(key, chunk, engine, applied_index=applied_index)
-        out += self._go_on(engine, applied_index=applied_index)
+        if self._incoming is not None or self._files.found_index is not None:
+            out += self._go_on(engine, applied_index=applied_index)
         for key, ack in acks:
             self._hear(key, ack, engine, now_ms=now_ms)
         if engine.is_leader and is_state_trusted:
@@ -172,7 +173,8 @@ class SnapshotDesk:
         else:
             self._transfers.clear()
             self._is_awaited = False
-        self._forget(engine, now_ms=now_ms)
+        if self._outgoing is not None and not self._transfers:
+            self._forget(self._outgoing, engine, now_ms=now_ms)
         return out
 
     @property
@@ -279,11 +281,9 @@ class SnapshotDesk:
         transfer.acked = min(ack.offset, self._outgoing.size_bytes)
         transfer.sent = max(transfer.sent, transfer.acked)
 
-    def _forget(self, engine: Engine, *, now_ms: int) -> None:
+    def _forget(self, outgoing: Snapshot, engine: Engine, *, now_ms: int) -> None:
         """A file that nobody takes makes room."""
-        if self._outgoing is None or self._transfers:
-            return
-        is_old = self._outgoing.base.index < engine.log.first_index
+        is_old = outgoing.base.index < engine.log.first_index
         if is_old or now_ms - self._used_ms > limits.SNAPSHOT_IDLE_MS_MAX:
             self._outgoing, self._is_awaited = None, False
             self._files.discard()

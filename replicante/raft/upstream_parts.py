@@ -49,6 +49,7 @@ class MemberNode(Node):  # type: ignore[misc]  # PySyncObj has no types
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
+        self.key = key
         self._hash = binascii.crc32(key.encode())
 
     def __hash__(self) -> int:
@@ -62,6 +63,7 @@ class OrderedNodes(set[Any]):
     def __init__(self, nodes: Iterable[Any]) -> None:
         super().__init__(nodes)
         self._in_order = sorted(super().__iter__(), key=lambda node: str(node.id))
+        self.by_key = {node.id: node for node in self._in_order}
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._in_order)
@@ -98,13 +100,14 @@ class EngineLog:
         return self._log.last_index - self._log.first_index + 1
 
     def __getitem__(self, place: int | slice) -> Any:
+        if place == -1:  # in nearly every call
+            return b"", self._log.last_index, self._log.last_term
         if isinstance(place, slice):
             start = self._log.first_index + place.start
             stop = min(self._log.first_index + place.stop, self._log.last_index + 1)
             return [(b"", index, self._log.term_at(index)) for index in range(start, stop)]
-        index = self._log.first_index if place == 0 else self._log.last_index
-        assert place in (0, -1)
-        return b"", index, self._log.term_at(index)
+        assert place == 0
+        return b"", self._log.first_index, self._log.term_at(self._log.first_index)
 
     def add(self, command: bytes, index: int, term: int) -> None:
         self._engine.append_own(command, index, term)

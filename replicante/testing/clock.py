@@ -26,11 +26,12 @@ class Schedule:
         self._heap: list[tuple[int, int, Action]] = []
 
     def at(self, when_us: int, action: Action) -> None:
-        self._order += 1
-        heapq.heappush(self._heap, (max(when_us, self.now_us), self._order, action))
+        self.after(when_us - self.now_us, action)
 
     def after(self, delay_us: int, action: Action) -> None:
-        self.at(self.now_us + delay_us, action)
+        due_us = self.now_us + delay_us if delay_us > 0 else self.now_us
+        self._order += 1
+        heapq.heappush(self._heap, (due_us, self._order, action))
 
     def run(self, *, until_us: int, is_done: Callable[[], bool] | None = None) -> bool:
         """Does what is due up to `until_us`; True as soon as `is_done` holds after an action."""

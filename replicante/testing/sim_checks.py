@@ -117,12 +117,10 @@ class RaftChecks:
                 self._fail("commit goes back", f"{peer.name}: {seen_index} → {commit_index}")
             self._commits[peer.key] = (peer.process, commit_index)
             self._check_commit(peer, commit_index)
-        self._check_applied(peer)
+        self._check_applied(peer, peer.machine.applied_index)
 
-    def _check_applied(self, peer: SimPeer) -> None:
+    def _check_applied(self, peer: SimPeer, index: int) -> None:
         """The state is never ahead of the own log: a restart would find entries missing."""
-        assert peer.driver is not None
-        index = peer.driver.applied_index
         if index > self.committed_index:
             self._fail("applied is committed", f"{peer.name} applied {index}")
         if index > 0 and peer.disk.chain_at(index) != self.ledger[index].chain:
@@ -318,7 +316,19 @@ class RaftChecks:
             )
         if term > self._sent_terms.get(peer.key, 0):
             self._sent_terms[peer.key] = term
-        match message:
+        match message:  # what is sent most often is asked for first
+            case m.Append():
+                leader = self._leaders.setdefault(term, peer.key)
+                if leader != peer.key:
+                    self._fail("one leader a term", f"{leader} and {peer.key} append in {term}")
+                if message.commit_index > self.committed_index:
+                    self._fail(
+                        "told is committed",
+                        f"{peer.name} tells of {message.commit_index}, not {self.committed_index}",
+                    )
+                if message.entries:
+                    index = message.prev_index + len(message.entries)
+                    self._check_match(peer, index, message.entries[-1].term, message.chain)
             case m.TimeoutNow():
                 self.handed_over.add((target, term + 1))
             case m.VoteRequest():
@@ -333,22 +343,9 @@ class RaftChecks:
                 self._count("append_refused")
             case m.SnapshotAck(is_installed=True):
                 self._check_installed(peer, message.index)
-            case m.Append():
-                leader = self._leaders.setdefault(term, peer.key)
-                if leader != peer.key:
-                    self._fail("one leader a term", f"{leader} and {peer.key} append in {term}")
-                if message.commit_index > self.committed_index:
-                    self._fail(
-                        "told is committed",
-                        f"{peer.name} tells of {message.commit_index}, not {self.committed_index}",
-                    )
-                if message.entries:
-                    index = message.prev_index + len(message.entries)
-                    self._check_match(peer, index, message.entries[-1].term, message.chain)
 
     def _check_installed(self, peer: SimPeer, index: int) -> None:
-        assert peer.driver is not None
-        is_here = peer.driver.applied_index >= index and peer.disk.last_index >= index
+        is_here = peer.machine.applied_index >= index and peer.disk.last_index >= index
         if index > self.committed_index or not is_here:
             self._fail("installed is durable", f"{peer.name} says {index}")
 

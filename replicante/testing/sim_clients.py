@@ -187,10 +187,9 @@ class Clients:
         if read.error is not None:
             self._history.refused(operation, error=type(read.error).code)
         else:
-            assert peer.driver is not None
             version = self._read(operation, peer)
             self._history.was_read(
-                operation, version=version, applied_index=peer.driver.applied_index
+                operation, version=version, applied_index=peer.machine.applied_index
             )
             self._versions[operation.key] = version
         self._go_on(operation)

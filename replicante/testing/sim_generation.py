@@ -37,16 +37,21 @@ class Trace:
     """Sums up everything that happens, in order; keeps it in words only when asked to."""
 
     def __init__(self, schedule: Schedule, *, keeps_lines: bool) -> None:
-        self.hash = 0
         self.lines: list[str] = []
+        self._noted: list[str] = []
         self._schedule = schedule
         self.keeps_lines = keeps_lines
 
     def note(self, text: str) -> None:
         line = f"{self._schedule.now_us} {text}"
-        self.hash = zlib.crc32(line.encode(), self.hash)
+        self._noted.append(line)
         if self.keeps_lines:
             self.lines.append(line)
+
+    @property
+    def hash(self) -> int:
+        """Of all lines that were noted."""
+        return zlib.crc32("".join(self._noted).encode())
 
 
 class Ground:
@@ -79,6 +84,15 @@ class Generation:
         self.history = HistoryChecks(
             self.schedule, self.raft, decode=decode, birth=birth, count=self.count
         )
+        self.peers: list[SimPeer] = []
+        self.faults = Faults(
+            self.schedule,
+            options,
+            self.network,
+            self.peers,
+            note=self.trace.note,
+            count=self.count,
+        )
         world = World(
             options=options,
             schedule=self.schedule,
@@ -87,10 +101,10 @@ class Generation:
             note=self.trace.note,
             count=self.count,
             report=self.history.applied,
-            reached=lambda peer, site: self.faults.reached(peer, site),
+            reached=self.faults.reached,
         )
         number = generation_of(birth.first.index)
-        self.peers = [
+        self.peers += [
             SimPeer(
                 world,
                 newborn,
@@ -103,14 +117,6 @@ class Generation:
         self._first_members = self.peers[: len(birth.configuration.members)]
         self.network.connect(self.peers)
         self.raft.watch(self.peers)
-        self.faults = Faults(
-            self.schedule,
-            options,
-            self.network,
-            self.peers,
-            note=self.trace.note,
-            count=self.count,
-        )
         self.clients = self._make_clients()
         self.operator = Operator(
             self.schedule,
@@ -178,12 +184,15 @@ class Generation:
         if peer.machine.applied_index < peer.disk.last_index:
             self.count("state_lagged")
 
-    def stepped(self, peer: SimPeer, effects: d.Effects) -> None:
+    def stepped(self, peer: SimPeer, effects: d.Effects, *, now_ms: int) -> None:
         if self.history.broken is not None:
             raise self.history.broken
+        machine = peer.machine
         self.raft.stepped(peer)
-        self._check_digest(peer)
-        self.history.check_staleness(peer, drift=self.options.drift)
+        self._check_digest(peer, machine)
+        self.history.check_staleness(
+            peer, machine.applied_index, now_ms=now_ms, drift=self.options.drift
+        )
 
     def staged(self, peer: SimPeer, writes: WriteSet) -> None:
         self.raft.staged(peer, writes)
@@ -197,7 +206,8 @@ class Generation:
         self.raft.sent(peer, target, message)
 
     def answered(self, peer: SimPeer, effects: d.Effects) -> None:
-        self.operator.told(effects)
+        if effects.changes:
+            self.operator.told(effects)
         if effects.proposals or effects.reads:
             self.clients.answered(peer, effects)
 
@@ -229,9 +239,8 @@ class Generation:
     def met(self, peer: SimPeer, stranger: str) -> None:
         raise Violation("generations never meet", f"{peer.name} has links with {stranger}")
 
-    def _check_digest(self, peer: SimPeer) -> None:
+    def _check_digest(self, peer: SimPeer, machine: DurableStateMachine) -> None:
         """Equal state at equal index, the sessions too."""
-        machine = peer.machine
         index = machine.applied_index
         if self._digested.get(peer.name) == (peer.process, index):
             return

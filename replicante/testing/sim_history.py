@@ -218,14 +218,17 @@ class HistoryChecks:
 
     # --- staleness ---------------------------------------------------------------------------
 
-    def check_staleness(self, peer: SimPeer, *, drift: int) -> None:
+    def check_staleness(
+        self, peer: SimPeer, applied_index: int, *, now_ms: int, drift: int
+    ) -> None:
         """What the peer claims against when a leader first knew the next entry committed."""
-        assert peer.driver is not None
-        claimed_ms = peer.driver.staleness_ms(peer.clock.monotonic_ms())
+        driver = peer.driver
+        assert driver is not None
+        claimed_ms = driver.staleness_ms(now_ms)
         if claimed_ms is None:
             return
         self._count("staleness_claimed")
-        missing = self._raft.ledger.get(peer.driver.applied_index + 1)
+        missing = self._raft.ledger.get(applied_index + 1)
         if missing is None:
             return
         age_ms = (self._schedule.now_us - missing.known_us) / 1_000
@@ -234,7 +237,7 @@ class HistoryChecks:
         if claimed_ms < age_ms - slack_ms:
             raise Violation(
                 "staleness is no less than claimed",
-                f"{peer.name} at entry {peer.driver.applied_index} claims {claimed_ms} ms,"
+                f"{peer.name} at entry {applied_index} claims {claimed_ms} ms,"
                 f" the next one was committed {age_ms:.1f} ms ago",
             )
 

@@ -135,7 +135,8 @@ class SimNetwork:
     def _carry(self, link: Link, channel: Channel, body: bytes) -> int:
         """When it will arrive."""
         options, chance = self._options, self._chance
-        delay_us = chance.between(*options.delay_us)
+        low_us, high_us = options.delay_us
+        delay_us = chance.between(low_us, high_us)
         if self.is_calm:
             delay_us = min(delay_us, 1_000)
         elif chance.happens(options.spike[0]):

@@ -35,7 +35,7 @@ class Fault(enum.Enum):
     JUMP_DATE = "jump_date"
 
 
-class Site(enum.Enum):
+class Site(enum.StrEnum):
     """What a peer has just done when a fault is triggered."""
 
     ASKED_FOR_VOTE = "asked_for_vote"

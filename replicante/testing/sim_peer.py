@@ -245,7 +245,8 @@ class SimPeer:
         if self._is_step_planned or self.is_paused or self.phase is not Phase.IDLE:
             return
         self._is_step_planned = True
-        self.later(self._chance.between(*self._world.options.loop_us), self._step)
+        low_us, high_us = self._world.options.loop_us
+        self.later(self._chance.between(low_us, high_us), self._step)
 
     def _step(self) -> None:
         if not self._is_step_planned or self.is_paused or self.phase is not Phase.IDLE:
@@ -263,7 +264,7 @@ class SimPeer:
         except FatalError as error:
             world.watcher.failed(self, error)
             return
-        world.watcher.stepped(self, effects)
+        world.watcher.stepped(self, effects, now_ms=now_ms)
         if driver.log.has_writes:
             # Taken first, so that a crash while sending finds the write on its way.
             self._writes, self._is_written = driver.log.take_writes(), False
@@ -316,9 +317,10 @@ class SimPeer:
         assert driver is not None
         if effects.late and not self.send(effects.late):
             return
-        if not self._snapshots.step(effects):
+        now_ms = self.clock.monotonic_ms()
+        if not self._snapshots.step(effects, now_ms=now_ms):
             return
-        self._flush_state()
+        self._flush_state(driver.host.machine, now_ms)
         if driver.engine.is_removed:
             self._world.count("removal_told")
             self.finish()
@@ -361,9 +363,7 @@ class SimPeer:
 
     # --- below -------------------------------------------------------------------------------
 
-    def _flush_state(self) -> None:
-        machine = self.machine
-        now_ms = self.clock.monotonic_ms()
+    def _flush_state(self, machine: DurableStateMachine, now_ms: int) -> None:
         is_due = now_ms - self._last_flush_ms >= self._world.options.flush_ms
         if not (is_due or machine.is_full):
             return

@@ -290,7 +290,7 @@ class Progress:
             return False
         last_index = leader.driver.log.last_index
         return all(
-            peer.driver is not None and peer.driver.applied_index == last_index
+            peer.driver is not None and peer.machine.applied_index == last_index
             for peer in self._healed
         )
 
@@ -309,7 +309,7 @@ class Progress:
             states.append(
                 f"{peer.name} {engine.role.value} term {engine.term} leader {engine.leader_key}"
                 f" last {engine.log.last_index} commit {engine.commit_index}"
-                f" applied {peer.driver.applied_index}"
+                f" applied {peer.machine.applied_index}"
             )
         names = ",".join(peer.name for peer in self._healed)
         raise Violation(rule, f"not within {timeouts} timeouts at {names}: {'; '.join(states)}")

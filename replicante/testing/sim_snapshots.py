@@ -29,7 +29,7 @@ class SimSnapshots:
         self._desk = SnapshotDesk(files, patience_ms=world.options.election_ms_min)
         self._keeps_tail = False
 
-    def step(self, effects: d.Effects) -> bool:
+    def step(self, effects: d.Effects, *, now_ms: int) -> bool:
         """False when the process ended, or waits for its disk."""
         driver, desk = self._peer.driver, self._desk
         assert driver is not None
@@ -39,9 +39,9 @@ class SimSnapshots:
             acks=effects.snapshot_acks,
             applied_index=driver.applied_index,
             is_state_trusted=driver.agreement.is_state_trusted,
-            now_ms=self._peer.clock.monotonic_ms(),
+            now_ms=now_ms,
         )
-        if not self._peer.send(out):
+        if out and not self._peer.send(out):
             return False
         driver.held_index = desk.held_index
         if desk.wants_file:

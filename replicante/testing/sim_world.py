@@ -36,7 +36,7 @@ class Watcher(Protocol):
 
     def started(self, peer: SimPeer) -> None: ...
 
-    def stepped(self, peer: SimPeer, effects: d.Effects) -> None: ...
+    def stepped(self, peer: SimPeer, effects: d.Effects, *, now_ms: int) -> None: ...
 
     def staged(self, peer: SimPeer, writes: WriteSet) -> None: ...
 
@@ -74,7 +74,9 @@ class World:
 
 def site_of(message: m.Message) -> Site | None:
     """What a peer has promised once `message` has left."""
-    match message:
+    match message:  # what is sent most often is asked for first
+        case m.Append():
+            return Site.APPENDED if message.entries else Site.TOLD_COMMIT
         case m.VoteRequest():
             return Site.ASKED_FOR_VOTE
         case m.VoteReply(is_granted=True):
@@ -83,9 +85,5 @@ def site_of(message: m.Message) -> Site | None:
             return Site.ACKNOWLEDGED
         case m.TimeoutNow():
             return Site.HANDED_OVER
-        case m.Append(entries=[]):
-            return Site.TOLD_COMMIT
-        case m.Append():
-            return Site.APPENDED
         case _:
             return None

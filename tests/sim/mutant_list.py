@@ -241,8 +241,8 @@ MUTANTS = (
         (
             Edit(
                 DRIVER,
-                "        committed = min(self.engine.commit_index, self.log.durable_index)\n",
-                "        committed = self.log.durable_index\n",
+                "is_committed = self.engine.commit_index >= index\n",
+                "is_committed = True\n",
             ),
         ),
     ),
@@ -252,8 +252,8 @@ MUTANTS = (
         (
             Edit(
                 DRIVER,
-                "        committed = min(self.engine.commit_index, self.log.durable_index)\n",
-                "        committed = self.engine.commit_index\n",
+                "is_committed and self.log.durable_index >= index and",
+                "is_committed and",
             ),
         ),
     ),

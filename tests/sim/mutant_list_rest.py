@@ -169,7 +169,7 @@ MORE_MUTANTS = (
         (
             Edit(
                 LOG,
-                "        self._durable_index = min(self._durable_index, index - 1)\n",
+                "        self.durable_index = min(self.durable_index, index - 1)\n",
                 "",
             ),
         ),

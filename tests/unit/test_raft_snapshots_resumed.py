@@ -56,7 +56,7 @@ def test_what_was_found_is_dropped_when_entries_came_first():
     other.step(*[("a", chunk) for _, chunk in sent])
     again = restarted(other)
     assert again.files.found_index == 8
-    again.station.driver.host.machine.applied_index = 8
+    again.station.driver.applied_index = 8
     again.step()
     assert again.files.found_index is None
 
