@@ -54,11 +54,17 @@ def _loops_of(folder: Path) -> list[str]:
 
 
 def _started(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "jlike", "--store", str(folder), "run", *words, "--time", "300"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """As from a terminal, also when these tests run under `nohup`, of which the suite is to know
+    nothing: a signal that is ignored here would be ignored by it, too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "jlike", "--store", str(folder), "run", *words, "--time", "300"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.processes
