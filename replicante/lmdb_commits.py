@@ -12,13 +12,21 @@ number, what it replaced: so the greatest number there is the commit's. Both tre
 whenever nobody writes, after a crash too: commit N + 1 writes over no page that commit N or N - 1
 leads to. And a commit accounts for each page that it has, once: meta pages, trees, free pages.
 
+One page may lie and nothing is lost: where the write of commit N + 1's meta page fails, LMDB gives
+that page its old name, N - 1, and leaves it leading to the trees of N + 1. LMDB passes it over,
+since N is whole. Whoever saw the write fail notes what both pages are then (`note_failed_commit`):
+as long as they are just that, nothing was committed since, and N is the last.
+
 Not seen: both pages as they were at an earlier time, by a disk that lost the last write after it
 had said that it kept it (ADR 0015).
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 from replicante.lmdb_pages import (
     BRANCH,
@@ -42,24 +50,39 @@ from replicante.lmdb_pages import (
 
 _INTEGER_KEYS = 0x08
 """A flag of the tree of free pages, in every file of LMDB."""
+_PAGES_MAX = 1 << 47
+"""Far above any file; their places are numbers of 63 bits."""
 
 
-def find_commit_damage(file: Path) -> str | None:
+def find_commit_damage(file: Path, *, left: bytes = b"") -> str | None:
     """Why the last commit of this LMDB file cannot be told. None when it can be; when there is no
     file, or an empty one; and when it is no file of this LMDB, which LMDB itself refuses.
 
-    The file is open nowhere. Reads the meta pages, one page of names and the lists of free pages.
+    left: what `note_failed_commit` told this process. The file is open nowhere. Reads the meta
+    pages, one page of names and the lists of free pages.
     """
     try:
         with file.open("rb") as stream:
-
-            def read(offset: int, length: int) -> bytes:
-                stream.seek(offset)
-                return stream.read(length)
-
-            return judge_commits(read)
+            read = _reader(stream)
+            damage = judge_commits(read)
+            if damage is not None and _mark(read) in (left, _noted(file)):
+                return None
+            return damage
     except OSError:  # LMDB meets it too, and its caller says which
         return None
+
+
+def note_failed_commit(file: Path) -> bytes:
+    """Right after a commit that failed, by whoever tried it: the mark of both meta pages, which is
+    also kept beside the file for the next start, if the disk takes it."""
+    try:
+        with file.open("rb") as stream:
+            mark = _mark(_reader(stream))
+    except OSError:
+        return b""
+    with contextlib.suppress(OSError):
+        _note_of(file).write_bytes(mark)
+    return mark
 
 
 def judge_commits(read: Read) -> str | None:
@@ -78,6 +101,31 @@ def judge_commits(read: Read) -> str | None:
     except Unsound as error:
         return str(error)
     return None
+
+
+def _reader(stream: BinaryIO) -> Read:
+    def read(offset: int, length: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(length)
+
+    return read
+
+
+def _mark(read: Read) -> bytes:
+    """Of the meta pages as they are."""
+    page_bytes = parse_meta_page(0, read(0, META_BYTES)).page_bytes
+    return hashlib.sha256(read(0, META_BYTES) + read(page_bytes, META_BYTES)).digest()
+
+
+def _noted(file: Path) -> bytes:
+    try:
+        return _note_of(file).read_bytes()
+    except OSError:
+        return b""
+
+
+def _note_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.failed-commit")
 
 
 def _check_pair(first: MetaPage, second: MetaPage) -> None:
@@ -100,6 +148,8 @@ def _check_pair(first: MetaPage, second: MetaPage) -> None:
 
 def _check_commit(read: Read, meta: MetaPage) -> None:
     """That what the page leads to was written by the commit that it tells of, and is all of it."""
+    if meta.last_page >= _PAGES_MAX:
+        raise Unsound(f"meta page {meta.number} tells of more pages than a file can have")
     if meta.commit == 0:
         if not (meta.free.is_empty and meta.main.is_empty and meta.last_page == META_PAGES - 1):
             raise Unsound(f"meta page {meta.number} tells of no commit, and has pages")

@@ -165,10 +165,9 @@ class Forwarding:
             self._is_own_turn = False
             return items
         size = self._add_forwarded(items, 0)
-        if self._forwarded or size > limits.COMMAND_BYTES_MAX // 2:
-            self._is_own_turn = self.own.gone_count(term=self._engine.term) < self.own.taken_count
-            return items
-        self._add_own(items, now_ms)
+        if not self._forwarded and size <= limits.COMMAND_BYTES_MAX // 2:
+            self._add_own(items, now_ms)
+        self._is_own_turn = self.own.gone_count(term=self._engine.term) < self.own.taken_count
         return items
 
     def _add_forwarded(self, items: list[Item], size: int) -> int:

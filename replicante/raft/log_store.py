@@ -28,6 +28,7 @@ from replicante.errors import (
     StorageFull,
     UnsupportedFormat,
 )
+from replicante.lmdb_commits import note_failed_commit
 from replicante.raft.lmdb_file import (
     delete_below,
     find_damage,
@@ -369,6 +370,7 @@ class LmdbLog:
                 if trim_to is not None:
                     delete_below(txn, self._entries, _KEY.pack(trim_to))
         except lmdb.Error as error:
+            note_failed_commit(self._path / "data.mdb")
             self._fail(error)
 
     def _truncate(self, txn: lmdb.Transaction, index: int) -> None:

@@ -31,7 +31,7 @@ from replicante.errors import (
     WrongIdentity,
 )
 from replicante.limits import ROW_KEY_BYTES_MAX
-from replicante.lmdb_commits import find_commit_damage
+from replicante.lmdb_commits import find_commit_damage, note_failed_commit
 from replicante.storage.kv import DIGEST_BITS
 
 MAGIC = b"RPLCSTAT"
@@ -92,10 +92,11 @@ class LmdbEnvironment:
         self.bytes_used = 0
         """Pages of the row tree at the last commit."""
         self.header = Header(identity=identity, applied_index=0)
+        self._left = b""
         self._open()
 
     def _open(self) -> None:
-        damage = find_commit_damage(self.path / "data.mdb")
+        damage = find_commit_damage(self.path / "data.mdb", left=self._left)
         if damage is not None:
             raise self._corrupt(damage)
         try:
@@ -186,6 +187,7 @@ class LmdbEnvironment:
         except lmdb.MapFullError as exc:
             raise NoRoom(is_map_full=True) from exc
         except lmdb.Error as exc:
+            self._left = note_failed_commit(self.path / "data.mdb")
             if is_for_want_of_room(self.path, exc.code):
                 raise NoRoom(is_map_full=False) from exc
             raise

@@ -262,12 +262,41 @@ GROUND_MUTANTS = (
         (
             Edit(
                 "storage/lmdb_environment.py",
-                '        damage = find_commit_damage(self.path / "data.mdb")\n',
+                '        damage = find_commit_damage(self.path / "data.mdb", left=self._left)\n',
                 "        damage = None\n",
             ),
         ),
         test=unit_test(
             "lmdb_commits", "a_flipped_bit_in_a_meta_page_is_refused_or_changes_nothing"
+        ),
+    ),
+    Mutant(
+        "failed_commits_are_not_noted",
+        "a meta page that the disk refused is no damage (ADR 0015)",
+        (
+            Edit(
+                "lmdb_commits.py",
+                "            if damage is not None and _mark(read) in (left, _noted(file)):\n",
+                "            if damage is not None and _mark(read) == left:\n",
+            ),
+        ),
+        test=unit_test(
+            "lmdb_commits",
+            "a_meta_page_that_could_not_be_written_is_no_damage_for_whoever_saw_it_fail",
+        ),
+    ),
+    Mutant(
+        "notes_of_failed_commits_excuse_whatever_comes",
+        "a note excuses the meta pages that were seen, and no others (ADR 0015)",
+        (
+            Edit(
+                "lmdb_commits.py",
+                "            if damage is not None and _mark(read) in (left, _noted(file)):\n",
+                "            if damage is not None and (left or _noted(file)):\n",
+            ),
+        ),
+        test=unit_test(
+            "lmdb_commits", "a_note_of_a_failed_commit_is_of_these_meta_pages_and_no_others"
         ),
     ),
     Mutant(

@@ -158,6 +158,21 @@ MORE_MUTANTS = (
         ),
     ),
     Mutant(
+        "own_commands_lose_their_turn_where_no_place_is_left",
+        "no command waits but for those that came before it (ADR 0013)",
+        (
+            Edit(
+                FORWARDING,
+                "        self._is_own_turn = self.own.gone_count(",
+                "        self._is_own_turn = bool(self._forwarded) and self.own.gone_count(",
+            ),
+        ),
+        test=unit_test(
+            "raft_served_time",
+            "own_commands_are_proposed_where_those_of_followers_fill_each_entry_to_the_last_place",
+        ),
+    ),
+    Mutant(
         "holders_forget_the_step_of_the_clock",
         "a holder counts its lease lost before the cluster gives it away (ADR 0013)",
         (Edit("client/margins.py", " // RATE_PARTS - CLOCK_STEP_MS_MAX", " // RATE_PARTS"),),

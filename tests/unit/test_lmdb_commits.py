@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from meta_flips import META_BYTES, PAGE_BYTES
 
 from replicante.limits import MIB
-from replicante.lmdb_commits import find_commit_damage, judge_commits
+from replicante.lmdb_commits import find_commit_damage, judge_commits, note_failed_commit
 
 COMMIT_AT = 144
 """Where in a meta page the number of its commit lies."""
@@ -182,6 +183,59 @@ def test_a_meta_page_that_is_older_than_its_neighbour_allows_is_refused(tmp_path
     assert "no two commits in a row" in judged(old[:PAGE_BYTES] + content[PAGE_BYTES:])
     stale = content[:PAGE_BYTES] + old[PAGE_BYTES : 2 * PAGE_BYTES] + content[2 * PAGE_BYTES :]
     assert "no two commits in a row" in judged(stale)
+
+
+@pytest.fixture(scope="module")
+def failing_meta_write(tmp_path_factory):
+    library = tmp_path_factory.mktemp("shim") / "failing_meta_write.so"
+    source = Path(__file__).with_name("failing_meta_write.c")
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True)
+    return library
+
+
+@pytest.mark.parametrize("part", ["log", "state"])
+@pytest.mark.parametrize(("number", "error"), [("EIO", "FatalError"), ("ENOSPC", "DiskFull")])
+def test_a_meta_page_that_could_not_be_written_is_no_damage_for_whoever_saw_it_fail(
+    tmp_path, failing_meta_write, part, number, error
+):
+    """LMDB leaves it with its old number before the pages of the commit that failed."""
+    script = Path(__file__).with_name("failing_meta_write.py")
+    (tmp_path / part).mkdir()
+    done = subprocess.run(
+        [sys.executable, str(script), part, str(tmp_path / part), number],
+        env={**os.environ, "LD_PRELOAD": str(failing_meta_write), "ARM": str(tmp_path / "arm")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.splitlines() == [f"failed: {error}", "holds: 5", "without a note: True"]
+
+
+def test_a_note_of_a_failed_commit_is_of_these_meta_pages_and_no_others(tmp_path):
+    content = bytearray(filled(tmp_path, commits_count=6))
+    file = tmp_path / "data.mdb"
+    content[COMMIT_AT] ^= 2
+    file.write_bytes(content)
+    mark = note_failed_commit(file)
+    assert find_commit_damage(file) is None
+    (tmp_path / "data.mdb.failed-commit").unlink()
+    assert find_commit_damage(file) is not None
+    assert find_commit_damage(file, left=mark) is None
+    content[PAGE_BYTES + COMMIT_AT] ^= 4
+    file.write_bytes(content)
+    assert find_commit_damage(file, left=mark) is not None
+    assert note_failed_commit(tmp_path / "nowhere") == b""
+
+
+def test_numbers_that_no_file_can_have_are_damage(tmp_path):
+    content = bytearray(filled(tmp_path, commits_count=6))
+    for page in (0, PAGE_BYTES):
+        struct.pack_into("=QQ", content, page + COMMIT_AT - 16, 1 << 60, 1 << 61)
+    (tmp_path / "data.mdb").write_bytes(content)
+    assert "more pages" in find_commit_damage(tmp_path / "data.mdb")
 
 
 def test_what_is_no_file_of_this_lmdb_is_left_to_lmdb(tmp_path):

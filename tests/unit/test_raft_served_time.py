@@ -124,6 +124,27 @@ def test_own_commands_are_proposed_while_those_of_followers_never_end():
     assert {b"own 1", b"own 2"} <= set(leader.clocks())
 
 
+def test_own_commands_are_proposed_where_those_of_followers_fill_each_entry_to_the_last_place():
+    """Nothing of the followers is left over then, and no place either."""
+    leader = Leader()
+    leader.step(after_ms=10)
+    leader.step(after_ms=10, forwarded=FULL, own=2)
+    before_ms = leader.clock_ms
+    for _ in range(50):
+        leader.step(after_ms=10, forwarded=FULL)
+    assert {b"own 1", b"own 2"} <= set(leader.clocks())
+    assert leader.clock_ms >= before_ms + 400, "the clock goes on"
+
+
+def test_own_commands_do_not_pile_up_where_those_of_followers_leave_a_few_places():
+    leader = Leader()
+    leader.step(after_ms=10)
+    for _ in range(60):
+        leader.step(after_ms=10, forwarded=FULL - 4, own=20)
+    proposed = sum(it.startswith(b"own") for it in leader.clocks())
+    assert proposed > 60 * 20 // 2
+
+
 # --- the rule by itself ---------------------------------------------------------------------------
 
 
