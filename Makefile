@@ -19,9 +19,9 @@ $(STAMP): pyproject.toml jepsen-like/pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python -m replicante demo
 
-# All tests, three at a time, since most of the long ones wait. ARGS passes options on: make test ARGS='-k session'
+# All tests, three at a time, since most of the long ones wait; who is done takes tests from the others. ARGS passes options on: make test ARGS='-k session'
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 3 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 # Requests that are made from the OpenAPI description, against three real peers. make fuzz SEED=7 ARGS='--part kv'
 EXAMPLES ?= 200
