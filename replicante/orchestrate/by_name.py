@@ -120,7 +120,7 @@ def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Sit
     if kind == STORE_FENCE:
         return fit[0] if fit else _UNSAID
     # The controller chooses, so the price is that of the worst.
-    return max(fit, key=lambda it: (it.unheard != "", it.known_min or 0), default=_UNSAID)
+    return max(fit, key=lambda it: (len(it.unheard_of), it.known_min or 0), default=_UNSAID)
 
 
 def _text(args: dict[str, Value], name: str) -> str | None:

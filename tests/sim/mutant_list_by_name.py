@@ -252,4 +252,19 @@ BY_NAME_MUTANTS = (
         ),
         test=_asks("who_approved_that_a_copy_is_restarted_did_not_approve_it_of_a_primary"),
     ),
+    Mutant(
+        "approved_until_the_next_look",
+        "what moves with the clock alone is no figure of an approval (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                '        measures=("known_min", "unheard_of"),\n',
+                '        measures=("known_min", "unheard"),\n',
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_unheard",
+            "one_question_of_unheard_loss_stays_the_same_and_its_approval_counts",
+        ),
+    ),
 )

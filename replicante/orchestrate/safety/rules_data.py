@@ -98,6 +98,7 @@ def _loss_bounded(case: Case) -> Finding:
             f"its price, which a person may accept: {proposal.loss.text}",
             known_min=known,
             unheard=proposal.loss.unheard,
+            unheard_of=list(proposal.loss.unheard_of),
         )
     if known is None:
         return deny("what would be lost cannot be said")
@@ -106,6 +107,7 @@ def _loss_bounded(case: Case) -> Finding:
             "spec.declaration.policies.data_loss_offset declares no bound, so every loss asks",
             known_min=known,
             unheard=proposal.loss.unheard,
+            unheard_of=list(proposal.loss.unheard_of),
         )
     if known > bound:
         return deny(
@@ -124,7 +126,8 @@ def _unheard(case: Case, *, known: int, bound: int) -> Finding:
     evidence: dict[str, Value] = {"known_min": known, "bound": bound}
     if not loss.unheard:
         return allow(f"{known} of at most {bound} would be lost", **evidence)
-    evidence |= {"unheard": loss.unheard, "blind_ms": loss.blind_ms}
+    evidence |= {"unheard": loss.unheard, "unheard_of": list(loss.unheard_of)}
+    evidence["blind_ms"] = loss.blind_ms
     if case.proposal.accepted_loss is not None:
         return allow("a person asked for it and accepts the loss", **evidence)
     if policies.is_unheard_loss_accepted:
@@ -323,7 +326,7 @@ DATA_RULES = (
         name="loss_bounded",
         promise="No copy is promoted that may lack more than the declared bound, unless asked.",
         judge=_loss_bounded,
-        measures=("known_min", "unheard"),
+        measures=("known_min", "unheard_of"),
     ),
     Rule(
         name="claims_respected",
