@@ -137,8 +137,8 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _DATA,
-                "    if shards:\n        return ask(\n",
-                "    if shards and not proposal.is_asked_for:\n        return ask(\n",
+                "    if shards:\n        evidence",
+                "    if shards and not proposal.is_asked_for:\n        evidence",
             ),
         ),
         test=_roles("a_claim_is_ended_by_hand_only_by_who_was_told_of_it"),
@@ -266,5 +266,41 @@ BY_NAME_MUTANTS = (
             "orchestrate_unheard",
             "one_question_of_unheard_loss_stays_the_same_and_its_approval_counts",
         ),
+    ),
+    Mutant(
+        "first_shard_stands_for_all",
+        "a question names all that stands against it, so that more of it shows (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                '        return deny("; ".join(why.values()), why=list(why))\n',
+                '        return deny("; ".join(why.values()), why=list(why)[:1])\n',
+            ),
+        ),
+        test=_asks("who_approved_it_of_the_primary_of_one_shard_did_not_approve_it_of_two"),
+    ),
+    Mutant(
+        "first_copy_stands_for_all",
+        "a question names each shard whose last copy may be ended (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                "        if source:\n            follows[copy.shard_id] = source\n",
+                "        if source and not follows:\n            follows[copy.shard_id] = source\n",
+            ),
+        ),
+        test=_roles("who_approved_to_end_one_copy_of_a_claim_did_not_approve_it_of_two"),
+    ),
+    Mutant(
+        "any_member_counts_as_approved",
+        "a join is approved of what was wrong with its member, and of no other (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                '        measures=("why", "member"),\n',
+                "",
+            ),
+        ),
+        test=_asks("who_approved_to_join_a_sick_primary_did_not_approve_to_join_a_copy"),
     ),
 )
