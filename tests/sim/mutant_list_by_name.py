@@ -14,6 +14,7 @@ _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _LATE = "orchestrate/late_ends.py"
 _OACTIONS = "orchestrate/oactions.py"
+_SCOPE = "orchestrate/safety/rules_scope.py"
 
 
 def _asks(name: str) -> str:
@@ -302,5 +303,41 @@ BY_NAME_MUTANTS = (
             ),
         ),
         test=_asks("who_approved_to_join_a_sick_primary_did_not_approve_to_join_a_copy"),
+    ),
+    Mutant(
+        "approved_for_ever",
+        "an approval counts for an hour (ADR 0102)",
+        (
+            Edit(
+                _BY_NAME,
+                "    return is_old and action.cause is None\n",
+                "    return is_old and action.cause is None and not action.asked\n",
+            ),
+        ),
+        test=_asks("what_was_approved_and_held_for_long_is_asked_about_once_more"),
+    ),
+    Mutant(
+        "an_old_approval_answers_the_next_wait",
+        "an approval is of the wait before it (ADR 0102)",
+        (
+            Edit(
+                _SCOPE,
+                '        measures=("known_min", "wanted_ms"),\n',
+                '        measures=("known_min",),\n',
+            ),
+        ),
+        test=_asks("an_approval_counts_for_an_hour_each_time"),
+    ),
+    Mutant(
+        "asked_for_ever",
+        "what was held for long leaves once it was approved again (ADR 0102)",
+        (
+            Edit(
+                "state/apply_actions.py",
+                '        value["approved_ms"] = writer.counters.clock_ms\n',
+                '        value["approved_ms"] = value["created_ms"]\n',
+            ),
+        ),
+        test=unit_test("state_actions", "an_action_that_needs_approval_waits_for_it"),
     ),
 )

@@ -145,6 +145,11 @@ DECISION_MUTANTS = (
             ),
             Edit(
                 _DATA,
+                "        elif kind != STORE_REJOIN and taken in primary.claimants:\n",
+                "        elif kind is None:\n",
+            ),
+            Edit(
+                _DATA,
                 "        if not others and copy.shard_id not in named:\n",
                 "        if not copies:\n",
             ),

@@ -216,6 +216,47 @@ def test_what_waited_for_long_is_sent_only_when_a_person_wants_it_still():
     assert sent_kinds(world.cycle()) == [(SERVICE_RESTART, "n2")]
 
 
+def held_for_days(world) -> str:
+    """The restart of the primary was approved, and its agent is silent since then."""
+    action_id = ask(world, "n1")
+    world.cycle()
+    approve(world, action_id)
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    for _ in range(3):
+        assert world.cycle(after_ms=24 * ASKED_HELD_MS_MAX).submissions == ()
+    assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE
+    return action_id
+
+
+def test_what_was_approved_and_held_for_long_is_asked_about_once_more():
+    world = by_hand()
+    action_id = held_for_days(world)
+    world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    result = world.cycle()
+    assert result.submissions == ()
+    assert against(result, ASKED) == {"approval_granted", "primary_not_removed"}
+    waiting = the(world, action_id)
+    assert waiting.asked["approval_granted"] == {"wanted_ms": waiting.approved_ms}
+    approve(world, action_id)
+    assert sent_kinds(world.cycle()) == [(SERVICE_RESTART, "n1")]
+
+
+def test_an_approval_counts_for_an_hour_each_time():
+    world = by_hand()
+    action_id = held_for_days(world)
+    for _ in range(3):
+        world.nodes["n1"].answer = AgentAnswer.ANSWERED
+        assert world.cycle(after_ms=ASKED_HELD_MS_MAX).submissions == ()
+        approve(world, action_id)
+        world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+        world.cycle(after_ms=ASKED_HELD_MS_MAX - 1_000)
+        assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE
+    approved_ms = the(world, action_id).approved_ms
+    world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    assert world.now_ms + 500 - approved_ms < ASKED_HELD_MS_MAX
+    assert sent_kinds(world.cycle(after_ms=500)) == [(SERVICE_RESTART, "n1")]
+
+
 def test_one_that_was_made_to_wait_names_what_its_approval_answers():
     world = by_hand()
     action_id = ask(world, "n1", phase=NActionPhase.PENDING_APPROVE)
