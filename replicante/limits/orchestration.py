@@ -28,8 +28,8 @@ ROLE_CHANGE_TIMEOUT_MS = 10 * 60 * 1_000
 PLATFORM_ATTEMPTS_MAX = 5
 """Calls to a platform that fail in a row before their action does."""
 ASKED_HELD_MS_MAX = 3_600_000
-"""What a person asked for and rules held back for so long is sent only when a person says that it
-is still wanted: who asked may have helped himself otherwise, and gone home."""
+"""What a person asked for or approved, and what did not leave for so long, is sent only when a
+person says that it is still wanted: who asked may have helped himself otherwise, and gone home."""
 ACTION_SEND_MS_MAX = 60_000
 """A node action is sent until then, and begun by its agent until then: the world moves on."""
 DISCOVERY_CONFIRMATIONS_MIN = 3

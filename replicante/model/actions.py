@@ -151,7 +151,10 @@ class NAction(Record, frozen=True, kw_only=True):
     """Rule that asks a person about it → what it asks for, in figures and names. If it waits no
     more, one approved these."""
 
-    later: ClassVar[tuple[str, ...]] = ("sent_to", "asked")
+    approved_ms: int | None = None
+    """Cluster clock: when a person approved it last; None: nobody did."""
+
+    later: ClassVar[tuple[str, ...]] = ("sent_to", "asked", "approved_ms")
 
     @property
     def may_be_at_agent(self) -> bool:
@@ -182,8 +185,10 @@ class OAction(Record, frozen=True, kw_only=True):
     """None: the kind's."""
     asked: dict[str, dict[str, Value]] = msgspec.field(default_factory=dict)
     """As of a node action."""
+    approved_ms: int | None = None
+    """As of a node action."""
 
-    later: ClassVar[tuple[str, ...]] = ("asked",)
+    later: ClassVar[tuple[str, ...]] = ("asked", "approved_ms")
 
 
 class ActionOrigin(enum.StrEnum):

@@ -30,6 +30,24 @@ class Verdict(Record, frozen=True, kw_only=True):
     evidence: dict[str, Value] = msgspec.field(default_factory=dict)
 
 
+class Unheard(enum.StrEnum):
+    """Why more may be lost than was seen; in records that people approve: a text is never reused.
+    The worst first: each may lose what those after it may lose."""
+
+    UNKNOWN = "unknown"
+    """Nobody knows what the primary had."""
+    LOST_BEFORE = "lost_before"
+    """The copy had lost the primary before that was seen last."""
+    UNLOOKED = "unlooked"
+    """For long nobody looked before the primary was missed."""
+
+    @property
+    def lesser(self) -> tuple[Unheard, ...]:
+        """With itself."""
+        found = tuple(Unheard)
+        return found[found.index(self) :]
+
+
 class Loss(Record, frozen=True, kw_only=True):
     """The price of a proposal in acknowledged writes."""
 
@@ -44,6 +62,9 @@ class Loss(Record, frozen=True, kw_only=True):
     unheard: str = ""
     """Why more may be lost than was seen: until its end the primary was heard by nobody, neither by
     us nor by the copy. Empty: the copy heard it, but for what was on its way."""
+    unheard_of: tuple[str, ...] = ()
+    """The kinds of that, each with the primary, as an approval is of them: of `unheard` the figures
+    move with each look, as a copy tells its silence in whole seconds."""
 
 
 class Outcome(enum.StrEnum):

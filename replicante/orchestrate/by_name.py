@@ -51,6 +51,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     owner = next((it for it in view.oactions if it.action_id == action.cause), None)
     accepted = owner.args if owner is not None and isinstance(owner.args, dict) else {}
     bound, overrides = accepted.get("accepted_loss"), accepted.get("overrides")
+    wanted_ms = _long_wanted_ms(action, situation.now_ms)
     where = f" on {node_id}" if node_id is not None else f" of {other}"
     return Proposal(
         step=None,
@@ -70,17 +71,26 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
         cause=action.cause,
         action_id=action.action_id,
         is_by_name=owner is None,
-        is_approval_wanted=_is_approval_wanted(action, situation.now_ms),
+        is_approval_wanted=_is_approval_wanted(action, is_old=wanted_ms is not None),
+        wanted_ms=wanted_ms,
     )
 
 
-def _is_approval_wanted(action: NAction | OAction, now_ms: int) -> bool:
-    """Who approved it, whatever was asked, wants it."""
-    is_old = now_ms - action.created_ms >= ASKED_HELD_MS_MAX
+def _long_wanted_ms(action: NAction | OAction, now_ms: int) -> int | None:
+    """When a person asked for it or approved it last; None: not so long ago. A call of a platform
+    that may have left and was approved is not asked about again: it has begun."""
+    since_ms = action.created_ms if action.approved_ms is None else action.approved_ms
+    has_begun = action.phase is OActionPhase.RUNNING and bool(action.asked)
+    is_old = now_ms - since_ms >= ASKED_HELD_MS_MAX and not has_begun
+    return since_ms if is_old else None
+
+
+def _is_approval_wanted(action: NAction | OAction, *, is_old: bool) -> bool:
+    """Who approved it, whatever was asked, wants it, for an hour."""
     if action.phase in (NActionPhase.PENDING_APPROVE, OActionPhase.PENDING_APPROVE):
         # One that was made to wait names no rule at first.
         return is_old or not action.asked or APPROVAL_RULE in action.asked
-    return is_old and not action.asked and action.cause is None
+    return is_old and action.cause is None
 
 
 def _known_args(action: NAction | OAction, situation: Situation) -> dict[str, Value]:
@@ -120,7 +130,7 @@ def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Sit
     if kind == STORE_FENCE:
         return fit[0] if fit else _UNSAID
     # The controller chooses, so the price is that of the worst.
-    return max(fit, key=lambda it: (it.unheard != "", it.known_min or 0), default=_UNSAID)
+    return max(fit, key=lambda it: (len(it.unheard_of), it.known_min or 0), default=_UNSAID)
 
 
 def _text(args: dict[str, Value], name: str) -> str | None:

@@ -16,9 +16,11 @@ import enum
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from replicante.limits import UNSEEN_MS_MAX
 from replicante.model.converge_state import ConvergeState
-from replicante.model.decision import CandidateRecord, Loss
+from replicante.model.decision import CandidateRecord, Loss, Unheard
 from replicante.model.node import NodeStatus
 from replicante.model.shard import Offset, Shard, ShardRole
 from replicante.orchestrate.primaries import suspicion_key
@@ -105,7 +107,7 @@ def candidates(
         Candidate(
             copy=copy,
             hindrances=tuple(_hindrances(view, copy, old)),
-            loss=_loss(copy, copies, old, _unheard(view, state, copy, old, replaces), now_ms),
+            loss=_loss_of(view, state, copy, copies, old, replaces, now_ms),
         )
         for copy in copies
         if copy.node_id != replaces
@@ -154,23 +156,24 @@ def _hindrances(view: ClusterView, copy: Shard, old: Shard | None) -> Iterable[H
 
 def _unheard(
     view: ClusterView, state: ConvergeState, copy: Shard, old: Shard | None, replaces: str
-) -> str:
-    """As `Loss.unheard`."""
+) -> tuple[Unheard | None, str]:
+    """Its kind, and as `Loss.unheard`."""
     seen_ms = None if old is None else old.offset_ms
     if old is None or seen_ms is None:
-        return f"nobody knows what {replaces} had"
+        return Unheard.UNKNOWN, f"nobody knows what {replaces} had"
     link_ms = _link_ms(view, copy, replaces)
     heard = state.heard.get(copy.shard_id)
     was_heard = heard is not None and heard.primary == replaces and copy.node_id in heard.by
     if not was_heard and not _is_past(copy, old) and (link_ms is None or link_ms < seen_ms):
-        return f"{copy.node_id} had lost {replaces} already when that was seen last"
+        told = f"{copy.node_id} had lost {replaces} already when that was seen last"
+        return Unheard.LOST_BEFORE, told
     missed = state.suspicions.get(suspicion_key(copy.shard_id))
     if missed is None:
-        return ""
+        return None, ""
     unseen_ms = missed.since_ms - max(seen_ms, seen_ms if link_ms is None else link_ms)
     if unseen_ms > view.spec.interval_ms + UNSEEN_MS_MAX:
-        return f"nobody looked for {unseen_ms} ms before {replaces} was missed"
-    return ""
+        return Unheard.UNLOOKED, f"nobody looked for {unseen_ms} ms before {replaces} was missed"
+    return None, ""
 
 
 def _link_ms(view: ClusterView, copy: Shard, replaces: str) -> int | None:
@@ -190,6 +193,20 @@ def _is_past(copy: Shard, old: Shard) -> bool:
     if own is None or told is None or not _compares(old, copy, own):
         return False
     return own.value > told.value
+
+
+def _loss_of(
+    view: ClusterView,
+    state: ConvergeState,
+    copy: Shard,
+    copies: tuple[Shard, ...],
+    old: Shard | None,
+    replaces: str,
+    now_ms: int,
+) -> Loss:
+    kind, unheard = _unheard(view, state, copy, old, replaces)
+    of = () if kind is None else tuple(f"{it} {replaces}" for it in kind.lesser)
+    return msgspec.structs.replace(_loss(copy, copies, old, unheard, now_ms), unheard_of=of)
 
 
 def _loss(

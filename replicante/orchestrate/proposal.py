@@ -69,6 +69,8 @@ class Proposal:
     aside, knowingly, what stands against it."""
     is_approval_wanted: bool = False
     """Whoever asked for it wants another one to approve it, or did so long ago."""
+    wanted_ms: int | None = None
+    """Cluster clock: when a person asked for it or approved it last, if that is long ago."""
 
     @property
     def step_name(self) -> str:

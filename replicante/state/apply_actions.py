@@ -91,8 +91,11 @@ def move(writer: Writer, command: MoveAction) -> Applied | Rejected:
         may_move = is_waiting
     if not may_move:
         return Rejected(RejectCode.WRONG_PHASE, {"phase": phase, "revision": row.revision})
-    value["phase"] = "PENDING_SCHEDULE" if command.verb is ActionVerb.APPROVE else "CANCELLED"
-    if command.verb is not ActionVerb.APPROVE:
+    if command.verb is ActionVerb.APPROVE:
+        value["phase"] = "PENDING_SCHEDULE"
+        value["approved_ms"] = writer.counters.clock_ms
+    else:
+        value["phase"] = "CANCELLED"
         value["finished_ms"] = writer.counters.clock_ms
         value["finished_wall_ms"] = writer.wall_ms
     revision = records.write(

@@ -14,6 +14,7 @@ _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _LATE = "orchestrate/late_ends.py"
 _OACTIONS = "orchestrate/oactions.py"
+_SCOPE = "orchestrate/safety/rules_scope.py"
 
 
 def _asks(name: str) -> str:
@@ -137,8 +138,8 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _DATA,
-                "    if shards:\n        return ask(\n",
-                "    if shards and not proposal.is_asked_for:\n        return ask(\n",
+                "    if shards:\n        evidence",
+                "    if shards and not proposal.is_asked_for:\n        evidence",
             ),
         ),
         test=_roles("a_claim_is_ended_by_hand_only_by_who_was_told_of_it"),
@@ -251,5 +252,92 @@ BY_NAME_MUTANTS = (
             ),
         ),
         test=_asks("who_approved_that_a_copy_is_restarted_did_not_approve_it_of_a_primary"),
+    ),
+    Mutant(
+        "approved_until_the_next_look",
+        "what moves with the clock alone is no figure of an approval (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                '        measures=("known_min", "unheard_of"),\n',
+                '        measures=("known_min", "unheard"),\n',
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_unheard",
+            "one_question_of_unheard_loss_stays_the_same_and_its_approval_counts",
+        ),
+    ),
+    Mutant(
+        "first_shard_stands_for_all",
+        "a question names all that stands against it, so that more of it shows (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                '        return deny("; ".join(why.values()), why=list(why))\n',
+                '        return deny("; ".join(why.values()), why=list(why)[:1])\n',
+            ),
+        ),
+        test=_asks("who_approved_it_of_the_primary_of_one_shard_did_not_approve_it_of_two"),
+    ),
+    Mutant(
+        "first_copy_stands_for_all",
+        "a question names each shard whose last copy may be ended (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                "        if source:\n            follows[copy.shard_id] = source\n",
+                "        if source and not follows:\n            follows[copy.shard_id] = source\n",
+            ),
+        ),
+        test=_roles("who_approved_to_end_one_copy_of_a_claim_did_not_approve_it_of_two"),
+    ),
+    Mutant(
+        "any_member_counts_as_approved",
+        "a join is approved of what was wrong with its member, and of no other (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                '        measures=("why", "member"),\n',
+                "",
+            ),
+        ),
+        test=_asks("who_approved_to_join_a_sick_primary_did_not_approve_to_join_a_copy"),
+    ),
+    Mutant(
+        "approved_for_ever",
+        "an approval counts for an hour (ADR 0102)",
+        (
+            Edit(
+                _BY_NAME,
+                "    return is_old and action.cause is None\n",
+                "    return is_old and action.cause is None and not action.asked\n",
+            ),
+        ),
+        test=_asks("what_was_approved_and_held_for_long_is_asked_about_once_more"),
+    ),
+    Mutant(
+        "an_old_approval_answers_the_next_wait",
+        "an approval is of the wait before it (ADR 0102)",
+        (
+            Edit(
+                _SCOPE,
+                '        measures=("known_min", "wanted_ms"),\n',
+                '        measures=("known_min",),\n',
+            ),
+        ),
+        test=_asks("an_approval_counts_for_an_hour_each_time"),
+    ),
+    Mutant(
+        "asked_for_ever",
+        "what was held for long leaves once it was approved again (ADR 0102)",
+        (
+            Edit(
+                "state/apply_actions.py",
+                '        value["approved_ms"] = writer.counters.clock_ms\n',
+                '        value["approved_ms"] = value["created_ms"]\n',
+            ),
+        ),
+        test=unit_test("state_actions", "an_action_that_needs_approval_waits_for_it"),
     ),
 )

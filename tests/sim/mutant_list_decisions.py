@@ -140,10 +140,19 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _DATA,
-                "        if primary.node_id == taken and taken is not None:\n",
-                "        if primary.node_id == taken and taken is None:\n",
+                "        if primary.node_id == taken:\n",
+                "        if primary.node_id is None:\n",
             ),
-            Edit(_DATA, "        if not others:\n", "        if taken is None:\n"),
+            Edit(
+                _DATA,
+                "        elif kind != STORE_REJOIN and taken in primary.claimants:\n",
+                "        elif kind is None:\n",
+            ),
+            Edit(
+                _DATA,
+                "        if not others and copy.shard_id not in named:\n",
+                "        if not copies:\n",
+            ),
         ),
         test=_rule("primary_not_removed"),
     ),

@@ -44,7 +44,8 @@ def the(world: World, action_id: str) -> NAction:
 def approve(world: World, action_id: str) -> None:
     waiting = the(world, action_id)
     assert waiting.phase is NActionPhase.PENDING_APPROVE
-    world.put(msgspec.structs.replace(waiting, phase=NActionPhase.PENDING_SCHEDULE))
+    ready = msgspec.structs.replace(waiting, phase=NActionPhase.PENDING_SCHEDULE)
+    world.put(msgspec.structs.replace(ready, approved_ms=world.now_ms))
 
 
 def codes(result) -> list[ChangeCode]:

@@ -89,6 +89,8 @@ class FakeNode:
     has_address: bool = True
     is_protecting: bool | None = None
     """None: it does not tell."""
+    beside: tuple[SeenShard, ...] = ()
+    """Copies of other shards."""
     group: str = "data"
     incarnation: str | None = None
     boot: str | None = None
@@ -105,7 +107,7 @@ class FakeNode:
         is_up = self.contact is StoreContact.ANSWERS
         shards = None
         if is_up:
-            shards = () if self.role is None else (self._shard(),)
+            shards = () if self.role is None else (self._shard(), *self.beside)
         return Observation(
             node_id=self.node_id,
             at_ms=at_ms,

@@ -36,7 +36,7 @@ from replicante.model.action_kinds import (
 from replicante.model.actions import NActionPhase, OAction, OActionPhase
 from replicante.model.change import ChangeCode
 from replicante.model.node import NodeStatus
-from replicante.model.observation import AgentAnswer, SeenPhase
+from replicante.model.observation import AgentAnswer, SeenPhase, SeenShard
 from replicante.model.shard import ShardRole
 
 
@@ -112,11 +112,43 @@ def test_who_approved_that_a_copy_is_restarted_did_not_approve_it_of_a_primary()
     hang_store(world)
     action_id = ask(world, "n2")
     world.cycle()
-    assert the(world, action_id).asked["primary_not_removed"] == {"why": "copy 0"}
+    assert the(world, action_id).asked["primary_not_removed"] == {"why": ["copy 0"]}
     approve(world, action_id)
     world.nodes["n2"].role, world.nodes["n2"].follows = ShardRole.PRIMARY, None
     assert world.cycle().submissions == ()
-    assert the(world, action_id).asked["primary_not_removed"] == {"why": "claimant 0"}
+    assert the(world, action_id).asked["primary_not_removed"] == {"why": ["claimant 0"]}
+
+
+def test_who_approved_it_of_the_primary_of_one_shard_did_not_approve_it_of_two():
+    world = by_hand()
+    action_id = ask(world, "n1")
+    world.cycle()
+    assert the(world, action_id).asked["primary_not_removed"] == {"why": ["primary 0"]}
+    approve(world, action_id)
+    world.nodes["n1"].beside = (SeenShard(shard_id="1", role=ShardRole.PRIMARY),)
+    assert world.cycle().submissions == ()
+    why = the(world, action_id).asked["primary_not_removed"]
+    assert why == {"why": ["primary 0", "primary 1"]}
+    approve(world, action_id)
+    assert sent_kinds(world.cycle()) == [(SERVICE_RESTART, "n1")]
+
+
+def test_who_approved_to_join_a_sick_primary_did_not_approve_to_join_a_copy():
+    world = replicated(4, spec=make_spec(mode="observe"))
+    n1, n2, _, n4 = world.nodes.values()
+    n4.status, n4.role, n1.status = NodeStatus.NOT_IN_CLUSTER, None, NodeStatus.UNHEALTHY
+    action_id = ask(world, "n4", CLUSTER_JOIN, args={"node": "n1:6379"})
+    world.cycle()
+    shown = {"why": ["is not HEALTHY"], "member": "n1"}
+    assert the(world, action_id).asked == {"grow_from_primary": shown}
+    approve(world, action_id)
+    n1.status, n1.role, n1.follows = NodeStatus.HEALTHY, ShardRole.SECONDARY, "n2"
+    n2.role, n2.follows = ShardRole.PRIMARY, None
+    assert world.cycle().submissions == ()
+    shown = {"why": ["holds no primary"], "member": "n1"}
+    assert the(world, action_id).asked["grow_from_primary"] == shown
+    approve(world, action_id)
+    assert sent_kinds(world.cycle()) == [(CLUSTER_JOIN, "n4")]
 
 
 def test_an_agent_that_does_not_answer_is_waited_for_and_nobody_is_asked():
@@ -182,6 +214,47 @@ def test_what_waited_for_long_is_sent_only_when_a_person_wants_it_still():
     assert result.submissions == () and against(result, ASKED) == {"approval_granted"}
     approve(world, action_id)
     assert sent_kinds(world.cycle()) == [(SERVICE_RESTART, "n2")]
+
+
+def held_for_days(world) -> str:
+    """The restart of the primary was approved, and its agent is silent since then."""
+    action_id = ask(world, "n1")
+    world.cycle()
+    approve(world, action_id)
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    for _ in range(3):
+        assert world.cycle(after_ms=24 * ASKED_HELD_MS_MAX).submissions == ()
+    assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE
+    return action_id
+
+
+def test_what_was_approved_and_held_for_long_is_asked_about_once_more():
+    world = by_hand()
+    action_id = held_for_days(world)
+    world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    result = world.cycle()
+    assert result.submissions == ()
+    assert against(result, ASKED) == {"approval_granted", "primary_not_removed"}
+    waiting = the(world, action_id)
+    assert waiting.asked["approval_granted"] == {"wanted_ms": waiting.approved_ms}
+    approve(world, action_id)
+    assert sent_kinds(world.cycle()) == [(SERVICE_RESTART, "n1")]
+
+
+def test_an_approval_counts_for_an_hour_each_time():
+    world = by_hand()
+    action_id = held_for_days(world)
+    for _ in range(3):
+        world.nodes["n1"].answer = AgentAnswer.ANSWERED
+        assert world.cycle(after_ms=ASKED_HELD_MS_MAX).submissions == ()
+        approve(world, action_id)
+        world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+        world.cycle(after_ms=ASKED_HELD_MS_MAX - 1_000)
+        assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE
+    approved_ms = the(world, action_id).approved_ms
+    world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    assert world.now_ms + 500 - approved_ms < ASKED_HELD_MS_MAX
+    assert sent_kinds(world.cycle(after_ms=500)) == [(SERVICE_RESTART, "n1")]
 
 
 def test_one_that_was_made_to_wait_names_what_its_approval_answers():

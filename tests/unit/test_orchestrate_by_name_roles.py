@@ -6,6 +6,8 @@ import pytest
 from by_name_asks import ASKED, approve, ask, by_hand, promote, the
 from orchestrate_builders import (
     SHARD,
+    FakeNode,
+    World,
     against,
     hang_store,
     kill_store,
@@ -16,6 +18,7 @@ from orchestrate_builders import (
 )
 
 from replicante.model.action_kinds import (
+    SERVICE_STOP,
     STORE_FENCE,
     STORE_PROMOTE,
     STORE_REJOIN,
@@ -23,7 +26,8 @@ from replicante.model.action_kinds import (
 )
 from replicante.model.actions import NActionPhase
 from replicante.model.node import NodeStatus
-from replicante.model.shard import ShardRole, Sight
+from replicante.model.observation import AgentAnswer, SeenShard
+from replicante.model.shard import ShardRole, Sight, Upstream
 from replicante.orchestrate.explain import explain
 
 
@@ -181,3 +185,20 @@ def test_a_switchover_asked_of_the_agent_goes_as_asked():
     args = {"shard_id": SHARD, "node_id": "n3", "node": "n3:6379"}
     ask(world, "n1", STORE_SWITCHOVER, args=args)
     assert sent_kinds(world.cycle()) == [(STORE_SWITCHOVER, "n1")]
+
+
+def test_who_approved_to_end_one_copy_of_a_claim_did_not_approve_it_of_two():
+    n1, n2, n3 = (FakeNode(it, follows="n2") for it in ("n1", "n2", "n3"))
+    n1.role, n1.follows, n2.role, n2.follows = ShardRole.PRIMARY, None, ShardRole.PRIMARY, None
+    n2.answer = AgentAnswer.TIMEOUT
+    world = World(n1, n2, n3, spec=make_spec(mode="observe"))
+    world.cycle()
+    action_id = ask(world, "n3", SERVICE_STOP)
+    world.cycle()
+    assert the(world, action_id).asked["claims_respected"] == {"follows": {"0": "n2:6379"}}
+    approve(world, action_id)
+    upstream = Upstream(address="n2:6379", sight=Sight.UP)
+    n3.beside = (SeenShard(shard_id="1", role=ShardRole.SECONDARY, upstream=upstream),)
+    assert world.cycle().submissions == ()
+    told = the(world, action_id).asked["claims_respected"]
+    assert told == {"follows": {"0": "n2:6379", "1": "n2:6379"}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from by_name_asks import approve, promote
 from orchestrate_builders import (
     World,
     against,
@@ -130,6 +131,66 @@ def test_a_long_time_in_which_nobody_looked_asks_unless_the_link_tells():
     assert f"nobody looked for {blind_ms} ms" in record.loss.unheard
     world.nodes["n2"].silent_ms = 2_000
     assert sent_kinds(world.cycle(after_ms=1_000)) == [(STORE_PROMOTE, "n2")]
+
+
+FIRST_MS, NEXT_MS = 120_000, 1_337
+
+
+def unlooked(mode: str) -> World:
+    """Nobody looks for minutes, and the primary ends 5 s after it was seen last."""
+    world = replicated(spec=make_spec(mode=mode))
+    cut_off(world, "n2", "n3")
+    world.cycle()
+    kill_store(world)
+    assert world.spec.interval_ms + UNSEEN_MS_MAX + 5_000 < FIRST_MS
+    look(world, FIRST_MS, silent_ms=FIRST_MS - 5_000)
+    return world
+
+
+def look(world: World, after_ms: int = NEXT_MS, *, silent_ms: int = 0):
+    """At no round times, at which copies tell their silence in whole seconds: when they heard the
+    primary last moves from look to look."""
+    for node_id in ("n2", "n3"):
+        node = world.nodes[node_id]
+        node.silent_ms = silent_ms or (node.silent_ms + after_ms) // 1000 * 1000
+    return world.cycle(after_ms=after_ms)
+
+
+def unheard_text(result) -> str:
+    return next(it.loss.unheard for it in result.decision.proposals if it.loss.unheard)
+
+
+def test_one_question_of_unheard_loss_stays_the_same_and_its_approval_counts():
+    world = unlooked("active")
+    (asked,) = world.nactions
+    assert len({unheard_text(look(world)) for _ in range(5)}) > 1, "each look tells another time"
+    (waiting,) = world.nactions
+    assert waiting == asked and asked.asked == {
+        "loss_bounded": {"known_min": 0, "unheard_of": ["unlooked n1"]}
+    }
+    world.put(msgspec.structs.replace(waiting, phase=NActionPhase.PENDING_SCHEDULE))
+    assert sent_kinds(look(world)) == [(STORE_PROMOTE, "n2")]
+
+
+def test_a_promotion_by_name_past_unheard_loss_is_approved_once():
+    world = unlooked("observe")
+    action_id = promote(world)
+    look(world)
+    approve(world, action_id)
+    assert sent_kinds(look(world)) == [(STORE_PROMOTE, "n2")]
+
+
+def test_who_approved_a_time_without_looks_did_not_approve_that_the_copy_was_cut_off():
+    world = unlooked("active")
+    (first,) = world.nactions
+    world.put(msgspec.structs.replace(first, phase=NActionPhase.PENDING_SCHEDULE))
+    assert look(world, silent_ms=FIRST_MS + 10_000).submissions == ()
+    (second,) = [it for it in world.nactions if not it.phase.is_final]
+    told = second.asked["loss_bounded"]["unheard_of"]
+    assert told == ["lost_before n1", "unlooked n1"]
+    # The graver of them covers the other one, so a link that ended at the very look settles.
+    world.put(msgspec.structs.replace(second, phase=NActionPhase.PENDING_SCHEDULE))
+    assert sent_kinds(look(world, silent_ms=FIRST_MS - 5_000)) == [(STORE_PROMOTE, "n2")]
 
 
 def test_a_copy_that_lost_the_primary_while_another_heard_it_comes_after_that_one():

@@ -178,7 +178,7 @@ def failover_through(
         shard_id=primary.shard_id,
         effect=f"have {controller} replace {primary.node_id}, the primary of shard"
         f" {primary.shard_id}, by one that it chooses",
-        loss=max((it.loss for it in fit), key=lambda it: (it.unheard != "", it.known_min or 0)),
+        loss=max((it.loss for it in fit), key=lambda it: (len(it.unheard_of), it.known_min or 0)),
         purpose=Purpose.RECOVERY,
         requester=Requester.CORE_DECLARATIVE if cause is None else Requester.CORE_API,
         accepted_loss=accepted_loss,

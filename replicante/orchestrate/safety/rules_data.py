@@ -5,6 +5,8 @@ Called by `safety.rules`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from replicante.model.action_kinds import (
     CLUSTER_ADD,
     CLUSTER_INIT,
@@ -20,7 +22,7 @@ from replicante.model.action_kinds import (
     THROUGH_KINDS,
 )
 from replicante.model.codec import Value
-from replicante.model.node import WRITES_PROTECTED, NodeStatus
+from replicante.model.node import WRITES_PROTECTED, Node, NodeStatus
 from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.candidates import Candidate, candidates
 from replicante.orchestrate.claims import claim_followed
@@ -98,6 +100,7 @@ def _loss_bounded(case: Case) -> Finding:
             f"its price, which a person may accept: {proposal.loss.text}",
             known_min=known,
             unheard=proposal.loss.unheard,
+            unheard_of=list(proposal.loss.unheard_of),
         )
     if known is None:
         return deny("what would be lost cannot be said")
@@ -106,6 +109,7 @@ def _loss_bounded(case: Case) -> Finding:
             "spec.declaration.policies.data_loss_offset declares no bound, so every loss asks",
             known_min=known,
             unheard=proposal.loss.unheard,
+            unheard_of=list(proposal.loss.unheard_of),
         )
     if known > bound:
         return deny(
@@ -124,7 +128,8 @@ def _unheard(case: Case, *, known: int, bound: int) -> Finding:
     evidence: dict[str, Value] = {"known_min": known, "bound": bound}
     if not loss.unheard:
         return allow(f"{known} of at most {bound} would be lost", **evidence)
-    evidence |= {"unheard": loss.unheard, "blind_ms": loss.blind_ms}
+    evidence |= {"unheard": loss.unheard, "unheard_of": list(loss.unheard_of)}
+    evidence["blind_ms"] = loss.blind_ms
     if case.proposal.accepted_loss is not None:
         return allow("a person asked for it and accepts the loss", **evidence)
     if policies.is_unheard_loss_accepted:
@@ -147,22 +152,30 @@ def _claims_respected(case: Case) -> Finding:
     view, state = situation.view, situation.state
     taken = (proposal.node_id if is_fence else _taken(case)) or ""
     shards = [it for it, claims in state.claimed.items() if taken in claims]
-    if shards:
-        return ask(
-            f"{taken} called itself primary and is not known to have been replaced: what it holds"
-            " may be all that there is; a person who looked may approve",
-            shards=list(shards),
-        )
+    follows: dict[str, Value] = {}
     for copy in view.copies_on(taken):
         primary = situation.primaries.get(copy.shard_id)
         leader = None if primary is None else primary.node_id
         source = claim_followed(view, state, copy, leader or "")
         if source:
-            return ask(
-                f"{taken} follows {source}, which may be the right primary: its copy may be the"
-                " last one; a person who looked may approve",
-                follows=source,
-            )
+            follows[copy.shard_id] = source
+    reasons: list[str] = []
+    evidence: dict[str, Value] = {}
+    if shards:
+        evidence["shards"] = list(shards)
+        reasons.append(
+            f"{taken} called itself primary and is not known to have been replaced: what it holds"
+            " may be all that there is"
+        )
+    if follows:
+        evidence["follows"] = follows
+        sources = ", ".join(sorted({str(it) for it in follows.values()}))
+        reasons.append(
+            f"{taken} follows {sources}, which may be the right primary: its copy may be the last"
+            " one"
+        )
+    if reasons:
+        return ask(f"{'; '.join(reasons)}; a person who looked may approve", **evidence)
     replaced = {it: known[taken] for it, known in state.replaced.items() if taken in known}
     if replaced:
         return allow(f"{taken} was replaced by an act that is known", replaced=dict(replaced))
@@ -199,11 +212,16 @@ def _grow_from_primary(case: Case) -> Finding:
         member = proposal.touches[0] if proposal.touches else None
     address = proposal.args.get("node")
     if not isinstance(address, str) or not address:
-        return deny("the member address that the action needs is not known")
+        return deny("the member address that the action needs is not known", why=["no address"])
+    why: list[Value] = []
     if member is None or not view.is_healthy(member):
-        return deny(f"{member} is not HEALTHY")
-    if not any(copy.is_fresh and copy.role is ShardRole.PRIMARY for copy in view.copies_on(member)):
-        return deny(f"{member} holds no primary")
+        why.append("is not HEALTHY")
+    copies = () if member is None else view.copies_on(member)
+    if not any(copy.is_fresh and copy.role is ShardRole.PRIMARY for copy in copies):
+        why.append("holds no primary")
+    if why:
+        told = f"{member or address} {' and '.join(map(str, why))}"
+        return deny(told, why=why, member=member or address)
     return allow(f"{member} is HEALTHY and holds a primary")
 
 
@@ -269,47 +287,46 @@ def _taken(case: Case) -> str | None:
 
 
 def _primary_not_removed(case: Case) -> Finding:
-    proposal, situation = case.proposal, case.situation
     if not _takes_out(case):
         return allow("nobody is taken out")
     taken = _taken(case)
-    node = situation.view.nodes.get(taken or "")
+    node = case.situation.view.nodes.get(taken or "")
     if node is None or node.seen_ms is None:
-        return deny(f"{taken} was never seen: it may be the primary of something", why="unseen")
+        return deny(f"{taken} was never seen: it may be the primary of something", why=["unseen"])
+    # All of it: who is told of the first alone would approve what joins it later.
+    why = dict(_why_not_removed(case, node))
+    if why:
+        return deny("; ".join(why.values()), why=list(why))
+    return allow("another node is seen as primary of all that it holds")
+
+
+def _why_not_removed(case: Case, node: Node) -> Iterator[tuple[str, str]]:
+    """What stands against it, in words that stay the same, each with its reason."""
+    situation, taken, kind = case.situation, node.node_id, case.proposal.action_kind
+    copies = situation.view.copies_on(taken)
     is_outside = node.node_status is NodeStatus.NOT_IN_CLUSTER or taken in situation.state.removed
     if situation.is_begun and not is_outside:
-        if proposal.action_kind == PLATFORM_DEPROVISION:
-            role = _role_of(case, node.node_id)
-            return deny(
-                f"{taken} is not forgotten: it may hold what nobody else has{role}",
-                why=f"member{role}",
-            )
-        if not situation.view.copies_on(node.node_id):
-            return deny(f"{taken} never told what it holds", why="untold")
+        if kind == PLATFORM_DEPROVISION:
+            yield "member", f"{taken} is not forgotten: it may hold what nobody else has"
+        elif not copies:
+            yield "untold", f"{taken} never told what it holds"
+    named: set[str] = set()
     for shard_id, primary in situation.primaries.items():
-        if primary.node_id == taken and taken is not None:
-            return deny(f"{taken} is the primary of shard {shard_id}", why=f"primary {shard_id}")
-        if proposal.action_kind != STORE_REJOIN and taken in primary.claimants:
-            return deny(
-                f"{taken} calls itself primary of shard {shard_id}", why=f"claimant {shard_id}"
-            )
-    for copy in situation.view.copies_on(taken or ""):
+        if primary.node_id == taken:
+            named.add(shard_id)
+            yield f"primary {shard_id}", f"{taken} is the primary of shard {shard_id}"
+        elif kind != STORE_REJOIN and taken in primary.claimants:
+            named.add(shard_id)
+            yield f"claimant {shard_id}", f"{taken} calls itself primary of shard {shard_id}"
+    for copy in copies:
         others = [
             other
             for other in situation.view.copies(copy.shard_id)
             if other.node_id != taken and other.is_fresh and other.role is ShardRole.PRIMARY
         ]
-        if not others:
-            return deny(
-                f"no other node is seen as primary of shard {copy.shard_id}",
-                why=f"copy {copy.shard_id}",
-            )
-    return allow("another node is seen as primary of all that it holds")
-
-
-def _role_of(case: Case, node_id: str) -> str:
-    led = [it for it, primary in case.situation.primaries.items() if primary.node_id == node_id]
-    return f", and is the primary of shard {', '.join(led)}" if led else ""
+        if not others and copy.shard_id not in named:
+            told = f"no other node is seen as primary of shard {copy.shard_id}"
+            yield f"copy {copy.shard_id}", told
 
 
 DATA_RULES = (
@@ -323,7 +340,7 @@ DATA_RULES = (
         name="loss_bounded",
         promise="No copy is promoted that may lack more than the declared bound, unless asked.",
         judge=_loss_bounded,
-        measures=("known_min", "unheard"),
+        measures=("known_min", "unheard_of"),
     ),
     Rule(
         name="claims_respected",
@@ -343,6 +360,7 @@ DATA_RULES = (
         name="grow_from_primary",
         promise="Nodes are taken in from a healthy member that holds a primary.",
         judge=_grow_from_primary,
+        measures=("why", "member"),
         is_yielding=True,
     ),
     Rule(

@@ -52,9 +52,13 @@ def _step_switched_on(case: Case) -> Finding:
 def _approval_granted(case: Case) -> Finding:
     proposal = case.proposal
     if proposal.is_approval_wanted:
+        # What was approved since is of the time before, so a longer wait is asked about anew.
+        wanted_ms = proposal.wanted_ms
+        since: dict[str, Value] = {} if wanted_ms is None else {"wanted_ms": wanted_ms}
         return ask(
-            "whoever asked for it wants it approved, or asked so long ago that a person says"
-            " whether it is wanted still"
+            "whoever asked for it wants it approved, or asked or approved so long ago that a person"
+            " says whether it is wanted still",
+            **since,
         )
     if proposal.is_asked_for:
         return allow("a person asked for it")
@@ -119,7 +123,7 @@ SCOPE_RULES = (
         name="approval_granted",
         promise="What is declared to need approval waits for a person.",
         judge=_approval_granted,
-        measures=("known_min",),
+        measures=("known_min", "wanted_ms"),
     ),
     Rule(
         name="worker_owns_cluster",
