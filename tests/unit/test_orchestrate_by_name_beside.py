@@ -160,7 +160,8 @@ def test_what_serves_a_switchover_is_not_sent_to_a_silent_agent():
     action_id = served(world)
     end_the_restart(world)
     world.nodes["n1"].answer = AgentAnswer.TIMEOUT
-    assert world.cycle().submissions == ()
+    result = world.cycle()
+    assert result.submissions == () and "information_complete" in against(result, ASKED)
     assert served(world) == action_id
     world.nodes["n1"].answer = AgentAnswer.ANSWERED
     assert sent_kinds(world.cycle()) == [(STORE_SWITCHOVER, "n1")]
