@@ -377,4 +377,16 @@ BY_NAME_MUTANTS = (
         ),
         test=_beside("a_recovery_goes_past_a_switchover_that_only_waits"),
     ),
+    Mutant(
+        "third_primary_by_approval",
+        "nobody sets aside that the known primary is there, though others claim (ADR 0102)",
+        (
+            Edit(
+                _EVIDENCE,
+                "        if proposal.is_asked_for and primary and primary.node_id in",
+                "        if not proposal.is_asked_for and primary and primary.node_id in",
+            ),
+        ),
+        test=_beside("nobody_approves_a_third_primary_beside_the_one_that_is_known"),
+    ),
 )

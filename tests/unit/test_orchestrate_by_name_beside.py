@@ -243,6 +243,17 @@ def test_a_failover_that_waits_is_not_sent_against_another_primary():
     assert "n3 is: ask anew" in the_order(world).error["error_msg"]
 
 
+def test_nobody_approves_a_third_primary_beside_the_one_that_is_known():
+    world = by_hand()
+    world.nodes["n3"].role, world.nodes["n3"].follows = ShardRole.PRIMARY, None
+    action_id = promote(world)
+    for _ in range(3):
+        result = world.cycle()
+        assert result.submissions == () and outcomes(result, ASKED) == ["denied"]
+        assert "failure_confirmed" in against(result, ASKED)
+        approve(world, action_id)
+
+
 def test_a_recovery_goes_past_a_switchover_that_only_waits():
     world = with_a_switchover_that_waits("observe")
     hang_store(world)

@@ -86,6 +86,8 @@ def _failure_confirmed(case: Case) -> Finding:
         reason = "nothing is known of the primary" if primary is None else primary.reason
         if proposal.is_asked_for and primary and primary.verdict is PrimaryVerdict.PRESENT:
             return deny(f"{reason}, and is there: ask for a switchover, which loses nothing")
+        if proposal.is_asked_for and primary and primary.node_id in primary.claimants:
+            return deny(f"{reason}, and is there: end the other claims first")
         if proposal.is_by_name:
             return ask(f"{reason}; a person who looked may approve", **_disbelieved(primary))
         if proposal.is_asked_for:
