@@ -1,7 +1,7 @@
 """Last stage of a cycle: which node actions go to their agents now, and what an attempt left. Pure.
 
 What disturbs leaves for the first time in a cycle that judged it: wishes of convergence are judged
-before, what people asked for here, in the order in which they asked.
+before, what people asked for here: changes of roles first, then in the order in which they asked.
 
 Called by the cycle, and by `workers` with the result of each attempt. The record that an action is
 being sent is committed before it is sent, under the epoch of this cycle; a repeat after a crash
@@ -15,12 +15,11 @@ node action, and one whose time is over is over.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import msgspec
 
 from replicante.limits import ACTION_SEND_MS_MAX
-from replicante.model.action_kinds import STORE_PROMOTE
+from replicante.model.action_kinds import ROLE_KINDS, STORE_PROMOTE, THROUGH_KINDS
 from replicante.model.actions import (
     NAction,
     NActionPhase,
@@ -49,7 +48,7 @@ class Dispatched:
 
 
 def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
-    """The submissions, at most one a node: the first unfinished action of the node or none.
+    """The submissions, at most one a node: the first of its turns that may go, or none.
 
     was_exclusive: an orchestrator action ran when the cycle began; only what serves it, and what a
     step found right in this very cycle, is sent beside it.
@@ -61,14 +60,18 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
         found.choices.append(SchedulingChoice.MODE_FORBIDS)
         return found
     allowed = {record.action_id for record in acting.records if record.action_id is not None}
-    firsts = [it for it in map(partial(_first, acting), situation.view.node_ids) if it is not None]
-    for first in sorted(firsts, key=lambda it: (it.created_ms, it.action_id)):
-        choice = _choice(acting, first, allowed, was_exclusive)
-        is_judged = first.action_id in allowed or not is_person_waiting(first)
+    turns = [it for node_id in situation.view.node_ids for it in _turns(acting, node_id)]
+    served: set[str] = set()
+    for action in sorted(turns, key=_urgency):
+        if action.node_id in served:
+            continue
+        choice = _choice(acting, action, allowed, was_exclusive)
+        is_judged = action.action_id in allowed or not is_person_waiting(action)
         if not is_judged and choice is not SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING:
-            first, choice = _judged(acting, first, choice)
+            action, choice = _judged(acting, action, choice)
         if choice is SchedulingChoice.DEFAULT_TO_ALL:
-            _send(acting, found, first)
+            _send(acting, found, action)
+            served.add(action.node_id)
         found.choices.append(choice)
     found.submissions.sort(key=lambda it: it.node_id)
     found.choices = sorted(set(found.choices or [SchedulingChoice.DEFAULT_TO_ALL]))
@@ -89,12 +92,28 @@ def _withdraw_orphans(acting: Acting, found: Dispatched) -> None:
             acting.withdraw(action, "the orchestrator action that it served has ended")
 
 
-def _first(acting: Acting, node_id: str) -> NAction | None:
-    """The oldest unfinished action of the node; what its agent may have already, and a recovery
-    that was decided now, go past what only waits for an approval."""
+def _turns(acting: Acting, node_id: str) -> tuple[NAction, ...]:
+    """What may be the next of the node: its oldest unfinished action alone, unless that one only
+    waits. What its agent may have already, and a recovery that was decided now, go past it, and so
+    do the changes of roles that people ask for; it has its turn when none of those goes."""
     actions = acting.situation.view.nactions_of(node_id)
     ahead = [it for it in actions if it.may_be_at_agent or it.action_id in acting.recovery_ids]
-    return next(iter((*ahead, *actions)), None)
+    if ahead:
+        return (ahead[0],)
+    oldest = tuple(actions[:1])
+    if not any(it.phase is NActionPhase.PENDING_APPROVE or is_person_waiting(it) for it in oldest):
+        return oldest
+    roles = (it for it in actions if _is_asked_role(it))
+    return (*roles, *(it for it in oldest if not _is_asked_role(it)))
+
+
+def _is_asked_role(action: NAction) -> bool:
+    """A change of roles that a person asked for, by name or through an orchestrator action."""
+    return action.kind in ROLE_KINDS | THROUGH_KINDS and is_person_waiting(action)
+
+
+def _urgency(action: NAction) -> tuple[bool, int, str]:
+    return not _is_asked_role(action), action.created_ms, action.action_id
 
 
 def _choice(

@@ -24,7 +24,11 @@ from replicante.model import action_kinds
 from replicante.model.actions import OAction, OActionPhase
 from replicante.model.codec import Value
 from replicante.orchestrate.proposal import Proposal, Situation
-from replicante.orchestrate.role_changes import propose_asked_failover, propose_switchover
+from replicante.orchestrate.role_changes import (
+    past_its_reason,
+    propose_asked_failover,
+    propose_switchover,
+)
 
 STABLE_AFTER_MS_DEFAULT = 300_000
 _LOOP_TARGET_DEFAULT = 10
@@ -176,6 +180,9 @@ def _change_roles(
             unfinished = {it.action_id for it in situation.view.nactions}
             if payload["naction_id"] not in unfinished:
                 return failed("its node action ended unseen: cancelled, rejected or given up")
+            reason = past_its_reason(str(payload["naction_id"]), situation)
+            if reason is not None:
+                return failed(reason, payload=payload)
             return Progress(phase=OActionPhase.RUNNING, payload=payload)
         if ended == "DONE":
             return Progress(phase=OActionPhase.DONE, payload=payload)

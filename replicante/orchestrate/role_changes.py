@@ -22,7 +22,14 @@ from replicante.orchestrate.converge.failover import (
     promotion,
 )
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict
-from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation, protection
+from replicante.orchestrate.proposal import (
+    NO_LOSS,
+    Proposal,
+    Purpose,
+    Situation,
+    is_person_waiting,
+    protection,
+)
 
 
 def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
@@ -149,6 +156,24 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
         accepted_loss=accepted,
         cause=action.action_id,
     )
+
+
+def past_its_reason(naction_id: str, situation: Situation) -> str | None:
+    """Why the node action that serves a change of roles is not to be sent any more. None: it left,
+    or may go yet. What only waits holds up no recovery, and is of the primary that it was about."""
+    served = next((it for it in situation.view.nactions if it.action_id == naction_id), None)
+    if served is None or not is_person_waiting(served) or not isinstance(served.args, dict):
+        return None
+    primary = situation.primaries.get(str(served.args.get("shard_id")))
+    replaced = served.args.get("replaces", served.node_id)
+    if primary is None or primary.node_id is None:
+        return None
+    if primary.node_id != replaced:
+        return f"{replaced} is the primary no more, {primary.node_id} is: ask anew"
+    is_handover = served.kind in (STORE_SWITCHOVER, CONTROLLER_SWITCHOVER)
+    if is_handover and primary.verdict is PrimaryVerdict.GONE:
+        return f"a switchover needs a healthy primary: {primary.reason}; ask for a failover"
+    return None
 
 
 def _asked(

@@ -180,8 +180,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "        if earlier.is_disruptive:\n",
-                "        if earlier.is_disruptive and earlier.is_asked_for:\n",
+                "        if earlier.is_disruptive and not",
+                "        if earlier.is_disruptive and earlier.is_asked_for and not",
             ),
         ),
         test=unit_test("orchestrate_rules", "two_disruptions_are_never_begun_in_one_cycle"),
@@ -364,8 +364,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "        if action.kind != STORE_FENCE:\n",
-                "        if action.kind:\n",
+                "        elif action.kind != STORE_FENCE:\n",
+                "        elif action.kind:\n",
             ),
         ),
         test=unit_test(

@@ -126,8 +126,8 @@ GROWTH_MUTANTS = (
         (
             Edit(
                 "orchestrate/safety/rules_disturbance.py",
-                "        if _disturbs(case, cancelled):\n",
-                "        if _disturbs(case, cancelled) and not cancelled.kind:\n",
+                "        if _disturbs(case, it)\n",
+                "        if _disturbs(case, it) and not it.kind\n",
             ),
         ),
         test=unit_test(

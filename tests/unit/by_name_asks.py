@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import msgspec
-from orchestrate_builders import CLUSTER, NS, SHARD, World, make_spec, replicated
+from orchestrate_builders import CLUSTER, NS, SHARD, World, hang_store, make_spec, replicated
 
-from replicante.model.action_kinds import SERVICE_RESTART, STORE_PROMOTE
+from replicante.model.action_kinds import SERVICE_RESTART, STORE_PROMOTE, STORE_SWITCHOVER
 from replicante.model.actions import NAction, NActionPhase
 from replicante.model.change import ChangeCode
 
@@ -35,6 +35,14 @@ def ask(world: World, node_id: str, kind: str = SERVICE_RESTART, *, action_id=""
 def promote(world: World, node_id: str = "n2", **fields) -> str:
     args = {"shard_id": SHARD, "replaces": "n1", "offset": 0}
     return ask(world, node_id, STORE_PROMOTE, args=args, **fields)
+
+
+def hanging_primary_asked_to_hand_over() -> World:
+    world = by_hand()
+    hang_store(world)
+    args = {"shard_id": SHARD, "node_id": "n2", "node": "n2:6379"}
+    ask(world, "n1", STORE_SWITCHOVER, args=args)
+    return world
 
 
 def the(world: World, action_id: str) -> NAction:

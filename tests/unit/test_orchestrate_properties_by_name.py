@@ -30,8 +30,8 @@ KINDS = (SERVICE_RESTART, SERVICE_STOP, STORE_PROMOTE)
 # Nobody becomes primary behind the reader's back: who leads is known without a record.
 quiet_fault = fault.filter(lambda it: it != ("role", ShardRole.PRIMARY))
 event = st.tuples(st.sampled_from(NODES), quiet_fault)
-# Few promotions may leave at all, so more of them are asked for.
-asking = st.tuples(st.sampled_from(NODES), st.sampled_from((*KINDS, STORE_PROMOTE, STORE_PROMOTE)))
+# Few promotions may go, so more are asked for.
+asking = st.tuples(st.sampled_from(NODES), st.sampled_from((*KINDS, *[STORE_PROMOTE] * 3)))
 step = st.tuples(
     st.lists(event, max_size=2),
     st.lists(asking, max_size=2),
@@ -179,7 +179,7 @@ def test_nothing_that_people_ask_for_leaves_past_a_second_reading_without_their_
 
     holds()
     for kind in KINDS:
-        assert sent.count(kind) > 0, "a property of nothing proves nothing"
+        assert kind in sent, "a property of nothing proves nothing"
 
 
 def test_the_second_reading_can_forbid():

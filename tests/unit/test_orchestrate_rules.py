@@ -6,6 +6,7 @@ import dataclasses
 
 import msgspec
 import pytest
+from by_name_asks import hanging_primary_asked_to_hand_over
 from orchestrate_builders import (
     CLUSTER,
     NS,
@@ -280,8 +281,7 @@ def majority_kept():
 
 
 def primary_not_removed():
-    world = replicated()
-    world.spec = make_spec(steps={"scale_down": True})
+    world = replicated(spec=make_spec(steps={"scale_down": True}))
     proposal = Proposal(
         step=Step.SCALE_DOWN,
         action_kind=CLUSTER_REMOVE,
@@ -358,6 +358,7 @@ SITUATIONS = {
     "information_complete": information_complete,
     "failure_confirmed": failure_confirmed,
     "witnesses_agree": witnesses_agree,
+    "primary_present": lambda: after_cycle(hanging_primary_asked_to_hand_over(), "asked"),
     "no_foreign_controller": no_foreign_controller,
     "agents_fenced": agents_fenced,
     "agent_remembers": agent_remembers,

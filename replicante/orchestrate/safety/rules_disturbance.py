@@ -13,15 +13,18 @@ from replicante.model.action_kinds import (
     CORE_SWITCHOVER,
     DISRUPTIVE_KINDS,
     PLATFORM_DEPROVISION,
+    PLATFORM_KINDS,
     PLATFORM_PROVISION,
     STORE_FENCE,
     STORE_PROTECT,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
+from replicante.model.codec import Value
 from replicante.model.converge_state import SentAction
 from replicante.model.node import NodeStatus
 from replicante.orchestrate.proposal import (
+    Proposal,
     Purpose,
     is_open_order,
     is_person_waiting,
@@ -86,7 +89,8 @@ def _nobody_elses_work(case: Case) -> Finding:
     for oaction in view.oactions:
         if oaction.phase is not OActionPhase.RUNNING or _is_own(case, oaction):
             continue
-        if proposal.purpose is Purpose.RECOVERY and oaction.kind not in _ROLE_WORK:
+        is_in_its_way = oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
+        if proposal.purpose is Purpose.RECOVERY and not is_in_its_way:
             continue
         return deny(f"orchestrator action {oaction.kind} is running", action_id=oaction.action_id)
     return allow("no unfinished action is in its way")
@@ -97,15 +101,15 @@ def _one_disruption(case: Case) -> Finding:
     if not proposal.is_disruptive:
         return allow("it disturbs nothing that exists")
     for earlier in case.doing:
-        if earlier.is_disruptive:
+        if earlier.is_disruptive and not _is_taken_away_elsewhere(case, earlier):
             return refuse(f"this cycle does {earlier.effect} already")
-    for cancelled in case.situation.cancelled_at_agents:
-        if _disturbs(case, cancelled):
-            return deny(
-                f"{cancelled.kind} {cancelled.action_id} was cancelled and is still at the agent of"
-                f" {cancelled.node_id}, which is asked to end it",
-                action_ids=[cancelled.action_id],
-            )
+    # All of them are named: an approval is of what was shown.
+    under_way = {
+        it.action_id: f"{it.kind} {it.action_id} was cancelled and is still at the agent of"
+        f" {it.node_id}, which is asked to end it"
+        for it in case.situation.cancelled_at_agents
+        if _disturbs(case, it)
+    }
     maybe: dict[str, SentAction] = {}
     for action in view.nactions:
         if not _disturbs(case, action) or _is_own(case, action):
@@ -116,11 +120,9 @@ def _one_disruption(case: Case) -> Finding:
         node = view.nodes.get(action.node_id)
         is_answering = node is not None and node.node_status is not NodeStatus.UNREACHABLE
         if is_answering or not action.may_be_at_agent:
-            return deny(
-                f"{action.kind} {action.action_id} on {action.node_id} is unfinished",
-                action_ids=[action.action_id],
-            )
-        if action.kind != STORE_FENCE:
+            told = f"{action.kind} {action.action_id} on {action.node_id} is unfinished"
+            under_way[action.action_id] = told
+        elif action.kind != STORE_FENCE:
             # A late fence ends a process that answers nobody, and nothing else.
             maybe[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
     known = {it.action_id for it in view.nactions}
@@ -128,13 +130,17 @@ def _one_disruption(case: Case) -> Finding:
         if action_id not in known and sent.kind != STORE_FENCE:
             # A person cancelled it, and its agent did not hear of that.
             maybe[action_id] = sent
+    told_maybe = [
+        f"{sent.kind} {action_id} may still run on {sent.node_id}, which does not answer"
+        for action_id, sent in maybe.items()
+        if action_id not in under_way
+    ]
+    reason = "; ".join((*under_way.values(), *told_maybe))
+    action_ids: list[Value] = [*sorted({*under_way, *maybe})]
+    if under_way:
+        return deny(reason, action_ids=action_ids)
     if maybe:
-        action_id, sent = next(iter(maybe.items()))
-        return ask(
-            f"{sent.kind} {action_id} may still run on {sent.node_id}, which does not answer; a"
-            " person who looked may approve",
-            action_ids=list(maybe),
-        )
+        return ask(f"{reason}; a person who looked may approve", action_ids=action_ids)
     return allow("nothing that disturbs is under way")
 
 
@@ -186,6 +192,23 @@ def _attempts_bounded(case: Case) -> Finding:
         f"it failed {attempts.count} times in a row; a person approves the next attempt",
         failures_count=attempts.count,
     )
+
+
+def _only_asks(case: Case, oaction: OAction) -> bool:
+    """Its node action waits for a person and never left."""
+    payload = oaction.payload if isinstance(oaction.payload, dict) else {}
+    return any(
+        it.action_id == payload.get("naction_id") and it.phase is NActionPhase.PENDING_APPROVE
+        for it in case.situation.view.nactions
+    )
+
+
+def _is_taken_away_elsewhere(case: Case, earlier: Proposal) -> bool:
+    """A recovery does not wait for a platform, unless it is asked for the very node."""
+    proposal = case.proposal
+    is_platform = earlier.action_kind in PLATFORM_KINDS
+    is_concerned = earlier.args.get("node_id") in (proposal.node_id, *proposal.touches)
+    return is_platform and proposal.purpose is Purpose.RECOVERY and not is_concerned
 
 
 def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:

@@ -8,7 +8,12 @@ act on less, and only where these rules ask instead of deny.
 from __future__ import annotations
 
 from replicante.limits import AGENT_DOUBT_MS
-from replicante.model.action_kinds import CLUSTER_INIT, THROUGH_KINDS
+from replicante.model.action_kinds import (
+    CLUSTER_INIT,
+    CONTROLLER_SWITCHOVER,
+    STORE_SWITCHOVER,
+    THROUGH_KINDS,
+)
 from replicante.model.codec import Value
 from replicante.model.converge_state import DoubtReason
 from replicante.model.node import NodeStatus
@@ -57,7 +62,7 @@ def _information_complete(case: Case) -> Finding:
         wanted = tuple(it for it in (*_target(case), *proposal.touches))
     else:
         wanted = view.node_ids
-    if proposal.is_by_name and proposal.node_id is not None:
+    if proposal.action_id is not None and proposal.node_id is not None:
         node = view.nodes.get(proposal.node_id)
         if node is None or node.node_status is NodeStatus.UNREACHABLE:
             return refuse(
@@ -81,6 +86,8 @@ def _failure_confirmed(case: Case) -> Finding:
         reason = "nothing is known of the primary" if primary is None else primary.reason
         if proposal.is_asked_for and primary and primary.verdict is PrimaryVerdict.PRESENT:
             return deny(f"{reason}, and is there: ask for a switchover, which loses nothing")
+        if proposal.is_asked_for and primary and primary.node_id in primary.claimants:
+            return deny(f"{reason}, and is there: end the other claims first")
         if proposal.is_by_name:
             return ask(f"{reason}; a person who looked may approve", **_disbelieved(primary))
         if proposal.is_asked_for:
@@ -120,6 +127,21 @@ def _witnesses_agree(case: Case) -> Finding:
             witnesses=sights,
         )
     return allow("no copy hears the primary", witnesses=sights)
+
+
+def _primary_present(case: Case) -> Finding:
+    proposal = case.proposal
+    if proposal.action_kind not in (STORE_SWITCHOVER, CONTROLLER_SWITCHOVER):
+        return allow("no primary is asked to hand over")
+    primary = case.situation.primaries.get(proposal.shard_id or "")
+    if primary is None:
+        return deny("a switchover needs a healthy primary: nothing is known of it")
+    evidence: dict[str, Value] = {"primary": primary.node_id, "verdict": str(primary.verdict)}
+    if primary.verdict is not PrimaryVerdict.PRESENT:
+        return deny(f"a switchover needs a healthy primary: {primary.reason}", **evidence)
+    if primary.node_id != proposal.node_id:
+        return deny(f"a switchover is asked of the primary, {primary.node_id}", **evidence)
+    return allow("the primary that is asked is there", **evidence)
 
 
 def _no_foreign_controller(case: Case) -> Finding:
@@ -248,6 +270,11 @@ EVIDENCE_RULES = (
         name="witnesses_agree",
         promise="No primary is replaced while a copy still hears it.",
         judge=_witnesses_agree,
+    ),
+    Rule(
+        name="primary_present",
+        promise="Nobody is asked to hand over but the primary that is there.",
+        judge=_primary_present,
     ),
     Rule(
         name="no_foreign_controller",
