@@ -7,6 +7,7 @@ the code moved, and the mutant has to move with it.
 
 from __future__ import annotations
 
+from mutant_list_beside import BESIDE_MUTANTS
 from mutant_list_by_name import BY_NAME_MUTANTS
 from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
@@ -305,6 +306,7 @@ MUTANTS = (
     *FAILOVER_MUTANTS,
     *DECISION_MUTANTS,
     *BY_NAME_MUTANTS,
+    *BESIDE_MUTANTS,
     *GROWTH_MUTANTS,
     *RECOVERY_MUTANTS,
 )
