@@ -13,6 +13,7 @@ _DATA = "orchestrate/safety/rules_data.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _WORLD = unit_test("workers_failovers", "failovers_break_no_promise")
+_ALONE = unit_test("orchestrate_rules", "the_rule_alone_stands_in_the_way")
 
 FAILOVER_MUTANTS = (
     Mutant(
@@ -88,7 +89,7 @@ FAILOVER_MUTANTS = (
         "loss_not_bounded",
         "no copy is promoted beyond the declared loss",
         (Edit(_DATA, "    if known > bound:\n", "    if known > bound + 1_000:\n"),),
-        test=_WORLD,
+        test=_ALONE,
     ),
     Mutant(
         "witnesses_not_heard",
@@ -101,7 +102,9 @@ FAILOVER_MUTANTS = (
                 "    if not primary.node_id and not is_past_doubt:\n",
             ),
         ),
-        test=_WORLD,
+        test=unit_test(
+            "orchestrate_failover", "a_partition_between_us_and_the_primary_is_no_failover"
+        ),
     ),
     Mutant(
         "no_quiet_after_a_recovery",
@@ -113,7 +116,7 @@ FAILOVER_MUTANTS = (
                 "    if proposal.is_asked_for or recovered_ms is not situation:\n",
             ),
         ),
-        test=_WORLD,
+        test=_ALONE,
     ),
     Mutant(
         "what_a_primary_had_is_forgotten",
