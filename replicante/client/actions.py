@@ -11,6 +11,7 @@ from replicante import limits
 from replicante.client.calls import Calls
 from replicante.client.encoding import path_text, read_call, write_call
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.client.pages import every_item
 from replicante.wire import headers, paths
 from replicante.wire.actions import ActionAnswer, ActionMoved, ActionPage, ActionSummary
 
@@ -69,7 +70,7 @@ class Actions:
         path = path_text(paths.list_path, self._kind, ns, cluster)
         return await self._calls.run_as(ActionPage, read_call(path, read, query=query))
 
-    async def list(
+    def list(
         self,
         ns: str,
         cluster: str,
@@ -79,9 +80,8 @@ class Actions:
         read: Read = LINEARIZABLE,
     ) -> AsyncIterator[ActionSummary]:
         """All of them, page by page. node_id: for node actions. Raises as `kv.get`."""
-        cursor: str | None = None
-        while True:
-            page = await self.page(
+        return every_item(
+            lambda cursor: self.page(
                 ns,
                 cluster,
                 node_id=node_id,
@@ -89,11 +89,7 @@ class Actions:
                 cursor=cursor,
                 read=read,
             )
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+        )
 
     async def _move(
         self, verb: str, scope: tuple[str, ...], reason: str, write: Write

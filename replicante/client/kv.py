@@ -16,6 +16,7 @@ from replicante.client.encoding import (
     write_call,
 )
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.client.pages import every_item
 from replicante.errors import NotFound
 from replicante.wire import headers, paths
 from replicante.wire.kv import KvDeleted, KvItem, KvKey, KvKeyPage, KvPage
@@ -134,7 +135,7 @@ class Kv:
         query = _range_query(prefix, from_key=from_key, to_key=to_key, limit=limit, cursor=cursor)
         return await self._calls.run_as(KvPage, read_call(paths.KV, read, query=query))
 
-    async def list(
+    def list(
         self,
         prefix: str = "",
         *,
@@ -145,9 +146,8 @@ class Kv:
     ) -> AsyncIterator[KvItem]:
         """All records that `page` would show, page by page. Each page is at least as new as the one
         before. Raises as `get`."""
-        cursor: str | None = None
-        while True:
-            page = await self.page(
+        return every_item(
+            lambda cursor: self.page(
                 prefix,
                 from_key=from_key,
                 to_key=to_key,
@@ -155,13 +155,9 @@ class Kv:
                 cursor=cursor,
                 read=read,
             )
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+        )
 
-    async def keys(
+    def keys(
         self,
         prefix: str = "",
         *,
@@ -171,18 +167,15 @@ class Kv:
         read: Read = LINEARIZABLE,
     ) -> AsyncIterator[KvKey]:
         """As `list`, without the values, which are not sent. Raises as `get`."""
-        cursor: str | None = None
-        while True:
+
+        async def page_at(cursor: str | None) -> KvKeyPage:
             query = _range_query(
                 prefix, from_key=from_key, to_key=to_key, limit=page_items, cursor=cursor
             )
             query.append((headers.Q_KEYS_ONLY, "true"))
-            page = await self._calls.run_as(KvKeyPage, read_call(paths.KV, read, query=query))
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+            return await self._calls.run_as(KvKeyPage, read_call(paths.KV, read, query=query))
+
+        return every_item(page_at)
 
 
 def _range_query(

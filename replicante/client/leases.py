@@ -9,6 +9,7 @@ from replicante import limits
 from replicante.client.calls import Calls
 from replicante.client.encoding import check_value, encode_body, path_text, read_call, write_call
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.client.pages import every_item
 from replicante.errors import NotFound
 from replicante.wire import headers, paths
 from replicante.wire.durations import format_duration_ms
@@ -141,15 +142,6 @@ class Leases:
             query.append((headers.Q_CURSOR, cursor))
         return await self._calls.run_as(LeasePage, read_call(paths.LEASES, read, query=query))
 
-    async def list(
-        self, prefix: str = "", *, read: Read = LINEARIZABLE
-    ) -> AsyncIterator[LeaseItem]:
+    def list(self, prefix: str = "", *, read: Read = LINEARIZABLE) -> AsyncIterator[LeaseItem]:
         """All leases that are held, page by page. Raises as `kv.get`."""
-        cursor: str | None = None
-        while True:
-            page = await self.page(prefix, cursor=cursor, read=read)
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+        return every_item(lambda cursor: self.page(prefix, cursor=cursor, read=read))

@@ -8,6 +8,7 @@ from replicante import limits
 from replicante.client.calls import Calls
 from replicante.client.encoding import encode_value, path_text, precondition, read_call, write_call
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.client.pages import every_item
 from replicante.wire import headers, paths
 from replicante.wire.objects import (
     ApplyAnswer,
@@ -91,7 +92,7 @@ class Objects:
         path = path_text(paths.list_path, kind, *scope)
         return await self._calls.run_as(ObjectPage, read_call(path, read, query=query))
 
-    async def list(
+    def list(
         self,
         kind: str,
         *scope: str,
@@ -100,13 +101,8 @@ class Objects:
         read: Read = LINEARIZABLE,
     ) -> AsyncIterator[ObjectSummary]:
         """All objects of a kind that the selector chooses, page by page. Raises as `kv.get`."""
-        cursor: str | None = None
-        while True:
-            page = await self.page(
+        return every_item(
+            lambda cursor: self.page(
                 kind, *scope, limit=page_items, cursor=cursor, labels=labels, read=read
             )
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+        )

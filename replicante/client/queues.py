@@ -20,6 +20,7 @@ from replicante.client.encoding import (
     write_call,
 )
 from replicante.client.options import DEFAULT_WRITE, LINEARIZABLE, Read, Write
+from replicante.client.pages import every_item
 from replicante.errors import NotFound
 from replicante.wire import headers, paths
 from replicante.wire.batch import CarriedOperation
@@ -291,21 +292,16 @@ class Queues:
                 raise
             return None
 
-    async def list(
-        self, prefix: str = "", *, read: Read = LINEARIZABLE
-    ) -> AsyncIterator[QueueItem]:
+    def list(self, prefix: str = "", *, read: Read = LINEARIZABLE) -> AsyncIterator[QueueItem]:
         """All queues that hold anything or are paused, page by page. Raises as `kv.get`."""
-        cursor: str | None = None
-        while True:
+
+        async def page_at(cursor: str | None) -> QueuePage:
             query = [(headers.Q_PREFIX, prefix), (headers.Q_LIMIT, str(limits.PAGE_ITEMS_DEFAULT))]
             if cursor is not None:
                 query.append((headers.Q_CURSOR, cursor))
-            page = await self._calls.run_as(QueuePage, read_call(paths.QUEUES, read, query=query))
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+            return await self._calls.run_as(QueuePage, read_call(paths.QUEUES, read, query=query))
+
+        return every_item(page_at)
 
     async def job(self, queue: str, job: str, *, read: Read = LINEARIZABLE) -> JobItem:
         """One job with its attempts. Raises `NotFound` when it is done, and as `kv.get`."""
@@ -331,7 +327,7 @@ class Queues:
         path = path_text(paths.queue_path, queue, "jobs")
         return await self._calls.run_as(JobPage, read_call(path, read, query=query))
 
-    async def jobs(
+    def jobs(
         self,
         queue: str,
         *,
@@ -340,16 +336,11 @@ class Queues:
         read: Read = LINEARIZABLE,
     ) -> AsyncIterator[JobItem]:
         """As `peek`, page by page: all that wait or are claimed, or all dead letters."""
-        cursor: str | None = None
-        while True:
-            page = await self.peek(
+        return every_item(
+            lambda cursor: self.peek(
                 queue, is_dead=is_dead, limit=page_items, cursor=cursor, read=read
             )
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+        )
 
     def _of_job(
         self, queue: str, job: str, verb: str, body: AckBody | NackBody | ExtendBody, write: Write
