@@ -25,7 +25,7 @@ from replicante.model.action_kinds import (
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.codec import Value
 from replicante.model.decision import Loss
-from replicante.orchestrate.candidates import candidates
+from replicante.orchestrate.candidates import candidates, severity
 from replicante.orchestrate.converge.failover import UNKNOWN_LOSS
 from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation
 
@@ -130,7 +130,7 @@ def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Sit
     if kind == STORE_FENCE:
         return fit[0] if fit else _UNSAID
     # The controller chooses, so the price is that of the worst.
-    return max(fit, key=lambda it: (len(it.unheard_of), it.known_min or 0), default=_UNSAID)
+    return max(fit, key=severity, default=_UNSAID)
 
 
 def _text(args: dict[str, Value], name: str) -> str | None:

@@ -89,6 +89,11 @@ class Candidate:
         )
 
 
+def severity(loss: Loss) -> tuple[int, int]:
+    """By which one loss is worse than another: what nobody heard weighs more than what was seen."""
+    return len(loss.unheard_of), loss.known_min or 0
+
+
 def candidates(
     view: ClusterView, state: ConvergeState, *, shard_id: str, replaces: str, now_ms: int
 ) -> tuple[Candidate, ...]:

@@ -26,7 +26,7 @@ from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
 from replicante.model.decision import ForcedOption, Loss
 from replicante.model.node import NodeStatus, StoreContact
-from replicante.orchestrate.candidates import Candidate, best, candidates
+from replicante.orchestrate.candidates import Candidate, best, candidates, severity
 from replicante.orchestrate.conditions import condition_key
 from replicante.orchestrate.controllers import in_charge
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
@@ -178,7 +178,7 @@ def failover_through(
         shard_id=primary.shard_id,
         effect=f"have {controller} replace {primary.node_id}, the primary of shard"
         f" {primary.shard_id}, by one that it chooses",
-        loss=max((it.loss for it in fit), key=lambda it: (len(it.unheard_of), it.known_min or 0)),
+        loss=max((it.loss for it in fit), key=severity),
         purpose=Purpose.RECOVERY,
         requester=Requester.CORE_DECLARATIVE if cause is None else Requester.CORE_API,
         accepted_loss=accepted_loss,
