@@ -206,14 +206,15 @@ def test_roles_are_not_changed_past_a_declared_controller_that_is_not_seen():
     world = watched()
     for node in world.nodes.values():
         node.controllers, node.attributes = (), {}
-    world.cycle()
+    world.cycle(after_ms=CONTROLLER_KEPT_MS)  # no longer because it was seen
+    assert world.state.controllers == {}
     kill_store(world)
     for _ in range(5):
         result = world.cycle(after_ms=10_000)
     assert world.sent == []
     (record,) = [it for it in result.decision.proposals if it.step == "failover"]
     (verdict,) = [it for it in record.verdicts if it.rule == "no_foreign_controller"]
-    assert verdict.ruling == "deny" and "is not seen now" in verdict.reason
+    assert verdict.ruling == "deny" and "the declaration leaves roles to" in verdict.reason
 
 
 def test_two_controllers_are_asked_nothing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -221,9 +222,12 @@ async def test_a_backup_that_is_asked_for_during_an_installation_copies_the_new_
     backups = []
 
     async def begin_backup() -> None:
+        """Until it waits, or has copied: the only thread takes one piece of work after another."""
         backups.append(asyncio.create_task(snapshots.backup(driver, HEADER, Path("first"))))
-        for _ in range(20):  # it copies at once, or waits
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: None)
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
 
     snapshots = snapshots_of(tmp_path, meanwhile=begin_backup, wake=asked.set)
     snapshots._desk = desk_with(tmp_path / "incoming")
