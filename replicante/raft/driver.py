@@ -17,6 +17,7 @@ from replicante.entropy import Entropy
 from replicante.errors import PeerStopping
 from replicante.raft import messages as m
 from replicante.raft.changing import Changing
+from replicante.raft.commit_notices import CommitNotices
 from replicante.raft.comparing import Comparing
 from replicante.raft.engine import Engine
 from replicante.raft.forwarding import Forwarding
@@ -101,6 +102,7 @@ class Driver:
         self._freshness = Freshness(started_term=self.engine.term)
         self._served = ServedTime(now_ms)
         self._last_tick_entry_ms = now_ms
+        self._notices = CommitNotices(self.engine)
         self._standing = self.engine.standing
         self._seen = (self.engine.role, self.engine.leader_key, self.engine.term)
         self._hand_over = HandOver(self.engine, heartbeat_ms=heartbeat_ms)
@@ -147,6 +149,7 @@ class Driver:
         engine.tick()
         self._notice_leadership(effects)
         self._apply(effects)
+        self._notices.step(effects)
         self._reading.confirm(effects, now_ms=now_ms)
         self._reading.answer(effects, applied_index=self.applied_index, now_ms=now_ms)
         if is_late:
@@ -177,8 +180,7 @@ class Driver:
 
     @property
     def wants_step(self) -> bool:
-        """A write that just became durable made work: something to apply, or a commit by this
-        peer alone."""
+        """A write that just became durable made work: something to apply, or to commit alone."""
         engine = self.engine
         is_sole = engine.is_leader and len(engine.configuration.voters) == 1
         return self.has_committed_work or (is_sole and engine.commit_index < self.log.durable_index)

@@ -97,9 +97,21 @@ class Engine(ElectingEngine):
                 prev_index, prev_term, entries, chain = batch
                 progress.sent(prev_index + len(entries), now_ms=self._now_ms)
                 self._send_append(key, progress, prev_index, prev_term, entries, chain)
-            if progress.told_commit_index < min(self.commit_index, progress.match_index):
-                # A follower with callers of its own waits for the commit, not for the heartbeat.
+
+    @property
+    def owes_commits(self) -> bool:
+        """As leader: a follower has entries of which it was not told that they are committed."""
+        return any(self._is_owed(key, progress) for key, progress in self.progress.items())
+
+    def tell_commits(self) -> None:
+        """A follower with callers of its own waits for the commit, not for the heartbeat."""
+        for key, progress in self.progress.items():
+            if self._is_owed(key, progress):
                 self._send_heartbeat(key, progress)
+
+    def _is_owed(self, key: str, progress: Progress) -> bool:
+        proven_index = min(self.commit_index, progress.match_index)
+        return progress.told_commit_index < proven_index and key in self.connected
 
     def broadcast(self) -> None:
         """One heartbeat to everyone, with a new round: its echoes prove that this peer still

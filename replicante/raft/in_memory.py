@@ -8,10 +8,11 @@ that arrives is read and checked on a thread; on the loop it costs what `restore
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+import io
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgpack
 
@@ -21,6 +22,7 @@ from replicante.raft.snapshot_digest import DIGEST_BYTES, new_digest
 from replicante.raft.state_machine import DurableStateMachine, Entry, EntryHeader, StateMachine
 
 FORMAT = 1
+_READ_BYTES = 1 << 20
 
 
 class Saving(Protocol):
@@ -246,15 +248,19 @@ def encode_snapshot(*, index: int, sessions: dict[bytes, bytes], chunks: list[by
 
 
 def decode_snapshot(stored: bytes) -> tuple[int, dict[bytes, bytes], list[bytes]]:
-    """(index, sessions, chunks). Raises CorruptData."""
-    digest, body = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
-    if new_digest(body).digest() != digest:
+    """(index, sessions, chunks). Chunk by chunk, as `encode_snapshot`. Raises CorruptData."""
+    if new_digest(memoryview(stored)[DIGEST_BYTES:]).digest() != stored[:DIGEST_BYTES]:
         raise CorruptData(
             "a snapshot does not match its checksum",
             hints=("move the data directory away and let this peer join again, empty",),
         )
-    fields: Iterator[Any] = iter(msgpack.unpackb(body))
-    if next(fields) != FORMAT:
+    body = io.BytesIO(stored)  # shares the memory
+    body.seek(DIGEST_BYTES)
+    size_bytes_max = max(len(stored), _READ_BYTES)
+    fields = msgpack.Unpacker(body, read_size=_READ_BYTES, max_buffer_size=size_bytes_max)
+    fields.read_array_header()
+    if fields.unpack() != FORMAT:
         raise CorruptData("a snapshot of another version")
-    index, sessions, chunks = fields
+    index, sessions = fields.unpack(), fields.unpack()
+    chunks = [fields.unpack() for _ in range(fields.read_array_header())]
     return index, sessions, chunks

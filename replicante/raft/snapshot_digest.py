@@ -7,6 +7,6 @@ import hashlib
 DIGEST_BYTES = 16
 
 
-def new_digest(data: bytes = b"") -> hashlib.blake2b:
+def new_digest(data: bytes | memoryview = b"") -> hashlib.blake2b:
     """Of `data` and of what it is updated with."""
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mutant_parts import (
+    COMMIT_NOTICES,
     ELECTIONS,
     ENGINE,
     FORWARDING,
@@ -19,6 +20,33 @@ from mutant_parts import (
 )
 
 MORE_MUTANTS = (
+    Mutant(
+        "commits_told_when_callers_pause",
+        "a follower is told of a commit one step late at most",
+        (
+            Edit(
+                COMMIT_NOTICES,
+                "bool(effects.proposals) and not self._is_late",
+                "bool(effects.proposals)",
+            ),
+        ),
+        test=unit_test("raft_commit_notices", "a_commit_is_told_one_step_late_at_most"),
+    ),
+    Mutant(
+        "commits_told_by_the_next_heartbeat",
+        "a follower is told of a commit one step late at most",
+        (
+            Edit(
+                COMMIT_NOTICES,
+                "self._is_late = effects.has_more = True",
+                "self._is_late = True",
+            ),
+        ),
+        test=unit_test(
+            "raft_commit_notices",
+            "who_asks_again_at_once_has_the_commit_told_with_the_next_entry",
+        ),
+    ),
     Mutant(
         "reads_numbered_anew_in_each_process",
         "an answer to an earlier process answers nobody",
