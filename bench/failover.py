@@ -26,6 +26,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -67,7 +68,10 @@ def main() -> None:
     if options.folder is not None:
         options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        asyncio.run(_run(options, Path(folder)))
+        try:
+            asyncio.run(_run(options, Path(folder)))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            sys.exit(f"ended early: the trials that came to their end are in {options.out}")
     print(table(read(options.out)))
 
 
