@@ -102,7 +102,8 @@ class Acting:
 
     def settle_asked(self, action: NAction | OAction) -> Outcome:
         """Judge what somebody asked for and what did not begin, and make its record true: it may
-        begin now, waits to be approved, or waits."""
+        begin now, waits to be approved, or waits. What left waits as one that never did, once it is
+        sure not to arrive; until then its record stays as it is."""
         proposal = proposal_of(action, self.situation)
         verdicts = self._judge(proposal)
         outcome, asked, after = outcome_of(verdicts), asking(verdicts), action
@@ -120,8 +121,13 @@ class Acting:
         is_marked = action.phase is _waiting(action) and APPROVAL_RULE in action.asked
         if denied & _ENDS_A_REASON and not is_marked:
             after = _asked_about(action, {APPROVAL_RULE: {}})
+        is_held = outcome is not Outcome.DONE
+        if is_held and isinstance(action, NAction) and action.sent_epoch is not None:
+            after = _taken_back(after) if self.situation.never_arrives(action) else action
         if after != action:
-            self._put(action, after, _turned(action, after) or _ask_code(after))
+            is_question = after.phase is _waiting(after)
+            code = _ask_code(after) if is_question else ChangeCode.NACTION_DISPATCH_FAIL
+            self._put(action, after, _turned(action, after) or code)
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
         self._record(proposal, verdicts, outcome, action.action_id)
@@ -340,6 +346,13 @@ def _released(action: NAction | OAction) -> NAction | OAction:
     if isinstance(action, NAction):
         return msgspec.structs.replace(action, phase=NActionPhase.PENDING_SCHEDULE, asked={})
     return msgspec.structs.replace(action, phase=OActionPhase.PENDING_SCHEDULE, asked={})
+
+
+def _taken_back(action: NAction | OAction) -> NAction | OAction:
+    """As before it left: nothing of it is at its agent or will be."""
+    if isinstance(action, OAction):
+        return action
+    return msgspec.structs.replace(action, sent_epoch=None, sent_to=None, deadline_ms=None)
 
 
 def _asked_about(

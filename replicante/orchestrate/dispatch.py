@@ -35,7 +35,11 @@ from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.oactions import may_begin
 from replicante.orchestrate.primaries import PrimaryVerdict
-from replicante.orchestrate.proposal import Situation, is_person_waiting
+from replicante.orchestrate.proposal import (
+    Situation,
+    is_person_waiting,
+    is_persons_disruption,
+)
 from replicante.orchestrate.recording import change
 
 
@@ -166,7 +170,9 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         found.submissions.append(sent)
         return
     end = _end(acting, action)
-    if end is None:
+    if end is None and is_persons_disruption(action):
+        _send_again(acting, found, action)
+    elif end is None:
         found.submissions.append(action)
     elif situation.may_be_on_its_way(action):
         found.is_epoch_spent = True
@@ -175,6 +181,20 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         if end.phase is NActionPhase.CANCELLED:
             code = ChangeCode.NACTION_CANCEL
         acting.put_naction(action, end, code)
+
+
+def _send_again(acting: Acting, found: Dispatched, action: NAction) -> None:
+    """What a person asked for and what was not heard of since it left: the cluster may be another
+    one by now, so it is judged as what leaves for the first time."""
+    outcome, situation = acting.settle_asked(action), acting.situation
+    if outcome is Outcome.DONE:
+        found.submissions.append(action)
+        return
+    if situation.may_be_on_its_way(action):
+        found.is_epoch_spent = True
+    elif situation.is_denied(action) and not situation.never_arrives(action):
+        why = "it did not arrive, a rule stands against it now, and its agent keeps no epoch"
+        acting.withdraw(action, why)
 
 
 def _incarnation(situation: Situation, node_id: str) -> str | None:
