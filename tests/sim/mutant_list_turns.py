@@ -5,6 +5,8 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _DISPATCH = "orchestrate/dispatch.py"
+_DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
+_HELD = "orchestrate/held_promotions.py"
 _PROPOSAL = "orchestrate/proposal.py"
 
 
@@ -12,7 +14,84 @@ def _lost(name: str) -> str:
     return unit_test("orchestrate_by_name_lost", name)
 
 
+def _turns(name: str) -> str:
+    return unit_test("orchestrate_by_name_turns", name)
+
+
 TURN_MUTANTS = (
+    Mutant(
+        "what_may_go_costs_a_failover",
+        "a recovery goes before what a person asked for and what did not begin (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "        has_begun = action.may_be_at_agent or is_wish(action)\n",
+                "        has_begun = not is_person_waiting(action)\n",
+            ),
+        ),
+        test=_turns("a_failover_does_not_wait_for_what_waits_for_an_orchestrator_action"),
+    ),
+    Mutant(
+        "what_has_begun_is_overtaken",
+        "an agent does one action at a time (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "        has_begun = action.may_be_at_agent or is_wish(action)\n",
+                "        has_begun = is_wish(action)\n",
+            ),
+        ),
+        test=_turns("a_failover_waits_for_what_its_agent_has_begun"),
+    ),
+    Mutant(
+        "role_waits_behind_what_may_go",
+        "a change of roles that a person asked for goes before what did not begin (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    roles = (it for it in actions if _is_asked_role(it))\n",
+                "    roles = (it for it in actions if _is_asked_role(it) and"
+                " oldest[0].phase.value == 'PENDING_APPROVE')\n",
+            ),
+        ),
+        test=_turns("an_approved_failover_goes_before_an_approved_action_that_is_older"),
+    ),
+    Mutant(
+        "marked_in_its_turn_only",
+        "a promotion beside the primary is marked whatever holds it (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    mark_held(acting)\n",
+                "    if may_begin(acting.situation):\n        mark_held(acting)\n",
+            ),
+        ),
+        test=_turns("a_promotion_that_is_held_beside_the_primary_by_anything_is_marked"),
+    ),
+    Mutant(
+        "overtaken_and_waiting",
+        "a promotion of who is the primary already ends (ADR 0102)",
+        (
+            Edit(
+                _HELD,
+                "        if wanted.get(action.kind) == primary.node_id:\n",
+                "        if wanted.get(action.kind) == primary.shard_id:\n",
+            ),
+        ),
+        test=_turns("a_promotion_of_who_is_the_primary_already_ends_and_says_so"),
+    ),
+    Mutant(
+        "overtaken_by_a_doubt",
+        "a promotion of a primary that is in doubt may be needed yet (ADR 0102)",
+        (
+            Edit(
+                _HELD,
+                "        if primary is None or primary.verdict is not PrimaryVerdict.PRESENT:\n",
+                "        if primary is None or primary.verdict is PrimaryVerdict.NEVER:\n",
+            ),
+        ),
+        test=_turns("a_promotion_of_a_primary_that_is_in_doubt_does_not_end"),
+    ),
     Mutant(
         "lost_and_sent_again_unjudged",
         "what a person asked for and what did not arrive is judged again (ADR 0102)",
