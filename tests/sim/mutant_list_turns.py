@@ -6,12 +6,18 @@ from mutant_parts import Edit, Mutant, unit_test
 
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
+_GATHERING = "orchestrate/gathering.py"
 _HELD = "orchestrate/held_promotions.py"
 _PROPOSAL = "orchestrate/proposal.py"
+_SYNC = "orchestrate/sync.py"
 
 
 def _lost(name: str) -> str:
     return unit_test("orchestrate_by_name_lost", name)
+
+
+def _nowhere(name: str) -> str:
+    return unit_test("orchestrate_by_name_nowhere", name)
 
 
 def _turns(name: str) -> str:
@@ -154,5 +160,53 @@ TURN_MUTANTS = (
             ),
         ),
         test=_lost("at_an_agent_that_keeps_no_epoch_it_ends_and_says_why"),
+    ),
+    Mutant(
+        "asked_of_nobody_for_ever",
+        "what is asked of a node that no discovery names ends (ADR 0102)",
+        (
+            Edit(
+                _SYNC,
+                "if it.node_id not in known.node_ids and it.created_ms < discovered_ms\n",
+                "if it.node_id is None and it.created_ms < discovered_ms\n",
+            ),
+        ),
+        test=_nowhere("what_is_asked_of_a_node_that_never_was_ends_with_the_next_discovery"),
+    ),
+    Mutant(
+        "ended_by_an_older_discovery",
+        "only a discovery that began after the action says that its node is not there (ADR 0102)",
+        (
+            Edit(
+                _SYNC,
+                "if it.node_id not in known.node_ids and it.created_ms < discovered_ms\n",
+                "if it.node_id not in known.node_ids\n",
+            ),
+        ),
+        test=_nowhere("an_older_discovery_says_nothing_of_it"),
+    ),
+    Mutant(
+        "ended_by_an_answer_that_is_held",
+        "an answer of the platform that is held ends nothing (ADR 0102)",
+        (
+            Edit(
+                _SYNC,
+                "    if discovered_ms is not None and view.discovery.held is None:\n",
+                "    if discovered_ms is not None:\n",
+            ),
+        ),
+        test=_nowhere("an_answer_that_is_held_says_nothing_of_it"),
+    ),
+    Mutant(
+        "ended_by_a_discovery_that_failed",
+        "a platform that did not answer says nothing of a node (ADR 0102)",
+        (
+            Edit(
+                _GATHERING,
+                '    is_answer = isinstance(run, dict) and run.get("is_success") is True\n',
+                "    is_answer = isinstance(run, dict)\n",
+            ),
+        ),
+        test=unit_test("workers_discovery", "what_is_asked_of_a_node_that_no_discovery_names_ends"),
     ),
 )
