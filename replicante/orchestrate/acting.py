@@ -121,13 +121,16 @@ class Acting:
         elif outcome is Outcome.AWAITS_APPROVAL and covers(action.asked or asked, asked):
             # Of more, whoever approves what was shown of it is asked afterwards.
             after = msgspec.structs.replace(action, asked=asked)
-        is_held = outcome is not Outcome.DONE
-        if is_held and isinstance(action, NAction) and action.sent_epoch is not None:
-            after = taken_back(after) if self.situation.never_arrives(action) else action
+        if isinstance(action, NAction) and action.sent_epoch is not None:
+            if outcome is Outcome.DONE or not self.situation.never_arrives(action):
+                after = action
+            else:
+                # A change of its own: of what left nobody is asked.
+                unsent, after = taken_back(action), taken_back(after)
+                self._put(action, unsent, ChangeCode.NACTION_DISPATCH_FAIL)
+                action = unsent
         if after != action:
-            is_question = after.phase is waiting_phase(after)
-            code = ask_code(after) if is_question else ChangeCode.NACTION_DISPATCH_FAIL
-            self._put(action, after, turned(action, after) or code)
+            self._put(action, after, turned(action, after) or ask_code(after))
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
         self._record(proposal, verdicts, outcome, action.action_id)

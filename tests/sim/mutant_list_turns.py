@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_ACTING = "orchestrate/acting.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _GATHERING = "orchestrate/gathering.py"
@@ -134,6 +135,19 @@ TURN_MUTANTS = (
             ),
         ),
         test=_lost("what_may_be_on_its_way_is_taken_back_under_an_epoch_in_which_it_was_not_sent"),
+    ),
+    Mutant(
+        "asked_of_what_left",
+        "what was sent is taken back before a person is asked about it (ADR 0102)",
+        (
+            Edit(
+                _ACTING,
+                "                self._put(action, unsent, ChangeCode.NACTION_DISPATCH_FAIL)\n"
+                "                action = unsent\n",
+                "                assert unsent != action\n",
+            ),
+        ),
+        test=unit_test("workers_doubt", "what_was_taken_back_is_refused_when_it_arrives_at_last"),
     ),
     Mutant(
         "taken_back_unheard",
