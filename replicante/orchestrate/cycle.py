@@ -276,7 +276,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
         now_ms=inputs.now_ms,
     )
     graces_ms = {str(it): ms for it, ms in inputs.spec.declaration.graces_ms.items()}
-    state = with_acts(state, acting.acts, graces_ms=graces_ms, now_ms=inputs.now_ms)
+    state = with_acts(state, acting.begun, graces_ms=graces_ms, now_ms=inputs.now_ms)
     state = with_sent(state, situation.view, (), situation.observations)
     state = msgspec.structs.replace(
         state,

@@ -163,6 +163,7 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
             deadline_ms=situation.now_ms + ACTION_SEND_MS_MAX,
         )
         acting.put_naction(action, sent, ChangeCode.NACTION_DISPATCH)
+        acting.remember_sent(sent)
         found.submissions.append(sent)
         return
     end = _end(acting, action)

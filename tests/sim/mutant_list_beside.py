@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_ACTING = "orchestrate/acting.py"
+_BY_NAME = "orchestrate/by_name.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
@@ -150,5 +152,42 @@ BESIDE_MUTANTS = (
             ),
         ),
         test=_beside("nobody_approves_a_third_primary_beside_the_one_that_is_known"),
+    ),
+    Mutant(
+        "grace_of_what_never_left",
+        "the grace of what people have done begins when it leaves (ADR 0102)",
+        (
+            Edit(
+                _ACTING,
+                "        if not proposal.is_question and not proposal.is_asked_for:\n",
+                "        if not proposal.is_question:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_graces", "a_switchover_that_never_left_costs_its_failover_no_grace"
+        ),
+    ),
+    Mutant(
+        "grace_over_before_it_leaves",
+        "a grace begins with what leaves, however long it waited (ADR 0102)",
+        (Edit(_DISPATCH, "        acting.remember_sent(sent)\n", ""),),
+        test=unit_test(
+            "orchestrate_graces", "after_what_was_approved_late_its_effect_is_observed_first"
+        ),
+    ),
+    Mutant(
+        "served_without_a_grace",
+        "what serves a change of roles has a grace, in whatever cycle it leaves (ADR 0102)",
+        (
+            Edit(
+                _BY_NAME,
+                "        serves=None if owner is None else _served_step(action),\n",
+                "",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_graces",
+            "the_grace_of_a_switchover_that_was_approved_begins_when_it_leaves",
+        ),
     ),
 )

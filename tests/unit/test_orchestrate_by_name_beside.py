@@ -6,8 +6,6 @@ import msgspec
 import pytest
 from by_name_asks import ASKED, approve, ask, by_hand, promote, the
 from orchestrate_builders import (
-    CLUSTER,
-    NS,
     SHARD,
     World,
     against,
@@ -18,68 +16,26 @@ from orchestrate_builders import (
     replicated,
     sent_kinds,
 )
+from owner_stories import (
+    end_the_restart,
+    order,
+    served,
+    the_order,
+    with_a_restart_under_way,
+    with_a_switchover_that_waits,
+)
 
 from replicante.model.action_kinds import (
     CORE_FAILOVER,
-    CORE_SWITCHOVER,
     PLATFORM_DEPROVISION,
     SERVICE_RESTART,
     STORE_PROMOTE,
     STORE_SWITCHOVER,
 )
-from replicante.model.actions import NActionPhase, OAction, OActionPhase
+from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
-
-
-def order(world: World, kind: str, **args) -> None:
-    world.put(
-        OAction(
-            ns_id=NS,
-            cluster_id=CLUSTER,
-            action_id="o1",
-            kind=kind,
-            args=args,
-            created_ms=world.now_ms,
-            created_wall_ms=world.wall_ms,
-            phase=OActionPhase.PENDING_SCHEDULE,
-        )
-    )
-
-
-def the_order(world: World) -> OAction:
-    return next(it for it in world.oactions if it.action_id == "o1")
-
-
-def served(world: World) -> str:
-    """The node action of the order, which waits for a person."""
-    (found,) = [it for it in world.nactions if it.cause == "o1"]
-    assert found.phase is NActionPhase.PENDING_APPROVE
-    return found.action_id
-
-
-def with_a_restart_under_way(mode: str = "observe") -> World:
-    """Of n5, whose agent is silent: what disturbs is a question from then on."""
-    world = replicated(5, spec=make_spec(mode=mode))
-    ask(world, "n5")
-    world.cycle()
-    world.nodes["n5"].answer = AgentAnswer.TIMEOUT
-    world.cycle()
-    return world
-
-
-def end_the_restart(world: World) -> None:
-    world.nodes["n5"].answer = AgentAnswer.ANSWERED
-    world.nodes["n5"].end("of-n5")
-
-
-def with_a_switchover_that_waits(mode: str = "active") -> World:
-    world = with_a_restart_under_way(mode)
-    order(world, CORE_SWITCHOVER, to="n2")
-    world.cycle()
-    served(world)
-    return world
 
 
 def test_an_approved_failover_goes_past_what_only_waits_on_its_node():

@@ -58,7 +58,7 @@ def _one_small_step(case: Case) -> Finding:
 
 def _grace_over(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
-    started_ms = situation.state.graces.get(proposal.grace_key)
+    started_ms = situation.state.graces.get(proposal.grace_key or "")
     is_asked = proposal.is_asked_for or proposal.is_question
     if is_asked or started_ms is None or proposal.step is None:
         return allow("no grace is running")
