@@ -190,4 +190,29 @@ BESIDE_MUTANTS = (
             "the_grace_of_a_switchover_that_was_approved_begins_when_it_leaves",
         ),
     ),
+    Mutant(
+        "by_name_and_not_judged_beside",
+        "what people ask for by name is judged beside a running action, too (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "        if not is_judged:\n",
+                "        if not is_judged and choice is not"
+                " SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING:\n",
+            ),
+        ),
+        test=_beside("a_promotion_beside_a_switchover_that_runs_is_judged_and_told"),
+    ),
+    Mutant(
+        "promoted_while_it_is_taken_away",
+        "a node that a platform is taking away is not promoted by name (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    if proposal.is_by_name and oaction.kind == PLATFORM_DEPROVISION:\n",
+                "    if not proposal.node_id and oaction.kind == PLATFORM_DEPROVISION:\n",
+            ),
+        ),
+        test=_beside("a_node_that_a_platform_is_taking_away_is_not_promoted_by_name"),
+    ),
 )

@@ -89,7 +89,7 @@ def _nobody_elses_work(case: Case) -> Finding:
     for oaction in view.oactions:
         if oaction.phase is not OActionPhase.RUNNING or _is_own(case, oaction):
             continue
-        is_in_its_way = oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
+        is_in_its_way = _is_in_the_way_of_roles(case, oaction)
         if proposal.purpose is Purpose.RECOVERY and not is_in_its_way:
             continue
         return deny(f"orchestrator action {oaction.kind} is running", action_id=oaction.action_id)
@@ -192,6 +192,14 @@ def _attempts_bounded(case: Case) -> Finding:
         f"it failed {attempts.count} times in a row; a person approves the next attempt",
         failures_count=attempts.count,
     )
+
+
+def _is_in_the_way_of_roles(case: Case, oaction: OAction) -> bool:
+    """Also what takes away the very node that a person names."""
+    proposal, args = case.proposal, oaction.args if isinstance(oaction.args, dict) else {}
+    if proposal.is_by_name and oaction.kind == PLATFORM_DEPROVISION:
+        return args.get("node_id") in (proposal.node_id, *proposal.touches)
+    return oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
 
 
 def _only_asks(case: Case, oaction: OAction) -> bool:
