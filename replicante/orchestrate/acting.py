@@ -131,6 +131,11 @@ class Acting:
         self._record(proposal, verdicts, outcome, action.action_id)
         return outcome
 
+    def record_held(self, proposal: Proposal, action_id: str) -> None:
+        """What a person asked for and what waits, with what it waits for."""
+        verdicts = self._judge(proposal)
+        self._record(proposal, verdicts, outcome_of(verdicts), action_id)
+
     def _judge(self, proposal: Proposal) -> tuple[Verdict, ...]:
         return judge(
             Case(

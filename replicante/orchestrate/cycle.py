@@ -306,7 +306,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
     return CycleResult(
         changes=tuple(changes),
         submissions=tuple(sent.submissions),
-        cancels=tuple(stages.actions.to_cancel),
+        cancels=(*stages.actions.to_cancel, *run.cancels),
         calls=tuple(run.calls),
         is_epoch_spent=sent.is_epoch_spent or stages.actions.is_epoch_spent,
         decision=decision,

@@ -9,6 +9,7 @@ _BY_NAME = "orchestrate/by_name.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_OVERTAKING = "orchestrate/overtaking.py"
 _ROLE_CHANGES = "orchestrate/role_changes.py"
 
 
@@ -18,6 +19,10 @@ def _asks(name: str) -> str:
 
 def _beside(name: str) -> str:
     return unit_test("orchestrate_by_name_beside", name)
+
+
+def _overtaking(name: str) -> str:
+    return unit_test("orchestrate_overtaking", name)
 
 
 BESIDE_MUTANTS = (
@@ -214,5 +219,100 @@ BESIDE_MUTANTS = (
             ),
         ),
         test=_beside("a_node_that_a_platform_is_taking_away_is_not_promoted_by_name"),
+    ),
+    Mutant(
+        "failover_waits_behind_a_switchover_in_doubt",
+        "a failover goes past a switchover whose primary is not seen (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        if is_running and found is not None and _is_of(found, proposal):\n",
+                "        if is_running and found is None:\n",
+            ),
+        ),
+        test=_overtaking(
+            "a_failover_ends_the_switchover_and_waits_for_what_that_left_at_its_agent"
+        ),
+    ),
+    Mutant(
+        "failover_fails_behind_what_a_switchover_left",
+        "a failover waits until the agent tells how the switchover ended (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        if is_answering and is_left and action.may_be_at_agent and"
+                " _is_of(action, proposal):\n",
+                "        if is_answering and is_left and not action.may_be_at_agent:\n",
+            ),
+        ),
+        test=_overtaking(
+            "a_failover_ends_the_switchover_and_waits_for_what_that_left_at_its_agent"
+        ),
+    ),
+    Mutant(
+        "switchover_given_up_for_nothing",
+        "a failover that no rule lets go leaves the switchover (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        if not _may_go(acting, proposal, owner, served):\n",
+                "        if not proposal:\n",
+            ),
+        ),
+        test=_overtaking("a_failover_that_no_rule_lets_go_leaves_the_switchover"),
+    ),
+    Mutant(
+        "past_the_successor",
+        "a failover does not go past the successor of a switchover that came through (ADR 0102)",
+        (
+            Edit(
+                _ROLE_CHANGES,
+                "        if it.action_id == overtaken and it.phase is SeenPhase.DONE:\n",
+                "        if it.action_id != overtaken and it.phase is SeenPhase.DONE:\n",
+            ),
+        ),
+        test=_overtaking("a_switchover_that_came_through_after_all_ends_the_failover"),
+    ),
+    Mutant(
+        "end_and_effect_in_one_look",
+        "the look after the end of a switchover shows what it left (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        return [] if _is_just_over(acting, failover) else None\n",
+                "        return None\n",
+            ),
+        ),
+        test=_overtaking(
+            "a_failover_ends_the_switchover_and_waits_for_what_that_left_at_its_agent"
+        ),
+    ),
+    Mutant(
+        "past_one_that_yielded_a_look_ago",
+        "of a primary that says that it is none a person's word is no proof (ADR 0102)",
+        (
+            Edit(
+                _EVIDENCE,
+                "        if proposal.is_asked_for and primary and primary.proof is"
+                " Proof.DEMOTED:\n",
+                "        if proposal.is_asked_for and not primary:\n",
+            ),
+        ),
+        test=_overtaking(
+            "of_a_primary_that_says_that_it_is_none_the_rules_wait_for_a_confirmation"
+        ),
+    ),
+    Mutant(
+        "third_primary",
+        "nobody has a copy promoted beside another node that is primary (ADR 0102)",
+        (
+            Edit(
+                _EVIDENCE,
+                "        if is_promotion and proposal.is_asked_for and {*others} -"
+                " {proposal.node_id}:\n",
+                "        if is_promotion and not proposal.is_asked_for:\n",
+            ),
+        ),
+        test=_overtaking("nobody_promotes_a_third_one_beside_another_that_is_primary"),
     ),
 )
