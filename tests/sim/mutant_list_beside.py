@@ -104,8 +104,10 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _ROLE_CHANGES,
-                "    if is_handover and primary.verdict is PrimaryVerdict.GONE:\n",
-                "    if is_handover and primary.verdict is PrimaryVerdict.NEVER:\n",
+                "    if served.kind in HANDOVER_KINDS and primary.verdict is"
+                " PrimaryVerdict.GONE:\n",
+                "    if served.kind in HANDOVER_KINDS and primary.verdict is"
+                " PrimaryVerdict.NEVER:\n",
             ),
         ),
         test=_beside("a_switchover_that_waits_ends_with_its_primary_and_holds_up_no_failover"),
@@ -116,8 +118,10 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _ROLE_CHANGES,
-                "    if primary.node_id != replaced:\n",
-                "    if not replaced:\n",
+                "        return None\n    if primary.node_id != replaced:\n        return"
+                ' f"{replaced} is the primary no more, {primary.node_id} is: ask anew"\n'
+                "    if served",
+                "        return None\n    if served",
             ),
         ),
         test=_beside("a_failover_that_waits_is_not_sent_against_another_primary"),
@@ -140,8 +144,8 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "is_in_its_way = oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)\n",
-                "is_in_its_way = oaction.kind in _ROLE_WORK\n",
+                "    return oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)\n",
+                "    return oaction.kind in _ROLE_WORK\n",
             ),
         ),
         test=_beside("a_recovery_goes_past_a_switchover_that_only_waits"),
