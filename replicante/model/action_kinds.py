@@ -63,6 +63,8 @@ ROLE_KINDS: Final = frozenset({STORE_PROMOTE, STORE_FENCE, STORE_SWITCHOVER, STO
 """Change who is primary or follows whom: never sent to a store that another controller rules."""
 THROUGH_KINDS: Final = frozenset({CONTROLLER_SWITCHOVER, CONTROLLER_FAILOVER})
 """Change roles too, but the controller in charge does it: never sent where there is none."""
+HANDOVER_KINDS: Final = frozenset({STORE_SWITCHOVER, CONTROLLER_SWITCHOVER})
+"""Asked of a healthy primary: it hands its shard over, or nothing changes."""
 PLATFORM_PROVISION: Final = "core.replicante.io/platform.provision"
 """Orchestrator action. args: request (node_group_id, count), stable_after_ms."""
 PLATFORM_DEPROVISION: Final = "core.replicante.io/platform.deprovision"

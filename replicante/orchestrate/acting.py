@@ -63,6 +63,10 @@ class Acting:
     """Those of both that wait for nobody."""
     recovery_ids: set[str] = field(default_factory=set)
     """Actions of recoveries that go ahead."""
+    begun: set[str] = field(default_factory=set)
+    """Graces that begin in this cycle, by their keys."""
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+    """Action → as what it was judged in this cycle."""
     settled_ids: set[str] = field(default_factory=set)
     """Wishes that a proposal of this cycle answers for; two proposals may read alike."""
     ids_count: int = 0
@@ -127,6 +131,11 @@ class Acting:
         self._record(proposal, verdicts, outcome, action.action_id)
         return outcome
 
+    def record_held(self, proposal: Proposal, action_id: str) -> None:
+        """What a person asked for and what waits, with what it waits for."""
+        verdicts = self._judge(proposal)
+        self._record(proposal, verdicts, outcome_of(verdicts), action_id)
+
     def _judge(self, proposal: Proposal) -> tuple[Verdict, ...]:
         return judge(
             Case(
@@ -157,6 +166,8 @@ class Acting:
             action_id=action_id,
         )
         self.records.append(record)
+        if action_id is not None:
+            self.proposals[action_id] = proposal
         return record
 
     def _settled(
@@ -220,6 +231,15 @@ class Acting:
         self.changes.append(change(before, after, code, cause=self.decision_id))
         view = view.with_oactions((*others, after))
         self._look_at(replace(self.situation, view=view))
+
+    def remember_sent(self, action: NAction) -> None:
+        """It leaves for its agent for the first time: from now on its effect may be seen."""
+        if (proposal := self.proposals.get(action.action_id)) is not None:
+            self._begin_grace(proposal)
+
+    def _begin_grace(self, proposal: Proposal) -> None:
+        if proposal.grace_key is not None:
+            self.begun.add(proposal.grace_key)
 
     def remember_end(self, action: OAction) -> None:
         """A failure of convergence's own orchestrator action counts, as that of a node action."""
@@ -318,6 +338,9 @@ class Acting:
             self.put_naction(None, naction, ChangeCode.NACTION_CREATE)
         if not proposal.is_question:
             self.acts.append(proposal)
+        if not proposal.is_question and not proposal.is_asked_for:
+            # So that what is withdrawn is not wished anew in each cycle.
+            self._begin_grace(proposal)
         self.settled_ids.add(action_id)
         return action_id
 

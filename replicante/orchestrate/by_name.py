@@ -23,10 +23,12 @@ from replicante.model.action_kinds import (
     THROUGH_KINDS,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
+from replicante.model.cluster_declaration import Step
 from replicante.model.codec import Value
 from replicante.model.decision import Loss
 from replicante.orchestrate.candidates import candidates, severity
 from replicante.orchestrate.converge.failover import UNKNOWN_LOSS
+from replicante.orchestrate.progress import STEP_METADATA
 from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation
 
 APPROVAL_RULE = "approval_granted"
@@ -55,6 +57,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     where = f" on {node_id}" if node_id is not None else f" of {other}"
     return Proposal(
         step=None,
+        serves=None if owner is None else _served_step(action),
         action_kind=kind,
         node_id=node_id,
         args=args,
@@ -70,10 +73,16 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
         cause=action.cause,
         action_id=action.action_id,
+        grace_subject=shard_id or "",
         is_by_name=owner is None,
         is_approval_wanted=_is_approval_wanted(action, is_old=wanted_ms is not None),
         wanted_ms=wanted_ms,
     )
+
+
+def _served_step(action: NAction | OAction) -> Step | None:
+    named = action.metadata.get(STEP_METADATA)
+    return next((it for it in Step if str(it) == named), None)
 
 
 def _long_wanted_ms(action: NAction | OAction, now_ms: int) -> int | None:

@@ -41,6 +41,7 @@ from replicante.orchestrate.oaction_kinds import (
     failed,
     gave_up,
 )
+from replicante.orchestrate.overtaking import clear_way
 from replicante.orchestrate.proposal import Proposal, Situation, is_person_waiting
 
 _CODES = {
@@ -56,6 +57,8 @@ class OActionsRun:
     orders: list[PlatformCall] = field(default_factory=list)
     """Calls that convergence wished: made when what they serve is judged right."""
     notes: list[Note] = field(default_factory=list)
+    cancels: list[NAction] = field(default_factory=list)
+    """To have cancelled by their agents: a failover goes first."""
 
 
 def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
@@ -71,6 +74,12 @@ def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
     for action in acting.situation.view.oactions:
         is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and not _is_wished(action)
         is_question = action.phase is OActionPhase.PENDING_APPROVE and is_person_waiting(action)
+        if is_ready and action.kind == CORE_FAILOVER:
+            in_its_way = clear_way(acting, action)
+            run.cancels += in_its_way or ()
+            if in_its_way is not None:
+                continue
+            action = _now(acting, action)
         if (is_ready or is_question) and _is_free(acting, action):
             _advance(acting, run, action, action, may_act)
     return run

@@ -39,6 +39,8 @@ class Purpose(enum.StrEnum):
 class Proposal:
     step: Step | None
     """None: a person asks for the very action."""
+    serves: Step | None = None
+    """The step as whose act it counts all the same: an orchestrator action has it done."""
     action_kind: str
     node_id: str | None
     """Where the node action runs; None for an orchestrator action."""
@@ -91,8 +93,12 @@ class Proposal:
         return self.action_kind == CORE_FAILOVER
 
     @property
-    def grace_key(self) -> str:
-        return f"{self.step_name}:{self.grace_subject}" if self.grace_subject else self.step_name
+    def grace_key(self) -> str | None:
+        """None: nothing waits to see its effect."""
+        step = self.step or self.serves
+        if step is None:
+            return None
+        return f"{step}:{self.grace_subject}" if self.grace_subject else str(step)
 
     @property
     def is_asked_for(self) -> bool:

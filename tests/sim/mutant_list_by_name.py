@@ -340,4 +340,28 @@ BY_NAME_MUTANTS = (
         ),
         test=unit_test("state_actions", "an_action_that_needs_approval_waits_for_it"),
     ),
+    Mutant(
+        "approved_when_it_was_asked",
+        "people are told when an action was approved, not when it was asked for (ADR 0102)",
+        (
+            Edit(
+                "state/apply_actions.py",
+                '        value["approved_wall_ms"] = writer.wall_ms\n',
+                '        value["approved_wall_ms"] = value["created_wall_ms"]\n',
+            ),
+        ),
+        test=unit_test("state_actions", "an_action_that_needs_approval_waits_for_it"),
+    ),
+    Mutant(
+        "approval_is_not_told",
+        "an answer about an action tells when it was approved (ADR 0102)",
+        (
+            Edit(
+                "api/actions.py",
+                "        approved_time=_time(action.approved_wall_ms),\n",
+                "        approved_time=_time(action.finished_wall_ms),\n",
+            ),
+        ),
+        test=unit_test("api_clusters", "an_action_is_created_approved_and_shown_with_its_history"),
+    ),
 )

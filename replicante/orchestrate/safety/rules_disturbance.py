@@ -58,7 +58,7 @@ def _one_small_step(case: Case) -> Finding:
 
 def _grace_over(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
-    started_ms = situation.state.graces.get(proposal.grace_key)
+    started_ms = situation.state.graces.get(proposal.grace_key or "")
     is_asked = proposal.is_asked_for or proposal.is_question
     if is_asked or started_ms is None or proposal.step is None:
         return allow("no grace is running")
@@ -89,7 +89,7 @@ def _nobody_elses_work(case: Case) -> Finding:
     for oaction in view.oactions:
         if oaction.phase is not OActionPhase.RUNNING or _is_own(case, oaction):
             continue
-        is_in_its_way = oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
+        is_in_its_way = _is_in_the_way_of_roles(case, oaction)
         if proposal.purpose is Purpose.RECOVERY and not is_in_its_way:
             continue
         return deny(f"orchestrator action {oaction.kind} is running", action_id=oaction.action_id)
@@ -192,6 +192,14 @@ def _attempts_bounded(case: Case) -> Finding:
         f"it failed {attempts.count} times in a row; a person approves the next attempt",
         failures_count=attempts.count,
     )
+
+
+def _is_in_the_way_of_roles(case: Case, oaction: OAction) -> bool:
+    """Also what takes away the very node that a person names."""
+    proposal, args = case.proposal, oaction.args if isinstance(oaction.args, dict) else {}
+    if proposal.is_by_name and oaction.kind == PLATFORM_DEPROVISION:
+        return args.get("node_id") in (proposal.node_id, *proposal.touches)
+    return oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
 
 
 def _only_asks(case: Case, oaction: OAction) -> bool:

@@ -11,6 +11,7 @@ from replicante.limits import AGENT_DOUBT_MS
 from replicante.model.action_kinds import (
     CLUSTER_INIT,
     CONTROLLER_SWITCHOVER,
+    STORE_PROMOTE,
     STORE_SWITCHOVER,
     THROUGH_KINDS,
 )
@@ -90,6 +91,12 @@ def _failure_confirmed(case: Case) -> Finding:
             return deny(f"{reason}, and is there: end the other claims first")
         if proposal.is_by_name:
             return ask(f"{reason}; a person who looked may approve", **_disbelieved(primary))
+        others = () if primary is None else primary.claimants
+        is_promotion = proposal.action_kind == STORE_PROMOTE and not proposal.is_by_name
+        if is_promotion and proposal.is_asked_for and {*others} - {proposal.node_id}:
+            return deny(f"{reason}: another primary beside it is nobody's wish")
+        if proposal.is_asked_for and primary and primary.proof is Proof.DEMOTED:
+            return deny(f"{reason}; who took over may not have been seen yet: it waits for that")
         if proposal.is_asked_for:
             return allow("a person says that the primary is gone")
         return deny(f"{reason}; it waits for proof or for more observations")
