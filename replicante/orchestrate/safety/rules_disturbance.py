@@ -9,6 +9,7 @@ from replicante.model.action_kinds import (
     CLUSTER_ADD,
     CLUSTER_INIT,
     CLUSTER_JOIN,
+    CONTROLLER_FAILOVER,
     CORE_FAILOVER,
     CORE_SWITCHOVER,
     DISRUPTIVE_KINDS,
@@ -16,6 +17,7 @@ from replicante.model.action_kinds import (
     PLATFORM_KINDS,
     PLATFORM_PROVISION,
     STORE_FENCE,
+    STORE_PROMOTE,
     STORE_PROTECT,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
@@ -41,6 +43,7 @@ _SAME_WORK = {
     Step.CLUSTER_EXPAND: {CLUSTER_ADD, CLUSTER_JOIN, CLUSTER_INIT},
 }
 _ROLE_WORK = {CORE_SWITCHOVER, CORE_FAILOVER}
+_PAST_A_PRIMARY = (STORE_PROMOTE, STORE_FENCE, CONTROLLER_FAILOVER)
 
 
 def _one_small_step(case: Case) -> Finding:
@@ -101,7 +104,7 @@ def _one_disruption(case: Case) -> Finding:
     if not proposal.is_disruptive:
         return allow("it disturbs nothing that exists")
     for earlier in case.doing:
-        if earlier.is_disruptive and not _is_taken_away_elsewhere(case, earlier):
+        if earlier.is_disruptive and not _goes_beside(case, earlier):
             return refuse(f"this cycle does {earlier.effect} already")
     # All of them are named: an approval is of what was shown.
     under_way = {
@@ -203,12 +206,15 @@ def _only_asks(case: Case, oaction: OAction) -> bool:
     )
 
 
-def _is_taken_away_elsewhere(case: Case, earlier: Proposal) -> bool:
-    """A recovery does not wait for a platform, unless it is asked for the very node."""
-    proposal = case.proposal
+def _goes_beside(case: Case, earlier: Proposal) -> bool:
+    """A recovery does not wait for a platform, unless it asks something of the very node, other
+    than to end a process there. Of what people ask for only what goes past a primary is one."""
+    proposal, kind = case.proposal, case.proposal.action_kind
     is_platform = earlier.action_kind in PLATFORM_KINDS
+    is_recovery = proposal.purpose is Purpose.RECOVERY
+    is_urgent = is_recovery and (not proposal.is_asked_for or kind in _PAST_A_PRIMARY)
     is_concerned = earlier.args.get("node_id") in (proposal.node_id, *proposal.touches)
-    return is_platform and proposal.purpose is Purpose.RECOVERY and not is_concerned
+    return is_platform and is_urgent and (kind == STORE_FENCE or not is_concerned)
 
 
 def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:
