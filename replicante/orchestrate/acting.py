@@ -113,6 +113,9 @@ class Acting:
         if action.phase is not _waiting(action):
             if outcome is Outcome.AWAITS_APPROVAL and covers(action.asked, asked):
                 outcome = Outcome.DONE
+            elif outcome is Outcome.AWAITS_APPROVAL and action.phase is OActionPhase.RUNNING:
+                # As above: a question that nobody can answer is none.
+                outcome = Outcome.DENIED
             elif outcome is Outcome.AWAITS_APPROVAL:
                 after = _asked_about(action, asked)
         elif outcome is Outcome.DONE:

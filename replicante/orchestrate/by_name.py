@@ -87,9 +87,9 @@ def _served_step(action: NAction | OAction) -> Step | None:
 
 def _long_wanted_ms(action: NAction | OAction, now_ms: int) -> int | None:
     """When a person asked for it or approved it last; None: not so long ago. A call of a platform
-    that may have left and was approved is not asked about again: it has begun."""
+    that may have left is not asked about: nobody could approve it."""
     since_ms = action.created_ms if action.approved_ms is None else action.approved_ms
-    has_begun = action.phase is OActionPhase.RUNNING and bool(action.asked)
+    has_begun = action.phase is OActionPhase.RUNNING
     is_old = now_ms - since_ms >= ASKED_HELD_MS_MAX and not has_begun
     return since_ms if is_old else None
 
@@ -99,7 +99,8 @@ def _is_approval_wanted(action: NAction | OAction, *, is_old: bool) -> bool:
     if action.phase in (NActionPhase.PENDING_APPROVE, OActionPhase.PENDING_APPROVE):
         # One that was made to wait names no rule at first.
         return is_old or not action.asked or APPROVAL_RULE in action.asked
-    return is_old and action.cause is None
+    # What nobody had to approve ends with the orchestrator action that it serves.
+    return is_old and (action.cause is None or action.approved_ms is not None)
 
 
 def _known_args(action: NAction | OAction, situation: Situation) -> dict[str, Value]:

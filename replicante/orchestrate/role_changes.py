@@ -152,11 +152,14 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
         )
     if _args(action).get("to") is not None:
         return f"{controller} chooses the successor itself: ask without args.to"
+    found = candidates_of(situation, primary)
+    if not any(it.is_eligible for it in found):
+        return f"{controller} chooses the successor itself, among copies that are fit, and none is"
     return failover_through(
         controller,
         situation,
         primary,
-        candidates_of(situation, primary),
+        found,
         accepted_loss=accepted,
         cause=action.action_id,
     )

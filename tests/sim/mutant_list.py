@@ -10,6 +10,7 @@ from __future__ import annotations
 from mutant_list_beside import BESIDE_MUTANTS
 from mutant_list_by_name import BY_NAME_MUTANTS
 from mutant_list_decisions import DECISION_MUTANTS
+from mutant_list_disturbance import DISTURBANCE_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_growth import GROWTH_MUTANTS
@@ -307,6 +308,7 @@ MUTANTS = (
     *DECISION_MUTANTS,
     *BY_NAME_MUTANTS,
     *BESIDE_MUTANTS,
+    *DISTURBANCE_MUTANTS,
     *GROWTH_MUTANTS,
     *RECOVERY_MUTANTS,
 )

@@ -56,23 +56,11 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "is_platform and proposal.purpose is Purpose.RECOVERY and not is_concerned\n",
-                "is_platform and proposal.is_by_name and not is_concerned\n",
+                "    is_recovery = proposal.purpose is Purpose.RECOVERY\n    is_urgent",
+                "    is_recovery = proposal.is_by_name\n    is_urgent",
             ),
         ),
         test=_beside("a_failover_does_not_wait_for_a_node_that_a_person_has_taken_away"),
-    ),
-    Mutant(
-        "promoted_while_taken_away",
-        "who is asked of a platform in a cycle is not promoted in it (ADR 0102)",
-        (
-            Edit(
-                _DISTURBANCE,
-                "is_platform and proposal.purpose is Purpose.RECOVERY and not is_concerned\n",
-                "is_platform and proposal.purpose is Purpose.RECOVERY\n",
-            ),
-        ),
-        test=_beside("a_node_that_is_asked_of_the_platform_is_not_promoted_in_that_cycle"),
     ),
     Mutant(
         "silent_agent_asked_for_an_owner",

@@ -310,7 +310,7 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _BY_NAME,
-                "    return is_old and action.cause is None\n",
+                "    return is_old and (action.cause is None or action.approved_ms is not None)\n",
                 "    return is_old and action.cause is None and not action.asked\n",
             ),
         ),
