@@ -8,6 +8,8 @@ rule: what they leave open counts as unknown.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from replicante.limits import ASKED_HELD_MS_MAX
 from replicante.model.action_kinds import (
     CLUSTER_ADD,
@@ -27,7 +29,14 @@ from replicante.model.codec import Value
 from replicante.model.decision import Loss
 from replicante.orchestrate.candidates import candidates, severity
 from replicante.orchestrate.converge.failover import UNKNOWN_LOSS
-from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation
+from replicante.orchestrate.proposal import (
+    NO_LOSS,
+    Proposal,
+    Purpose,
+    Situation,
+    gives_up,
+    is_start_as_copy,
+)
 
 APPROVAL_RULE = "approval_granted"
 _ROLES = ROLE_KINDS | THROUGH_KINDS
@@ -45,7 +54,9 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     spared = {node_id, *([other] if kind in (CLUSTER_REMOVE, PLATFORM_DEPROVISION) else [])}
     if primary is not None and kind in _PAST_A_PRIMARY:
         spared.add(primary.node_id)
-    touched = other if kind in (STORE_REJOIN, STORE_SWITCHOVER, CLUSTER_REMOVE) else None
+    is_start = is_start_as_copy(kind, args)
+    is_of_two = is_start or kind in (STORE_REJOIN, STORE_SWITCHOVER, CLUSTER_REMOVE)
+    touched = other if is_of_two else None
     if kind in (CLUSTER_ADD, CLUSTER_JOIN):
         touched = view.node_at(_text(args, "node"))
     owner = next((it for it in view.oactions if it.action_id == action.cause), None)
@@ -53,7 +64,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     bound, overrides = accepted.get("accepted_loss"), accepted.get("overrides")
     wanted_ms = _long_wanted_ms(action, situation.now_ms)
     where = f" on {node_id}" if node_id is not None else f" of {other}"
-    return Proposal(
+    found = Proposal(
         step=None,
         action_kind=kind,
         node_id=node_id,
@@ -62,8 +73,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
         spared=tuple(sorted(it for it in spared if it is not None)),
         shard_id=shard_id,
         effect=f"carry out {kind}{where}, which a person asked for",
-        loss=_loss(kind, node_id, args, situation),
-        purpose=Purpose.RECOVERY if kind in _ROLES else Purpose.PLANNED,
+        purpose=Purpose.RECOVERY if is_start or kind in _ROLES else Purpose.PLANNED,
         requester=action.requester,
         accepted_loss=bound if type(bound) is int else None,
         is_any_loss_accepted=bound == UNKNOWN_LOSS,
@@ -74,6 +84,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
         is_approval_wanted=_is_approval_wanted(action, is_old=wanted_ms is not None),
         wanted_ms=wanted_ms,
     )
+    return replace(found, loss=_loss(found, situation))
 
 
 def _long_wanted_ms(action: NAction | OAction, now_ms: int) -> int | None:
@@ -111,8 +122,9 @@ def _known_args(action: NAction | OAction, situation: Situation) -> dict[str, Va
     return {name: it for name, it in args.items() if it is not None}
 
 
-def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Situation) -> Loss:
-    if kind == STORE_REJOIN:
+def _loss(proposal: Proposal, situation: Situation) -> Loss:
+    kind, node_id, args = proposal.action_kind, proposal.node_id, proposal.args
+    if gives_up(proposal, situation.view):
         told = f"what {node_id} holds and whom it is to follow does not is given up"
         return Loss(is_none=False, text=told)
     if kind not in _PAST_A_PRIMARY:

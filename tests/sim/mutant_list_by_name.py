@@ -125,9 +125,8 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _DATA,
-                "    return proposal.action_kind in _TAKES_AWAY or (is_process and not"
-                " case.takes_for_dead)\n",
-                "    return proposal.action_kind in _TAKES_AWAY\n",
+                "    return is_away or (is_process and not case.takes_for_dead)\n",
+                "    return is_away\n",
             ),
         ),
         test=_asks("the_primary_is_stopped_or_restarted_by_approval_only"),

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_DATA = "orchestrate/safety/rules_data.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _PRIMARIES = "orchestrate/primaries.py"
+_PROPOSAL = "orchestrate/proposal.py"
 
 
 def _evidence(name: str) -> str:
     return unit_test("orchestrate_by_name_evidence", name)
+
+
+def _follow(name: str) -> str:
+    return unit_test("orchestrate_by_name_follow", name)
 
 
 NAMED_MUTANTS = (
@@ -75,5 +81,55 @@ NAMED_MUTANTS = (
         test=_evidence(
             "a_switchover_by_name_to_a_copy_that_does_not_hear_the_primary_is_asked_about"
         ),
+    ),
+    Mutant(
+        "a_join_gives_up_unasked",
+        "a member that joins another node anew is judged as one that rejoins (ADR 0102)",
+        (
+            Edit(
+                _PROPOSAL,
+                "    if kind != CLUSTER_JOIN and not is_start:\n",
+                "    if not is_start:\n",
+            ),
+        ),
+        test=_follow("the_appointed_primary_joins_a_claimant_only_by_approval"),
+    ),
+    Mutant(
+        "a_blank_node_gives_up",
+        "a node that has nothing gives up nothing (ADR 0102)",
+        (
+            Edit(
+                _PROPOSAL,
+                '    return not view.is_blank(proposal.node_id or "")\n',
+                "    return proposal.node_id is not None\n",
+            ),
+        ),
+        test=_follow("a_blank_node_joins_without_a_question"),
+    ),
+    Mutant(
+        "started_as_a_copy_unjudged",
+        "a node that is started behind another one is judged before (ADR 0102)",
+        (
+            Edit(
+                _PROPOSAL,
+                "    does_disturb = action.kind in DISRUPTIVE_KINDS or is_start_as_copy("
+                "action.kind, action.args)\n",
+                "    does_disturb = action.kind in DISRUPTIVE_KINDS\n",
+            ),
+        ),
+        test=_follow("a_dead_primary_is_started_as_a_copy_only_by_approval"),
+    ),
+    Mutant(
+        "a_claim_ends_by_another_name",
+        "a claim is ended only by approval, whatever the action is called (ADR 0102)",
+        (
+            Edit(
+                _DATA,
+                "    if proposal.action_kind not in _TAKES_AWAY and not case.gives_up"
+                " and not is_fence:\n",
+                "    if proposal.action_kind not in (*_TAKES_AWAY, STORE_FENCE):\n",
+            ),
+        ),
+        test=_follow("a_dead_claimant_is_started_as_a_copy_only_by_approval"),
     ),
 )
