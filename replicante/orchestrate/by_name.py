@@ -25,10 +25,10 @@ from replicante.model.action_kinds import (
     THROUGH_KINDS,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
-from replicante.model.codec import Value
 from replicante.model.decision import Loss
 from replicante.orchestrate.candidates import candidates, severity
 from replicante.orchestrate.converge.failover import UNKNOWN_LOSS
+from replicante.orchestrate.named_args import known_args, text_of
 from replicante.orchestrate.proposal import (
     NO_LOSS,
     Proposal,
@@ -47,9 +47,9 @@ _UNSAID = Loss(is_none=False, text="cannot be said: no copy is known that could 
 def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     """What somebody asked for, as the rules want it."""
     view, kind, node_id = situation.view, action.kind, getattr(action, "node_id", None)
-    args = _known_args(action, situation)
-    other = _text(args, "node_id")
-    shard_id = _text(args, "shard_id") or "" if kind in _ROLES else None
+    args = known_args(action, situation)
+    other = text_of(args, "node_id")
+    shard_id = text_of(args, "shard_id") or "" if kind in _ROLES else None
     primary = situation.primaries.get(shard_id or "")
     spared = {node_id, *([other] if kind in (CLUSTER_REMOVE, PLATFORM_DEPROVISION) else [])}
     if primary is not None and kind in _PAST_A_PRIMARY:
@@ -58,7 +58,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     is_of_two = is_start or kind in (STORE_REJOIN, STORE_SWITCHOVER, CLUSTER_REMOVE)
     touched = other if is_of_two else None
     if kind in (CLUSTER_ADD, CLUSTER_JOIN):
-        touched = view.node_at(_text(args, "node"))
+        touched = view.node_at(text_of(args, "node"))
     owner = next((it for it in view.oactions if it.action_id == action.cause), None)
     accepted = owner.args if owner is not None and isinstance(owner.args, dict) else {}
     bound, overrides = accepted.get("accepted_loss"), accepted.get("overrides")
@@ -104,24 +104,6 @@ def _is_approval_wanted(action: NAction | OAction, *, is_old: bool) -> bool:
     return is_old and action.cause is None
 
 
-def _known_args(action: NAction | OAction, situation: Situation) -> dict[str, Value]:
-    """With what they leave out and the cluster tells. Who is the primary is no matter of opinion:
-    to name another one as `replaces` does not hide it."""
-    view, primaries = situation.view, situation.primaries
-    args: dict[str, Value] = dict(action.args) if isinstance(action.args, dict) else {}
-    if action.kind in _ROLES:
-        if args.get("shard_id") is None and len(primaries) == 1:
-            args["shard_id"] = next(iter(primaries))
-        primary = primaries.get(_text(args, "shard_id") or "")
-        if action.kind == STORE_FENCE and isinstance(action, NAction):
-            args["replaces"] = action.node_id
-        elif primary is not None and primary.node_id is not None:
-            args["replaces"] = primary.node_id
-    if _text(args, "node_id") is None:
-        args["node_id"] = view.node_at(_text(args, "node"))
-    return {name: it for name, it in args.items() if it is not None}
-
-
 def _loss(proposal: Proposal, situation: Situation) -> Loss:
     kind, node_id, args = proposal.action_kind, proposal.node_id, proposal.args
     if gives_up(proposal, situation.view):
@@ -132,8 +114,8 @@ def _loss(proposal: Proposal, situation: Situation) -> Loss:
     found = candidates(
         situation.view,
         situation.state,
-        shard_id=_text(args, "shard_id") or "",
-        replaces=_text(args, "replaces") or "",
+        shard_id=text_of(args, "shard_id") or "",
+        replaces=text_of(args, "replaces") or "",
         now_ms=situation.now_ms,
     )
     if kind == STORE_PROMOTE:
@@ -143,8 +125,3 @@ def _loss(proposal: Proposal, situation: Situation) -> Loss:
         return fit[0] if fit else _UNSAID
     # The controller chooses, so the price is that of the worst.
     return max(fit, key=severity, default=_UNSAID)
-
-
-def _text(args: dict[str, Value], name: str) -> str | None:
-    found = args.get(name)
-    return found if isinstance(found, str) else None

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_ACTING = "orchestrate/acting.py"
+_CLAIMS = "orchestrate/claims.py"
 _DATA = "orchestrate/safety/rules_data.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_NAMED_ARGS = "orchestrate/named_args.py"
 _PRIMARIES = "orchestrate/primaries.py"
 _PROPOSAL = "orchestrate/proposal.py"
+
+
+def _args(name: str) -> str:
+    return unit_test("orchestrate_by_name_args", name)
 
 
 def _evidence(name: str) -> str:
@@ -131,5 +138,53 @@ NAMED_MUTANTS = (
             ),
         ),
         test=_follow("a_dead_claimant_is_started_as_a_copy_only_by_approval"),
+    ),
+    Mutant(
+        "judged_on_one_sent_to_another",
+        "the address that is sent is that of the node that was judged (ADR 0102)",
+        (
+            Edit(
+                _NAMED_ARGS,
+                "    if found == named or (found is None and own in (None, address)):\n",
+                "    if found is not None or own in (None, address):\n",
+            ),
+        ),
+        test=_args("an_address_that_is_not_that_of_the_named_node_is_refused"),
+    ),
+    Mutant(
+        "sent_as_it_was_written",
+        "what was judged is what is sent and remembered (ADR 0102)",
+        (
+            Edit(
+                _ACTING,
+                "            after = as_judged(after, proposal)\n",
+                "            code = code or None\n",
+            ),
+        ),
+        test=_args("a_promotion_without_args_is_remembered_as_what_it_was_judged_to_be"),
+    ),
+    Mutant(
+        "nobody_known_and_one_replaced",
+        "where no primary is known, nobody counts as replaced (ADR 0102)",
+        (
+            Edit(
+                _NAMED_ARGS,
+                '        args["replaces"] = None if primary is None else primary.node_id\n',
+                '        args.setdefault("replaces", primary and primary.node_id)\n',
+            ),
+        ),
+        test=_args("where_no_primary_is_known_nobody_counts_as_replaced_by_what_a_person_wrote"),
+    ),
+    Mutant(
+        "told_directly_and_believed",
+        "whom an agent was told to replace exempts only the primary that is known (ADR 0102)",
+        (
+            Edit(
+                _CLAIMS,
+                "    return named if is_judged or named == appointed else None\n",
+                "    return named\n",
+            ),
+        ),
+        test=_args("what_an_agent_was_told_directly_exempts_only_the_primary_that_is_known"),
     ),
 )

@@ -24,6 +24,7 @@ from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import Sight
 from replicante.orchestrate.controllers import in_charge
+from replicante.orchestrate.named_args import contradiction
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import Purpose
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
@@ -41,6 +42,9 @@ def _identity_right(case: Case) -> Finding:
                 f" {seen.message}; correct discovery or the agent",
                 node_id=node_id,
             )
+    told = None if proposal.action_id is None else contradiction(proposal, case.situation.view)
+    if told is not None:
+        return deny(f"{told}: cancel it, and ask with the right one, or with one of both")
     return allow("every agent concerned is the one that discovery names")
 
 
@@ -285,7 +289,8 @@ def _is_seen(case: Case, node_id: str) -> bool:
 EVIDENCE_RULES = (
     Rule(
         name="identity_right",
-        promise="Nothing is done to or about a node whose agent gives another identity.",
+        promise="Nothing is done to or about a node whose agent gives another identity, or under"
+        " the address of another one.",
         judge=_identity_right,
     ),
     Rule(
