@@ -16,8 +16,13 @@ from orchestrate_builders import (
     sent_kinds,
 )
 
-from replicante.model.action_kinds import CLUSTER_JOIN, SERVICE_START, STORE_REJOIN
-from replicante.model.node import NodeStatus
+from replicante.model.action_kinds import (
+    CLUSTER_JOIN,
+    SERVICE_START,
+    STORE_PROMOTE,
+    STORE_REJOIN,
+)
+from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import ShardRole
 
 EVERY = [CLUSTER_JOIN, STORE_REJOIN]
@@ -112,3 +117,32 @@ def test_a_start_behind_whom_it_followed_last_is_free(args):
     ask(world, "n1", SERVICE_START, args=args)
     result = world.cycle()
     assert sent_kinds(result) == [(SERVICE_START, "n1")] and outcomes(result, ASKED) == []
+
+
+@pytest.mark.parametrize("kind", [CLUSTER_JOIN, SERVICE_START])
+def test_a_question_about_following_holds_up_no_failover_of_its_node(kind):
+    world = replicated(2)
+    follow(world, "n2", "n1", kind)
+    assert world.cycle().submissions == ()
+    kill_store(world)
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def test_a_claim_is_accepted_by_starting_the_dead_primary_behind_it():
+    world = disputed()
+    kill_store(world)
+    world.cycle()
+    action_id = follow(world, "n1", "n2", SERVICE_START)
+    world.cycle()
+    approve(world, action_id)
+    assert sent_kinds(world.cycle()) == [(SERVICE_START, "n1")]
+    started = world.nodes["n1"]
+    started.contact, started.role, started.follows = (
+        StoreContact.ANSWERS,
+        ShardRole.SECONDARY,
+        "n2",
+    )
+    started.end(action_id)
+    for _ in range(4):
+        world.cycle(after_ms=20_000)
+    assert world.state.appointed == {SHARD: "n2"} and world.state.claimed == {}
