@@ -20,7 +20,7 @@ CLUSTER_ADD: Final = "agent.replicante.io/cluster.add"
 """This member admits another node. args: node (member address of the new one)."""
 CLUSTER_JOIN: Final = "agent.replicante.io/cluster.join"
 """This node joins. args: node (member address of a member, for a store with one primary: of the
-primary)."""
+primary). One that holds data gives it up, as by `store.rejoin`."""
 CLUSTER_REMOVE: Final = "agent.replicante.io/cluster.remove"
 """Asked of a surviving member: forget a node. args: node (its member address, null when unknown),
 node_id."""

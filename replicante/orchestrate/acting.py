@@ -29,6 +29,7 @@ from replicante.model.codec import Value
 from replicante.model.decision import Outcome, ProposalRecord, Ruling, Verdict
 from replicante.orchestrate.approvals import Asked, asking, covers
 from replicante.orchestrate.by_name import APPROVAL_RULE, proposal_of
+from replicante.orchestrate.named_args import as_judged
 from replicante.orchestrate.progress import STEP_METADATA, with_attempt
 from replicante.orchestrate.proposal import (
     Proposal,
@@ -106,7 +107,7 @@ class Acting:
 
     def settle_asked(self, action: NAction | OAction) -> Outcome:
         """Judge what somebody asked for and what did not begin, and make its record true: it may
-        begin now, waits to be approved, or waits."""
+        begin now, as it was judged, waits to be approved, or waits."""
         proposal = proposal_of(action, self.situation)
         verdicts = self._judge(proposal)
         outcome, asked, after = outcome_of(verdicts), asking(verdicts), action
@@ -127,10 +128,14 @@ class Acting:
         is_marked = action.phase is _waiting(action) and APPROVAL_RULE in action.asked
         if denied & _ENDS_A_REASON and not is_marked:
             after = _asked_about(action, {APPROVAL_RULE: {}})
-        if after != action:
-            self._put(action, after, _turned(action, after) or _ask_code(after))
+        code = _turned(action, after)
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
+            after = as_judged(after, proposal)
+        elif after != action:
+            code = code or _ask_code(after)
+        if after != action:
+            self._put(action, after, code)
         self._record(proposal, verdicts, outcome, action.action_id)
         return outcome
 

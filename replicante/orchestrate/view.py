@@ -84,6 +84,12 @@ class ClusterView:
         node = self.nodes.get(node_id)
         return node is not None and node.node_status is NodeStatus.HEALTHY
 
+    def is_blank(self, node_id: str) -> bool:
+        """It told that it is in no cluster and has no copy: there is nothing that it could lose."""
+        node = self.nodes.get(node_id)
+        is_outside = node is not None and node.node_status is NodeStatus.NOT_IN_CLUSTER
+        return is_outside and not self.copies_on(node_id)
+
     def node_at(self, member_address: str | None) -> str | None:
         """The node that members know by this address."""
         if member_address is None:

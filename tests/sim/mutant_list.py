@@ -17,6 +17,7 @@ from mutant_list_growth import GROWTH_MUTANTS
 from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
+from mutant_list_named import NAMED_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
@@ -307,6 +308,7 @@ MUTANTS = (
     *FAILOVER_MUTANTS,
     *DECISION_MUTANTS,
     *BY_NAME_MUTANTS,
+    *NAMED_MUTANTS,
     *BESIDE_MUTANTS,
     *DISTURBANCE_MUTANTS,
     *GROWTH_MUTANTS,

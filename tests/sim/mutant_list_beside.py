@@ -120,7 +120,7 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _EVIDENCE,
-                'deny(f"a switchover needs a healthy primary: {primary.reason}", **evidence)\n',
+                'refuse(f"a switchover needs a healthy primary: {primary.reason}", **evidence)\n',
                 'allow("it is asked", **evidence)\n',
             ),
         ),
@@ -140,15 +140,17 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "third_primary_by_approval",
-        "nobody sets aside that the known primary is there, though others claim (ADR 0102)",
+        "nobody sets aside that another node is there as primary (ADR 0102)",
         (
             Edit(
                 _EVIDENCE,
-                "        if proposal.is_asked_for and primary and primary.node_id in",
-                "        if not proposal.is_asked_for and primary and primary.node_id in",
+                "        if proposal.is_asked_for and claims:\n",
+                "        if not proposal.is_asked_for and claims:\n",
             ),
         ),
-        test=_beside("nobody_approves_a_third_primary_beside_the_one_that_is_known"),
+        test=unit_test(
+            "orchestrate_by_name_evidence", "nobody_is_promoted_beside_a_claim_of_another_node"
+        ),
     ),
     Mutant(
         "grace_of_what_never_left",
@@ -293,18 +295,5 @@ BESIDE_MUTANTS = (
         test=_overtaking(
             "of_a_primary_that_says_that_it_is_none_the_rules_wait_for_a_confirmation"
         ),
-    ),
-    Mutant(
-        "third_primary",
-        "nobody has a copy promoted beside another node that is primary (ADR 0102)",
-        (
-            Edit(
-                _EVIDENCE,
-                "        if is_promotion and proposal.is_asked_for and {*others} -"
-                " {proposal.node_id}:\n",
-                "        if is_promotion and not proposal.is_asked_for:\n",
-            ),
-        ),
-        test=_overtaking("nobody_promotes_a_third_one_beside_another_that_is_primary"),
     ),
 )

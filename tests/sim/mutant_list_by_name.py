@@ -12,6 +12,7 @@ _DATA = "orchestrate/safety/rules_data.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_NAMED_ARGS = "orchestrate/named_args.py"
 _LATE = "orchestrate/late_ends.py"
 _OACTIONS = "orchestrate/oactions.py"
 _SCOPE = "orchestrate/safety/rules_scope.py"
@@ -112,9 +113,9 @@ BY_NAME_MUTANTS = (
         "who is the primary is no matter of what an action says (ADR 0102)",
         (
             Edit(
-                _BY_NAME,
-                '            args["replaces"] = action.node_id\n',
-                '            args.setdefault("replaces", action.node_id)\n',
+                _NAMED_ARGS,
+                '        args["replaces"] = action.node_id\n',
+                '        args.setdefault("replaces", action.node_id)\n',
             ),
         ),
         test=_roles("whom_a_fence_says_to_replace_does_not_hide_the_primary"),
@@ -125,9 +126,8 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _DATA,
-                "    return proposal.action_kind in _TAKES_AWAY or (is_process and not"
-                " case.takes_for_dead)\n",
-                "    return proposal.action_kind in _TAKES_AWAY\n",
+                "    return is_away or (is_process and not case.takes_for_dead)\n",
+                "    return is_away\n",
             ),
         ),
         test=_asks("the_primary_is_stopped_or_restarted_by_approval_only"),
