@@ -134,6 +134,7 @@ def answer_of(
         requester=str(action.requester),
         cause=action.cause,
         created_time=format_rfc3339(action.created_wall_ms),
+        approved_time=_time(action.approved_wall_ms),
         scheduled_time=_time(scheduled_ms),
         finished_time=_time(action.finished_wall_ms),
         state={"phase": str(action.phase), "error": action.error, "payload": action.payload},

@@ -30,6 +30,9 @@ PLATFORM_ATTEMPTS_MAX = 5
 ASKED_HELD_MS_MAX = 3_600_000
 """What a person asked for or approved, and what did not leave for so long, is sent only when a
 person says that it is still wanted: who asked may have helped himself otherwise, and gone home."""
+APPROVED_TURN_MS_MAX = 15_000
+"""Of a change of roles that was approved: so long a recovery lets it go first, at most the time
+between two cycles. One that a rule holds for longer may never go."""
 ACTION_SEND_MS_MAX = 60_000
 """A node action is sent until then, and begun by its agent until then: the world moves on."""
 DISCOVERY_CONFIRMATIONS_MIN = 3

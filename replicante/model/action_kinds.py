@@ -20,7 +20,7 @@ CLUSTER_ADD: Final = "agent.replicante.io/cluster.add"
 """This member admits another node. args: node (member address of the new one)."""
 CLUSTER_JOIN: Final = "agent.replicante.io/cluster.join"
 """This node joins. args: node (member address of a member, for a store with one primary: of the
-primary)."""
+primary). One that holds data gives it up, as by `store.rejoin`."""
 CLUSTER_REMOVE: Final = "agent.replicante.io/cluster.remove"
 """Asked of a surviving member: forget a node. args: node (its member address, null when unknown),
 node_id."""
@@ -63,6 +63,8 @@ ROLE_KINDS: Final = frozenset({STORE_PROMOTE, STORE_FENCE, STORE_SWITCHOVER, STO
 """Change who is primary or follows whom: never sent to a store that another controller rules."""
 THROUGH_KINDS: Final = frozenset({CONTROLLER_SWITCHOVER, CONTROLLER_FAILOVER})
 """Change roles too, but the controller in charge does it: never sent where there is none."""
+HANDOVER_KINDS: Final = frozenset({STORE_SWITCHOVER, CONTROLLER_SWITCHOVER})
+"""Asked of a healthy primary: it hands its shard over, or nothing changes."""
 PLATFORM_PROVISION: Final = "core.replicante.io/platform.provision"
 """Orchestrator action. args: request (node_group_id, count), stable_after_ms."""
 PLATFORM_DEPROVISION: Final = "core.replicante.io/platform.deprovision"

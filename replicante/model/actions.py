@@ -153,8 +153,10 @@ class NAction(Record, frozen=True, kw_only=True):
 
     approved_ms: int | None = None
     """Cluster clock: when a person approved it last; None: nobody did."""
+    approved_wall_ms: int | None = None
+    """The same, for people."""
 
-    later: ClassVar[tuple[str, ...]] = ("sent_to", "asked", "approved_ms")
+    later: ClassVar[tuple[str, ...]] = ("sent_to", "asked", "approved_ms", "approved_wall_ms")
 
     @property
     def may_be_at_agent(self) -> bool:
@@ -187,8 +189,10 @@ class OAction(Record, frozen=True, kw_only=True):
     """As of a node action."""
     approved_ms: int | None = None
     """As of a node action."""
+    approved_wall_ms: int | None = None
+    """As of a node action."""
 
-    later: ClassVar[tuple[str, ...]] = ("asked", "approved_ms")
+    later: ClassVar[tuple[str, ...]] = ("asked", "approved_ms", "approved_wall_ms")
 
 
 class ActionOrigin(enum.StrEnum):

@@ -29,6 +29,7 @@ from replicante.model.codec import Value
 from replicante.model.decision import Outcome, ProposalRecord, Verdict
 from replicante.orchestrate.approvals import Asked, asking, covers
 from replicante.orchestrate.by_name import proposal_of
+from replicante.orchestrate.named_args import as_judged
 from replicante.orchestrate.progress import STEP_METADATA, with_attempt
 from replicante.orchestrate.proposal import (
     Proposal,
@@ -67,6 +68,10 @@ class Acting:
     """Those of both that wait for nobody."""
     recovery_ids: set[str] = field(default_factory=set)
     """Actions of recoveries that go ahead."""
+    begun: set[str] = field(default_factory=set)
+    """Graces that begin in this cycle, by their keys."""
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+    """Action → as what it was judged in this cycle."""
     settled_ids: set[str] = field(default_factory=set)
     """Wishes that a proposal of this cycle answers for; two proposals may read alike."""
     ids_count: int = 0
@@ -106,14 +111,17 @@ class Acting:
 
     def settle_asked(self, action: NAction | OAction) -> Outcome:
         """Judge what somebody asked for and what did not begin, and make its record true: it may
-        begin now, waits to be approved, or waits. What left waits as one that never did, once it is
-        sure not to arrive; until then its record stays as it is."""
+        begin now, as it was judged, waits to be approved, or waits. What left waits as one that
+        never did, once it is sure not to arrive; until then its record stays as it is."""
         proposal = proposal_of(action, self.situation)
         verdicts = self._judge(proposal)
         outcome, asked, after = outcome_of(verdicts), asking(verdicts), action
         if action.phase is not waiting_phase(action):
             if outcome is Outcome.AWAITS_APPROVAL and covers(action.asked, asked):
                 outcome = Outcome.DONE
+            elif outcome is Outcome.AWAITS_APPROVAL and action.phase is OActionPhase.RUNNING:
+                # As above: a question that nobody can answer is none.
+                outcome = Outcome.DENIED
             elif outcome is Outcome.AWAITS_APPROVAL:
                 after = asked_about(action, asked)
         elif outcome is Outcome.DONE:
@@ -121,6 +129,8 @@ class Acting:
         elif outcome is Outcome.AWAITS_APPROVAL and covers(action.asked or asked, asked):
             # Of more, whoever approves what was shown of it is asked afterwards.
             after = msgspec.structs.replace(action, asked=asked)
+        if outcome is Outcome.DONE:
+            after = as_judged(after, proposal)
         if isinstance(action, NAction) and action.sent_epoch is not None:
             if outcome is Outcome.DONE or not self.situation.never_arrives(action):
                 after = action
@@ -129,12 +139,20 @@ class Acting:
                 unsent, after = taken_back(action), taken_back(after)
                 self._put(action, unsent, ChangeCode.NACTION_DISPATCH_FAIL)
                 action = unsent
-        if after != action:
-            self._put(action, after, turned(action, after) or ask_code(after))
+        code = turned(action, after)
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
+        elif after != action:
+            code = code or ask_code(after)
+        if after != action:
+            self._put(action, after, code)
         self._record(proposal, verdicts, outcome, action.action_id)
         return outcome
+
+    def record_held(self, proposal: Proposal, action_id: str) -> None:
+        """What a person asked for and what waits, with what it waits for."""
+        verdicts = self._judge(proposal)
+        self._record(proposal, verdicts, outcome_of(verdicts), action_id)
 
     def _judge(self, proposal: Proposal) -> tuple[Verdict, ...]:
         return judge(
@@ -166,6 +184,8 @@ class Acting:
             action_id=action_id,
         )
         self.records.append(record)
+        if action_id is not None:
+            self.proposals[action_id] = proposal
         return record
 
     def _settled(
@@ -229,6 +249,15 @@ class Acting:
         self.changes.append(change(before, after, code, cause=self.decision_id))
         view = view.with_oactions((*others, after))
         self._look_at(replace(self.situation, view=view))
+
+    def remember_sent(self, action: NAction) -> None:
+        """It leaves for its agent for the first time: from now on its effect may be seen."""
+        if (proposal := self.proposals.get(action.action_id)) is not None:
+            self._begin_grace(proposal)
+
+    def _begin_grace(self, proposal: Proposal) -> None:
+        if proposal.grace_key is not None:
+            self.begun.add(proposal.grace_key)
 
     def remember_end(self, action: OAction) -> None:
         """A failure of convergence's own orchestrator action counts, as that of a node action."""
@@ -327,6 +356,9 @@ class Acting:
             self.put_naction(None, naction, ChangeCode.NACTION_CREATE)
         if not proposal.is_question:
             self.acts.append(proposal)
+        if not proposal.is_question and not proposal.is_asked_for:
+            # So that what is withdrawn is not wished anew in each cycle.
+            self._begin_grace(proposal)
         self.settled_ids.add(action_id)
         return action_id
 

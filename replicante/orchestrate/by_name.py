@@ -8,6 +8,8 @@ rule: what they leave open counts as unknown.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from replicante.limits import ASKED_HELD_MS_MAX
 from replicante.model.action_kinds import (
     CLUSTER_ADD,
@@ -23,11 +25,20 @@ from replicante.model.action_kinds import (
     THROUGH_KINDS,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
-from replicante.model.codec import Value
+from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Loss
 from replicante.orchestrate.candidates import candidates, severity
 from replicante.orchestrate.converge.failover import UNKNOWN_LOSS
-from replicante.orchestrate.proposal import NO_LOSS, Proposal, Purpose, Situation
+from replicante.orchestrate.named_args import known_args, text_of
+from replicante.orchestrate.progress import STEP_METADATA
+from replicante.orchestrate.proposal import (
+    NO_LOSS,
+    Proposal,
+    Purpose,
+    Situation,
+    gives_up,
+    is_start_as_copy,
+)
 
 APPROVAL_RULE = "approval_granted"
 _ROLES = ROLE_KINDS | THROUGH_KINDS
@@ -38,23 +49,26 @@ _UNSAID = Loss(is_none=False, text="cannot be said: no copy is known that could 
 def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     """What somebody asked for, as the rules want it."""
     view, kind, node_id = situation.view, action.kind, getattr(action, "node_id", None)
-    args = _known_args(action, situation)
-    other = _text(args, "node_id")
-    shard_id = _text(args, "shard_id") or "" if kind in _ROLES else None
+    args = known_args(action, situation)
+    other = text_of(args, "node_id")
+    shard_id = text_of(args, "shard_id") or "" if kind in _ROLES else None
     primary = situation.primaries.get(shard_id or "")
     spared = {node_id, *([other] if kind in (CLUSTER_REMOVE, PLATFORM_DEPROVISION) else [])}
     if primary is not None and kind in _PAST_A_PRIMARY:
         spared.add(primary.node_id)
-    touched = other if kind in (STORE_REJOIN, STORE_SWITCHOVER, CLUSTER_REMOVE) else None
+    is_start = is_start_as_copy(kind, args)
+    is_of_two = is_start or kind in (STORE_REJOIN, STORE_SWITCHOVER, CLUSTER_REMOVE)
+    touched = other if is_of_two else None
     if kind in (CLUSTER_ADD, CLUSTER_JOIN):
-        touched = view.node_at(_text(args, "node"))
+        touched = view.node_at(text_of(args, "node"))
     owner = next((it for it in view.oactions if it.action_id == action.cause), None)
     accepted = owner.args if owner is not None and isinstance(owner.args, dict) else {}
     bound, overrides = accepted.get("accepted_loss"), accepted.get("overrides")
     wanted_ms = _long_wanted_ms(action, situation.now_ms)
     where = f" on {node_id}" if node_id is not None else f" of {other}"
-    return Proposal(
+    found = Proposal(
         step=None,
+        serves=None if owner is None else _served_step(action),
         action_kind=kind,
         node_id=node_id,
         args=args,
@@ -62,25 +76,31 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
         spared=tuple(sorted(it for it in spared if it is not None)),
         shard_id=shard_id,
         effect=f"carry out {kind}{where}, which a person asked for",
-        loss=_loss(kind, node_id, args, situation),
-        purpose=Purpose.RECOVERY if kind in _ROLES else Purpose.PLANNED,
+        purpose=Purpose.RECOVERY if is_start or kind in _ROLES else Purpose.PLANNED,
         requester=action.requester,
         accepted_loss=bound if type(bound) is int else None,
         is_any_loss_accepted=bound == UNKNOWN_LOSS,
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
         cause=action.cause,
         action_id=action.action_id,
+        grace_subject=shard_id or "",
         is_by_name=owner is None,
         is_approval_wanted=_is_approval_wanted(action, is_old=wanted_ms is not None),
         wanted_ms=wanted_ms,
     )
+    return replace(found, loss=_loss(found, situation))
+
+
+def _served_step(action: NAction | OAction) -> Step | None:
+    named = action.metadata.get(STEP_METADATA)
+    return next((it for it in Step if str(it) == named), None)
 
 
 def _long_wanted_ms(action: NAction | OAction, now_ms: int) -> int | None:
     """When a person asked for it or approved it last; None: not so long ago. A call of a platform
-    that may have left and was approved is not asked about again: it has begun."""
+    that may have left is not asked about: nobody could approve it."""
     since_ms = action.created_ms if action.approved_ms is None else action.approved_ms
-    has_begun = action.phase is OActionPhase.RUNNING and bool(action.asked)
+    has_begun = action.phase is OActionPhase.RUNNING
     is_old = now_ms - since_ms >= ASKED_HELD_MS_MAX and not has_begun
     return since_ms if is_old else None
 
@@ -90,29 +110,13 @@ def _is_approval_wanted(action: NAction | OAction, *, is_old: bool) -> bool:
     if action.phase in (NActionPhase.PENDING_APPROVE, OActionPhase.PENDING_APPROVE):
         # One that was made to wait names no rule at first.
         return is_old or not action.asked or APPROVAL_RULE in action.asked
-    return is_old and action.cause is None
+    # What nobody had to approve ends with the orchestrator action that it serves.
+    return is_old and (action.cause is None or action.approved_ms is not None)
 
 
-def _known_args(action: NAction | OAction, situation: Situation) -> dict[str, Value]:
-    """With what they leave out and the cluster tells. Who is the primary is no matter of opinion:
-    to name another one as `replaces` does not hide it."""
-    view, primaries = situation.view, situation.primaries
-    args: dict[str, Value] = dict(action.args) if isinstance(action.args, dict) else {}
-    if action.kind in _ROLES:
-        if args.get("shard_id") is None and len(primaries) == 1:
-            args["shard_id"] = next(iter(primaries))
-        primary = primaries.get(_text(args, "shard_id") or "")
-        if action.kind == STORE_FENCE and isinstance(action, NAction):
-            args["replaces"] = action.node_id
-        elif primary is not None and primary.node_id is not None:
-            args["replaces"] = primary.node_id
-    if _text(args, "node_id") is None:
-        args["node_id"] = view.node_at(_text(args, "node"))
-    return {name: it for name, it in args.items() if it is not None}
-
-
-def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Situation) -> Loss:
-    if kind == STORE_REJOIN:
+def _loss(proposal: Proposal, situation: Situation) -> Loss:
+    kind, node_id, args = proposal.action_kind, proposal.node_id, proposal.args
+    if gives_up(proposal, situation.view):
         told = f"what {node_id} holds and whom it is to follow does not is given up"
         return Loss(is_none=False, text=told)
     if kind not in _PAST_A_PRIMARY:
@@ -120,8 +124,8 @@ def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Sit
     found = candidates(
         situation.view,
         situation.state,
-        shard_id=_text(args, "shard_id") or "",
-        replaces=_text(args, "replaces") or "",
+        shard_id=text_of(args, "shard_id") or "",
+        replaces=text_of(args, "replaces") or "",
         now_ms=situation.now_ms,
     )
     if kind == STORE_PROMOTE:
@@ -131,8 +135,3 @@ def _loss(kind: str, node_id: str | None, args: dict[str, Value], situation: Sit
         return fit[0] if fit else _UNSAID
     # The controller chooses, so the price is that of the worst.
     return max(fit, key=severity, default=_UNSAID)
-
-
-def _text(args: dict[str, Value], name: str) -> str | None:
-    found = args.get(name)
-    return found if isinstance(found, str) else None

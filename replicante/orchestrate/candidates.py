@@ -133,6 +133,11 @@ def _hindrances(view: ClusterView, copy: Shard, old: Shard | None) -> Iterable[H
         yield Hindrance(reason=f"it is {node.node_status}")
     if not copy.is_fresh:
         yield Hindrance(reason="its state is not fresh")
+    order_id = view.taken_away().get(copy.node_id)
+    if order_id is not None:
+        yield Hindrance(
+            reason=f"platform.deprovision {order_id} takes it away; cancel that if it is to stay"
+        )
     if copy.role is not ShardRole.SECONDARY:
         yield Hindrance(reason=f"its role is {copy.other_role or copy.role}, not secondary")
     if node.member_address is None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 
 from replicante.model.action_kinds import STORE_SWITCHOVER
-from replicante.model.actions import NAction
+from replicante.model.actions import NAction, Requester
 from replicante.model.converge_state import ConvergeState
 from replicante.model.node import NodeStatus
 from replicante.model.shard import Shard, ShardRole
@@ -23,11 +23,16 @@ from replicante.orchestrate.view import ClusterView
 
 
 def former_primary(state: ConvergeState, action: NAction, shard_id: str) -> str | None:
-    """The node whose role was taken by an action that changes roles."""
+    """The node whose role was taken by an action that changes roles. Of what an agent was told
+    directly nobody judged whom it replaces."""
     if action.kind == STORE_SWITCHOVER:
         return action.node_id
     named = action.args.get("replaces") if isinstance(action.args, dict) else None
-    return named if isinstance(named, str) else state.appointed.get(shard_id)
+    appointed = state.appointed.get(shard_id)
+    if not isinstance(named, str):
+        return appointed
+    is_judged = action.requester is not Requester.AGENT_API
+    return named if is_judged or named == appointed else None
 
 
 def with_claims(before: ConvergeState, state: ConvergeState, view: ClusterView) -> ConvergeState:

@@ -281,7 +281,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
         now_ms=inputs.now_ms,
     )
     graces_ms = {str(it): ms for it, ms in inputs.spec.declaration.graces_ms.items()}
-    state = with_acts(state, acting.acts, graces_ms=graces_ms, now_ms=inputs.now_ms)
+    state = with_acts(state, acting.begun, graces_ms=graces_ms, now_ms=inputs.now_ms)
     state = with_sent(state, situation.view, (), situation.observations)
     state = msgspec.structs.replace(
         state,
@@ -311,7 +311,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
     return CycleResult(
         changes=tuple(changes),
         submissions=tuple(sent.submissions),
-        cancels=tuple(stages.actions.to_cancel),
+        cancels=(*stages.actions.to_cancel, *run.cancels),
         calls=tuple(run.calls),
         is_epoch_spent=sent.is_epoch_spent or stages.actions.is_epoch_spent,
         decision=decision,

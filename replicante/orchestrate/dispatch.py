@@ -55,8 +55,8 @@ class Dispatched:
 def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
     """The submissions, at most one a node: the first of its turns that may go, or none.
 
-    was_exclusive: an orchestrator action ran when the cycle began; only what serves it, and what a
-    step found right in this very cycle, is sent beside it.
+    was_exclusive: an orchestrator action ran when the cycle began; only what serves it, and what
+    was judged right in this very cycle, is sent beside it.
     """
     found = Dispatched()
     _withdraw_orphans(acting, found)
@@ -79,7 +79,7 @@ def _take_turns(acting: Acting, found: Dispatched, was_exclusive: bool) -> None:
             continue
         choice = _choice(acting, action, allowed, was_exclusive)
         is_judged = action.action_id in allowed or not is_person_waiting(action)
-        if not is_judged and choice is not SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING:
+        if not is_judged:
             action, choice = _judged(acting, action, choice)
         if choice is SchedulingChoice.DEFAULT_TO_ALL:
             _send(acting, found, action)
@@ -153,13 +153,14 @@ def _choice(
 def _judged(
     acting: Acting, action: NAction, choice: SchedulingChoice
 ) -> tuple[NAction, SchedulingChoice]:
-    """As the rules left it."""
+    """As the rules left it. Beside an orchestrator action, too, it is they that say what waits."""
     outcome = acting.settle_asked(action)
     now = next(it for it in acting.situation.view.nactions if it.action_id == action.action_id)
+    is_beside = choice is SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING
     if outcome is not Outcome.DONE:
-        return now, SchedulingChoice.FOUND_NODE_PENDING
+        return now, choice if is_beside else SchedulingChoice.FOUND_NODE_PENDING
     is_released = now.phase is not action.phase
-    return now, SchedulingChoice.DEFAULT_TO_ALL if is_released else choice
+    return now, SchedulingChoice.DEFAULT_TO_ALL if is_released or is_beside else choice
 
 
 def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
@@ -172,6 +173,7 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
             deadline_ms=situation.now_ms + ACTION_SEND_MS_MAX,
         )
         acting.put_naction(action, sent, ChangeCode.NACTION_DISPATCH)
+        acting.remember_sent(sent)
         found.submissions.append(sent)
         return
     end = _end(acting, action)

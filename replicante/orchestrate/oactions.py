@@ -37,12 +37,15 @@ from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.oaction_kinds import (
     OACTION_KINDS,
     PlatformCall,
+    PlatformVerb,
     Progress,
     failed,
     gave_up,
 )
+from replicante.orchestrate.overtaking import clear_way
 from replicante.orchestrate.proposal import Proposal, Situation, is_person_waiting
 
+_TAKES_AWAY = PlatformVerb.DEPROVISION
 _CODES = {
     OActionPhase.DONE: ChangeCode.OACTION_SUCCESS,
     OActionPhase.FAILED: ChangeCode.OACTION_FAIL,
@@ -56,6 +59,8 @@ class OActionsRun:
     orders: list[PlatformCall] = field(default_factory=list)
     """Calls that convergence wished: made when what they serve is judged right."""
     notes: list[Note] = field(default_factory=list)
+    cancels: list[NAction] = field(default_factory=list)
+    """To have cancelled by their agents: a failover goes first."""
 
 
 def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
@@ -71,7 +76,13 @@ def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
     for action in acting.situation.view.oactions:
         is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and not _is_wished(action)
         is_question = action.phase is OActionPhase.PENDING_APPROVE and is_person_waiting(action)
-        if (is_ready or is_question) and _is_free(acting, action):
+        if is_ready and action.kind == CORE_FAILOVER:
+            in_its_way = clear_way(acting, action)
+            run.cancels += in_its_way or ()
+            if in_its_way is not None:
+                continue
+            action = _now(acting, action)
+        if (is_ready or is_question) and _is_free(acting, run, action):
             _advance(acting, run, action, action, may_act)
     return run
 
@@ -83,13 +94,16 @@ def begin_wished(acting: Acting, run: OActionsRun) -> None:
     right = {it.action_id for it in acting.records if it.outcome is Outcome.DONE}
     for action in acting.situation.view.oactions:
         is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and _is_wished(action)
-        if is_ready and action.action_id in right and _is_free(acting, action):
+        if is_ready and action.action_id in right and _is_free(acting, run, action):
             _advance(acting, run, action, action, may_act=True)
     run.calls += [it for it in run.orders if it.action_id in right]
 
 
-def _is_free(acting: Acting, action: OAction) -> bool:
+def _is_free(acting: Acting, run: OActionsRun, action: OAction) -> bool:
     """Nothing runs that it waits for."""
+    if action.kind == CORE_SWITCHOVER and any(it.verb is _TAKES_AWAY for it in run.calls):
+        # The rules deny it in this very cycle, and an order that is denied has failed.
+        return False
     is_urgent = action.kind in (CORE_FAILOVER, CORE_SWITCHOVER)
     running = [it for it in acting.situation.view.oactions if it.phase is OActionPhase.RUNNING]
     return all(is_urgent and it.kind in PLATFORM_KINDS for it in running)

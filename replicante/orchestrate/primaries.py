@@ -61,7 +61,8 @@ class Primary:
     """Nodes that call themselves primary now."""
     proof: Proof = Proof.NONE
     witnesses: Mapping[str, Sight] = field(default_factory=dict)
-    """Node of a copy seen in this cycle → what it sees of the primary."""
+    """Node of a copy seen in this cycle → what it sees of the primary; not of one that is there
+    undisputed. That another node calls itself primary does not silence them."""
     suspicion: Suspicion | None = None
     reason: str = ""
 
@@ -120,6 +121,7 @@ def _assess(look: _Look, shard_id: str) -> Primary:
             verdict=PrimaryVerdict.SEVERAL,
             node_id=known,
             claimants=claimants,
+            witnesses={} if known is None else _witnesses(view, shard_id, primary=known),
             reason=f"{', '.join(claimants)} call themselves primary; {last}",
         )
     if known is None:

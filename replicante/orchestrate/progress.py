@@ -36,7 +36,6 @@ from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.claims import former_primary, untold
 from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
-from replicante.orchestrate.proposal import Proposal
 from replicante.orchestrate.view import ClusterView
 
 STEP_METADATA = "replicante.io/step"
@@ -259,15 +258,15 @@ def _raised(led: Shard, copies: Iterable[Shard]) -> Shard:
 
 
 def with_acts(
-    state: ConvergeState, acts: Iterable[Proposal], *, graces_ms: Mapping[str, int], now_ms: int
+    state: ConvergeState, begun: Iterable[str], *, graces_ms: Mapping[str, int], now_ms: int
 ) -> ConvergeState:
-    """The memory after this cycle's acts: their graces begin, those that are over are dropped."""
+    """The memory after this cycle's acts: those graces begin, those that are over are dropped."""
     kept = {
         key: started_ms
         for key, started_ms in state.graces.items()
         if now_ms < started_ms + graces_ms.get(key.partition(":")[0], 0)
     }
-    kept |= {act.grace_key: now_ms for act in acts}
+    kept |= dict.fromkeys(sorted(begun), now_ms)
     return msgspec.structs.replace(state, graces=kept)
 
 

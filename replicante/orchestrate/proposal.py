@@ -10,7 +10,14 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from replicante.model.action_kinds import CORE_FAILOVER, DISRUPTIVE_KINDS, ROLE_KINDS
+from replicante.model.action_kinds import (
+    CLUSTER_JOIN,
+    CORE_FAILOVER,
+    DISRUPTIVE_KINDS,
+    ROLE_KINDS,
+    SERVICE_START,
+    STORE_REJOIN,
+)
 from replicante.model.actions import NAction, OAction, OActionPhase, Requester
 from replicante.model.cluster_declaration import Step
 from replicante.model.cluster_spec import ClusterSpec
@@ -39,6 +46,8 @@ class Purpose(enum.StrEnum):
 class Proposal:
     step: Step | None
     """None: a person asks for the very action."""
+    serves: Step | None = None
+    """The step as whose act it counts all the same: an orchestrator action has it done."""
     action_kind: str
     node_id: str | None
     """Where the node action runs; None for an orchestrator action."""
@@ -78,7 +87,8 @@ class Proposal:
 
     @property
     def is_disruptive(self) -> bool:
-        return self.action_kind in DISRUPTIVE_KINDS
+        is_start = self.is_by_name and is_start_as_copy(self.action_kind, self.args)
+        return is_start or self.action_kind in DISRUPTIVE_KINDS
 
     @property
     def changes_roles(self) -> bool:
@@ -91,8 +101,12 @@ class Proposal:
         return self.action_kind == CORE_FAILOVER
 
     @property
-    def grace_key(self) -> str:
-        return f"{self.step_name}:{self.grace_subject}" if self.grace_subject else self.step_name
+    def grace_key(self) -> str | None:
+        """None: nothing waits to see its effect."""
+        step = self.step or self.serves
+        if step is None:
+            return None
+        return f"{step}:{self.grace_subject}" if self.grace_subject else str(step)
 
     @property
     def is_asked_for(self) -> bool:
@@ -173,9 +187,26 @@ def protection(spec: ClusterSpec) -> dict[str, Value]:
     return {"protect_writes": True} if spec.declaration.policies.is_protecting_writes else {}
 
 
+def is_start_as_copy(kind: str, args: Value) -> bool:
+    """Whoever is started so follows the node that is named, and gives up what that one lacks."""
+    node = args.get("node") if isinstance(args, dict) else None
+    return kind == SERVICE_START and isinstance(node, str)
+
+
+def gives_up(proposal: Proposal, view: ClusterView) -> bool:
+    """Its node follows another one from then on, under whatever name, and loses what it has beyond
+    that one. Steps start only who was replaced."""
+    kind = proposal.action_kind
+    is_start = proposal.is_by_name and is_start_as_copy(kind, proposal.args)
+    if kind != CLUSTER_JOIN and not is_start:
+        return kind == STORE_REJOIN
+    return not view.is_blank(proposal.node_id or "")
+
+
 def is_persons_disruption(action: NAction | OAction) -> bool:
     """What disturbs and somebody asked for."""
-    return action.requester is not Requester.CORE_DECLARATIVE and action.kind in DISRUPTIVE_KINDS
+    does_disturb = action.kind in DISRUPTIVE_KINDS or is_start_as_copy(action.kind, action.args)
+    return action.requester is not Requester.CORE_DECLARATIVE and does_disturb
 
 
 def is_person_waiting(action: NAction | OAction) -> bool:

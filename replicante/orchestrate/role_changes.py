@@ -8,10 +8,11 @@ cannot agree: it may lose what only that one had, so it names the loss that is a
 from __future__ import annotations
 
 from replicante.limits import SWITCHOVER_MS_MAX
-from replicante.model.action_kinds import CONTROLLER_SWITCHOVER, STORE_SWITCHOVER
+from replicante.model.action_kinds import CONTROLLER_SWITCHOVER, HANDOVER_KINDS, STORE_SWITCHOVER
 from replicante.model.actions import OAction, Requester
 from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
+from replicante.model.observation import SeenPhase
 from replicante.model.shard import Sight
 from replicante.orchestrate.candidates import Candidate, Override, best
 from replicante.orchestrate.controllers import in_charge
@@ -133,6 +134,9 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
     if isinstance(asked, str):
         return asked
     primary, chosen = asked
+    moved = _moved_on(action, primary, situation)
+    if moved is not None:
+        return moved
     if primary.verdict is PrimaryVerdict.PRESENT:
         return f"{primary.node_id} is there and healthy: ask for a switchover, which loses nothing"
     controller = in_charge(situation).through
@@ -148,14 +152,35 @@ def propose_asked_failover(action: OAction, situation: Situation) -> Proposal | 
         )
     if _args(action).get("to") is not None:
         return f"{controller} chooses the successor itself: ask without args.to"
+    found = candidates_of(situation, primary)
+    if not any(it.is_eligible for it in found):
+        return f"{controller} chooses the successor itself, among copies that are fit, and none is"
     return failover_through(
         controller,
         situation,
         primary,
-        candidates_of(situation, primary),
+        found,
         accepted_loss=accepted,
         cause=action.action_id,
     )
+
+
+def _moved_on(action: OAction, primary: Primary, situation: Situation) -> str | None:
+    """Why a failover that ended a switchover is not what was asked for any more: that one came
+    through, and nobody asked to go past the successor."""
+    payload = action.payload if isinstance(action.payload, dict) else {}
+    replaced, overtaken = payload.get("replaces"), payload.get("overtakes")
+    if overtaken is None:
+        return None
+    if primary.node_id != replaced:
+        return f"{replaced} is the primary no more, {primary.node_id} is: ask anew"
+    if primary.verdict is PrimaryVerdict.SEVERAL:
+        return f"{primary.reason}: ask anew"
+    seen = situation.observations.get(str(replaced))
+    for it in () if seen is None else seen.actions:
+        if it.action_id == overtaken and it.phase is SeenPhase.DONE:
+            return f"{replaced} handed its shard over after all: see to whom, and ask anew"
+    return None
 
 
 def past_its_reason(naction_id: str, situation: Situation) -> str | None:
@@ -170,8 +195,7 @@ def past_its_reason(naction_id: str, situation: Situation) -> str | None:
         return None
     if primary.node_id != replaced:
         return f"{replaced} is the primary no more, {primary.node_id} is: ask anew"
-    is_handover = served.kind in (STORE_SWITCHOVER, CONTROLLER_SWITCHOVER)
-    if is_handover and primary.verdict is PrimaryVerdict.GONE:
+    if served.kind in HANDOVER_KINDS and primary.verdict is PrimaryVerdict.GONE:
         return f"a switchover needs a healthy primary: {primary.reason}; ask for a failover"
     return None
 

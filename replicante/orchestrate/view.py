@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from replicante.errors import InconsistentRecords
-from replicante.model.actions import NAction, OAction
+from replicante.model.action_kinds import PLATFORM_DEPROVISION
+from replicante.model.actions import NAction, OAction, OActionPhase
 from replicante.model.cluster_spec import ClusterSpec
 from replicante.model.discovery import ClusterDiscovery, DiscoveredNode
 from replicante.model.node import Node, NodeStatus, StoreExtras
@@ -83,6 +84,12 @@ class ClusterView:
         node = self.nodes.get(node_id)
         return node is not None and node.node_status is NodeStatus.HEALTHY
 
+    def is_blank(self, node_id: str) -> bool:
+        """It told that it is in no cluster and has no copy: there is nothing that it could lose."""
+        node = self.nodes.get(node_id)
+        is_outside = node is not None and node.node_status is NodeStatus.NOT_IN_CLUSTER
+        return is_outside and not self.copies_on(node_id)
+
     def node_at(self, member_address: str | None) -> str | None:
         """The node that members know by this address."""
         if member_address is None:
@@ -92,6 +99,18 @@ class ClusterView:
             if node is not None and node.member_address == member_address:
                 return node_id
         return None
+
+    def taken_away(self) -> dict[str, str]:
+        """Node → the order by which a platform may be taking it away: once called, it may have been
+        heard, whatever was answered."""
+        return {
+            it.args["node_id"]: it.action_id
+            for it in self.oactions
+            if it.kind == PLATFORM_DEPROVISION
+            and it.phase is OActionPhase.RUNNING
+            and isinstance(it.args, dict)
+            and isinstance(it.args.get("node_id"), str)
+        }
 
     def role_counts(self, node_id: str) -> dict[str, int]:
         """Role, by its own name where the store has one → copies on the node."""

@@ -94,6 +94,7 @@ def move(writer: Writer, command: MoveAction) -> Applied | Rejected:
     if command.verb is ActionVerb.APPROVE:
         value["phase"] = "PENDING_SCHEDULE"
         value["approved_ms"] = writer.counters.clock_ms
+        value["approved_wall_ms"] = writer.wall_ms
     else:
         value["phase"] = "CANCELLED"
         value["finished_ms"] = writer.counters.clock_ms

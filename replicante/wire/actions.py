@@ -11,7 +11,7 @@ class ActionAnswer(Answer, frozen=True, kw_only=True):
     """One action. Times are RFC 3339 in UTC. node_id: null for an orchestrator action. state: phase
     with error and payload, as the agent or the orchestrator told. sent: it may be at its agent.
     asked: rule that asks a person about it → what it asks for; if it waits no more, what was
-    approved."""
+    approved. approved_time: of the last approval; null: nobody approved it."""
 
     api_version: str = msgspec.field(name="apiVersion")
     kind: str
@@ -25,6 +25,7 @@ class ActionAnswer(Answer, frozen=True, kw_only=True):
     requester: str
     cause: str | None = None
     created_time: str
+    approved_time: str | None = None
     scheduled_time: str | None = None
     finished_time: str | None = None
     state: dict[str, Json]

@@ -10,12 +10,14 @@ from __future__ import annotations
 from mutant_list_beside import BESIDE_MUTANTS
 from mutant_list_by_name import BY_NAME_MUTANTS
 from mutant_list_decisions import DECISION_MUTANTS
+from mutant_list_disturbance import DISTURBANCE_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_growth import GROWTH_MUTANTS
 from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
+from mutant_list_named import NAMED_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
@@ -308,7 +310,9 @@ MUTANTS = (
     *FAILOVER_MUTANTS,
     *DECISION_MUTANTS,
     *BY_NAME_MUTANTS,
+    *NAMED_MUTANTS,
     *BESIDE_MUTANTS,
+    *DISTURBANCE_MUTANTS,
     *GROWTH_MUTANTS,
     *RECOVERY_MUTANTS,
 )

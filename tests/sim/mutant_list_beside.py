@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_ACTING = "orchestrate/acting.py"
+_BY_NAME = "orchestrate/by_name.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_OVERTAKING = "orchestrate/overtaking.py"
 _ROLE_CHANGES = "orchestrate/role_changes.py"
 
 
@@ -16,6 +19,10 @@ def _asks(name: str) -> str:
 
 def _beside(name: str) -> str:
     return unit_test("orchestrate_by_name_beside", name)
+
+
+def _overtaking(name: str) -> str:
+    return unit_test("orchestrate_overtaking", name)
 
 
 BESIDE_MUTANTS = (
@@ -49,23 +56,11 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "is_platform and proposal.purpose is Purpose.RECOVERY and not is_concerned\n",
-                "is_platform and proposal.is_by_name and not is_concerned\n",
+                "    is_recovery = proposal.purpose is Purpose.RECOVERY\n    is_urgent",
+                "    is_recovery = proposal.is_by_name\n    is_urgent",
             ),
         ),
         test=_beside("a_failover_does_not_wait_for_a_node_that_a_person_has_taken_away"),
-    ),
-    Mutant(
-        "promoted_while_taken_away",
-        "who is asked of a platform in a cycle is not promoted in it (ADR 0102)",
-        (
-            Edit(
-                _DISTURBANCE,
-                "is_platform and proposal.purpose is Purpose.RECOVERY and not is_concerned\n",
-                "is_platform and proposal.purpose is Purpose.RECOVERY\n",
-            ),
-        ),
-        test=_beside("a_node_that_is_asked_of_the_platform_is_not_promoted_in_that_cycle"),
     ),
     Mutant(
         "silent_agent_asked_for_an_owner",
@@ -97,8 +92,10 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _ROLE_CHANGES,
-                "    if is_handover and primary.verdict is PrimaryVerdict.GONE:\n",
-                "    if is_handover and primary.verdict is PrimaryVerdict.NEVER:\n",
+                "    if served.kind in HANDOVER_KINDS and primary.verdict is"
+                " PrimaryVerdict.GONE:\n",
+                "    if served.kind in HANDOVER_KINDS and primary.verdict is"
+                " PrimaryVerdict.NEVER:\n",
             ),
         ),
         test=_beside("a_switchover_that_waits_ends_with_its_primary_and_holds_up_no_failover"),
@@ -109,8 +106,10 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _ROLE_CHANGES,
-                "    if primary.node_id != replaced:\n",
-                "    if not replaced:\n",
+                "        return None\n    if primary.node_id != replaced:\n        return"
+                ' f"{replaced} is the primary no more, {primary.node_id} is: ask anew"\n'
+                "    if served",
+                "        return None\n    if served",
             ),
         ),
         test=_beside("a_failover_that_waits_is_not_sent_against_another_primary"),
@@ -121,7 +120,7 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _EVIDENCE,
-                'deny(f"a switchover needs a healthy primary: {primary.reason}", **evidence)\n',
+                'refuse(f"a switchover needs a healthy primary: {primary.reason}", **evidence)\n',
                 'allow("it is asked", **evidence)\n',
             ),
         ),
@@ -133,22 +132,168 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "is_in_its_way = oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)\n",
-                "is_in_its_way = oaction.kind in _ROLE_WORK\n",
+                "    return oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)\n",
+                "    return oaction.kind in _ROLE_WORK\n",
             ),
         ),
         test=_beside("a_recovery_goes_past_a_switchover_that_only_waits"),
     ),
     Mutant(
         "third_primary_by_approval",
-        "nobody sets aside that the known primary is there, though others claim (ADR 0102)",
+        "nobody sets aside that another node is there as primary (ADR 0102)",
         (
             Edit(
                 _EVIDENCE,
-                "        if proposal.is_asked_for and primary and primary.node_id in",
-                "        if not proposal.is_asked_for and primary and primary.node_id in",
+                "        if proposal.is_asked_for and claims:\n",
+                "        if not proposal.is_asked_for and claims:\n",
             ),
         ),
-        test=_beside("nobody_approves_a_third_primary_beside_the_one_that_is_known"),
+        test=unit_test(
+            "orchestrate_by_name_evidence", "nobody_is_promoted_beside_a_claim_of_another_node"
+        ),
+    ),
+    Mutant(
+        "grace_of_what_never_left",
+        "the grace of what people have done begins when it leaves (ADR 0102)",
+        (
+            Edit(
+                _ACTING,
+                "        if not proposal.is_question and not proposal.is_asked_for:\n",
+                "        if not proposal.is_question:\n",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_graces", "a_switchover_that_never_left_costs_its_failover_no_grace"
+        ),
+    ),
+    Mutant(
+        "grace_over_before_it_leaves",
+        "a grace begins with what leaves, however long it waited (ADR 0102)",
+        (Edit(_DISPATCH, "        acting.remember_sent(sent)\n", ""),),
+        test=unit_test(
+            "orchestrate_graces", "after_what_was_approved_late_its_effect_is_observed_first"
+        ),
+    ),
+    Mutant(
+        "served_without_a_grace",
+        "what serves a change of roles has a grace, in whatever cycle it leaves (ADR 0102)",
+        (
+            Edit(
+                _BY_NAME,
+                "        serves=None if owner is None else _served_step(action),\n",
+                "",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_graces",
+            "the_grace_of_a_switchover_that_was_approved_begins_when_it_leaves",
+        ),
+    ),
+    Mutant(
+        "by_name_and_not_judged_beside",
+        "what people ask for by name is judged beside a running action, too (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "        if not is_judged:\n",
+                "        if not is_judged and choice is not"
+                " SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING:\n",
+            ),
+        ),
+        test=_beside("a_promotion_beside_a_switchover_that_runs_is_judged_and_told"),
+    ),
+    Mutant(
+        "promoted_while_it_is_taken_away",
+        "a node that a platform is taking away is not promoted by name (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    if proposal.is_by_name and oaction.kind == PLATFORM_DEPROVISION:\n",
+                "    if not proposal.node_id and oaction.kind == PLATFORM_DEPROVISION:\n",
+            ),
+        ),
+        test=_beside("a_node_that_a_platform_is_taking_away_is_not_promoted_by_name"),
+    ),
+    Mutant(
+        "failover_waits_behind_a_switchover_in_doubt",
+        "a failover goes past a switchover whose primary is not seen (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        if is_running and found is not None and _is_of(found, proposal):\n",
+                "        if is_running and found is None:\n",
+            ),
+        ),
+        test=_overtaking(
+            "a_failover_ends_the_switchover_and_waits_for_what_that_left_at_its_agent"
+        ),
+    ),
+    Mutant(
+        "failover_fails_behind_what_a_switchover_left",
+        "a failover waits until the agent tells how the switchover ended (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        if is_answering and is_left and action.may_be_at_agent and"
+                " _is_of(action, proposal):\n",
+                "        if is_answering and is_left and not action.may_be_at_agent:\n",
+            ),
+        ),
+        test=_overtaking(
+            "a_failover_ends_the_switchover_and_waits_for_what_that_left_at_its_agent"
+        ),
+    ),
+    Mutant(
+        "switchover_given_up_for_nothing",
+        "a failover that no rule lets go leaves the switchover (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        if not _may_go(acting, proposal, owner, served):\n",
+                "        if not proposal:\n",
+            ),
+        ),
+        test=_overtaking("a_failover_that_no_rule_lets_go_leaves_the_switchover"),
+    ),
+    Mutant(
+        "past_the_successor",
+        "a failover does not go past the successor of a switchover that came through (ADR 0102)",
+        (
+            Edit(
+                _ROLE_CHANGES,
+                "        if it.action_id == overtaken and it.phase is SeenPhase.DONE:\n",
+                "        if it.action_id != overtaken and it.phase is SeenPhase.DONE:\n",
+            ),
+        ),
+        test=_overtaking("a_switchover_that_came_through_after_all_ends_the_failover"),
+    ),
+    Mutant(
+        "end_and_effect_in_one_look",
+        "the look after the end of a switchover shows what it left (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "        return [] if _is_just_over(acting, failover) else None\n",
+                "        return None\n",
+            ),
+        ),
+        test=_overtaking(
+            "a_failover_ends_the_switchover_and_waits_for_what_that_left_at_its_agent"
+        ),
+    ),
+    Mutant(
+        "past_one_that_yielded_a_look_ago",
+        "of a primary that says that it is none a person's word is no proof (ADR 0102)",
+        (
+            Edit(
+                _EVIDENCE,
+                "        if proposal.is_asked_for and primary and primary.proof is"
+                " Proof.DEMOTED:\n",
+                "        if proposal.is_asked_for and not primary:\n",
+            ),
+        ),
+        test=_overtaking(
+            "of_a_primary_that_says_that_it_is_none_the_rules_wait_for_a_confirmation"
+        ),
     ),
 )

@@ -11,6 +11,7 @@ _DATA = "orchestrate/safety/rules_data.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_NAMED_ARGS = "orchestrate/named_args.py"
 _LATE = "orchestrate/late_ends.py"
 _OACTIONS = "orchestrate/oactions.py"
 _SCOPE = "orchestrate/safety/rules_scope.py"
@@ -111,9 +112,9 @@ BY_NAME_MUTANTS = (
         "who is the primary is no matter of what an action says (ADR 0102)",
         (
             Edit(
-                _BY_NAME,
-                '            args["replaces"] = action.node_id\n',
-                '            args.setdefault("replaces", action.node_id)\n',
+                _NAMED_ARGS,
+                '        args["replaces"] = action.node_id\n',
+                '        args.setdefault("replaces", action.node_id)\n',
             ),
         ),
         test=_roles("whom_a_fence_says_to_replace_does_not_hide_the_primary"),
@@ -124,9 +125,8 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _DATA,
-                "    return proposal.action_kind in _TAKES_AWAY or (is_process and not"
-                " case.takes_for_dead)\n",
-                "    return proposal.action_kind in _TAKES_AWAY\n",
+                "    return is_away or (is_process and not case.takes_for_dead)\n",
+                "    return is_away\n",
             ),
         ),
         test=_asks("the_primary_is_stopped_or_restarted_by_approval_only"),
@@ -309,7 +309,7 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _BY_NAME,
-                "    return is_old and action.cause is None\n",
+                "    return is_old and (action.cause is None or action.approved_ms is not None)\n",
                 "    return is_old and action.cause is None and not action.asked\n",
             ),
         ),
@@ -338,5 +338,29 @@ BY_NAME_MUTANTS = (
             ),
         ),
         test=unit_test("state_actions", "an_action_that_needs_approval_waits_for_it"),
+    ),
+    Mutant(
+        "approved_when_it_was_asked",
+        "people are told when an action was approved, not when it was asked for (ADR 0102)",
+        (
+            Edit(
+                "state/apply_actions.py",
+                '        value["approved_wall_ms"] = writer.wall_ms\n',
+                '        value["approved_wall_ms"] = value["created_wall_ms"]\n',
+            ),
+        ),
+        test=unit_test("state_actions", "an_action_that_needs_approval_waits_for_it"),
+    ),
+    Mutant(
+        "approval_is_not_told",
+        "an answer about an action tells when it was approved (ADR 0102)",
+        (
+            Edit(
+                "api/actions.py",
+                "        approved_time=_time(action.approved_wall_ms),\n",
+                "        approved_time=_time(action.finished_wall_ms),\n",
+            ),
+        ),
+        test=unit_test("api_clusters", "an_action_is_created_approved_and_shown_with_its_history"),
     ),
 )

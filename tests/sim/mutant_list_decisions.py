@@ -145,7 +145,7 @@ DECISION_MUTANTS = (
             ),
             Edit(
                 _DATA,
-                "        elif kind != STORE_REJOIN and taken in primary.claimants:\n",
+                "        elif not case.gives_up and taken in primary.claimants:\n",
                 "        elif kind is None:\n",
             ),
             Edit(

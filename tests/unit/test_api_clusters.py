@@ -110,6 +110,7 @@ async def test_an_action_is_created_approved_and_shown_with_its_history():
         assert created.json["action_id"] == ID.lower()
         assert created.json["status"] == "PENDING_APPROVE"
         path = f"{OBJECT}/naction/default/r/n1/{ID.lower()}"
+        assert (await api.get(path)).json["approved_time"] is None
         approved = await api.ask("POST", f"/api/v0{path}/approve?reason=fine")
         assert approved.json["phase"] == "PENDING_SCHEDULE"
         (await api.ask("POST", f"/api/v0{path}/reject")).problem("wrong_phase", 400)
@@ -119,6 +120,7 @@ async def test_an_action_is_created_approved_and_shown_with_its_history():
             "PENDING_APPROVE",
             "PENDING_SCHEDULE",
         ]
+        assert read["approved_time"] == read["history"][1]["time"]
         (await api.get(f"{OBJECT}/naction/default/r/n2/{ID.lower()}")).problem("not_found", 404)
         await api.ask("POST", f"/api/v0{path}/cancel")
         assert (await api.get(f"{LIST}/naction/default/r")).json["items"] == []

@@ -6,8 +6,6 @@ import msgspec
 import pytest
 from by_name_asks import ASKED, approve, ask, by_hand, promote, the
 from orchestrate_builders import (
-    CLUSTER,
-    NS,
     SHARD,
     World,
     against,
@@ -18,68 +16,30 @@ from orchestrate_builders import (
     replicated,
     sent_kinds,
 )
+from owner_stories import (
+    end_the_restart,
+    order,
+    served,
+    the_order,
+    with_a_restart_under_way,
+    with_a_switchover_that_waits,
+)
 
 from replicante.model.action_kinds import (
     CORE_FAILOVER,
     CORE_SWITCHOVER,
+    CORE_TEST_LOOP,
     PLATFORM_DEPROVISION,
     SERVICE_RESTART,
+    SERVICE_START,
     STORE_PROMOTE,
     STORE_SWITCHOVER,
 )
-from replicante.model.actions import NActionPhase, OAction, OActionPhase
+from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
-
-
-def order(world: World, kind: str, **args) -> None:
-    world.put(
-        OAction(
-            ns_id=NS,
-            cluster_id=CLUSTER,
-            action_id="o1",
-            kind=kind,
-            args=args,
-            created_ms=world.now_ms,
-            created_wall_ms=world.wall_ms,
-            phase=OActionPhase.PENDING_SCHEDULE,
-        )
-    )
-
-
-def the_order(world: World) -> OAction:
-    return next(it for it in world.oactions if it.action_id == "o1")
-
-
-def served(world: World) -> str:
-    """The node action of the order, which waits for a person."""
-    (found,) = [it for it in world.nactions if it.cause == "o1"]
-    assert found.phase is NActionPhase.PENDING_APPROVE
-    return found.action_id
-
-
-def with_a_restart_under_way(mode: str = "observe") -> World:
-    """Of n5, whose agent is silent: what disturbs is a question from then on."""
-    world = replicated(5, spec=make_spec(mode=mode))
-    ask(world, "n5")
-    world.cycle()
-    world.nodes["n5"].answer = AgentAnswer.TIMEOUT
-    world.cycle()
-    return world
-
-
-def end_the_restart(world: World) -> None:
-    world.nodes["n5"].answer = AgentAnswer.ANSWERED
-    world.nodes["n5"].end("of-n5")
-
-
-def with_a_switchover_that_waits(mode: str = "active") -> World:
-    world = with_a_restart_under_way(mode)
-    order(world, CORE_SWITCHOVER, to="n2")
-    world.cycle()
-    served(world)
-    return world
+from replicante.orchestrate.explain import explain
 
 
 def test_an_approved_failover_goes_past_what_only_waits_on_its_node():
@@ -152,7 +112,7 @@ def test_a_node_that_is_asked_of_the_platform_is_not_promoted_in_that_cycle():
     world = approved_order("n2", at_cycle=2, count=2)
     result = world.cycle(after_ms=5_000)
     assert len(result.calls) == 1 and result.submissions == ()
-    assert "one_disruption" in against(result, "failover")
+    assert any("takes it away" in it.reason for it in result.decision.idle)
 
 
 def test_what_serves_a_switchover_is_not_sent_to_a_silent_agent():
@@ -263,3 +223,68 @@ def test_a_recovery_goes_past_a_switchover_that_only_waits():
     against_it = {it.rule for it in record.verdicts if it.ruling != "allow"}
     assert record.outcome == "awaits_approval" and "failure_confirmed" in against_it
     assert the_order(world).phase is OActionPhase.RUNNING
+
+
+def with_a_switchover_that_runs() -> World:
+    """It left for the agent of n1, whose store hangs meanwhile."""
+    world = by_hand()
+    order(world, CORE_SWITCHOVER, to="n2")
+    assert sent_kinds(world.cycle()) == [(STORE_SWITCHOVER, "n1")]
+    world.cycle()
+    hang_store(world)
+    return world
+
+
+def test_a_promotion_beside_a_switchover_that_runs_is_judged_and_told():
+    world = with_a_switchover_that_runs()
+    action_id = promote(world, "n3")
+    result = world.cycle()
+    assert result.submissions == () and "nobody_elses_work" in against(result, ASKED)
+    (step,) = [it for it in explain(result.decision).steps if it.step == ASKED]
+    assert (step.action_id, step.outcome) == (action_id, "denied")
+    assert any("switchover is running" in it for it in explain(result.decision).needs)
+
+
+def beside_an_action_that_runs() -> World:
+    """One that changes no roles."""
+    world = by_hand()
+    order(world, CORE_TEST_LOOP, target=100)
+    world.cycle()
+    return world
+
+
+def test_a_promotion_past_a_dead_primary_does_not_wait_for_what_changes_no_roles():
+    world = beside_an_action_that_runs()
+    kill_store(world)
+    promote(world)
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+@pytest.mark.parametrize("taken", ["n2", "n3"])
+def test_a_node_that_a_platform_is_taking_away_is_not_promoted_by_name(taken):
+    world = by_hand()
+    order(world, PLATFORM_DEPROVISION, node_id=taken)
+    running = msgspec.structs.replace(the_order(world), phase=OActionPhase.RUNNING)
+    world.put(msgspec.structs.replace(running, payload={"requested": True}))
+    kill_store(world)
+    promote(world)
+    result = world.cycle()
+    assert sent_kinds(result) == ([] if taken == "n2" else [(STORE_PROMOTE, "n2")])
+    assert ("nobody_elses_work" in against(result, ASKED)) is (taken == "n2")
+
+
+def test_a_promotion_is_asked_about_beside_an_action_that_runs():
+    world = beside_an_action_that_runs()
+    hang_store(world)
+    action_id = promote(world)
+    result = world.cycle()
+    assert result.submissions == () and outcomes(result, ASKED) == ["awaits_approval"]
+    approve(world, action_id)
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def test_what_disturbs_nothing_waits_for_an_action_that_runs_and_is_not_judged():
+    world = beside_an_action_that_runs()
+    ask(world, "n2", SERVICE_START)
+    result = world.cycle()
+    assert result.submissions == () and result.decision.proposals == ()

@@ -217,6 +217,18 @@ def test_roles_are_not_changed_past_a_declared_controller_that_is_not_seen():
     assert verdict.ruling == "deny" and "the declaration leaves roles to" in verdict.reason
 
 
+def test_a_failover_through_a_controller_whose_copies_are_all_kept_out_is_refused():
+    """What was set aside for the choice of ours is not set aside for that of the controller."""
+    world = watched()
+    for node_id in ("n2", "n3"):
+        world.nodes[node_id].attributes |= {"replicante.io/no-promote": True}
+    world.cycle()
+    kill_store(world)
+    ask(world, CORE_FAILOVER, accepted_loss="unknown", overrides=["kept_out"])
+    assert world.cycle().submissions == ()
+    assert "fit" in ended(world)[1]
+
+
 def test_two_controllers_are_asked_nothing():
     world = watched()
     world.nodes["n3"].controllers = ("patroni", "sentinel")

@@ -64,14 +64,16 @@ def test_an_action_is_created_with_its_time_its_history_and_its_event():
 @pytest.mark.parametrize("on", list(ActionOn))
 def test_an_action_that_needs_approval_waits_for_it(on):
     state = cluster_state()
+    state.jumps = False
     state.do(create(is_approved=False, on=on))
     assert action(state, on).phase == "PENDING_APPROVE"
-    assert action(state, on).approved_ms is None
+    assert (action(state, on).approved_ms, action(state, on).approved_wall_ms) == (None, None)
     names = ON_NODE if on is ActionOn.NODE else NAMES
     state.advance(5_000)
     state.do(MoveAction(on, names, ActionVerb.APPROVE, "checked by hand"))
     assert action(state, on).phase == "PENDING_SCHEDULE"
-    assert action(state, on).approved_ms == state.clock_ms
+    found = action(state, on)
+    assert (found.approved_ms, found.approved_wall_ms) == (state.clock_ms, state.wall_ms)
     payload = queries.events_after(state.store, 0, limit=100).items[-1].payload_value()
     assert payload["before"]["phase"] == "PENDING_APPROVE"
     assert payload["after"]["phase"] == "PENDING_SCHEDULE"

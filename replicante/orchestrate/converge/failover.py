@@ -203,7 +203,7 @@ def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> P
     is_wanted = any(it.kind == STORE_FENCE for it in situation.view.nactions_of(node_id))
     began_ms, state = primary.suspicion.since_ms, situation.state
     failed = state.attempts.get(str(Step.FAILOVER))
-    was_tried = state.graces.get(proposal.grace_key, -1) >= began_ms or (
+    was_tried = state.graces.get(proposal.grace_key or "", -1) >= began_ms or (
         failed is not None and failed.last_ms >= began_ms
     )
     if was_tried and not is_wanted:

@@ -15,7 +15,6 @@ from replicante.model.action_kinds import (
     PLATFORM_DEPROVISION,
     SERVICE_STOP,
 )
-from replicante.model.actions import OActionPhase
 from replicante.model.cluster_declaration import Step
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.orchestrate.primaries import PrimaryVerdict
@@ -33,13 +32,7 @@ def surplus(situation: Situation) -> dict[str, str]:
     found: dict[str, str] = {}
     if definition is None:
         return found
-    going = {
-        it.args.get("node_id")
-        for it in view.oactions
-        if it.kind == PLATFORM_DEPROVISION
-        and it.phase is OActionPhase.RUNNING
-        and isinstance(it.args, dict)
-    }
+    going = view.taken_away()
     primaries = {
         node_id for it in situation.primaries.values() for node_id in (it.node_id, *it.claimants)
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from replicante.model.action_kinds import CONTROLLER_FAILOVER, STORE_FENCE, STORE_PROMOTE
 from replicante.model.codec import Value
 from replicante.model.decision import Ruling, Verdict
-from replicante.orchestrate.proposal import Proposal, Situation
+from replicante.orchestrate.proposal import Proposal, Situation, gives_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,11 @@ class Case:
             return is_forced or proposal.action_kind in (STORE_PROMOTE, CONTROLLER_FAILOVER)
         primary = self.situation.primaries.get(proposal.shard_id or "")
         return primary is None or primary.node_id in (None, proposal.args.get("replaces"))
+
+    @property
+    def gives_up(self) -> bool:
+        """As `store.rejoin`, under whatever name."""
+        return gives_up(self.proposal, self.situation.view)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

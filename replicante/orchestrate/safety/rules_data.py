@@ -17,7 +17,6 @@ from replicante.model.action_kinds import (
     SERVICE_STOP,
     STORE_FENCE,
     STORE_PROMOTE,
-    STORE_REJOIN,
     STORE_SWITCHOVER,
     THROUGH_KINDS,
 )
@@ -28,7 +27,7 @@ from replicante.orchestrate.candidates import Candidate, candidates
 from replicante.orchestrate.claims import claim_followed
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
 
-_TAKES_AWAY = (STORE_REJOIN, SERVICE_STOP, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
+_TAKES_AWAY = (SERVICE_STOP, CLUSTER_REMOVE, PLATFORM_DEPROVISION)
 _ENDS_A_PROCESS = (SERVICE_STOP, SERVICE_RESTART, STORE_FENCE)
 
 
@@ -147,7 +146,7 @@ def _unheard(case: Case, *, known: int, bound: int) -> Finding:
 def _claims_respected(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
     is_fence = proposal.action_kind == STORE_FENCE and not case.takes_for_dead
-    if proposal.action_kind not in _TAKES_AWAY and not is_fence:
+    if proposal.action_kind not in _TAKES_AWAY and not case.gives_up and not is_fence:
         return allow("no claim is ended")
     view, state = situation.view, situation.state
     taken = (proposal.node_id if is_fence else _taken(case)) or ""
@@ -249,7 +248,7 @@ def _majority_kept(case: Case) -> Finding:
         return allow("nobody holds anything yet")
     leaving = {it for it in (_taken(case),) if it is not None}
     left = [node_id for node_id in healthy if node_id not in leaving]
-    if proposal.action_kind == STORE_REJOIN and not _is_in_use(case, proposal.node_id or ""):
+    if case.gives_up and not _is_in_use(case, proposal.node_id or ""):
         return allow("it does not do its job now, so it cannot be missed", **evidence)
     is_process = proposal.is_by_name and proposal.action_kind in _ENDS_A_PROCESS
     if is_process and not leaving & {*healthy}:
@@ -276,11 +275,12 @@ def _takes_out(case: Case) -> bool:
     """Somebody, for good or for a while. Steps fence who hangs already."""
     proposal = case.proposal
     is_process = proposal.is_by_name and proposal.action_kind in _ENDS_A_PROCESS
-    return proposal.action_kind in _TAKES_AWAY or (is_process and not case.takes_for_dead)
+    is_away = proposal.action_kind in _TAKES_AWAY or case.gives_up
+    return is_away or (is_process and not case.takes_for_dead)
 
 
 def _taken(case: Case) -> str | None:
-    if case.proposal.action_kind in (STORE_REJOIN, *_ENDS_A_PROCESS):
+    if case.gives_up or case.proposal.action_kind in _ENDS_A_PROCESS:
         return case.proposal.node_id
     node_id = case.proposal.args.get("node_id")
     return node_id if isinstance(node_id, str) else None
@@ -315,7 +315,7 @@ def _why_not_removed(case: Case, node: Node) -> Iterator[tuple[str, str]]:
         if primary.node_id == taken:
             named.add(shard_id)
             yield f"primary {shard_id}", f"{taken} is the primary of shard {shard_id}"
-        elif kind != STORE_REJOIN and taken in primary.claimants:
+        elif not case.gives_up and taken in primary.claimants:
             named.add(shard_id)
             yield f"claimant {shard_id}", f"{taken} calls itself primary of shard {shard_id}"
     for copy in copies:

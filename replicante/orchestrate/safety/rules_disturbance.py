@@ -5,10 +5,13 @@ Called by `safety.rules`. One small step, then its effect is observed.
 
 from __future__ import annotations
 
+from replicante.limits import APPROVED_TURN_MS_MAX
 from replicante.model.action_kinds import (
     CLUSTER_ADD,
     CLUSTER_INIT,
     CLUSTER_JOIN,
+    CONTROLLER_FAILOVER,
+    CONTROLLER_SWITCHOVER,
     CORE_FAILOVER,
     CORE_SWITCHOVER,
     DISRUPTIVE_KINDS,
@@ -16,7 +19,9 @@ from replicante.model.action_kinds import (
     PLATFORM_KINDS,
     PLATFORM_PROVISION,
     STORE_FENCE,
+    STORE_PROMOTE,
     STORE_PROTECT,
+    STORE_SWITCHOVER,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
@@ -41,6 +46,8 @@ _SAME_WORK = {
     Step.CLUSTER_EXPAND: {CLUSTER_ADD, CLUSTER_JOIN, CLUSTER_INIT},
 }
 _ROLE_WORK = {CORE_SWITCHOVER, CORE_FAILOVER}
+_PAST_A_PRIMARY = (STORE_PROMOTE, STORE_FENCE, CONTROLLER_FAILOVER)
+_MAKE_A_PRIMARY = (STORE_PROMOTE, STORE_SWITCHOVER, CONTROLLER_FAILOVER, CONTROLLER_SWITCHOVER)
 
 
 def _one_small_step(case: Case) -> Finding:
@@ -58,7 +65,7 @@ def _one_small_step(case: Case) -> Finding:
 
 def _grace_over(case: Case) -> Finding:
     proposal, situation = case.proposal, case.situation
-    started_ms = situation.state.graces.get(proposal.grace_key)
+    started_ms = situation.state.graces.get(proposal.grace_key or "")
     is_asked = proposal.is_asked_for or proposal.is_question
     if is_asked or started_ms is None or proposal.step is None:
         return allow("no grace is running")
@@ -89,7 +96,7 @@ def _nobody_elses_work(case: Case) -> Finding:
     for oaction in view.oactions:
         if oaction.phase is not OActionPhase.RUNNING or _is_own(case, oaction):
             continue
-        is_in_its_way = oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
+        is_in_its_way = _is_in_the_way_of_roles(case, oaction)
         if proposal.purpose is Purpose.RECOVERY and not is_in_its_way:
             continue
         return deny(f"orchestrator action {oaction.kind} is running", action_id=oaction.action_id)
@@ -101,7 +108,7 @@ def _one_disruption(case: Case) -> Finding:
     if not proposal.is_disruptive:
         return allow("it disturbs nothing that exists")
     for earlier in case.doing:
-        if earlier.is_disruptive and not _is_taken_away_elsewhere(case, earlier):
+        if earlier.is_disruptive and not _goes_beside(case, earlier):
             return refuse(f"this cycle does {earlier.effect} already")
     # All of them are named: an approval is of what was shown.
     under_way = {
@@ -110,6 +117,7 @@ def _one_disruption(case: Case) -> Finding:
         for it in case.situation.cancelled_at_agents
         if _disturbs(case, it)
     }
+    is_rivalled = any(_is_rival(case, it) for it in case.situation.cancelled_at_agents)
     maybe: dict[str, SentAction] = {}
     for action in view.nactions:
         if not _disturbs(case, action) or _is_own(case, action):
@@ -122,6 +130,7 @@ def _one_disruption(case: Case) -> Finding:
         if is_answering or not action.may_be_at_agent:
             told = f"{action.kind} {action.action_id} on {action.node_id} is unfinished"
             under_way[action.action_id] = told
+            is_rivalled |= _is_rival(case, action)
         elif action.kind != STORE_FENCE:
             # A late fence ends a process that answers nobody, and nothing else.
             maybe[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
@@ -137,6 +146,9 @@ def _one_disruption(case: Case) -> Finding:
     ]
     reason = "; ".join((*under_way.values(), *told_maybe))
     action_ids: list[Value] = [*sorted({*under_way, *maybe})]
+    if is_rivalled:
+        told = f"{reason}; another primary may come of it, so it ends first"
+        return refuse(told, action_ids=action_ids)
     if under_way:
         return deny(reason, action_ids=action_ids)
     if maybe:
@@ -195,21 +207,53 @@ def _attempts_bounded(case: Case) -> Finding:
     )
 
 
+def _is_in_the_way_of_roles(case: Case, oaction: OAction) -> bool:
+    """Also what takes away the very node that a person names."""
+    proposal, args = case.proposal, oaction.args if isinstance(oaction.args, dict) else {}
+    if proposal.is_by_name and oaction.kind == PLATFORM_DEPROVISION:
+        return args.get("node_id") in (proposal.node_id, *proposal.touches)
+    return oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
+
+
 def _only_asks(case: Case, oaction: OAction) -> bool:
-    """Its node action waits for a person and never left."""
+    """Its node action waits for a person, or had its turn after one approved it and was held: it
+    never left, and may never leave."""
     payload = oaction.payload if isinstance(oaction.payload, dict) else {}
     return any(
-        it.action_id == payload.get("naction_id") and it.phase is NActionPhase.PENDING_APPROVE
+        it.action_id == payload.get("naction_id")
+        and is_person_waiting(it)
+        and (it.phase is NActionPhase.PENDING_APPROVE or not _has_its_turn(case, it))
         for it in case.situation.view.nactions
     )
 
 
-def _is_taken_away_elsewhere(case: Case, earlier: Proposal) -> bool:
-    """A recovery does not wait for a platform, unless it is asked for the very node."""
-    proposal = case.proposal
+def _has_its_turn(case: Case, action: NAction) -> bool:
+    """Who approved a successor has that one, not the one that automation would choose in the cycle
+    in which both may go."""
+    since_ms = action.created_ms if action.approved_ms is None else action.approved_ms
+    turn_ms = min(case.situation.view.spec.interval_ms, APPROVED_TURN_MS_MAX)
+    return case.situation.now_ms - since_ms < turn_ms
+
+
+def _goes_beside(case: Case, earlier: Proposal) -> bool:
+    """A recovery does not wait for a platform, unless it asks something of the very node, other
+    than to end a process there. Of what people ask for only what goes past a primary is one."""
+    proposal, kind = case.proposal, case.proposal.action_kind
     is_platform = earlier.action_kind in PLATFORM_KINDS
+    is_recovery = proposal.purpose is Purpose.RECOVERY
+    is_urgent = is_recovery and (not proposal.is_asked_for or kind in _PAST_A_PRIMARY)
     is_concerned = earlier.args.get("node_id") in (proposal.node_id, *proposal.touches)
-    return is_platform and proposal.purpose is Purpose.RECOVERY and not is_concerned
+    return is_platform and is_urgent and (kind == STORE_FENCE or not is_concerned)
+
+
+def _is_rival(case: Case, action: NAction) -> bool:
+    """Both make a primary of the same shard, as far as they tell, and its end is known soon: its
+    agent answers. Where it does not, a person who looked decides."""
+    args = action.args if isinstance(action.args, dict) else {}
+    shard_id, kind = args.get("shard_id"), case.proposal.action_kind
+    is_elsewhere = case.proposal.shard_id and shard_id and shard_id != case.proposal.shard_id
+    both = kind in _MAKE_A_PRIMARY and action.kind in _MAKE_A_PRIMARY
+    return both and not is_elsewhere
 
 
 def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:

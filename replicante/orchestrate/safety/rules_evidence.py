@@ -7,10 +7,14 @@ act on less, and only where these rules ask instead of deny.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from replicante.limits import AGENT_DOUBT_MS
 from replicante.model.action_kinds import (
     CLUSTER_INIT,
     CONTROLLER_SWITCHOVER,
+    STORE_FENCE,
+    STORE_PROMOTE,
     STORE_SWITCHOVER,
     THROUGH_KINDS,
 )
@@ -18,7 +22,9 @@ from replicante.model.codec import Value
 from replicante.model.converge_state import DoubtReason
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
+from replicante.model.shard import Sight
 from replicante.orchestrate.controllers import in_charge
+from replicante.orchestrate.named_args import contradiction
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import Purpose
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
@@ -36,6 +42,9 @@ def _identity_right(case: Case) -> Finding:
                 f" {seen.message}; correct discovery or the agent",
                 node_id=node_id,
             )
+    told = None if proposal.action_id is None else contradiction(proposal, case.situation.view)
+    if told is not None:
+        return deny(f"{told}: cancel it, and ask with the right one, or with one of both")
     return allow("every agent concerned is the one that discovery names")
 
 
@@ -86,10 +95,15 @@ def _failure_confirmed(case: Case) -> Finding:
         reason = "nothing is known of the primary" if primary is None else primary.reason
         if proposal.is_asked_for and primary and primary.verdict is PrimaryVerdict.PRESENT:
             return deny(f"{reason}, and is there: ask for a switchover, which loses nothing")
-        if proposal.is_asked_for and primary and primary.node_id in primary.claimants:
-            return deny(f"{reason}, and is there: end the other claims first")
+        claims = _claims_beside(case, primary)
+        if proposal.is_asked_for and claims:
+            are = "are" if len(claims) > 1 else "is"
+            told = f"{reason}, and {', '.join(claims)} {are} there: end the other claims first"
+            return deny(told, claimants=list(claims))
         if proposal.is_by_name:
             return ask(f"{reason}; a person who looked may approve", **_disbelieved(primary))
+        if proposal.is_asked_for and primary and primary.proof is Proof.DEMOTED:
+            return deny(f"{reason}; who took over may not have been seen yet: it waits for that")
         if proposal.is_asked_for:
             return allow("a person says that the primary is gone")
         return deny(f"{reason}; it waits for proof or for more observations")
@@ -97,12 +111,29 @@ def _failure_confirmed(case: Case) -> Finding:
     return allow(primary.reason, proof=str(primary.proof), observations=count)
 
 
+def _claims_beside(case: Case, primary: Primary | None) -> tuple[str, ...]:
+    """Nodes that were seen as primary in this cycle, but for the one that is to be it. A fence
+    makes nobody primary: it is forbidden by the claim of the very node alone."""
+    if primary is None:
+        return ()
+    proposal = case.proposal
+    if proposal.action_kind == STORE_FENCE:
+        return tuple(it for it in primary.claimants if it == primary.node_id)
+    chosen = proposal.node_id if proposal.action_kind == STORE_PROMOTE else None
+    return tuple(it for it in primary.claimants if it != chosen)
+
+
 def _disbelieved(primary: Primary | None) -> dict[str, Value]:
     """Of which death a person is asked: the next one is another."""
     if primary is None:
         return {}
     since_ms = None if primary.suspicion is None else primary.suspicion.since_ms
-    return {"primary": primary.node_id, "verdict": str(primary.verdict), "since_ms": since_ms}
+    return {
+        "primary": primary.node_id,
+        "verdict": str(primary.verdict),
+        "since_ms": since_ms,
+        "claimants": list(primary.claimants),
+    }
 
 
 def _witnesses_agree(case: Case) -> Finding:
@@ -135,13 +166,30 @@ def _primary_present(case: Case) -> Finding:
         return allow("no primary is asked to hand over")
     primary = case.situation.primaries.get(proposal.shard_id or "")
     if primary is None:
-        return deny("a switchover needs a healthy primary: nothing is known of it")
+        return refuse("a switchover needs a healthy primary: nothing is known of it")
     evidence: dict[str, Value] = {"primary": primary.node_id, "verdict": str(primary.verdict)}
     if primary.verdict is not PrimaryVerdict.PRESENT:
-        return deny(f"a switchover needs a healthy primary: {primary.reason}", **evidence)
-    if primary.node_id != proposal.node_id:
-        return deny(f"a switchover is asked of the primary, {primary.node_id}", **evidence)
+        return refuse(f"a switchover needs a healthy primary: {primary.reason}", **evidence)
+    if primary.node_id is None or primary.node_id != proposal.node_id:
+        return refuse(f"a switchover is asked of the primary, {primary.node_id}", **evidence)
+    unfit = dict(_why_no_handover(case, primary.node_id))
+    if unfit and proposal.is_asked_for:
+        return deny("; ".join(unfit.values()), why=list(unfit), **evidence)
     return allow("the primary that is asked is there", **evidence)
+
+
+def _why_no_handover(case: Case, primary: str) -> Iterator[tuple[str, str]]:
+    """In words that stay the same, each with its reason."""
+    proposal, view = case.proposal, case.situation.view
+    if not view.is_healthy(primary):
+        node = view.nodes.get(primary)
+        status = NodeStatus.UNKNOWN if node is None else node.node_status
+        yield f"primary {primary} {status}", f"the primary {primary} is {status}, not HEALTHY"
+    successor = str(proposal.args.get("node_id") or "")
+    copy = view.shards.get(successor, {}).get(proposal.shard_id or "")
+    upstream = None if copy is None else copy.upstream
+    if upstream is not None and upstream.sight in (Sight.DOWN, Sight.REFUSED):
+        yield f"link {successor} {upstream.sight}", f"{successor} does not hear the primary"
 
 
 def _no_foreign_controller(case: Case) -> Finding:
@@ -243,7 +291,8 @@ def _is_seen(case: Case, node_id: str) -> bool:
 EVIDENCE_RULES = (
     Rule(
         name="identity_right",
-        promise="Nothing is done to or about a node whose agent gives another identity.",
+        promise="Nothing is done to or about a node whose agent gives another identity, or under"
+        " the address of another one.",
         judge=_identity_right,
     ),
     Rule(
@@ -264,7 +313,7 @@ EVIDENCE_RULES = (
         name="failure_confirmed",
         promise="No primary is replaced on one silent look.",
         judge=_failure_confirmed,
-        measures=("primary", "verdict", "since_ms"),
+        measures=("primary", "verdict", "since_ms", "claimants"),
     ),
     Rule(
         name="witnesses_agree",
@@ -273,8 +322,11 @@ EVIDENCE_RULES = (
     ),
     Rule(
         name="primary_present",
-        promise="Nobody is asked to hand over but the primary that is there.",
+        promise="Nobody is asked to hand over but the primary that is there; a person asks a sick"
+        " one, or for a successor that does not hear it, only knowingly.",
         judge=_primary_present,
+        measures=("why",),
+        is_yielding=True,
     ),
     Rule(
         name="no_foreign_controller",
