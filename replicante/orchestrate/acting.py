@@ -26,9 +26,9 @@ from replicante.model.actions import (
 )
 from replicante.model.change import Change, ChangeCode
 from replicante.model.codec import Value
-from replicante.model.decision import Outcome, ProposalRecord, Ruling, Verdict
+from replicante.model.decision import Outcome, ProposalRecord, Verdict
 from replicante.orchestrate.approvals import Asked, asking, covers
-from replicante.orchestrate.by_name import APPROVAL_RULE, proposal_of
+from replicante.orchestrate.by_name import proposal_of
 from replicante.orchestrate.named_args import as_judged
 from replicante.orchestrate.progress import STEP_METADATA, with_attempt
 from replicante.orchestrate.proposal import (
@@ -39,13 +39,17 @@ from replicante.orchestrate.proposal import (
     is_wish,
     wish_identity,
 )
+from replicante.orchestrate.questions import (
+    ask_code,
+    asked_about,
+    released,
+    taken_back,
+    turned,
+    waiting_phase,
+)
 from replicante.orchestrate.recording import change
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
-
-_ENDS_A_REASON = {"failure_confirmed", "witnesses_agree"}
-"""What is denied by these is denied because its reason is not there. A person whose word was that
-the primary is gone is asked again, however the rules judge of a later death."""
 
 
 @dataclass(slots=True)
@@ -107,33 +111,39 @@ class Acting:
 
     def settle_asked(self, action: NAction | OAction) -> Outcome:
         """Judge what somebody asked for and what did not begin, and make its record true: it may
-        begin now, as it was judged, waits to be approved, or waits."""
+        begin now, as it was judged, waits to be approved, or waits. What left waits as one that
+        never did, once it is sure not to arrive; until then its record stays as it is."""
         proposal = proposal_of(action, self.situation)
         verdicts = self._judge(proposal)
         outcome, asked, after = outcome_of(verdicts), asking(verdicts), action
-        if action.phase is not _waiting(action):
+        if action.phase is not waiting_phase(action):
             if outcome is Outcome.AWAITS_APPROVAL and covers(action.asked, asked):
                 outcome = Outcome.DONE
             elif outcome is Outcome.AWAITS_APPROVAL and action.phase is OActionPhase.RUNNING:
                 # As above: a question that nobody can answer is none.
                 outcome = Outcome.DENIED
             elif outcome is Outcome.AWAITS_APPROVAL:
-                after = _asked_about(action, asked)
+                after = asked_about(action, asked)
         elif outcome is Outcome.DONE:
-            after = _released(action)
+            after = released(action)
         elif outcome is Outcome.AWAITS_APPROVAL and covers(action.asked or asked, asked):
             # Of more, whoever approves what was shown of it is asked afterwards.
             after = msgspec.structs.replace(action, asked=asked)
-        denied = {it.rule for it in verdicts if it.ruling is Ruling.DENY}
-        is_marked = action.phase is _waiting(action) and APPROVAL_RULE in action.asked
-        if denied & _ENDS_A_REASON and not is_marked:
-            after = _asked_about(action, {APPROVAL_RULE: {}})
-        code = _turned(action, after)
+        if outcome is Outcome.DONE:
+            after = as_judged(after, proposal)
+        if isinstance(action, NAction) and action.sent_epoch is not None:
+            if outcome is Outcome.DONE or not self.situation.never_arrives(action):
+                after = action
+            else:
+                # A change of its own: of what left nobody is asked.
+                unsent, after = taken_back(action), taken_back(after)
+                self._put(action, unsent, ChangeCode.NACTION_DISPATCH_FAIL)
+                action = unsent
+        code = turned(action, after)
         if outcome is Outcome.DONE:
             self.doing.append(proposal)
-            after = as_judged(after, proposal)
         elif after != action:
-            code = code or _ask_code(after)
+            code = code or ask_code(after)
         if after != action:
             self._put(action, after, code)
         self._record(proposal, verdicts, outcome, action.action_id)
@@ -194,7 +204,7 @@ class Acting:
                 self.withdraw(wish, "its reason is gone or a rule forbids it now")
             return None
         if wish is not None and outcome is Outcome.AWAITS_APPROVAL:
-            if wish.phase is not _waiting(wish):
+            if wish.phase is not waiting_phase(wish):
                 self.withdraw(wish, "nobody approved what a rule asks for now")
                 wish = None
             elif not covers(wish.asked, asked):
@@ -281,16 +291,16 @@ class Acting:
         if outcome is Outcome.AWAITS_APPROVAL:
             # It names what is asked now: who approves answers what `explain` shows.
             after = msgspec.structs.replace(after, asked=asked)
-        elif wish.phase is _waiting(wish):
+        elif wish.phase is waiting_phase(wish):
             # No rule asks any more; if one does again before it is begun, nobody has answered that.
-            after = _released(after)
+            after = released(after)
         if proposal.cause is not None:
             # A person wants what convergence wished: it ends with what that person asked for.
             after = msgspec.structs.replace(
                 after, requester=proposal.requester, cause=proposal.cause
             )
         if after != wish:
-            self._put(wish, after, _turned(wish, after))
+            self._put(wish, after, turned(wish, after))
         if not proposal.is_question:
             self.kept.append(proposal)
         return wish.action_id
@@ -364,42 +374,4 @@ def derived_id(*parts: str) -> str:
 
 
 def _is_approved(wish: NAction | OAction, asked: Asked) -> bool:
-    return wish.phase is not _waiting(wish) and covers(wish.asked, asked)
-
-
-def _released(action: NAction | OAction) -> NAction | OAction:
-    if isinstance(action, NAction):
-        return msgspec.structs.replace(action, phase=NActionPhase.PENDING_SCHEDULE, asked={})
-    return msgspec.structs.replace(action, phase=OActionPhase.PENDING_SCHEDULE, asked={})
-
-
-def _asked_about(
-    action: NAction | OAction, asked: dict[str, dict[str, Value]]
-) -> NAction | OAction:
-    """A call of a platform that may have left is held as it is."""
-    if isinstance(action, NAction):
-        return msgspec.structs.replace(action, phase=NActionPhase.PENDING_APPROVE, asked=asked)
-    if action.phase is OActionPhase.RUNNING:
-        return action
-    return msgspec.structs.replace(action, phase=OActionPhase.PENDING_APPROVE, asked=asked)
-
-
-def _turned(before: NAction | OAction, after: NAction | OAction) -> ChangeCode | None:
-    """The event of a question that begins or ends; None: it only asks for less."""
-    if after.phase is before.phase:
-        return None
-    if after.phase is _waiting(after):
-        return _ask_code(after)
-    is_on_node = isinstance(after, NAction)
-    return ChangeCode.NACTION_APPROVE if is_on_node else ChangeCode.OACTION_APPROVE
-
-
-def _ask_code(action: NAction | OAction) -> ChangeCode:
-    is_on_node = isinstance(action, NAction)
-    return ChangeCode.NACTION_ASK if is_on_node else ChangeCode.OACTION_ASK
-
-
-def _waiting(wish: NAction | OAction) -> NActionPhase | OActionPhase:
-    if isinstance(wish, NAction):
-        return NActionPhase.PENDING_APPROVE
-    return OActionPhase.PENDING_APPROVE
+    return wish.phase is not waiting_phase(wish) and covers(wish.asked, asked)

@@ -11,7 +11,6 @@ one that is a cycle old.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,21 +20,18 @@ from replicante.model.actions import NAction, OAction, OActionPhase
 from replicante.model.change import Change, ChangeCode
 from replicante.model.cluster_declaration import Step
 from replicante.model.cluster_spec import ClusterSpec
-from replicante.model.codec import encode_value
 from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import (
     ConditionRecord,
     Decision,
-    ForcedOption,
     IdleStep,
-    Outcome,
 )
 from replicante.model.discovery import ClusterDiscovery
 from replicante.model.modes import Mode, stricter
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.node import Node, StoreExtras
 from replicante.model.observation import Observation
-from replicante.model.report import Note, NoteCategory, OrchestrateReport
+from replicante.model.report import OrchestrateReport
 from replicante.model.shard import Shard
 from replicante.orchestrate.acting import Acting, derived_id
 from replicante.orchestrate.claims import with_claims
@@ -61,6 +57,7 @@ from replicante.orchestrate.recording import change
 from replicante.orchestrate.seen import seen_nodes
 from replicante.orchestrate.sync import Synced, sync_nodes
 from replicante.orchestrate.sync_actions import SyncedActions, sync_actions
+from replicante.orchestrate.telling import decisions_told, options_told
 from replicante.orchestrate.trust import trusted
 from replicante.orchestrate.view import ClusterView, build_view
 
@@ -70,6 +67,8 @@ class CycleInputs:
     namespace: Namespace
     spec: ClusterSpec
     discovery: ClusterDiscovery | None
+    discovered_ms: int | None = None
+    """Cluster clock at which the last discovery began; None: it failed, or there was none."""
     nodes: tuple[Node, ...] = ()
     extras: tuple[StoreExtras, ...] = ()
     shards: tuple[Shard, ...] = ()
@@ -177,7 +176,13 @@ def _look(inputs: CycleInputs) -> _Stages:
     observations = {it.node_id: trusted(it, scope=scope) for it in inputs.observations}
     now_ms, wall_ms = inputs.now_ms, inputs.wall_now_ms
     state = with_doubts(_state(inputs), before, before.nodes, observations, now_ms=now_ms)
-    synced = sync_nodes(before, observations, now_ms=now_ms, wall_ms=wall_ms)
+    synced = sync_nodes(
+        before,
+        observations,
+        discovered_ms=inputs.discovered_ms,
+        now_ms=now_ms,
+        wall_ms=wall_ms,
+    )
     actions = sync_actions(
         synced.view,
         observations,
@@ -286,7 +291,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
     report = _report(
         inputs,
         is_success=True,
-        notes=(*stages.synced.notes, *stages.actions.notes, *run.notes, *_decisions(acting)),
+        notes=(*stages.synced.notes, *stages.actions.notes, *run.notes, *decisions_told(acting)),
         choices=tuple(sent.choices),
         nodes_synced_count=stages.synced.nodes_synced_count,
         nodes_failed_count=stages.synced.nodes_failed_count,
@@ -344,7 +349,7 @@ def _decision(
         conditions=conditions,
         proposals=tuple(acting.records),
         candidates=tuple(it for result in results.values() for it in result.candidates),
-        options=_options(acting, results.values()),
+        options=options_told(acting, results.values()),
         idle=tuple(
             IdleStep(step=str(step), reason=result.idle)
             for step, result in results.items()
@@ -355,32 +360,6 @@ def _decision(
         ),
         seen=seen_nodes(view, situation.observations),
         sent=tuple(it.action_id for it in stages.sent.submissions),
-    )
-
-
-def _options(acting: Acting, results: Iterable[StepResult]) -> tuple[ForcedOption, ...]:
-    """With the actions that wait for their approval."""
-    waiting = {
-        (it.action_kind, encode_value(it.args)): it.action_id
-        for it in acting.records
-        if it.outcome is Outcome.AWAITS_APPROVAL
-    }
-    return tuple(
-        msgspec.structs.replace(it, action_id=waiting.get((it.verb, encode_value(it.args))))
-        for result in results
-        for it in result.options
-    )
-
-
-def _decisions(acting: Acting) -> tuple[Note, ...]:
-    return tuple(
-        Note(
-            category=NoteCategory.DECISION,
-            message=record.effect,
-            data={"step_id": record.step, "action_id": record.action_id},
-        )
-        for record in acting.records
-        if record.outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL)
     )
 
 

@@ -33,9 +33,14 @@ from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.acting import Acting
+from replicante.orchestrate.held_promotions import end_what_is_so, mark_held
 from replicante.orchestrate.oactions import may_begin
 from replicante.orchestrate.primaries import PrimaryVerdict
-from replicante.orchestrate.proposal import Situation, is_person_waiting
+from replicante.orchestrate.proposal import (
+    Situation,
+    is_person_waiting,
+    is_persons_disruption,
+)
 from replicante.orchestrate.recording import change
 
 
@@ -55,10 +60,17 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
     """
     found = Dispatched()
     _withdraw_orphans(acting, found)
-    situation = acting.situation
-    if not may_begin(situation):
+    end_what_is_so(acting)
+    if may_begin(acting.situation):
+        _take_turns(acting, found, was_exclusive)
+    else:
         found.choices.append(SchedulingChoice.MODE_FORBIDS)
-        return found
+    mark_held(acting)
+    return found
+
+
+def _take_turns(acting: Acting, found: Dispatched, was_exclusive: bool) -> None:
+    situation = acting.situation
     allowed = {record.action_id for record in acting.records if record.action_id is not None}
     turns = [it for node_id in situation.view.node_ids for it in _turns(acting, node_id)]
     served: set[str] = set()
@@ -75,7 +87,6 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
         found.choices.append(choice)
     found.submissions.sort(key=lambda it: it.node_id)
     found.choices = sorted(set(found.choices or [SchedulingChoice.DEFAULT_TO_ALL]))
-    return found
 
 
 def _withdraw_orphans(acting: Acting, found: Dispatched) -> None:
@@ -93,16 +104,14 @@ def _withdraw_orphans(acting: Acting, found: Dispatched) -> None:
 
 
 def _turns(acting: Acting, node_id: str) -> tuple[NAction, ...]:
-    """What may be the next of the node: its oldest unfinished action alone, unless that one only
-    waits. What its agent may have already, and a recovery that was decided now, go past it, and so
-    do the changes of roles that people ask for; it has its turn when none of those goes."""
+    """What may be the next of the node: what its agent may have already or a recovery that was
+    decided now, and nothing else; or its oldest unfinished action, past which the changes of roles
+    go that people ask for: it has its turn when none of those goes."""
     actions = acting.situation.view.nactions_of(node_id)
     ahead = [it for it in actions if it.may_be_at_agent or it.action_id in acting.recovery_ids]
     if ahead:
         return (ahead[0],)
     oldest = tuple(actions[:1])
-    if not any(it.phase is NActionPhase.PENDING_APPROVE or is_person_waiting(it) for it in oldest):
-        return oldest
     roles = (it for it in actions if _is_asked_role(it))
     return (*roles, *(it for it in oldest if not _is_asked_role(it)))
 
@@ -168,7 +177,9 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         found.submissions.append(sent)
         return
     end = _end(acting, action)
-    if end is None:
+    if end is None and is_persons_disruption(action):
+        _send_again(acting, found, action)
+    elif end is None:
         found.submissions.append(action)
     elif situation.may_be_on_its_way(action):
         found.is_epoch_spent = True
@@ -177,6 +188,20 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         if end.phase is NActionPhase.CANCELLED:
             code = ChangeCode.NACTION_CANCEL
         acting.put_naction(action, end, code)
+
+
+def _send_again(acting: Acting, found: Dispatched, action: NAction) -> None:
+    """What a person asked for and what was not heard of since it left: the cluster may be another
+    one by now, so it is judged as what leaves for the first time."""
+    outcome, situation = acting.settle_asked(action), acting.situation
+    if outcome is Outcome.DONE:
+        found.submissions.append(action)
+        return
+    if situation.may_be_on_its_way(action):
+        found.is_epoch_spent = True
+    elif situation.is_denied(action) and not situation.never_arrives(action):
+        why = "it did not arrive, a rule stands against it now, and its agent keeps no epoch"
+        acting.withdraw(action, why)
 
 
 def _incarnation(situation: Situation, node_id: str) -> str | None:

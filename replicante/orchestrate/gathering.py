@@ -16,6 +16,7 @@ from replicante.model.action_requests import ActionOn
 from replicante.model.actions import NAction, NActionPhase
 from replicante.model.cluster_spec import ClusterSpec
 from replicante.model.converge_state import ConvergeState
+from replicante.model.discovery import ClusterDiscovery
 from replicante.model.namespace import Namespace
 from replicante.model.observation import Observation
 from replicante.orchestrate.cycle import CycleInputs
@@ -68,6 +69,7 @@ def cycle_inputs(
         namespace=namespace,
         spec=spec,
         discovery=records.discovery,
+        discovered_ms=_discovered_ms(reader, records.discovery),
         nodes=records.nodes,
         extras=records.extras,
         shards=records.shards,
@@ -86,6 +88,15 @@ def cycle_inputs(
         wall_now_ms=moment.wall_now_ms,
     )
     return inputs, records.revisions
+
+
+def _discovered_ms(reader: Reader, discovery: ClusterDiscovery | None) -> int | None:
+    """When the platform was asked last that answers for the cluster; None: it did not answer."""
+    if discovery is None or discovery.platform is None:
+        return None
+    run = record_queries.platform_run(reader, discovery.ns_id, discovery.platform)
+    is_answer = isinstance(run, dict) and run.get("is_success") is True
+    return int(run["start_ms"]) if is_answer else None
 
 
 def _ended(

@@ -145,6 +145,17 @@ class Situation:
         """Somebody told of a copy, or was primary once."""
         return bool(self.primaries or self.state.appointed)
 
+    def is_denied(self, action: NAction) -> bool:
+        """Its agent itself says that it does not have it."""
+        observation = self.observations.get(action.node_id)
+        return observation is not None and action.action_id in observation.unknown_actions
+
+    def never_arrives(self, action: NAction) -> bool:
+        """Its agent does not have it, and refuses whatever of it comes later (ADR 0070)."""
+        observation = self.observations.get(action.node_id)
+        is_fenced = observation is not None and observation.is_fenced
+        return is_fenced and self.is_denied(action) and action.action_id not in self.sent_ids
+
     def may_be_on_its_way(self, action: NAction) -> bool:
         """A copy of it may still arrive and be obeyed. An agent that keeps epochs refuses what left
         under older ones: it was looked at under this one."""
@@ -192,10 +203,15 @@ def gives_up(proposal: Proposal, view: ClusterView) -> bool:
     return not view.is_blank(proposal.node_id or "")
 
 
-def is_person_waiting(action: NAction | OAction) -> bool:
-    """What disturbs, somebody asked for, and did not begin: it is judged when its turn has come."""
+def is_persons_disruption(action: NAction | OAction) -> bool:
+    """What disturbs and somebody asked for."""
     does_disturb = action.kind in DISRUPTIVE_KINDS or is_start_as_copy(action.kind, action.args)
-    if action.requester is Requester.CORE_DECLARATIVE or not does_disturb:
+    return action.requester is not Requester.CORE_DECLARATIVE and does_disturb
+
+
+def is_person_waiting(action: NAction | OAction) -> bool:
+    """One that did not begin: it is judged when its turn has come."""
+    if not is_persons_disruption(action):
         return False
     if isinstance(action, OAction):
         return action.phase in (OActionPhase.PENDING_APPROVE, OActionPhase.PENDING_SCHEDULE)

@@ -7,7 +7,7 @@ One bad agent is a fact about one node: nothing here ends the cycle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -37,9 +37,17 @@ class Synced:
 
 
 def sync_nodes(
-    view: ClusterView, observations: Mapping[str, Observation], *, now_ms: int, wall_ms: int
+    view: ClusterView,
+    observations: Mapping[str, Observation],
+    *,
+    discovered_ms: int | None,
+    now_ms: int,
+    wall_ms: int,
 ) -> Synced:
-    """The view with what was seen, and the changes that make it true."""
+    """The view with what was seen, and the changes that make it true.
+
+    discovered_ms: cluster clock at which the discovery began that names the nodes; None: unknown.
+    """
     synced = Synced(view=view)
     nodes, extras = dict(view.nodes), dict(view.extras)
     shards = {node_id: dict(copies) for node_id, copies in view.shards.items()}
@@ -60,6 +68,15 @@ def sync_nodes(
     )
     for node_id in sorted(set(nodes) - set(view.node_ids)):
         _remove(synced, node_id, now_ms=now_ms, wall_ms=wall_ms)
+    if discovered_ms is not None and view.discovery.held is None:
+        known = synced.view
+        nowhere = [
+            it
+            for it in known.nactions
+            if it.node_id not in known.node_ids and it.created_ms < discovered_ms
+        ]
+        why = "no node of this name was discovered since it was asked for"
+        _cancel(synced, nowhere, why, now_ms=now_ms, wall_ms=wall_ms)
     return synced
 
 
@@ -193,16 +210,9 @@ def _sync_shards(
 
 
 def _remove(synced: Synced, node_id: str, *, now_ms: int, wall_ms: int) -> None:
+    gone, why = synced.view.nactions_of(node_id), "its node left discovery"
+    _cancel(synced, gone, why, now_ms=now_ms, wall_ms=wall_ms)
     view = synced.view
-    kept: list[NAction] = []
-    for action in view.nactions:
-        if action.node_id != node_id:
-            kept.append(action)
-            continue
-        ended = move_naction(action, NActionPhase.CANCELLED, now_ms=now_ms, wall_ms=wall_ms)
-        assert isinstance(ended, NAction), "every unfinished action may be cancelled"
-        ended = msgspec.structs.replace(ended, error={"error_msg": "its node left discovery"})
-        synced.changes.append(change(action, ended, ChangeCode.NACTION_CANCEL))
     for copy in view.copies_on(node_id):
         synced.changes.append(change(copy, None, ChangeCode.SHARD_DELETE))
     if node_id in view.extras:
@@ -213,4 +223,17 @@ def _remove(synced: Synced, node_id: str, *, now_ms: int, wall_ms: int) -> None:
         nodes={it: node for it, node in view.nodes.items() if it != node_id},
         extras={it: extras for it, extras in view.extras.items() if it != node_id},
         shards={it: copies for it, copies in view.shards.items() if it != node_id},
-    ).with_nactions(kept)
+    )
+
+
+def _cancel(
+    synced: Synced, actions: Iterable[NAction], why: str, *, now_ms: int, wall_ms: int
+) -> None:
+    gone = {it.action_id: it for it in actions}
+    for action in gone.values():
+        ended = move_naction(action, NActionPhase.CANCELLED, now_ms=now_ms, wall_ms=wall_ms)
+        assert isinstance(ended, NAction), "every unfinished action may be cancelled"
+        ended = msgspec.structs.replace(ended, error={"error_msg": why})
+        synced.changes.append(change(action, ended, ChangeCode.NACTION_CANCEL))
+    view = synced.view
+    synced.view = view.with_nactions(it for it in view.nactions if it.action_id not in gone)

@@ -23,6 +23,7 @@ from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_list_state import STATE_MUTANTS
+from mutant_list_turns import TURN_MUTANTS
 from mutant_list_work import WORK_MUTANTS
 from mutant_list_workers import WORKER_MUTANTS
 from mutant_parts import (
@@ -303,6 +304,7 @@ MUTANTS = (
     *STATE_MUTANTS,
     *WORK_MUTANTS,
     *KEEPING_MUTANTS,
+    *TURN_MUTANTS,
     *WORKER_MUTANTS,
     *MEMORY_MUTANTS,
     *FAILOVER_MUTANTS,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_ACTING = "orchestrate/acting.py"
 _APPROVALS = "orchestrate/approvals.py"
 _BY_NAME = "orchestrate/by_name.py"
 _CASE = "orchestrate/safety/case.py"
@@ -87,9 +86,9 @@ BY_NAME_MUTANTS = (
         "a promotion held beside the primary does not wait for that one's death (ADR 0102)",
         (
             Edit(
-                _ACTING,
-                "        if denied & _ENDS_A_REASON and not is_marked:\n",
-                "        if denied > _ENDS_A_REASON and not is_marked:\n",
+                "orchestrate/held_promotions.py",
+                "not is_marked and _denied(acting, action) & _ENDS_A_REASON:\n",
+                "not is_marked and _denied(acting, action) > _ENDS_A_REASON:\n",
             ),
         ),
         test=_roles("a_promotion_that_was_held_beside_the_primary_does_not_wait_for_its_death"),
@@ -150,8 +149,8 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "        is_waiting = action.phase is NActionPhase.PENDING_APPROVE or"
-                " is_person_waiting(action)\n",
+                "        is_waiting = action.phase is NActionPhase.PENDING_APPROVE or not"
+                " has_begun\n",
                 "        is_waiting = action.phase is NActionPhase.PENDING_APPROVE\n",
             ),
         ),

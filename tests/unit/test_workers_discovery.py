@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from work_bench import CLUSTER, PLATFORM, WorkBench
 
+from replicante.platforms.client import PlatformSays
 from replicante.state import record_queries
 from replicante.state.fences import FenceOn
 from replicante.state.record_commands import ConfirmDiscovery, RequestWork
@@ -76,3 +77,17 @@ async def test_a_primary_that_serves_is_not_given_up_because_its_platform_forgot
     await bench.turns(2)
     await discovers(bench)
     assert node_ids(bench) == ["n1", "n2"]
+
+
+async def test_what_is_asked_of_a_node_that_no_discovery_names_ends():
+    bench = WorkBench(FakeAgent("n1"), FakeAgent("n2"))
+    await bench.turns(2)
+    bench.ask(CALL, "n22")
+    answer, bench.platform.answer = bench.platform.answer, PlatformSays(failure="it is down")
+    await discovers(bench)
+    await bench.turns(2)
+    assert bench.action(CALL).phase == "PENDING_SCHEDULE"
+    bench.platform.answer = answer
+    await discovers(bench)
+    await bench.turns(2)
+    assert bench.action(CALL).phase == "CANCELLED"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from work_bench import WorkBench
+from work_bench import CLUSTER, WorkBench
 
 from replicante.agents.protocol import SendAnswer, Sent
 from replicante.limits import ACTION_SEND_MS_MAX
+from replicante.model.action_kinds import SERVICE_RESTART
+from replicante.model.action_requests import ActionOn
+from replicante.state.action_commands import ActionVerb, MoveAction
 from replicante.testing.fake_agents import FakeAgent, Manner
 
 ID = "00000000-0000-8000-8000-000000000001"
@@ -171,3 +174,23 @@ async def test_an_action_is_to_begin_in_the_time_that_is_left_of_it():
     bench.agents.agents["n1"].manner = Manner.HONEST
     await bench.turn()
     assert agent.told_within_ms == [ACTION_SEND_MS_MAX - it * 10_000 for it in range(3)]
+
+
+async def test_what_was_taken_back_is_refused_when_it_arrives_at_last():
+    agent, other = FakeAgent("n1"), FakeAgent("n2", shards=())
+    bench = WorkBench(agent, other, mode="observe")
+    await bench.turns(2)
+    bench.ask(ID, kind=SERVICE_RESTART)
+    await bench.turn()
+    bench.lone.do(MoveAction(ActionOn.NODE, (*CLUSTER, "n1", ID), ActionVerb.APPROVE))
+    lose_answers(bench, arrive=False)
+    copies = keep_copies(bench)
+    await bench.turn()
+    assert (bench.action(ID).phase, len(copies)) == ("PENDING_SCHEDULE", 1)
+    other.manner = Manner.DEAF
+    await bench.turns(2)
+    assert (bench.action(ID).phase, bench.action(ID).sent_epoch) == ("PENDING_APPROVE", None)
+    assert len(copies) == 1
+    assert arrive_late(bench, copies) == {SendAnswer.STALE_EPOCH}
+    agent.run_actions()
+    assert agent.effects == []

@@ -164,9 +164,10 @@ def _node_is_free(case: Case) -> Finding:
         return allow("it is the first that its agent has to do")
     for action in case.situation.view.nactions_of(node_id):
         is_recovery = case.proposal.purpose is Purpose.RECOVERY
-        is_waiting = action.phase is NActionPhase.PENDING_APPROVE or is_person_waiting(action)
+        has_begun = action.may_be_at_agent or is_wish(action)
+        is_waiting = action.phase is NActionPhase.PENDING_APPROVE or not has_begun
         if is_recovery and is_waiting:
-            # A forgotten approval must not cost a failover, nor what a rule holds back.
+            # A forgotten approval must not cost a failover, nor what a rule or other work holds.
             continue
         if not _is_own_wish(case, action):
             return deny(
