@@ -48,6 +48,18 @@ MORE_MUTANTS = (
         ),
     ),
     Mutant(
+        "commits_told_on_and_on_where_no_append_proves_them",
+        "who waits for a copy of the state gets heartbeats, and no more (ADR 0019)",
+        (
+            Edit(
+                ENGINE,
+                "return is_owed and self.log.term_at(progress.match_index) is not None\n",
+                "return is_owed\n",
+            ),
+        ),
+        test="tests/unit/test_raft_commit_notices.py",
+    ),
+    Mutant(
         "reads_numbered_anew_in_each_process",
         "an answer to an earlier process answers nobody",
         (Edit(READS, "self._number = boot << _BATCH_BITS", "self._number = 0"),),
