@@ -9,6 +9,7 @@ from mutant_parts import (
     FORWARDING,
     FRESHNESS,
     LOG,
+    PEER,
     PROPOSALS,
     READS,
     REPLICATION,
@@ -58,6 +59,36 @@ MORE_MUTANTS = (
             ),
         ),
         test="tests/unit/test_raft_commit_notices.py",
+    ),
+    Mutant(
+        "changes_in_the_inbox_are_left_unanswered",
+        "whoever waits is answered when the peer ends",
+        (Edit(PEER, "        self._callers.changes.fail_all(rest)\n", ""),),
+        test="tests/unit/test_raft_peer_answers.py",
+    ),
+    Mutant(
+        "stop_waits_for_room_and_tells_so",
+        "after a stop nothing is told of what ended a peer",
+        (
+            Edit(
+                PEER,
+                "            if not self._is_stopping:\n                raise\n",
+                "            raise\n",
+            ),
+        ),
+        test="tests/unit/test_raft_peer_answers.py",
+    ),
+    Mutant(
+        "full_disk_is_told_for_ever",
+        "an operator is told when a full disk has room again",
+        (
+            Edit(
+                "raft/standing_still.py",
+                "            self._tell_room()\n            if",
+                "            if",
+            ),
+        ),
+        test="tests/unit/test_raft_committing.py",
     ),
     Mutant(
         "reads_numbered_anew_in_each_process",
