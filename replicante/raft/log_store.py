@@ -144,7 +144,8 @@ class LmdbLog:
                 hints=("run the version of Replicante that wrote it",),
             )
         with self._reading() as txn:
-            log_tables.check_rows(txn, (self._meta, self._entries))
+            tables = (self._meta, self._entries)
+            log_tables.check_rows(txn, tables, has_header=fields is not None)
         if fields is None:
             return None
         try:

@@ -40,18 +40,23 @@ def open_tables(environment: lmdb.Environment) -> Tables:
             return environment.open_db(_META, txn=txn), environment.open_db(_ENTRIES, txn=txn)
     if not names >= {_META, _ENTRIES}:  # a later format may have more
         raise BadTables(f"its tables are {_listed(names)}")
-    meta = environment.open_db(_META, create=False)
-    return meta, environment.open_db(_ENTRIES, create=False)
+    tables = (
+        environment.open_db(_META, create=False),
+        environment.open_db(_ENTRIES, create=False),
+    )
+    if any(any(table.flags().values()) for table in tables):
+        raise BadTables("its tables are ordered in another way")  # no name is found in them
+    return tables
 
 
-def check_rows(txn: lmdb.Transaction[bytes], tables: Tables) -> None:
+def check_rows(txn: lmdb.Transaction[bytes], tables: Tables, *, has_header: bool) -> None:
     """Of an environment of this format. Each row may be missing; under another name it is damaged,
     and so is whatever has no header. Raises BadTables."""
     meta, entries = tables
     names = {bytes(name) for name, _ in txn.cursor(db=meta)}
     if names - _ROWS:
         raise BadTables(f"it has rows {_listed(names)}")
-    if HEADER_ROW not in names and (names or txn.stat(db=entries)["entries"]):
+    if not has_header and (names or txn.stat(db=entries)["entries"]):
         raise BadTables("it has no header, and is not new")
 
 

@@ -247,7 +247,7 @@ GROUND_MUTANTS = (
         "a log that lost a name is damaged, not new (ADR 0015)",
         (
             Edit(LOG_TABLES, "    if not names:\n", "    if not names >= {_META, _ENTRIES}:\n"),
-            Edit(LOG_TABLES, "HEADER_ROW not in names and (names or", "False and (names or"),
+            Edit(LOG_TABLES, "not has_header and (names or", "False and (names or"),
         ),
         test=_LOG_TABLES_TEST,
     ),
@@ -258,9 +258,15 @@ GROUND_MUTANTS = (
         test=_LOG_TABLES_TEST,
     ),
     Mutant(
+        "tables_are_believed_in_their_order",
+        "a log is read in the order in which it was written, or not at all (ADR 0015)",
+        (Edit(LOG_TABLES, "    if any(any(table.flags().values()) for", "    if any(False for"),),
+        test=_LOG_TABLES_TEST,
+    ),
+    Mutant(
         "a_log_without_a_header_is_new",
         "a log is new when it holds nothing at all (ADR 0015)",
-        (Edit(LOG_TABLES, "HEADER_ROW not in names and (names or", "False and (names or"),),
+        (Edit(LOG_TABLES, "not has_header and (names or", "False and (names or"),),
         test=_LOG_TABLES_TEST,
     ),
     Mutant(

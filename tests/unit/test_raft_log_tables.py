@@ -111,6 +111,37 @@ def test_the_header_of_a_directory_that_was_never_born_is_missed_too(tmp_path):
 
 
 @pytest.mark.parametrize("name", [b"meta", b"entries"], ids=bytes.decode)
+def test_a_flipped_bit_in_the_record_of_a_table_is_refused_or_changes_nothing(tmp_path, name):
+    """One says that its keys are numbers, and then no name is found."""
+    file = written(tmp_path)
+    header = started(tmp_path)
+    content = file.read_bytes()
+    begin = place_of(content, name) + len(name)
+    for place in range(begin, begin + 48):
+        for bit in range(8):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            file.write_bytes(flipped)
+            try:
+                assert started(tmp_path) == header
+            except CorruptData:
+                continue
+
+
+@pytest.mark.parametrize("name", [b"meta", b"entries"], ids=bytes.decode)
+def test_a_table_in_another_order_is_refused_before_anything_is_read_or_written(tmp_path, name):
+    file = written(tmp_path)
+    content = file.read_bytes()
+    flags = place_of(content, name) + len(name) + 4
+    for bit in range(1, 7):  # of the keys and of several values of one key
+        flipped = bytearray(content)
+        flipped[flags] ^= 1 << bit
+        file.write_bytes(flipped)
+        with pytest.raises(CorruptData):
+            opened(tmp_path)
+
+
+@pytest.mark.parametrize("name", [b"meta", b"entries"], ids=bytes.decode)
 def test_a_table_that_is_gone_is_missed(tmp_path, name):
     written(tmp_path)
     with environment(tmp_path) as env, env.begin(write=True) as txn:
