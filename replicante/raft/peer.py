@@ -325,6 +325,7 @@ class Peer(MemberDoor):
         self._flush_state(now_ms)
         if effects.has_more or driver.wants_step or self._inbox:
             self._wake.set()
+        self._neighbours.hold_bulk(is_held=effects.is_flooded)
         if was_full:
             self._neighbours.resume()
         await asyncio.sleep(0)  # callers and HTTP get their turn between two steps

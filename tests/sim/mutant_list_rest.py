@@ -209,6 +209,37 @@ MORE_MUTANTS = (
         ),
     ),
     Mutant(
+        "commands_that_arrived_are_dropped",
+        "nothing that had arrived expires before it is proposed (ADR 0013)",
+        (
+            Edit(
+                FORWARDING,
+                "        if not self._engine.is_leader or member is None:\n",
+                "        if not self._engine.is_leader or member is None or self._is_flooded:\n",
+            ),
+        ),
+        test="tests/unit/test_raft_served_time.py",
+    ),
+    Mutant(
+        "commands_are_read_without_a_bound",
+        "a leader reads no more commands than it has memory for",
+        (Edit(PEER, "        self._neighbours.hold_bulk(is_held=effects.is_flooded)\n", ""),),
+        test="tests/unit/test_raft_peer_barrier.py",
+    ),
+    Mutant(
+        "acknowledgements_wait_behind_commands",
+        "a leader that reads no commands hears its followers, and stays leader",
+        (
+            Edit(
+                "raft/link_inbound.py",
+                "self.host.is_reading_paused or self.channel in self.host.held\n",
+                "self.host.is_reading_paused or bool(self.host.held)\n",
+            ),
+        ),
+        test="tests/integration/test_raft_transport.py::"
+        "test_one_channel_is_held_while_the_other_is_read_and_loses_nothing",
+    ),
+    Mutant(
         "clock_stands_while_there_is_a_backlog",
         "the clock of a leader that is never done goes on (ADR 0013)",
         (

@@ -45,6 +45,8 @@ class NoNeighbours:
 
     def send(self, messages): ...
 
+    def hold_bulk(self, *, is_held): ...
+
 
 class NoDisk:
     """Of a peer that never writes."""
