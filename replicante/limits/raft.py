@@ -75,9 +75,9 @@ CERTIFICATE_WARN_DAYS = 30
 CERTIFICATE_SKEW_MS_MAX = 3_600 * 1_000
 """A certificate is valid this long before it was made: clocks of machines differ."""
 FORWARDED_COMMANDS_MAX = 65_536
-"""Commands of followers that wait for the leader's next blocks; more are dropped and sent again."""
+"""Commands of followers that wait for the leader's next blocks: from here on it reads no more."""
 FORWARDED_BYTES_MAX = 128 * MIB
-"""Memory for them."""
+"""Memory for them; what was read already comes on top, INBOX_BYTES_MAX at most."""
 RESEND_MS = 3_000
 """A forwarded command that was not applied by then is sent again. Connections lose nothing while
 they stand, so this is rare, and a short time would double the load of a slow leader."""

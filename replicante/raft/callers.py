@@ -1,4 +1,4 @@
-"""Who waits for an answer of this peer: proposals and reads, by ticket. Touches asyncio.
+"""Who waits for an answer of this peer: proposals, reads and changes, by ticket. Touches asyncio.
 
 Called by peer.
 """

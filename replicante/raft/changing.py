@@ -116,7 +116,8 @@ class Changing:
         """requester → greatest number seen in this term: a copy that comes late does nothing."""
         self._newest_term = 0
         self._number = boot << 32
-        self._has_proposed = False
+        self._proposed: Configuration | None = None
+        """By this step: it is in the log after the engine's tick, if this peer still leads then."""
         self._done: list[ChangeDone] = []
 
     def notice(self, effects: Effects) -> None:
@@ -207,15 +208,23 @@ class Changing:
                 raise MembershipRefused("the leader is older and does not know this kind of change")
             if change.kind is ChangeKind.TRANSFER:
                 self._transfer(change, now_ms)
-            elif not is_made(self._engine.configuration, change):
+            elif not self._is_under_way(change):
                 self._propose(change, now_ms)
         except MembershipRefused as error:
             refuse(error)
 
+    def _is_under_way(self, change: Change) -> bool:
+        """In the log, or about to be: a copy of a request that came in the same step is not refused
+        by what the other copy brought about."""
+        if self._proposed is not None and is_made(self._proposed, change):
+            return True
+        return is_made(self._engine.configuration, change)
+
     def _propose(self, change: Change, now_ms: int) -> None:
-        """Raises MembershipRefused."""
+        """Raises MembershipRefused. What is committed now holds all that may have made it: what
+        is in the log and what this step proposed lack it."""
         engine = self._engine
-        if self._has_proposed or not engine.is_configuration_committed:
+        if self._proposed is not None or not engine.is_configuration_committed:
             raise MembershipRefused(
                 "another change of the members is under way: one at a time",
                 hints=("repeat this when it is done",),
@@ -231,7 +240,7 @@ class Changing:
         configuration = changed(engine.configuration, change, clock_ms=engine.entry_clock_ms)
         self._check_quorum(configuration, now_ms)
         engine.propose(EntryKind.CONFIGURATION, configuration_payload(configuration))
-        self._has_proposed = True
+        self._proposed = configuration
 
     def _check_never_removed(self, change: Change) -> None:
         """Who lags and is let in again meets its removal in the log and ends itself, perhaps when
@@ -297,7 +306,7 @@ class Changing:
 
     def finish(self, now_ms: int) -> list[ChangeDone]:
         """Which of this peer's own changes are decided."""
-        self._has_proposed = False
+        self._proposed = None
         if not self._own and not self._done:
             return []  # in nearly every step
         engine = self._engine

@@ -110,8 +110,11 @@ class Engine(ElectingEngine):
                 self._send_heartbeat(key, progress)
 
     def _is_owed(self, key: str, progress: Progress) -> bool:
+        """Not to who waits for a copy of the state: no append can prove there what is committed, so
+        it would stay owed, and each answer bring about another append."""
         proven_index = min(self.commit_index, progress.match_index)
-        return progress.told_commit_index < proven_index and key in self.connected
+        is_owed = progress.told_commit_index < proven_index and key in self.connected
+        return is_owed and self.log.term_at(progress.match_index) is not None
 
     def broadcast(self) -> None:
         """One heartbeat to everyone, with a new round: its echoes prove that this peer still

@@ -56,17 +56,11 @@ class Forwarding:
 
     def receive(self, key: str, message: m.Propose) -> None:
         """Proposals of a follower. A peer that does not lead drops them: their owner sends them
-        again."""
+        again. A leader drops nothing that arrived, for the clock waits for it (ADR 0013)."""
         member = self._engine.configuration.find(key)
         if not self._engine.is_leader or member is None:
             return
-        size = sum(len(command.data) for command in message.commands)
-        if (
-            len(self._forwarded) >= limits.FORWARDED_COMMANDS_MAX
-            or self._forwarded_bytes + size > limits.FORWARDED_BYTES_MAX
-        ):
-            return
-        self._forwarded_bytes += size
+        self._forwarded_bytes += sum(len(command.data) for command in message.commands)
         self._forwarded_count += len(message.commands) + (message.boot > 0)
         if message.boot:
             self._forwarded.append(OpenItem(member.peer_id, member.incarnation, message.boot))
@@ -81,6 +75,11 @@ class Forwarding:
         count, own = self._forwarded_count, self.own
         gone = (count - len(self._forwarded), own.gone_count(term=self._engine.term))
         return Queue((count, own.taken_count), gone)
+
+    @property
+    def _is_flooded(self) -> bool:
+        is_long = len(self._forwarded) >= limits.FORWARDED_COMMANDS_MAX
+        return is_long or self._forwarded_bytes >= limits.FORWARDED_BYTES_MAX
 
     def leadership_lost(self) -> None:
         """What followers sent is theirs to send again to the next leader."""
@@ -115,6 +114,7 @@ class Forwarding:
     def send(self, effects: Effects, *, now_ms: int) -> None:
         """A follower forwards; the leader's own wait for `_propose_block`."""
         engine = self._engine
+        effects.is_flooded = self._is_flooded
         if engine.is_leader or self.own.is_idle:
             return
         leader_key = engine.leader_key
@@ -154,6 +154,7 @@ class Forwarding:
             items.append(OpenItem(self._identity.peer_id, self._identity.incarnation, boot))
         items += self._fill(now_ms)
         effects.has_more = bool(self._forwarded) or self.own.may_send_more
+        effects.is_flooded = self._is_flooded
         return items
 
     def _fill(self, now_ms: int) -> list[Item]:

@@ -76,6 +76,8 @@ class Effects(msgspec.Struct):
     chunks: list[tuple[str, m.SnapshotChunk]] = []
     snapshot_acks: list[tuple[str, m.SnapshotAck]] = []
     """What the leader of this term sent, and what followers answered in it: for SnapshotDesk."""
+    is_flooded: bool = False
+    """So many commands of followers wait here that no more are to be read meanwhile."""
     has_more: bool = False
     """Another step has work at once, without new input."""
 

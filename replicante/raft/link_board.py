@@ -85,6 +85,7 @@ class LinkBoard:
         self._is_tls = is_tls
         self.counters = LinkCounters()
         self.is_reading_paused = False
+        self.held: frozenset[Channel] = frozenset()
         self.on_message = callbacks.on_message
         self.observe = callbacks.observe
         self.outbound: dict[tuple[PeerId, Channel], OutboundLink] = {}

@@ -38,8 +38,12 @@ class InboundLink(Link):
                 self._deliver(backlog)
             except FrameError as error:
                 self._reject(error)
-            if self._is_readable and self._wire is not None and not self.host.is_reading_paused:
+            if self._is_readable and self._wire is not None and not self._is_held:
                 self._wire.resume_reading()
+
+    @property
+    def _is_held(self) -> bool:
+        return self.host.is_reading_paused or self.channel in self.host.held
 
     @property
     def _is_readable(self) -> bool:
@@ -71,7 +75,7 @@ class InboundLink(Link):
             return
         peer_id, incarnation, channel = peer.peer_id, peer.incarnation, peer.channel
         for place, body in enumerate(bodies):
-            if host.is_reading_paused or self.is_ending:
+            if self._is_held or self.is_ending:
                 self._backlog = [] if self.is_ending else bodies[place:]
                 return
             host.on_message(peer_id, incarnation, channel, body)
@@ -96,7 +100,7 @@ class InboundLink(Link):
         self._wire.write(frames.encode_frame(answer))
         self._decoder.set_limit(limits.FRAME_BYTES_MAX)
         self._stand(hello)
-        if self.host.is_reading_paused:
+        if self._is_held:
             self.pause()
 
     def _refuse_tls(self, data: bytes) -> None:

@@ -61,6 +61,8 @@ class LinkHost(Protocol):
     times: LinkTimes
     counters: LinkCounters
     is_reading_paused: bool
+    held: frozenset[Channel]
+    """Not read, though others are."""
     on_message: OnMessage
 
     def greeting(self, channel: Channel) -> Hello: ...

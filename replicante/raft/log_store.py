@@ -9,7 +9,6 @@ is never replayed.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
-import msgpack
 
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import (
@@ -29,6 +27,7 @@ from replicante.errors import (
     UnsupportedFormat,
 )
 from replicante.lmdb_commits import note_failed_commit
+from replicante.raft import log_tables
 from replicante.raft.lmdb_file import (
     delete_below,
     find_damage,
@@ -38,17 +37,13 @@ from replicante.raft.lmdb_file import (
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
 from replicante.raft.log_reserve import DiskReserve
+from replicante.raft.log_tables import BadTables
 from replicante.raft.records import CHAIN_ZERO, BadRecord, Record, decode_record, encode_record
 
 FORMAT_VERSION = 1
 MAGIC = "replicante-log"
 
 _KEY = struct.Struct(">Q")
-_CRC = struct.Struct(">I")
-_HEADER_ROW = b"header"
-_HARD_ROW = b"hard"
-_BASE_ROW = b"base"
-_INSTALLING_ROW = b"installing"
 _WAY_OUT = (
     "this copy is damaged: move the directory away and let the peer join again, empty",
     "if every peer is damaged, keep all directories and restore from a backup",
@@ -116,14 +111,15 @@ class LmdbLog:
         except lmdb.Error as error:
             raise self._unopened(error) from error
         try:
-            self._meta = self._env.open_db(b"meta")
-            self._entries = self._env.open_db(b"entries")
-        except lmdb.Error as error:
+            self._meta, self._entries = log_tables.open_tables(self._env)
+        except (lmdb.Error, BadTables) as error:
             self._env.close()
             raise self._unopened(error) from error
         self._is_open = True
 
-    def _unopened(self, error: lmdb.Error) -> DiskFull | StorageFull | StartRefused:
+    def _unopened(self, error: lmdb.Error | BadTables) -> DiskFull | StorageFull | StartRefused:
+        if isinstance(error, BadTables):
+            return self._damaged(error)
         if isinstance(error, lmdb.MapFullError):
             return self._bound_reached()
         if is_for_want_of_room(self._path, error.code):
@@ -137,18 +133,21 @@ class LmdbLog:
     # --- header ------------------------------------------------------------------------------
 
     def header(self) -> LogHeader | None:
-        """None in a directory that was never used."""
-        fields = self._read_row(_HEADER_ROW)
-        if fields is None:
-            return None
-        if fields.pop("magic", None) != MAGIC:
+        """None in a directory that was never used, which holds nothing at all."""
+        fields = self._read_row(log_tables.HEADER_ROW)
+        if fields is not None and fields.pop("magic", None) != MAGIC:
             raise CorruptData(f"{self._path} is not a log of Replicante", hints=_WAY_OUT)
-        version = fields.pop("format", None)
+        version = FORMAT_VERSION if fields is None else fields.pop("format", None)
         if version != FORMAT_VERSION:
             raise UnsupportedFormat(
                 f"{self._path} has log format {version}; this program reads {FORMAT_VERSION}",
                 hints=("run the version of Replicante that wrote it",),
             )
+        with self._reading() as txn:
+            tables = (self._meta, self._entries)
+            log_tables.check_rows(txn, tables, has_header=fields is not None)
+        if fields is None:
+            return None
         try:
             return LogHeader(**fields)
         except TypeError as error:
@@ -159,16 +158,16 @@ class LmdbLog:
     ) -> None:
         """Durable when it returns; with `records` in the same transaction (genesis)."""
         row = {"magic": MAGIC, "format": FORMAT_VERSION, **asdict(header)}
-        self._transact({_HEADER_ROW: row}, None, records)
+        self._transact({log_tables.HEADER_ROW: row}, None, records)
 
     # --- LogBackend --------------------------------------------------------------------------
 
     def write(self, writes: WriteSet) -> None:
         rows: dict[bytes, dict[str, Any] | None] = {}
         if writes.hard is not None:
-            rows[_HARD_ROW] = asdict(writes.hard)
+            rows[log_tables.HARD_ROW] = asdict(writes.hard)
         if writes.base is not None:
-            rows[_BASE_ROW] = asdict(writes.base)
+            rows[log_tables.BASE_ROW] = asdict(writes.base)
         trim_to = None if writes.base is None else writes.base.index
         try:
             self._transact(rows, writes.truncate_from, writes.records, trim_to=trim_to)
@@ -181,19 +180,19 @@ class LmdbLog:
 
     def write_marker(self, base: Base) -> None:
         """The state is about to be replaced by the one as of `base`; durable when it returns."""
-        self._transact({_INSTALLING_ROW: asdict(base)}, None, ())
+        self._transact({log_tables.INSTALLING_ROW: asdict(base)}, None, ())
 
     def marker(self) -> Base | None:
         """Of an installation that this process, or one before it, began and did not end."""
-        return self._read_base(_INSTALLING_ROW)
+        return self._read_base(log_tables.INSTALLING_ROW)
 
     def drop_marker(self) -> None:
-        self._transact({_INSTALLING_ROW: None}, None, ())
+        self._transact({log_tables.INSTALLING_ROW: None}, None, ())
 
     def reset_to(self, base: Base) -> bool:
         """The log begins at `base`, in one transaction that also ends the installation. What
         follows stays only when it follows that very entry: True when it does."""
-        rows = {_BASE_ROW: asdict(base), _INSTALLING_ROW: None}
+        rows = {log_tables.BASE_ROW: asdict(base), log_tables.INSTALLING_ROW: None}
         keeps_tail = self.holds(base)
         if keeps_tail:
             self._transact(rows, None, (), trim_to=base.index)
@@ -244,7 +243,7 @@ class LmdbLog:
         return self._scan(self.base())
 
     def hard_state(self) -> HardState:
-        fields = self._read_row(_HARD_ROW)
+        fields = self._read_row(log_tables.HARD_ROW)
         try:
             return HardState(**fields) if fields is not None else HardState()
         except TypeError as error:
@@ -252,7 +251,7 @@ class LmdbLog:
 
     def base(self) -> Base | None:
         """Of a log that was trimmed."""
-        return self._read_base(_BASE_ROW)
+        return self._read_base(log_tables.BASE_ROW)
 
     # --- below -------------------------------------------------------------------------------
 
@@ -281,6 +280,11 @@ class LmdbLog:
                 yield txn
         except lmdb.Error as error:
             raise CorruptData(f"{self._path} cannot be read: {error}", hints=_WAY_OUT) from error
+        except BadTables as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, how: BadTables) -> CorruptData:
+        return CorruptData(f"{self._path} is damaged: {how}", hints=_WAY_OUT)
 
     def _missing(self, index: int) -> CorruptData:
         return CorruptData(f"entry {index} is missing in {self._path}", hints=_WAY_OUT, index=index)
@@ -304,16 +308,7 @@ class LmdbLog:
     def _read_row(self, name: bytes) -> dict[str, Any] | None:
         with self._reading() as txn:
             stored = txn.get(name, db=self._meta)
-        if stored is None:
-            return None
-        crc, body = stored[: _CRC.size], stored[_CRC.size :]
-        if crc != _CRC.pack(zlib.crc32(body, zlib.crc32(name))):
-            raise CorruptData(
-                f"row {name.decode()} in {self._path} does not match its checksum", hints=_WAY_OUT
-            )
-        fields = msgpack.unpackb(body)
-        assert isinstance(fields, dict)
-        return fields
+            return None if stored is None else log_tables.decode_row(name, stored)
 
     def _transact(
         self,
@@ -360,9 +355,7 @@ class LmdbLog:
                     if fields is None:
                         txn.delete(name, db=self._meta)
                         continue
-                    body = msgpack.packb(fields)
-                    crc = zlib.crc32(body, zlib.crc32(name))
-                    txn.put(name, _CRC.pack(crc) + body, db=self._meta)
+                    txn.put(name, log_tables.encode_row(name, fields), db=self._meta)
                 if truncate_from is not None:
                     self._truncate(txn, truncate_from)
                 for index, stored in records:

@@ -186,6 +186,10 @@ class Neighbours:
     def resume(self) -> None:
         self._transport.resume_reading()
 
+    def hold_bulk(self, *, is_held: bool) -> None:
+        """As leader, while too many commands wait: acknowledgements and votes are read on."""
+        self._transport.hold(frozenset((Channel.BULK,)) if is_held else frozenset())
+
     def is_connected(self, peer_id: str) -> bool:
         return peer_id in self._connected
 

@@ -276,6 +276,10 @@ class Peer(MemberDoor):
             self._answer_all(PeerStopping)
             with contextlib.suppress(DiskFull, StorageFull):  # the log replays what the state lacks
                 self._machine.flush()
+        except (DiskFull, StorageFull):
+            if not self._is_stopping:
+                raise
+            # A write was still to be made, and who stops waits no longer for room.
         finally:
             self._is_stopping = True
             # A step that failed half way may have applied what it did not answer.
@@ -321,6 +325,7 @@ class Peer(MemberDoor):
         self._flush_state(now_ms)
         if effects.has_more or driver.wants_step or self._inbox:
             self._wake.set()
+        self._neighbours.hold_bulk(is_held=effects.is_flooded)
         if was_full:
             self._neighbours.resume()
         await asyncio.sleep(0)  # callers and HTTP get their turn between two steps
@@ -370,10 +375,11 @@ class Peer(MemberDoor):
         self._wake.set()
 
     def _answer_all(self, rest: type[ReplicanteError]) -> None:
-        """rest: for proposals that the driver does not have."""
+        """rest: for proposals and changes that the driver does not have."""
         if self._driver is not None:
             self._answer_step(self._driver.stop())
         self._callers.proposals.fail_all(rest)
+        self._callers.changes.fail_all(rest)
         self._callers.reads.fail_all(PeerStopping)
         self._waiters.close()
 

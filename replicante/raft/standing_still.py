@@ -33,6 +33,7 @@ class StandingStill:
     def begin(self, reason: DiskFull | StorageFull) -> None:
         """Again at each attempt; told once."""
         if type(reason) is not type(self._reason):
+            self._tell_room()
             if isinstance(reason, DiskFull):
                 self._report(DiskFullChanged(is_full=True, detail=reason.message))
             else:
@@ -40,9 +41,13 @@ class StandingStill:
         self._reason = reason
 
     def end(self) -> None:
+        self._tell_room()
+        self._reason = None
+
+    def _tell_room(self) -> None:
+        """The disk has it again, whatever else is wanting."""
         if self.is_disk_full:
             self._report(DiskFullChanged(is_full=False, detail=""))
-        self._reason = None
 
     def refuse_write(self) -> None:
         """Raises DiskFull or StorageFull while it lasts, and Quarantined."""

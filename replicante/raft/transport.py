@@ -224,6 +224,19 @@ class Transport:
                 return  # Paused again by what the last link brought.
             link.resume()
 
+    def hold(self, channels: frozenset[Channel]) -> None:
+        """Nothing more is read on these, as by `pause_reading`; on all others it goes on. May call
+        `on_message` before it returns, for what was read on one that is held no more."""
+        board, freed = self._board, self._board.held - channels
+        if channels == board.held:
+            return  # in nearly every step
+        board.held = channels
+        for link in [*board.inbound.values()]:
+            if link.channel in channels:
+                link.pause()
+            elif link.channel in freed and not board.is_reading_paused:
+                link.resume()
+
     async def _run(self, listener: Listener, running: asyncio.Future[None]) -> None:
         """Owns every task. Ends with `stop`, or with the first exception of ours."""
         board = self._board

@@ -15,6 +15,7 @@ FOREIGN = {
     "lmdb": (
         "replicante/raft/lmdb_file.py",
         "replicante/raft/log_store.py",
+        "replicante/raft/log_tables.py",
         "replicante/raft/snapshots.py",
         "replicante/storage/lmdb_",
     ),

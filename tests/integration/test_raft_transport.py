@@ -174,6 +174,44 @@ async def test_a_paused_reader_hears_nothing_until_it_resumes_and_loses_nothing(
         ]
 
 
+async def test_one_channel_is_held_while_the_other_is_read_and_loses_nothing():
+    async with Stage() as stage:
+        first, second = await stage.pair()
+        second.hear = lambda body: (
+            second.transport.hold(frozenset((Channel.BULK,))) if body == b"3" else None
+        )
+        for number in range(6):
+            first.send("p2", b"%d" % number, Channel.BULK)
+        await stage.until(lambda: b"3" in second.bodies)
+        first.send("p2", b"late", Channel.BULK)
+        first.send("p2", b"vital")
+        await stage.until(lambda: b"vital" in second.bodies)
+        assert second.bodies == [b"0", b"1", b"2", b"3", b"vital"]
+        second.transport.pause_reading()
+        second.transport.resume_reading()  # of what is not held
+        first.send("p2", b"and more")
+        await stage.until(lambda: b"and more" in second.bodies)
+        assert second.bodies[4:] == [b"vital", b"and more"]
+        second.transport.hold(frozenset())
+        await stage.until(lambda: len(second.messages) == 9)
+        assert second.bodies[6:] == [b"4", b"5", b"late"]
+
+
+async def test_a_channel_that_is_held_no_more_waits_with_all_others_while_all_are_paused():
+    async with Stage() as stage:
+        first, second = await stage.pair()
+        second.hear = lambda body: second.transport.hold(frozenset((Channel.BULK,)))
+        for number in range(3):
+            first.send("p2", b"%d" % number, Channel.BULK)
+        await stage.until(lambda: second.messages)
+        second.hear = lambda body: None
+        second.transport.pause_reading()
+        second.transport.hold(frozenset())
+        assert second.bodies == [b"0"]
+        second.transport.resume_reading()
+        await stage.until(lambda: len(second.messages) == 3)
+
+
 async def test_a_reader_may_pause_again_while_it_resumes():
     async with Stage() as stage:
         first, second = await stage.pair()

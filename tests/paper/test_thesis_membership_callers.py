@@ -123,6 +123,40 @@ def test_4_2_2_a_change_that_was_refused_each_time_is_refused_where_its_log_is_b
     assert isinstance(error_of(cluster, ticket), MembershipRefused)
 
 
+@pytest.mark.parametrize("kind", [ADD, REMOVE])
+def test_4_2_2_two_copies_of_a_request_in_one_step_of_the_leader_are_made_once(kind):
+    """The asker sent it again before the first copy was taken: a refusal of the second one would
+    be believed at once, and the first one be made."""
+    cluster = elected("abc", "d")
+    if kind is REMOVE:
+        cluster.made(ADD, "d")
+    leader = cluster.leader
+    asker = next(name for name in "abc" if name != leader.name)
+    ticket = cluster.change(asker, kind, "d")
+    cluster.step(asker, d.LinkChanged(leader.key, is_up=True))
+    copies = [it for _, _, it in cluster.queue if isinstance(it, m.ChangeRequest)]
+    assert len({it.number for it in copies}) == 2
+    cluster.drop = lambda _sender, _receiver, it: isinstance(it, m.ChangeRequest)
+    cluster.step(leader.name, *(d.Received(cluster[asker].key, it) for it in copies))
+    cluster.run(2_000)
+    assert error_of(cluster, ticket) is None
+    assert names(leader.engine.configuration) == ("abc", "d" if kind is ADD else "")
+
+
+def test_4_2_2_two_askers_of_one_change_in_one_step_are_both_told_that_it_is_made():
+    cluster = elected("abc", "d")
+    leader, learner = cluster.leader, member("d")
+    asked = Change(
+        kind=ADD,
+        peer_id="d",
+        incarnation=learner.incarnation,
+        address=learner.raft_address,
+    )
+    cluster.step(leader.name, *(d.ChangeInput(it, asked, 9_000) for it in (101, 102)))
+    cluster.run(1_000)
+    assert error_of(cluster, 101) is None and error_of(cluster, 102) is None
+
+
 # --- §4.3: availability ----------------------------------------------------------------------
 
 

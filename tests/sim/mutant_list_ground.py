@@ -3,18 +3,19 @@ mutant_list."""
 
 from __future__ import annotations
 
-from mutant_parts import PROPOSALS, Edit, Mutant, unit_test
+from mutant_parts import PEER, PROPOSALS, Edit, Mutant, unit_test
 
 LOG_STORE = "raft/log_store.py"
+LOG_TABLES = "raft/log_tables.py"
 RECORDS = "raft/records.py"
 FRAMES = "raft/frames.py"
 WELCOME = "raft/welcome.py"
-PEER = "raft/peer.py"
 PEER_SNAPSHOTS = "raft/peer_snapshots.py"
 _BARRIER = unit_test(
     "raft_peer_barrier",
     "nothing_that_depends_on_a_write_is_said_before_the_write_is_durable",
 )
+_LOG_TABLES_TEST = "tests/unit/test_raft_log_tables.py"
 HOST = "raft/host.py"
 
 GROUND_MUTANTS = (
@@ -240,6 +241,33 @@ GROUND_MUTANTS = (
         test=unit_test(
             "raft_log_store", "an_end_of_the_log_that_its_pages_do_not_lead_to_is_missed"
         ),
+    ),
+    Mutant(
+        "a_table_that_is_missing_is_made",
+        "a log that lost a name is damaged, not new (ADR 0015)",
+        (
+            Edit(LOG_TABLES, "    if not names:\n", "    if not names >= {_META, _ENTRIES}:\n"),
+            Edit(LOG_TABLES, "not has_header and (names or", "False and (names or"),
+        ),
+        test=_LOG_TABLES_TEST,
+    ),
+    Mutant(
+        "a_row_of_another_name_is_overlooked",
+        "a row that lost its name is damaged, not missing (ADR 0015)",
+        (Edit(LOG_TABLES, "    if names - _ROWS:\n", "    if False:\n"),),
+        test=_LOG_TABLES_TEST,
+    ),
+    Mutant(
+        "tables_are_believed_in_their_order",
+        "a log is read in the order in which it was written, or not at all (ADR 0015)",
+        (Edit(LOG_TABLES, "    if any(any(table.flags().values()) for", "    if any(False for"),),
+        test=_LOG_TABLES_TEST,
+    ),
+    Mutant(
+        "a_log_without_a_header_is_new",
+        "a log is new when it holds nothing at all (ADR 0015)",
+        (Edit(LOG_TABLES, "not has_header and (names or", "False and (names or"),),
+        test=_LOG_TABLES_TEST,
     ),
     Mutant(
         "commits_are_believed_by_their_neighbour",

@@ -69,8 +69,8 @@ MEMBER_MUTANTS = (
         (
             Edit(
                 CHANGING,
-                "if self._has_proposed or not engine.is_configuration_committed:",
-                "if self._has_proposed:",
+                "if self._proposed is not None or not engine.is_configuration_committed:",
+                "if self._proposed is not None:",
             ),
         ),
     ),
@@ -80,7 +80,7 @@ MEMBER_MUTANTS = (
         (
             Edit(
                 CHANGING,
-                "if self._has_proposed or not engine.is_configuration_committed:",
+                "if self._proposed is not None or not engine.is_configuration_committed:",
                 "if not engine.is_configuration_committed:",
             ),
         ),
@@ -259,6 +259,19 @@ MEMBER_MUTANTS = (
                 CHANGING,
                 "error=OutcomeUnknown() if own.is_doubtful else own.refusal)\n",
                 "error=own.refusal)\n",
+            ),
+        ),
+        test=_CALLERS,
+    ),
+    Mutant(
+        "copy_of_a_request_refused_by_the_first_one",
+        "what is refused is not made: no copy of the request is (ADR 0021)",
+        (
+            Edit(
+                CHANGING,
+                "        if self._proposed is not None and is_made(self._proposed, change):\n"
+                "            return True\n",
+                "",
             ),
         ),
         test=_CALLERS,

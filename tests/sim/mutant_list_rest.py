@@ -9,6 +9,7 @@ from mutant_parts import (
     FORWARDING,
     FRESHNESS,
     LOG,
+    PEER,
     PROPOSALS,
     READS,
     REPLICATION,
@@ -46,6 +47,48 @@ MORE_MUTANTS = (
             "raft_commit_notices",
             "who_asks_again_at_once_has_the_commit_told_with_the_next_entry",
         ),
+    ),
+    Mutant(
+        "commits_told_on_and_on_where_no_append_proves_them",
+        "who waits for a copy of the state gets heartbeats, and no more (ADR 0019)",
+        (
+            Edit(
+                ENGINE,
+                "return is_owed and self.log.term_at(progress.match_index) is not None\n",
+                "return is_owed\n",
+            ),
+        ),
+        test="tests/unit/test_raft_commit_notices.py",
+    ),
+    Mutant(
+        "changes_in_the_inbox_are_left_unanswered",
+        "whoever waits is answered when the peer ends",
+        (Edit(PEER, "        self._callers.changes.fail_all(rest)\n", ""),),
+        test="tests/unit/test_raft_peer_answers.py",
+    ),
+    Mutant(
+        "stop_waits_for_room_and_tells_so",
+        "after a stop nothing is told of what ended a peer",
+        (
+            Edit(
+                PEER,
+                "            if not self._is_stopping:\n                raise\n",
+                "            raise\n",
+            ),
+        ),
+        test="tests/unit/test_raft_peer_answers.py",
+    ),
+    Mutant(
+        "full_disk_is_told_for_ever",
+        "an operator is told when a full disk has room again",
+        (
+            Edit(
+                "raft/standing_still.py",
+                "            self._tell_room()\n            if",
+                "            if",
+            ),
+        ),
+        test="tests/unit/test_raft_committing.py",
     ),
     Mutant(
         "reads_numbered_anew_in_each_process",
@@ -164,6 +207,37 @@ MORE_MUTANTS = (
         test=unit_test(
             "raft_served_time", "more_than_one_entry_holds_bears_the_clock_of_its_arrival"
         ),
+    ),
+    Mutant(
+        "commands_that_arrived_are_dropped",
+        "nothing that had arrived expires before it is proposed (ADR 0013)",
+        (
+            Edit(
+                FORWARDING,
+                "        if not self._engine.is_leader or member is None:\n",
+                "        if not self._engine.is_leader or member is None or self._is_flooded:\n",
+            ),
+        ),
+        test="tests/unit/test_raft_served_time.py",
+    ),
+    Mutant(
+        "commands_are_read_without_a_bound",
+        "a leader reads no more commands than it has memory for",
+        (Edit(PEER, "        self._neighbours.hold_bulk(is_held=effects.is_flooded)\n", ""),),
+        test="tests/unit/test_raft_peer_barrier.py",
+    ),
+    Mutant(
+        "acknowledgements_wait_behind_commands",
+        "a leader that reads no commands hears its followers, and stays leader",
+        (
+            Edit(
+                "raft/link_inbound.py",
+                "self.host.is_reading_paused or self.channel in self.host.held\n",
+                "self.host.is_reading_paused or bool(self.host.held)\n",
+            ),
+        ),
+        test="tests/integration/test_raft_transport.py::"
+        "test_one_channel_is_held_while_the_other_is_read_and_loses_nothing",
     ),
     Mutant(
         "clock_stands_while_there_is_a_backlog",

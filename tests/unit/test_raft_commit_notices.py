@@ -72,3 +72,23 @@ def test_a_commit_that_answers_no_own_caller_is_told_at_once():
     leader.receive("b", m.Propose([], boot=7))
     (told,) = sent_to(leader.acknowledge("b"), "b", m.Append)
     assert told.commit_index == leader.log.last_index
+
+
+def test_who_waits_for_a_copy_of_the_state_hears_of_commits_with_the_heartbeats_alone():
+    """No append proves what it holds of a log that was trimmed since: each of its answers to one
+    made a step of the leader, and each step another one."""
+    leader = leading()
+    for ticket in range(1, 5):
+        proposed(leader, ticket)
+        acknowledged_by(leader, "b")
+        leader.step()
+    leader.log.trim_to(leader.log.last_index - 1)
+    leader.persist()
+    leader.link("c", is_up=False)
+    leader.link("c")
+    assert leader.engine.progress[key("c")].match_index < leader.log.first_index
+    ack = m.AppendAck(leader.engine.term, leader.engine.round, False, 0)
+    assert leader.receive("c", ack) == []
+    assert not leader.engine.owes_commits
+    leader.engine.progress[key("c")].installed(leader.log.first_index, now_ms=leader.now_ms)
+    assert leader.engine.owes_commits, "it has what proves it now"

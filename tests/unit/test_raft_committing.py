@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from replicante import limits
-from replicante.errors import DiskFull, FatalError
+from replicante.errors import DiskFull, FatalError, StorageFull
 from replicante.raft import committing
 from replicante.raft.commit_thread import CommitThread
 from replicante.raft.committing import Committing, is_small
 from replicante.raft.log import Base, HardState, WriteSet
-from replicante.raft.observations import CommitDone, DiskFullChanged
+from replicante.raft.observations import CommitDone, DiskFullChanged, LogBoundReached
 from replicante.raft.standing_still import StandingStill
 from replicante.testing.clock import ManualClock
 
@@ -141,3 +141,23 @@ async def test_a_failed_sync_is_never_repeated(bench):
     with pytest.raises(FatalError):
         await asyncio.wait_for(bench.write(), 30)
     assert len(bench.disk.threads) == written_count + 1
+
+
+def test_a_disk_that_is_full_no_more_is_told_where_the_log_reaches_its_bound(bench):
+    still = bench.standing_still
+    for reason in (DiskFull("no room"), StorageFull("the bound")):
+        still.begin(reason)
+    assert bench.told == [
+        DiskFullChanged(is_full=True, detail="no room"),
+        DiskFullChanged(is_full=False, detail=""),
+        LogBoundReached(detail="the bound"),
+    ]
+    still.begin(DiskFull("no room again"))
+    still.end()
+    still.end()
+    assert [it.is_full for it in bench.told if isinstance(it, DiskFullChanged)] == [
+        True,
+        False,
+        True,
+        False,
+    ]

@@ -56,7 +56,7 @@ class Host:
     def __init__(self) -> None:
         self.times = LinkTimes()
         self.counters = LinkCounters()
-        self.is_reading_paused = False
+        self.is_reading_paused, self.held = False, frozenset()
         self.refusal: Refusal | None = None
         self.seen: list = []
         self.bugs: list[Exception] = []

@@ -24,7 +24,7 @@ class Decider:
     """A driver whose every step is a vote, and an append that may go before it."""
 
     agreement = SimpleNamespace(quarantine=None)
-    engine = SimpleNamespace(roster=None, is_removed=False)
+    engine = SimpleNamespace(roster=None, is_removed=False, is_leader=False)
     log = SimpleNamespace(has_writes=True, take_writes=lambda: "a vote")
     wants_step = False
     applied_index = 0
@@ -46,9 +46,26 @@ class Decider:
         return Effects()
 
 
+class Flooded(Decider):
+    """In its first step, and no more in the second one."""
+
+    log = SimpleNamespace(has_writes=False)
+
+    def step(self, inputs, *, now_ms, wall_ms):
+        self._told.append("decided")
+        is_first = len(self._told) == 1
+        return Effects(is_flooded=is_first, has_more=is_first)
+
+
 class Links:
     def __init__(self, told):
         self._told = told
+        self._is_held = False
+
+    def hold_bulk(self, *, is_held):
+        if is_held is not self._is_held:
+            self._told.append("reads no more commands" if is_held else "reads them again")
+        self._is_held = is_held
 
     def send(self, messages):
         self._told += [message for _, message in messages]
@@ -88,11 +105,11 @@ class NoSnapshots:
     async def close(self): ...
 
 
-def running(told, disk):
+def running(told, disk, driver=None):
     peer = Peer(Path("unused"), "a", "127.0.0.1:1", {}, ListMachine())
     peer._wake, peer._followed, peer._waiters = asyncio.Event(), asyncio.Event(), AppliedWaiters()
     peer._machine, peer._snapshots = InMemoryMachine(ListMachine()), NoSnapshots()
-    peer._driver, peer._neighbours, peer._committing = Decider(told), Links(told), disk
+    peer._driver, peer._neighbours, peer._committing = driver or Decider(told), Links(told), disk
     peer._quarantine_note, peer._committer = NoNote(), None
     peer._opened = contextlib.ExitStack()
     peer._task = asyncio.create_task(peer._run())
@@ -120,3 +137,13 @@ async def test_nothing_that_depends_on_a_write_is_said_before_the_write_is_durab
     async with asyncio.timeout(PATIENCE_S):
         await peer.wait_closed()
     assert told == ["decided", "an append", "wrote a vote", "is durable", "the vote"]
+
+
+async def test_a_leader_where_too_many_commands_wait_reads_no_more_of_them_until_some_are_gone():
+    """What it drops instead, the clock would not wait for (ADR 0013)."""
+    told = []
+    peer = running(told, SlowDisk(told), Flooded(told))
+    peer._wake.set()
+    await turns()
+    await peer.stop()
+    assert told[:4] == ["decided", "reads no more commands", "decided", "reads them again"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from raft_builders import heartbeat
 from raft_harness import Station, key
 
 from replicante import limits
@@ -32,7 +34,7 @@ class Leader:
     def owed_ms(self) -> int:
         return self.peer.driver._served.owed_ms
 
-    def step(self, *, after_ms: int, forwarded: int = 0, own: int = 0) -> None:
+    def step(self, *, after_ms: int, forwarded: int = 0, own: int = 0) -> d.Effects:
         """One step of the driver. forwarded, own: how many commands arrive."""
         self.peer.now_ms += after_ms
         engine = self.peer.engine
@@ -51,7 +53,7 @@ class Leader:
             self._ticket += 1
             deadline_ms = self.peer.now_ms + 600_000
             inputs.append(d.ProposeInput(self._ticket, b"own %d" % self._ticket, deadline_ms))
-        self.peer.step(*inputs)
+        return self.peer.step(*inputs)
 
     def _command(self) -> m.WireCommand:
         self.sequence += 1
@@ -81,6 +83,33 @@ def test_more_than_one_entry_holds_bears_the_clock_of_its_arrival():
     assert set(clocks.values()) == {arrived_ms}
     leader.step(after_ms=200)
     assert leader.clock_ms > arrived_ms
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("FORWARDED_COMMANDS_MAX", 2 * FULL), ("FORWARDED_BYTES_MAX", 12 * FULL)]
+)
+def test_no_command_that_arrived_is_dropped_however_many_wait(monkeypatch, limit, value):
+    """Nothing would hold the clock for it, and its owner sends it again after seconds: a renewal
+    that the leader had would be overtaken by its deadline. No more are read meanwhile."""
+    monkeypatch.setattr(limits, limit, value)
+    leader = Leader()
+    arrived_ms = leader.clock_ms
+    assert leader.step(after_ms=10, forwarded=6 * FULL).is_flooded
+    steps_count = 1
+    while len(leader.clocks()) < 6 * FULL:
+        assert leader.clock_ms == arrived_ms
+        is_flooded = leader.step(after_ms=10).is_flooded
+        steps_count += 1
+    assert steps_count == 6 and not is_flooded
+    assert set(leader.clocks().values()) == {arrived_ms}
+
+
+def test_who_leads_no_more_reads_again(monkeypatch):
+    monkeypatch.setattr(limits, "FORWARDED_COMMANDS_MAX", FULL)
+    leader = Leader()
+    assert leader.step(after_ms=10, forwarded=6 * FULL).is_flooded
+    later = heartbeat(term=leader.peer.engine.term + 1)
+    assert not leader.peer.step(d.Received(key("b"), later)).is_flooded
 
 
 def test_own_commands_that_wait_hold_the_clock_too():
