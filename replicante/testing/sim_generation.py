@@ -189,6 +189,7 @@ class Generation:
             raise self.history.broken
         machine = peer.machine
         self.raft.stepped(peer)
+        self.operator.looked()
         self._check_digest(peer, machine)
         self.history.check_staleness(
             peer, machine.applied_index, now_ms=now_ms, drift=self.options.drift
@@ -207,7 +208,7 @@ class Generation:
 
     def answered(self, peer: SimPeer, effects: d.Effects) -> None:
         if effects.changes:
-            self.operator.told(effects)
+            self.operator.told(peer, effects)
         if effects.proposals or effects.reads:
             self.clients.answered(peer, effects)
 

@@ -16,6 +16,7 @@ from replicante.testing.clock import Schedule
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_options import Options
 from replicante.testing.sim_peer import SimPeer
+from replicante.testing.sim_refusals import Refusals
 from replicante.testing.sim_world import Phase
 
 _VOTERS_MAX = 5
@@ -42,13 +43,20 @@ class Operator:
         self._count = count
         self._chance = Chance(options.seed, "operator")
         self._was_member: set[str] = set()
+        self._refusals = Refusals()
 
     def begin(self) -> None:
         if self._options.change_gap_us:
             self._plan()
 
-    def told(self, effects: d.Effects) -> None:
+    def looked(self) -> None:
+        """After each step of a peer. Raises Violation."""
+        self._refusals.committed(self._committed())
+
+    def told(self, peer: SimPeer, effects: d.Effects) -> None:
+        """Raises Violation."""
         for done in effects.changes:
+            self._refusals.told(peer.name, done)
             kind = "made" if done.error is None else done.error.code
             self._count(f"change_{kind}")
 
@@ -66,7 +74,8 @@ class Operator:
         if change is not None and running:
             asked = self._chance.pick(running)
             self._note(f"change {change.kind.name} {change.key} at {asked.name}")
-            asked.change(change, timeout_ms=2 * self._options.election_ms_max)
+            ticket = asked.change(change, timeout_ms=2 * self._options.election_ms_max)
+            self._refusals.asked(asked.name, ticket, change)
         self._plan()
 
     def _choose(self, configuration: Configuration) -> Change | None:

@@ -222,9 +222,10 @@ class SimPeer:
         self._give(d.ReadInput(ticket, self.clock.monotonic_ms() + timeout_ms))
         return ticket
 
-    def change(self, change: Change, *, timeout_ms: int) -> None:
-        deadline_ms = self.clock.monotonic_ms() + timeout_ms
-        self._give(d.ChangeInput(self._ticket(), change, deadline_ms))
+    def change(self, change: Change, *, timeout_ms: int) -> int:  # the ticket of its answer
+        ticket, deadline_ms = self._ticket(), self.clock.monotonic_ms() + timeout_ms
+        self._give(d.ChangeInput(ticket, change, deadline_ms))
+        return ticket
 
     def hand_over(self) -> None:
         deadline_ms = self.clock.monotonic_ms() + self._world.options.election_ms_min
