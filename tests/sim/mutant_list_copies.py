@@ -5,6 +5,8 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 IN_MEMORY = "raft/in_memory.py"
+PEER_SNAPSHOTS = "raft/peer_snapshots.py"
+GIVEN_UP = "raft_copies_given_up"
 
 COPY_MUTANTS = (
     Mutant(
@@ -18,5 +20,114 @@ COPY_MUTANTS = (
             ),
         ),
         test=unit_test("raft_in_memory", "a_disk_that_fails_ends_the_peer"),
+    ),
+    Mutant(
+        "who_gives_up_a_backup_leaves_its_thread",
+        "the state does not jump under the thread that copies it (ADR 0060)",
+        (Edit(PEER_SNAPSHOTS, "        while not working.done():\n", "        while False:\n"),),
+        test=unit_test(
+            GIVEN_UP,
+            "a_backup_that_is_given_up_guards_the_state_until_its_thread_is_done",
+        ),
+    ),
+    Mutant(
+        "backup_that_is_given_up_leaves_its_manifest",
+        "a folder with a manifest is a whole backup (ADR 0060)",
+        (
+            Edit(
+                "raft/backup.py",
+                'in (folder / MANIFEST, folder / f"{MANIFEST}.new", folder / STATE):\n',
+                'in (folder / f"{MANIFEST}.new", folder / STATE):\n',
+            ),
+        ),
+        test=unit_test(GIVEN_UP, "a_backup_that_is_given_up_at_its_very_end_leaves_no_half_of_one"),
+    ),
+    Mutant(
+        "state_is_replaced_while_it_is_saved",
+        "a peer votes and acknowledges while its state is saved (ADR 0019)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "        return self._checking.done() and not machine.is_saving\n",
+                "        return self._checking.done()\n",
+            ),
+        ),
+        test=unit_test(GIVEN_UP, "what_arrived_waits_for_a_save_that_began_while_it_was_checked"),
+    ),
+    Mutant(
+        "state_is_saved_while_it_is_replaced",
+        "what is begun on the loop waits for no save (ADR 0019)",
+        (
+            Edit(
+                IN_MEMORY,
+                "        if self._failed is not None or self._is_replaced:\n",
+                "        if self._failed is not None:\n",
+            ),
+        ),
+        test=unit_test(GIVEN_UP, "no_save_begins_while_the_state_is_replaced"),
+    ),
+    Mutant(
+        "copy_that_cannot_be_made_is_made_for_ever",
+        "a leader that cannot make a copy leads on, and makes it later (ADR 0019)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "        except Exception as error:  # noqa: BLE001 - nothing was changed\n"
+                "            self._not_made(repr(error))\n",
+                "",
+            ),
+        ),
+        test=unit_test(GIVEN_UP, "a_leader_that_cannot_make_a_copy_for_want_of_anything_leads_on"),
+    ),
+    Mutant(
+        "failure_of_a_state_that_is_copied_is_lost",
+        "a failure of the disk other than for room ends the peer (DESIGN of the Raft room)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "        self._check_making()\n        self._read",
+                "        self._read",
+            ),
+        ),
+        test=unit_test(GIVEN_UP, "a_state_that_is_not_known_any_more_ends_the_peer_that_copies_it"),
+    ),
+    Mutant(
+        "backup_waits_for_a_peer_that_has_stopped",
+        "who waits for a peer that stops is told so (ADR 0060)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "        self._refuse_when_closed()\n        asked: ",
+                "        asked: ",
+            ),
+        ),
+        test=unit_test(
+            GIVEN_UP,
+            "a_backup_whose_peer_stops_while_it_copies_waits_for_no_step_any_more",
+        ),
+    ),
+    Mutant(
+        "backup_waits_for_a_full_disk_without_end",
+        "a question gets an answer while the disk is full (ADR 0020)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "                if self._is_installing:\n",
+                "                if False:\n",
+            ),
+        ),
+        test=unit_test(GIVEN_UP, "a_backup_behind_an_installation_that_stands_still_is_told_so"),
+    ),
+    Mutant(
+        "later_copy_passes_by_an_earlier_check",
+        "what is installed is what was checked (ADR 0019)",
+        (
+            Edit(
+                PEER_SNAPSHOTS,
+                "            self._checking = None  # the next copy is checked anew\n",
+                "",
+            ),
+        ),
+        test=unit_test(GIVEN_UP, "what_was_checked_counts_for_no_later_copy"),
     ),
 )
