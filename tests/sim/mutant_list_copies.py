@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 IN_MEMORY = "raft/in_memory.py"
+PEER = "raft/peer.py"
 PEER_SNAPSHOTS = "raft/peer_snapshots.py"
 GIVEN_UP = "raft_copies_given_up"
 
@@ -129,5 +130,44 @@ COPY_MUTANTS = (
             ),
         ),
         test=unit_test(GIVEN_UP, "what_was_checked_counts_for_no_later_copy"),
+    ),
+    Mutant(
+        "refused_start_leaves_a_thread",
+        "one process at a time writes in a data directory (ADR 0074)",
+        (
+            Edit(
+                PEER,
+                "                await self._snapshots.close()\n                raise\n",
+                "                raise\n",
+            ),
+        ),
+        test=unit_test("raft_peer_ends", "a_start_that_is_refused_leaves_no_thread_behind"),
+    ),
+    Mutant(
+        "failed_end_keeps_the_directory",
+        "a peer that ended lets go of its directory",
+        (
+            Edit(
+                PEER,
+                "            with self._opened:  # is closed, whatever fails before\n",
+                "            with contextlib.nullcontext():\n",
+            ),
+        ),
+        test=unit_test("raft_peer_ends", "a_directory_is_let_go_whatever_fails_at_the_end"),
+    ),
+    Mutant(
+        "who_stops_reads_all_that_was_left",
+        "a peer that stops, or may not start, is told so at once (ADR 0074)",
+        (
+            Edit(
+                "raft/snapshot_parts.py",
+                "            if is_given_up():\n                return None\n",
+                "",
+            ),
+        ),
+        test=unit_test(
+            "raft_snapshot_parts",
+            "who_stops_waits_for_one_part_and_not_for_all_that_was_left",
+        ),
     ),
 )
