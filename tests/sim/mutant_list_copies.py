@@ -156,6 +156,14 @@ COPY_MUTANTS = (
         test=unit_test("raft_peer_ends", "a_directory_is_let_go_whatever_fails_at_the_end"),
     ),
     Mutant(
+        "note_of_a_failed_commit_is_lost_by_a_power_cut",
+        "a meta page that the disk refused is no damage (ADR 0015)",
+        (Edit("lmdb_commits.py", "        os.fsync(file)\n", "        pass\n"),),
+        test=unit_test(
+            "raft_durable_names", "a_note_of_a_failed_commit_is_there_after_a_power_cut"
+        ),
+    ),
+    Mutant(
         "who_stops_reads_all_that_was_left",
         "a peer that stops, or may not start, is told so at once (ADR 0074)",
         (
