@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,14 +75,14 @@ def find_commit_damage(file: Path, *, left: bytes = b"") -> str | None:
 
 def note_failed_commit(file: Path) -> bytes:
     """Right after a commit that failed, by whoever tried it: the mark of both meta pages, which is
-    also kept beside the file for the next start, if the disk takes it."""
+    also kept beside the file for the next start, durably, if the disk takes it."""
     try:
         with file.open("rb") as stream:
             mark = _mark(_reader(stream))
     except OSError:
         return b""
     with contextlib.suppress(OSError):
-        _note_of(file).write_bytes(mark)
+        _keep_durably(_note_of(file), mark)
     return mark
 
 
@@ -122,6 +123,22 @@ def _noted(file: Path) -> bytes:
         return _note_of(file).read_bytes()
     except OSError:
         return b""
+
+
+def _keep_durably(path: Path, mark: bytes) -> None:
+    """Over an older mark: a full disk may not give back the room of what is cut off. Raises
+    OSError."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, mark)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _note_of(file: Path) -> Path:

@@ -152,8 +152,8 @@ SNAPSHOT_IDLE_MS_MAX = 30_000
 SNAPSHOT_RETRY_MS = 5_000
 """After a snapshot could not be made, most likely for want of room."""
 BACKUP_STEP_MS_MAX = 10_000
-"""A backup waits so long for the step that tells where it lies in the log: longer means that this
-peer stands still for want of room."""
+"""A backup waits so long for the step that tells where it lies in the log, and for an installation:
+longer means that this peer stands still for want of room."""
 SNAPSHOT_EVERY_ENTRIES = 10_000
 """Entries after which the library saves the state of a machine in memory: what a start replays."""
 LOG_HELD_FACTOR = 4

@@ -106,8 +106,8 @@ def end_backup(folder: Path, manifest: Manifest) -> None:
 
 
 def drop_backup(folder: Path) -> None:
-    """What was begun and not ended. Never raises."""
-    for path in (folder / STATE, folder / f"{MANIFEST}.new"):
+    """What nobody was told of, its manifest first. Raises OSError."""
+    for path in (folder / MANIFEST, folder / f"{MANIFEST}.new", folder / STATE):
         path.unlink(missing_ok=True)
     folder.rmdir()
 

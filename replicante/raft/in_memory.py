@@ -8,8 +8,9 @@ that arrives is read and checked on a thread; on the loop it costs what `restore
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -93,8 +94,11 @@ class InMemoryMachine:
         """(index, the snapshot as of it)"""
         self._durable_index = 0
         self._lacks_room = False
+        self._failed: tuple[int, BaseException] | None = None
+        """(index of a save, what it met other than want of room): ends the peer, whoever learns
+        of it first."""
+        self._is_replaced = False
         self.applied_index = 0
-        self.is_full = False
         stored = None if shelf is None else shelf.load()
         if stored is not None:
             self._restore(*decode_snapshot(stored))
@@ -105,13 +109,19 @@ class InMemoryMachine:
 
     @property
     def durable_index(self) -> int:
-        if self._saving is not None and self._saving[1].is_over:
-            (index, saving), self._saving = self._saving, None
-            self._lacks_room = isinstance(saving.failure, DiskFull)
-            if not self._lacks_room:
-                _refuse_failed(saving, index=index)
-                self._durable_index = index
+        """Never raises: a health check asks for it, too."""
+        self._settle()
         return self._durable_index
+
+    @property
+    def is_full(self) -> bool:
+        """Once a save failed for good: the flush that the peer then asks for raises why."""
+        self._settle()
+        return self._failed is not None
+
+    @property
+    def is_saving(self) -> bool:
+        return self._saving is not None and not self._saving[1].is_over
 
     @property
     def is_disk_full(self) -> bool:
@@ -150,20 +160,35 @@ class InMemoryMachine:
         return ()
 
     def request_flush(self) -> None:
-        """Saves the state when enough was applied since it was saved last."""
+        """Saves the state when enough was applied since it was saved last. Raises FatalError."""
+        self._settle()
+        self._refuse_failed()
         if self.applied_index - self.durable_index >= self._every_entries:
             self.save()
 
     def save(self) -> None:
-        """Begins to save the state as it is, unless a save is on its way."""
+        """Begins to save the state as it is, unless a save is on its way, one failed for good, or
+        the state is being replaced."""
+        self._settle()
+        if self._failed is not None or self._is_replaced:
+            return
         if self._shelf is not None and self._saving is None:
             self._saving = (self.applied_index, self._shelf.save(self._taken()))
 
+    @contextlib.contextmanager
+    def being_replaced(self) -> Iterator[None]:
+        """Meanwhile no save begins: `install_checked` would wait for its end, on the loop."""
+        self._is_replaced = True
+        try:
+            yield
+        finally:
+            self._is_replaced = False
+
     def flush(self) -> None:
-        """The log has it all; what is being saved is waited for."""
-        saving = self._saving
-        if saving is not None:
-            saving[1].wait()
+        """The log has it all; what is being saved is waited for. Raises FatalError."""
+        self._wait()
+        self._settle()
+        self._refuse_failed()
 
     def export(self, path: Path) -> int:
         assert self._shelf is not None
@@ -180,7 +205,7 @@ class InMemoryMachine:
         """Reads what arrived, and changes nothing. Also on a thread of its own, while entries are
         applied. Raises CorruptData, OSError."""
         assert self._shelf is not None
-        self.flush()
+        self._wait()
         found_index, sessions, chunks = decode_snapshot(self._shelf.read(path))
         if found_index != index:
             raise CorruptData(f"the snapshot in {path} is not as of entry {index}")
@@ -199,7 +224,30 @@ class InMemoryMachine:
         self._restore(arrived.index, arrived.sessions, arrived.chunks)
 
     def close(self) -> None:
-        self.flush()
+        self._wait()
+
+    def _wait(self) -> None:
+        """For the save on its way; on any thread."""
+        saving = self._saving
+        if saving is not None:
+            saving[1].wait()
+
+    def _settle(self) -> None:
+        """Takes over what became of a save that is over."""
+        if self._saving is None or self.is_saving:
+            return
+        (index, saving), self._saving = self._saving, None
+        failure = saving.failure
+        self._lacks_room = isinstance(failure, DiskFull)
+        if failure is None:
+            self._durable_index = index
+        elif not self._lacks_room:
+            self._failed = (index, failure)
+
+    def _refuse_failed(self) -> None:
+        if self._failed is not None:
+            index, failure = self._failed
+            raise FatalError(f"the snapshot of entry {index} failed: {failure}") from failure
 
     def _taken(self) -> Callable[[], bytes]:
         """The state as it is now; what packs it. Chunks are copied, for a machine may go on with
@@ -223,15 +271,6 @@ def begin_durable(machine: DurableStateMachine) -> None:
         machine.save()
     else:
         machine.request_flush()
-
-
-def _refuse_failed(saving: Saving, *, index: int) -> None:
-    """Raises DiskFull, after which it may be tried again, and FatalError."""
-    failure = saving.failure
-    if isinstance(failure, DiskFull):
-        raise failure
-    if failure is not None:
-        raise FatalError(f"the snapshot of entry {index} failed: {failure}") from failure
 
 
 def encode_snapshot(*, index: int, sessions: dict[bytes, bytes], chunks: list[bytes]) -> bytes:

@@ -134,7 +134,11 @@ class Peer(MemberDoor):
                 report=self.report,
                 wake=self.wake,
             )
-            await self._neighbours.start()
+            try:
+                await self._neighbours.start()
+            except BaseException:
+                await self._snapshots.close()
+                raise
             self._opened = opened.pop_all()
         self._task = asyncio.create_task(self._run(), name=f"raft-{self.settings.peer_id}")
 
@@ -282,13 +286,13 @@ class Peer(MemberDoor):
             # A write was still to be made, and who stops waits no longer for room.
         finally:
             self._is_stopping = True
-            # A step that failed half way may have applied what it did not answer.
-            self._answer_all(PeerStopping if self._driver is None else OutcomeUnknown)
-            await self._neighbours.stop()
-            for joiner in list(self._joiners.values()):
-                joiner.cancel()
-            await self._snapshots.close()
-            self._opened.close()
+            with self._opened:  # is closed, whatever fails before
+                # A step that failed half way may have applied what it did not answer.
+                self._answer_all(PeerStopping if self._driver is None else OutcomeUnknown)
+                await self._neighbours.stop()
+                for joiner in list(self._joiners.values()):
+                    joiner.cancel()
+                await self._snapshots.close()
 
     async def _wait(self) -> None:
         """Until something arrived or the driver's next time has come."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from replicante import limits
 from replicante.clock import Clock
-from replicante.errors import CorruptData, DiskFull, PeerStopping, ReadTimeout
+from replicante.errors import CorruptData, DiskFull, FatalError, PeerStopping, ReadTimeout
 from replicante.raft import messages as m
 from replicante.raft.backup import Backup, begin_backup, describe, drop_backup, end_backup
 from replicante.raft.committing import Committing
@@ -34,8 +35,10 @@ from replicante.raft.observations import (
 from replicante.raft.settings import PeerSettings
 from replicante.raft.snapshot_files import FolderFiles, measure
 from replicante.raft.snapshots import Snapshot, SnapshotDesk
+from replicante.raft.state_machine import DurableStateMachine
 
 Send = Callable[[list[tuple[str, m.Message]]], None]
+Result = TypeVar("Result")
 
 
 class PeerSnapshots:
@@ -79,10 +82,15 @@ class PeerSnapshots:
         self._held_bytes_max = settings.log_map_bytes // limits.LOG_HELD_MAP_SHARE
         self._copying = asyncio.Lock()
         """Held while a backup copies the state, and while the state is replaced."""
+        self._is_installing = False
+        """It is held for the latter."""
+        self._is_closed = False
 
     async def step(self, driver: Driver, effects: Effects) -> Effects | None:
-        """Call after each step. What a jump of the state decided, when there was one."""
+        """Call after each step. What a jump of the state decided, when there was one. Raises
+        FatalError."""
         desk, now_ms = self._desk, self._clock.monotonic_ms()
+        self._check_making()
         self._read_log(driver)
         try:
             out = desk.step(
@@ -95,6 +103,7 @@ class PeerSnapshots:
             )
         except OSError as error:  # no room, most likely: the leader sends it again
             desk.refused()
+            self._checking = None  # the next copy is checked anew
             self._report(SnapshotFailed(detail=f"what arrives cannot be kept: {error}"))
             return None
         self._send(out)
@@ -112,11 +121,24 @@ class PeerSnapshots:
         if self._is_copying or not self._is_checked(driver, *desk.arrived):
             return None
         async with self._copying:
-            return await self._install(driver, *desk.arrived)
+            with self._installing(driver.host.machine):
+                return await self._install(driver, *desk.arrived)
+
+    @contextlib.contextmanager
+    def _installing(self, machine: DurableStateMachine) -> Iterator[None]:
+        self._is_installing = True
+        try:
+            with contextlib.ExitStack() as held:
+                if isinstance(machine, InMemoryMachine):
+                    held.enter_context(machine.being_replaced())
+                yield
+        finally:
+            self._is_installing = False
 
     def _is_checked(self, driver: Driver, base: Base, path: Path) -> bool:
         """What arrived for a machine in memory is read and checked on a thread, and its peer takes
-        steps meanwhile. A machine on disk has little to do before it takes its file."""
+        steps meanwhile, as while the state is saved: to take what arrived is to wait for that. A
+        machine on disk has little to do before it takes its file."""
         machine = driver.host.machine
         if not isinstance(machine, InMemoryMachine):
             return True
@@ -124,7 +146,7 @@ class PeerSnapshots:
             checking = asyncio.to_thread(machine.check, path, index=base.index)
             self._checking = asyncio.create_task(checking, name="raft-snapshot-check")
             self._checking.add_done_callback(self._end_of_check)
-        return self._checking.done()
+        return self._checking.done() and not machine.is_saving
 
     def _end_of_check(self, checking: asyncio.Task[Arrived]) -> None:
         if not checking.cancelled():
@@ -140,21 +162,26 @@ class PeerSnapshots:
 
     async def backup(self, driver: Driver, header: LogHeader, folder: Path) -> Backup:
         """Into a new folder, as of what is durable; writing goes on meanwhile. Leaves nothing
-        behind when it fails. Raises Conflict, ReadTimeout, DiskFull, CorruptData, OSError."""
+        behind when it fails; who cancels it waits for the thread that writes there. Raises
+        Conflict, ReadTimeout, PeerStopping, DiskFull, CorruptData, OSError."""
+        self._refuse_when_closed()
         folder = self._folder / folder
         state = begin_backup(folder)
         held_index = driver.host.machine.durable_index
         held = (held_index, state)
         self._held.append(held)
         try:
-            async with self._copying:
-                index = await asyncio.to_thread(driver.host.machine.export, state)
+            await self._begin_copying()
+            try:
+                index = await _to_its_end(lambda: driver.host.machine.export(state))
+            finally:
+                self._copying.release()
             base = await self._base_of(index)
             wall_ms = self._clock.wall_ms()
-            manifest = await asyncio.to_thread(
+            manifest = await _to_its_end(
                 lambda: describe(header, base, measure(state), wall_ms=wall_ms)
             )
-            await asyncio.to_thread(end_backup, folder, manifest)
+            await _to_its_end(lambda: end_backup(folder, manifest))
         except BaseException:
             with contextlib.suppress(OSError):
                 drop_backup(folder)
@@ -172,12 +199,13 @@ class PeerSnapshots:
 
     async def close(self) -> None:
         """Waits for the threads that write a file: the state is open until then. What arrived is
-        found at the next start."""
+        found at the next start. No backup is begun any more, and none asks for its base."""
+        self._is_closed = True
         for _, asked in self._asked:
             if not asked.done():
                 asked.set_exception(PeerStopping())
         if self._making is not None:
-            await asyncio.shield(self._making)
+            await asyncio.wait((self._making,))
         if self._checking is not None:
             await asyncio.wait((self._checking,))
         async with self._copying:
@@ -197,8 +225,29 @@ class PeerSnapshots:
     def _wake_from_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)
 
+    def _refuse_when_closed(self) -> None:
+        if self._is_closed:
+            raise PeerStopping()
+
+    async def _begin_copying(self) -> None:
+        """Takes `_copying`. For the end of another backup it waits as long as that takes, for an
+        installation that stands still it does not. Raises ReadTimeout, PeerStopping."""
+        while True:
+            try:
+                async with asyncio.timeout(limits.BACKUP_STEP_MS_MAX / 1000):
+                    await self._copying.acquire()
+                break
+            except TimeoutError:
+                if self._is_installing:
+                    waits = "this peer waits for its disk to replace its state: nothing was copied"
+                    raise ReadTimeout(waits) from None
+        if self._is_closed:
+            self._copying.release()
+            raise PeerStopping()
+
     async def _base_of(self, index: int) -> Base:
         """Raises ReadTimeout, PeerStopping."""
+        self._refuse_when_closed()
         asked: asyncio.Future[Base] = self._loop.create_future()
         self._asked.append((index, asked))
         self._wake()
@@ -232,16 +281,27 @@ class PeerSnapshots:
         self._report(SnapshotMade(index=index, size_bytes=size_bytes))
 
     async def _make(self, driver: Driver) -> None:
-        """Never raises: a leader that cannot make one leads on."""
+        """A leader that cannot make one leads on, for want of memory or of a thread, too. Raises
+        FatalError, which the next step passes on."""
         try:
             self._files.discard()
             index = await asyncio.to_thread(driver.host.machine.export, self._files.outgoing)
             size_bytes, digest = await asyncio.to_thread(self._files.measure)
         except (OSError, DiskFull, CorruptData) as error:
             self._not_made(str(error))
+        except FatalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing was changed
+            self._not_made(repr(error))
         else:
             self._copied = (index, size_bytes, digest)
-        self._wake()
+        finally:
+            self._wake()
+
+    def _check_making(self) -> None:
+        """Raises FatalError."""
+        if self._making is not None and self._making.done():
+            self._making.result()
 
     def _not_made(self, why: str) -> None:
         self._begun_index = None
@@ -259,6 +319,7 @@ class PeerSnapshots:
             self._desk.refused()
             self._report(SnapshotFailed(detail=f"what arrived is no state: {error}"))
             return None
+        assert arrived is None or arrived.index == base.index, "what was checked is another copy"
         await self._committing.run(lambda: self._store.write_marker(base))
 
         async def replace() -> None:
@@ -281,6 +342,22 @@ class PeerSnapshots:
         self._send(self._desk.installed(driver.engine, base))
         self._report(SnapshotInstalled(index=base.index, before_index=before_index))
         return effects
+
+
+async def _to_its_end(work: Callable[[], Result]) -> Result:
+    """What `work` returns or raises, on a thread. Who is cancelled leaves when the thread is done:
+    what it reads and writes must not be taken from it."""
+    # No task, which the end of a loop would cancel.
+    working = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        while not working.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((working,))
+        if not working.cancelled():
+            working.exception()  # nobody waits for it any more
+        raise
 
 
 def _size_so_far(path: Path) -> int:

@@ -39,9 +39,12 @@ class Found:
     kept: Kept
 
 
-def find_parts(copy: Path, parts: Path) -> Found | None:
+def find_parts(
+    copy: Path, parts: Path, *, is_given_up: Callable[[], bool] = lambda: False
+) -> Found | None:
     """The sound beginning of a copy; whatever follows it is cut off. None when nothing of it can
-    be used. Reads all of it. Raises OSError."""
+    be used. Reads all of it, unless it is given up meanwhile: then None, and nothing is changed.
+    Raises OSError."""
     if not (copy.exists() and parts.exists()):
         return None
     stored = parts.read_bytes()
@@ -51,6 +54,8 @@ def find_parts(copy: Path, parts: Path) -> Found | None:
     whole, offset, count = new_digest(), 0, 0
     with copy.open("r+b") as stream:
         for length, digest in _listed(stored):
+            if is_given_up():
+                return None
             data = stream.read(length)
             if len(data) != length or new_digest(data).digest() != digest:
                 break
@@ -76,6 +81,7 @@ class IncomingCopy:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._writing: _Writing | None = None
         self._is_looking = True
+        self._is_closing = False
         self._found: Found | None = None
         self._thread = threading.Thread(target=self._run, name="raft-incoming", daemon=True)
         self._thread.start()
@@ -125,7 +131,9 @@ class IncomingCopy:
         self._work.put(self._remove)
 
     def close(self) -> None:
-        """What is durable stays for the next process. Waits for the thread."""
+        """What is durable stays for the next process. Waits for the thread, which reads no further
+        in what an earlier process left."""
+        self._is_closing = True
         self._leave()
         self._work.put(None)
         self._thread.join()
@@ -143,10 +151,12 @@ class IncomingCopy:
 
     def _look(self) -> None:
         try:
-            self._found = find_parts(self.path, self._parts_path)
+            self._found = find_parts(
+                self.path, self._parts_path, is_given_up=lambda: self._is_closing
+            )
         except OSError:  # it is sent again, as if it had never arrived
             self._found = None
-        if self._found is None:
+        if self._found is None and not self._is_closing:
             self._remove()
         self._is_looking = False
         self._wake()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from mutant_list_beside import BESIDE_MUTANTS
 from mutant_list_by_name import BY_NAME_MUTANTS
+from mutant_list_copies import COPY_MUTANTS
 from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_disturbance import DISTURBANCE_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
@@ -299,6 +300,7 @@ MUTANTS = (
     *GROUND_MUTANTS,
     *MORE_MUTANTS,
     *SNAPSHOT_MUTANTS,
+    *COPY_MUTANTS,
     *MEMBER_MUTANTS,
     *QUARANTINE_MUTANTS,
     *STATE_MUTANTS,

@@ -126,8 +126,8 @@ RECOVERY_MUTANTS = (
         (
             Edit(
                 "raft/peer_snapshots.py",
-                "        async with self._copying:\n            return await self._install",
-                "        if True:\n            return await self._install",
+                "        async with self._copying:\n            with self._installing",
+                "        if True:\n            with self._installing",
             ),
         ),
         test=_BACKUP,

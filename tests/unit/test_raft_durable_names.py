@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from replicante.lmdb_commits import note_failed_commit
 from replicante.raft.log_store import LmdbLog
 from replicante.raft.snapshot_files import FOLDER, FolderShelf
 
@@ -40,3 +41,14 @@ def test_a_saved_snapshot_is_the_new_one_after_a_power_cut(tmp_path, synced):
     assert shelf.load() == b"the state"
     file, folder = synced
     assert file.parent == folder == tmp_path / FOLDER, "its content first, then its name"
+
+
+def test_a_note_of_a_failed_commit_is_there_after_a_power_cut(tmp_path, synced):
+    """Without it the next start takes what the disk refused for damage, and refuses the peer."""
+    LmdbLog(tmp_path / "log", map_bytes=MAP_BYTES).close()
+    note = tmp_path / "log" / "data.mdb.failed-commit"
+    note.write_bytes(bytes(32))
+    synced.clear()
+    mark = note_failed_commit(tmp_path / "log" / "data.mdb")
+    assert synced == [note, note.parent], "its content first, then its name"
+    assert note.read_bytes() == mark

@@ -115,10 +115,17 @@ def test_a_disk_that_fails_ends_the_peer(tmp_path):
     (tmp_path / "snapshots" / "state.new").mkdir()
     for index in range(6, 10):
         apply(machine, index, b"1")
+    assert not machine.is_full
     machine.request_flush()
-    machine.flush()
-    with pytest.raises(FatalError, match=r"the snapshot of entry 9 failed: .*state.new"):
-        assert machine.durable_index
+    machine._saving[1].wait()
+    assert machine.durable_index == 5, "a health check asks, and does not take the failure away"
+    assert machine.is_full, "the peer applies nothing more, and asks for a flush"
+    machine.save()
+    assert machine._saving is None
+    for flush in (machine.request_flush, machine.flush):
+        with pytest.raises(FatalError, match=r"the snapshot of entry 9 failed: .*state.new"):
+            flush()
+    assert machine.durable_index == 5
 
 
 def test_a_snapshot_that_arrives_on_a_full_disk_can_be_installed_later(tmp_path, monkeypatch):

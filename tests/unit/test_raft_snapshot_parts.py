@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,6 +89,30 @@ def test_a_whole_copy_is_found_whole(tmp_path):
     found = found_in(received(tmp_path, until=len(STATE)))
     assert found is not None
     assert (found.name, found.kept.offset) == (NAME, len(STATE))
+
+
+def test_who_stops_waits_for_one_part_and_not_for_all_that_was_left(tmp_path, monkeypatch):
+    """A start that is refused, for a port that is taken, would else read a whole copy first."""
+    received(tmp_path, until=len(STATE))
+    is_read, may_go_on, pieces = threading.Event(), threading.Event(), []
+
+    def digest(data=b""):
+        if len(data) == PART_BYTES:
+            pieces.append(data)
+            is_read.set()
+            assert may_go_on.wait(30)
+        return new_digest(data)
+
+    monkeypatch.setattr(snapshot_parts, "new_digest", digest)
+    copy = IncomingCopy(tmp_path, wake=lambda: None)
+    assert is_read.wait(30)
+    join = copy._thread.join
+    monkeypatch.setattr(copy._thread, "join", lambda: may_go_on.set() or join())
+    copy.close()
+    assert pieces == [STATE[:PART_BYTES]]
+    found = found_in(tmp_path)
+    assert found is not None
+    assert found.kept.offset == len(STATE), "what is there stays for the next process"
 
 
 @pytest.mark.parametrize(

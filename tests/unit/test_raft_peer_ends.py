@@ -1,0 +1,45 @@
+"""However a peer ends, or a start of one, its directory is free and no thread of it stays."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from raft_harness import ListMachine
+from test_raft_peer_answers import BrokenDriver, NoNeighbours, running
+
+from replicante.dir_lock import DirLock
+from replicante.errors import AddressInUse
+from replicante.raft.neighbours import Neighbours
+from replicante.raft.peer import Peer
+
+
+class NoEnd(NoNeighbours):
+    async def close(self):
+        raise RuntimeError("can't start new thread")
+
+
+async def test_a_directory_is_let_go_whatever_fails_at_the_end(tmp_path):
+    peer = running(BrokenDriver())
+    peer._snapshots = NoEnd()
+    peer._opened.callback(DirLock.acquire(tmp_path).release)
+    peer._wake.set()
+    with pytest.raises(RuntimeError, match="new thread"):
+        await peer.wait_closed()
+    DirLock.acquire(tmp_path).release()
+
+
+async def test_a_start_that_is_refused_leaves_no_thread_behind(tmp_path, monkeypatch):
+    """The next one in this process may be receiving a copy, which that thread would cut off."""
+
+    async def refuse(neighbours):
+        raise AddressInUse("127.0.0.1:1 is taken")
+
+    monkeypatch.setattr(Neighbours, "start", refuse)
+    before = set(threading.enumerate())
+    for _ in range(2):
+        peer = Peer(tmp_path, "a", "127.0.0.1:1", {"a": "127.0.0.1:1"}, ListMachine())
+        with pytest.raises(AddressInUse):
+            await peer.start()
+    left = [it.name for it in set(threading.enumerate()) - before]
+    assert [name for name in left if name.startswith("raft-")] == []
