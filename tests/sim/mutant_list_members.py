@@ -277,6 +277,19 @@ MEMBER_MUTANTS = (
         test=_CALLERS,
     ),
     Mutant(
+        "refused_and_made",
+        "what is refused is not made, as the simulator sees it, too (ADR 0021)",
+        (
+            Edit(
+                CHANGING,
+                "        if self._proposed is not None and is_made(self._proposed, change):\n"
+                "            return True\n",
+                "",
+            ),
+        ),
+        2_000,
+    ),
+    Mutant(
         "agreement_told_to_full_pairs_only",
         "what a peer agreed to at the birth is heard by all, whichever link came first (ADR 0012)",
         (Edit(NEIGHBOURS, "in self._transport.dialled:\n", "in self._connected:\n"),),
