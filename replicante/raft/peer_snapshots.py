@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from replicante import limits
 from replicante.clock import Clock
-from replicante.errors import CorruptData, DiskFull, FatalError, PeerStopping, ReadTimeout
+from replicante.errors import CorruptData, DiskFull, PeerStopping, ReadTimeout
 from replicante.raft import messages as m
 from replicante.raft.backup import Backup, begin_backup, describe, drop_backup, end_backup
 from replicante.raft.committing import Committing
@@ -282,16 +282,14 @@ class PeerSnapshots:
 
     async def _make(self, driver: Driver) -> None:
         """A leader that cannot make one leads on, for want of memory or of a thread, too. Raises
-        FatalError, which the next step passes on."""
+        FatalError, and whatever is a bug of the machine: the next step passes it on."""
         try:
             self._files.discard()
             index = await asyncio.to_thread(driver.host.machine.export, self._files.outgoing)
             size_bytes, digest = await asyncio.to_thread(self._files.measure)
         except (OSError, DiskFull, CorruptData) as error:
             self._not_made(str(error))
-        except FatalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - nothing was changed
+        except (RuntimeError, MemoryError) as error:  # no thread can be started, for one
             self._not_made(repr(error))
         else:
             self._copied = (index, size_bytes, digest)
@@ -299,7 +297,7 @@ class PeerSnapshots:
             self._wake()
 
     def _check_making(self) -> None:
-        """Raises FatalError."""
+        """Raises what ended the making of a copy for good."""
         if self._making is not None and self._making.done():
             self._making.result()
 

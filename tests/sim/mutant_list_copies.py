@@ -73,9 +73,8 @@ COPY_MUTANTS = (
         (
             Edit(
                 PEER_SNAPSHOTS,
-                "        except Exception as error:  # noqa: BLE001 - nothing was changed\n"
-                "            self._not_made(repr(error))\n",
-                "",
+                "        except (RuntimeError, MemoryError) as error:",
+                "        except RecursionError as error:",
             ),
         ),
         test=unit_test(GIVEN_UP, "a_leader_that_cannot_make_a_copy_for_want_of_anything_leads_on"),

@@ -316,14 +316,14 @@ def test_the_session_of_an_earlier_process_is_not_used_by_this_one():
     assert peer.driver.applied_index == 2 and not peer.driver.has_session
 
 
-def test_a_leader_that_has_not_applied_what_it_committed_claims_no_age():
+def test_a_leader_that_has_not_applied_what_it_committed_claims_no_age(monkeypatch):
     leader = Station("a")
     leader.lead()
     leader.acknowledge("b", "c")
     leader.step()
     leader.acknowledge("b", "c")
     assert leader.driver.staleness_ms(leader.now_ms) == 0
-    leader.driver.host.machine.is_full = True
+    monkeypatch.setattr(type(leader.driver.host.machine), "is_full", True)
     leader.step(d.ProposeInput(1, b"x", 1 << 40))
     leader.acknowledge("b", "c")
     assert leader.engine.commit_index > leader.driver.applied_index
