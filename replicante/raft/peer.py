@@ -154,8 +154,8 @@ class Peer(MemberDoor):
             await asyncio.shield(self._task)
 
     async def wait_closed(self) -> None:
-        """Until this peer ended. Raises what ended it: FatalError, WrongIdentity, …; nothing
-        after `stop`."""
+        """Until this peer ended. Raises what ended it: FatalError, WrongIdentity, …; after `stop`
+        nothing but a FatalError of the disk."""
         assert self._task is not None
         await asyncio.shield(self._task)
 
