@@ -44,6 +44,7 @@ from replicante.orchestrate.oaction_kinds import PlatformCall
 from replicante.orchestrate.oactions import OActionsRun, begin_wished, run_oactions
 from replicante.orchestrate.primaries import assess_primaries
 from replicante.orchestrate.progress import (
+    is_any_on_its_way,
     with_acts,
     with_controllers,
     with_ended,
@@ -55,6 +56,7 @@ from replicante.orchestrate.progress import (
 from replicante.orchestrate.proposal import Situation, StepResult
 from replicante.orchestrate.recording import change
 from replicante.orchestrate.seen import seen_nodes
+from replicante.orchestrate.settling import just_over
 from replicante.orchestrate.sync import Synced, sync_nodes
 from replicante.orchestrate.sync_actions import SyncedActions, sync_actions
 from replicante.orchestrate.telling import decisions_told, options_told
@@ -199,7 +201,14 @@ def _look(inputs: CycleInputs) -> _Stages:
     late = late_ends(state, actions.view, inputs.cancelled, observations)
     actions.notes += told_late(late)
     state = with_ended(state, actions.view, [*actions.ended, *late], now_ms=now_ms)
-    state = with_sent(state, actions.view, actions.ended, observations)
+    state = with_sent(
+        state,
+        actions.view,
+        actions.ended,
+        observations,
+        at_agents=actions.to_cancel,
+        sent_ids=inputs.sent_ids,
+    )
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
     state = with_heard(state, actions.view, primaries)
@@ -217,6 +226,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         epoch=inputs.epoch,
         sent_ids=inputs.sent_ids,
         cancelled_at_agents=tuple(actions.to_cancel),
+        just_over=just_over(_state(inputs), state, actions.ended, inputs.cancelled),
         now_ms=now_ms,
         wall_now_ms=wall_ms,
     )
@@ -282,7 +292,14 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
     )
     graces_ms = {str(it): ms for it, ms in inputs.spec.declaration.graces_ms.items()}
     state = with_acts(state, acting.begun, graces_ms=graces_ms, now_ms=inputs.now_ms)
-    state = with_sent(state, situation.view, (), situation.observations)
+    state = with_sent(
+        state,
+        situation.view,
+        (),
+        situation.observations,
+        at_agents=situation.cancelled_at_agents,
+        sent_ids=inputs.sent_ids,
+    )
     state = msgspec.structs.replace(
         state,
         conditions={condition_key(it.name, it.subject): it.since_ms for it in conditions},
@@ -313,7 +330,9 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
         submissions=tuple(sent.submissions),
         cancels=(*stages.actions.to_cancel, *run.cancels),
         calls=tuple(run.calls),
-        is_epoch_spent=sent.is_epoch_spent or stages.actions.is_epoch_spent,
+        is_epoch_spent=sent.is_epoch_spent
+        or stages.actions.is_epoch_spent
+        or is_any_on_its_way(state, situation.view, situation.observations, inputs.sent_ids),
         decision=decision,
         report=report,
         conditions=conditions,

@@ -1,24 +1,30 @@
-"""Decides what promotions that were cancelled here came to at their agents. Pure; called by the
-cycle.
+"""Decides what changes of a primary that were cancelled here came to at their agents. Pure; called
+by the cycle.
 
 A person's cancel of what was sent is a wish: at a silent agent it may be carried out all the same.
 When that agent answers again it tells what became of this very action, and who was replaced by it
-is known (ADR 0100). Not believed is an agent that may be another one, nor a promotion behind which
+is known (ADR 0100). Not believed is an agent that may be another one, nor an action behind which
 the role moved on.
+
+A promotion is seen where it happened. A handover is told by the former primary, and its successor
+may have been looked at a moment before: that nobody else is primary is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from replicante.model.action_kinds import STORE_PROMOTE
+from replicante.model.action_kinds import HANDOVER_KINDS, STORE_PROMOTE
 from replicante.model.actions import NAction, NActionPhase
 from replicante.model.converge_state import ConvergeState
-from replicante.model.observation import Observation, SeenPhase
+from replicante.model.observation import Observation, SeenAction, SeenPhase
 from replicante.model.report import Note, NoteCategory
+from replicante.orchestrate.progress import successor_of
 from replicante.orchestrate.view import ClusterView
+
+_KINDS = HANDOVER_KINDS | {STORE_PROMOTE}
 
 
 def late_ends(
@@ -28,14 +34,24 @@ def late_ends(
     observations: Mapping[str, Observation],
 ) -> list[NAction]:
     """Those that were carried out, as they ended. Their records stay what they are."""
-    return [
-        msgspec.structs.replace(action, phase=NActionPhase.DONE)
-        for action in cancelled
-        if action.kind == STORE_PROMOTE
-        and action.action_id in state.sent
-        and _is_done(state, action, observations.get(action.node_id))
-        and _is_in_force(state, view, action)
-    ]
+    return list(_found(state, view, cancelled, observations))
+
+
+def _found(
+    state: ConvergeState,
+    view: ClusterView,
+    cancelled: Iterable[NAction],
+    observations: Mapping[str, Observation],
+) -> Iterator[NAction]:
+    for action in cancelled:
+        if action.kind not in _KINDS or action.action_id not in state.sent:
+            continue
+        seen = _seen_done(state, action, observations.get(action.node_id))
+        if seen is None:
+            continue
+        ended = msgspec.structs.replace(action, phase=NActionPhase.DONE, payload=seen.payload)
+        if _is_in_force(state, view, ended):
+            yield ended
 
 
 def told_late(ends: Iterable[NAction]) -> list[Note]:
@@ -49,21 +65,24 @@ def told_late(ends: Iterable[NAction]) -> list[Note]:
     ]
 
 
-def _is_done(state: ConvergeState, action: NAction, observation: Observation | None) -> bool:
+def _seen_done(
+    state: ConvergeState, action: NAction, observation: Observation | None
+) -> SeenAction | None:
     if observation is None or action.node_id in state.doubts:
-        return False
+        return None
     if action.sent_to not in (None, observation.incarnation):
-        return False
-    return any(
-        it.action_id == action.action_id and it.phase is SeenPhase.DONE
-        for it in observation.actions
-    )
+        return None
+    ids = (it for it in observation.actions if it.action_id == action.action_id)
+    return next((it for it in ids if it.phase is SeenPhase.DONE), None)
 
 
 def _is_in_force(state: ConvergeState, view: ClusterView, action: NAction) -> bool:
-    """It is primary now, and nobody else was appointed since."""
+    """Who is primary by it is that now, as far as is seen, and nobody else was appointed since."""
     args = action.args if isinstance(action.args, dict) else {}
     shard_id = str(args.get("shard_id"))
-    appointed = state.appointed.get(shard_id)
-    is_primary = any(it.node_id == action.node_id for it in view.primaries(shard_id))
-    return is_primary and appointed in (args.get("replaces"), action.node_id)
+    successor, former = successor_of(view, action, args), args.get("replaces")
+    claimants = {it.node_id for it in view.primaries(shard_id)}
+    is_so = successor in claimants
+    if action.kind in HANDOVER_KINDS:
+        former, is_so = action.node_id, claimants <= {successor}
+    return is_so and state.appointed.get(shard_id) in (former, successor)

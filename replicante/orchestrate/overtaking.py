@@ -3,9 +3,10 @@
 
 A switchover needs its primary. Once that is not seen, the switchover is in doubt, and the failover
 goes first: the switchover ends, what it asked of the primary's agent is cancelled there, and the
-failover waits until that agent tells how that ended, and for one look more. Never are both on
-their way: one that left is over only by its agent's word, or left under an epoch that is refused by
-now (ADR 0070). At an agent that is silent it may run still, and `one_disruption` asks a person.
+failover waits until that agent tells how that ended, and for one look more, as everybody does who
+goes past a primary (`settling`). Never are both on their way: one that left is over only by its
+agent's word, or left under an epoch that is refused by now (ADR 0070). At an agent that is silent
+it may run still, and `one_disruption` asks a person.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from dataclasses import replace
 
 import msgspec
 
-from replicante.model.action_kinds import CORE_SWITCHOVER, HANDOVER_KINDS, PLATFORM_KINDS
+from replicante.model.action_kinds import (
+    CORE_SWITCHOVER,
+    HANDOVER_KINDS,
+    PLATFORM_KINDS,
+    STORE_FENCE,
+)
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.change import ChangeCode
 from replicante.model.codec import Value
@@ -27,6 +33,7 @@ from replicante.orchestrate.proposal import Proposal, Situation
 from replicante.orchestrate.role_changes import propose_asked_failover
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
+from replicante.orchestrate.settling import settling_in
 
 
 def clear_way(acting: Acting, failover: OAction) -> list[NAction] | None:
@@ -47,11 +54,14 @@ def clear_way(acting: Acting, failover: OAction) -> list[NAction] | None:
         _end(acting, owner, served, failover, primary)
     unended = list(_unended(acting.situation, proposal))
     if not unended and not _is_unsettled(failover, primary):
-        return [] if _is_just_over(acting, failover) else None
+        if not _waits(acting.situation, proposal, primary):
+            return None
+        acting.record_held(proposal, failover.action_id)
+        return []
     known = failover.payload if isinstance(failover.payload, dict) else {}
     if unended:
         known = {"replaces": primary.node_id, "overtakes": unended[0].action_id}
-    _note(acting, failover, {**known, "over_ms": None})
+    _note(acting, failover, known)
     acting.record_held(proposal, failover.action_id)
     return [it for it in unended if it.phase in (NActionPhase.NEW, NActionPhase.RUNNING)]
 
@@ -102,8 +112,7 @@ def _unended(situation: Situation, proposal: Proposal) -> Iterator[NAction]:
     """What switchovers of the shard that have ended left at agents that answer."""
     owners = {it.action_id for it in situation.view.oactions}
     for action in situation.view.nactions:
-        node = situation.view.nodes.get(action.node_id)
-        is_answering = node is not None and node.node_status is not NodeStatus.UNREACHABLE
+        is_answering = _is_answering(situation, action.node_id)
         is_left = action.cause is not None and action.cause not in owners
         if is_answering and is_left and action.may_be_at_agent and _is_of(action, proposal):
             yield action
@@ -119,20 +128,24 @@ def _is_unsettled(failover: OAction, primary: Primary) -> bool:
     return is_demoted and isinstance(failover.payload, dict)
 
 
-def _is_just_over(acting: Acting, failover: OAction) -> bool:
-    """The copies may have been looked at before the switchover ended, and its end was seen in this
-    look: the next one shows what it left."""
-    if not isinstance(failover.payload, dict):
-        return False
-    over_ms, now_ms = failover.payload.get("over_ms"), acting.situation.now_ms
-    if over_ms is None:
-        _note(acting, failover, {**failover.payload, "over_ms": now_ms})
-    return over_ms is None or over_ms == now_ms
+def _waits(situation: Situation, proposal: Proposal, primary: Primary) -> bool:
+    """Another change of the primary was seen to end in this look; or its process is being ended,
+    which the failover would come after anyway. Both are soon over: it would fail for nothing."""
+    node_id = primary.node_id or ""
+    is_being_ended = _is_answering(situation, node_id) and any(
+        it.kind == STORE_FENCE and it.may_be_at_agent for it in situation.view.nactions_of(node_id)
+    )
+    return is_being_ended or bool(settling_in(situation.just_over, proposal.shard_id))
+
+
+def _is_answering(situation: Situation, node_id: str) -> bool:
+    node = situation.view.nodes.get(node_id)
+    return node is not None and node.node_status is not NodeStatus.UNREACHABLE
 
 
 def _note(acting: Acting, failover: OAction, payload: dict[str, Value]) -> None:
     """replaces: the primary past which it was asked to go. overtakes: the node action of the
-    switchover. over_ms: cluster clock of the first look in which that was not under way."""
+    switchover."""
     if failover.payload != payload:
         after = msgspec.structs.replace(failover, payload=payload)
         acting.put_oaction(failover, after, ChangeCode.OACTION_UPDATE)

@@ -10,7 +10,8 @@ its death. So other witnesses count, the copies that follow it:
   and no waiting would make that surer;
 - a link that is down without a refusal is believed after several observations and some time; so is
   a node that says itself that it is primary no more, because between two looks a switchover by
-  another hand looks the same;
+  another hand looks the same. Looks from before it said so prove nothing of its successor, nor does
+  its own death afterwards;
 - no copy to ask, or none that can tell: not believed by itself, a person decides.
 """
 
@@ -64,6 +65,9 @@ class Primary:
     """Node of a copy seen in this cycle → what it sees of the primary; not of one that is there
     undisputed. That another node calls itself primary does not silence them."""
     suspicion: Suspicion | None = None
+    """What decides: since it said that it is none, where it did."""
+    suspicions: Mapping[str, Suspicion] = field(default_factory=dict)
+    """What is to be kept, by its keys."""
     reason: str = ""
 
     @property
@@ -96,7 +100,13 @@ class _Look:
 
 
 def suspicion_key(shard_id: str) -> str:
+    """Since when no primary was seen."""
     return f"primary-gone:{shard_id}"
+
+
+def demotion_key(shard_id: str) -> str:
+    """Since when none was seen and the last one says, or said, that it is none."""
+    return f"primary-demoted:{shard_id}"
 
 
 def _assess(look: _Look, shard_id: str) -> Primary:
@@ -145,14 +155,18 @@ def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
             witnesses=witnesses,
             reason=f"{known} is not seen from here, but {seeing} still hears it",
         )
-    suspicion = _next(look.state.suspicions.get(suspicion_key(shard_id)), now_ms)
+    before, gone, demoted = look.state.suspicions, suspicion_key(shard_id), demotion_key(shard_id)
+    suspicion = _next(before.get(gone), now_ms)
+    suspicions, was_demoted = {gone: suspicion}, demoted in before
+    if proof is Proof.DEMOTED or was_demoted:
+        suspicion = suspicions[demoted] = _next(before.get(demoted), now_ms)
     policies = view.spec.declaration.policies
     lasted_ms = now_ms - suspicion.since_ms
     is_confirmed = (
         suspicion.count >= policies.confirmations_min and lasted_ms >= policies.confirm_ms_min
     )
     lack = "was not primary" if proof is Proof.DEMOTED else "was not seen"
-    if proof is Proof.REFUSED:
+    if proof is Proof.REFUSED and not was_demoted:
         verdict = PrimaryVerdict.GONE
         reason = f"{known}: connections are refused, its copies say so too"
     elif is_confirmed:
@@ -171,6 +185,7 @@ def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
         proof=proof,
         witnesses=witnesses,
         suspicion=suspicion,
+        suspicions=suspicions,
         reason=reason,
     )
 
@@ -239,11 +254,7 @@ def _next(before: Suspicion | None, now_ms: int) -> Suspicion:
 
 def remembered(primaries: Mapping[str, Primary]) -> dict[str, Suspicion]:
     """The suspicions to keep; those not in it are forgotten."""
-    return {
-        suspicion_key(shard_id): primary.suspicion
-        for shard_id, primary in primaries.items()
-        if primary.suspicion is not None
-    }
+    return {key: it for primary in primaries.values() for key, it in primary.suspicions.items()}
 
 
 def is_follower(copy: Shard) -> bool:

@@ -35,7 +35,13 @@ from replicante.model.observation import Observation
 from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.claims import former_primary, untold
 from replicante.orchestrate.controllers import primary_by_controller
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
+from replicante.orchestrate.primaries import (
+    Primary,
+    PrimaryVerdict,
+    demotion_key,
+    remembered,
+    suspicion_key,
+)
 from replicante.orchestrate.view import ClusterView
 
 STEP_METADATA = "replicante.io/step"
@@ -48,6 +54,7 @@ def with_ended(
     """The memory after actions reached their end: who is primary now, who was forgotten, and what
     failed."""
     appointed, recovered_ms = dict(state.appointed), state.recovered_ms
+    suspicions = dict(state.suspicions)
     removed, replaced = dict(state.removed), state.replaced
     for action in ended:
         args = action.args if isinstance(action.args, dict) else {}
@@ -57,10 +64,14 @@ def with_ended(
         if changes_roles and action.phase in (NActionPhase.DONE, NActionPhase.LOST):
             recovered_ms = now_ms
         if changes_roles and is_done and isinstance(shard_id, str):
-            successor = _successor(view, action, args)
+            successor = successor_of(view, action, args)
             if successor is not None:
                 former = former_primary(state, action, shard_id)
                 replaced = _with_replaced(replaced, shard_id, former, by=successor)
+                if appointed.get(shard_id) != successor:
+                    # They were of the former one; the new one may not have been looked at yet.
+                    suspicions.pop(suspicion_key(shard_id), None)
+                    suspicions.pop(demotion_key(shard_id), None)
                 appointed[shard_id] = successor
         forgotten = args.get("node_id")
         if action.kind == CLUSTER_REMOVE and is_done and isinstance(forgotten, str):
@@ -71,6 +82,7 @@ def with_ended(
     return msgspec.structs.replace(
         state,
         appointed=appointed,
+        suspicions=suspicions,
         recovered_ms=recovered_ms,
         removed=removed,
         replaced=replaced,
@@ -112,21 +124,53 @@ def with_sent(
     view: ClusterView,
     ended: Iterable[NAction],
     observations: Mapping[str, Observation],
+    *,
+    at_agents: Iterable[NAction],
+    sent_ids: frozenset[str],
 ) -> ConvergeState:
     """The memory of what may be at its agent and disturbs.  view: after all that the cycle has done
-    with actions so far. ended: those that reached their end in this cycle."""
+    with actions so far. ended: those that reached their end in this cycle. at_agents: cancelled
+    ones that their agents have still. sent_ids: actions that left under this epoch."""
     ended_ids = {it.action_id for it in ended}
     sent = {
         action_id: it
         for action_id, it in state.sent.items()
         if action_id not in ended_ids
         and it.node_id in view.node_ids
-        and not _is_denied(observations.get(it.node_id), action_id)
+        and (
+            not _is_denied(observations.get(it.node_id), action_id)
+            or may_arrive(observations.get(it.node_id), action_id, sent_ids)
+        )
     }
-    for action in view.nactions:
-        if action.may_be_at_agent and action.kind in DISRUPTIVE_KINDS:
+    left = (it for it in view.nactions if it.may_be_at_agent)
+    for action in (*at_agents, *left):
+        if action.kind in DISRUPTIVE_KINDS:
             sent[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
     return msgspec.structs.replace(state, sent=dict(sorted(sent.items())))
+
+
+def is_any_on_its_way(
+    state: ConvergeState,
+    view: ClusterView,
+    observations: Mapping[str, Observation],
+    sent_ids: frozenset[str],
+) -> bool:
+    """Something was cancelled that left under this epoch and that its agent does not have: only
+    another epoch is refused what of it comes later."""
+    unfinished = {it.action_id for it in view.nactions}
+    return any(
+        action_id not in unfinished
+        and may_arrive(observations.get(it.node_id), action_id, sent_ids)
+        for action_id, it in state.sent.items()
+    )
+
+
+def may_arrive(observation: Observation | None, action_id: str, sent_ids: frozenset[str]) -> bool:
+    """Its agent does not have it, and a copy that left under this epoch would be obeyed yet. The
+    memory of what was cancelled meanwhile keeps it so long."""
+    is_fenced = observation is not None and observation.is_fenced
+    is_unknown = observation is not None and action_id in observation.unknown_actions
+    return is_fenced and is_unknown and action_id in sent_ids
 
 
 def _is_denied(observation: Observation | None, action_id: str) -> bool:
@@ -270,7 +314,7 @@ def with_acts(
     return msgspec.structs.replace(state, graces=kept)
 
 
-def _successor(view: ClusterView, action: NAction, args: Mapping[str, Value]) -> str | None:
+def successor_of(view: ClusterView, action: NAction, args: Mapping[str, Value]) -> str | None:
     """Who is primary by the end of an action; None: the controller named a node that is not known,
     and what is seen decides."""
     if action.kind in THROUGH_KINDS:

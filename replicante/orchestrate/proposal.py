@@ -137,6 +137,8 @@ class Situation:
     """Node actions that left under this epoch."""
     cancelled_at_agents: tuple[NAction, ...] = ()
     """Cancelled ones that their agents have still: they may be in the middle of it."""
+    just_over: Mapping[str, str | None] = field(default_factory=dict)
+    """Changes of a primary whose end was seen in this look → shard; None: it may be any."""
     now_ms: int
     wall_now_ms: int
 

@@ -22,6 +22,7 @@ from mutant_list_named import NAMED_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
+from mutant_list_settling import SETTLING_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_list_state import STATE_MUTANTS
 from mutant_list_turns import TURN_MUTANTS
@@ -315,6 +316,7 @@ MUTANTS = (
     *NAMED_MUTANTS,
     *BESIDE_MUTANTS,
     *DISTURBANCE_MUTANTS,
+    *SETTLING_MUTANTS,
     *GROWTH_MUTANTS,
     *RECOVERY_MUTANTS,
 )

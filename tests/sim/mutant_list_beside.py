@@ -132,8 +132,8 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "    return oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)\n",
-                "    return oaction.kind in _ROLE_WORK\n",
+                "    is_over = _only_asks(case, oaction) or _is_at",
+                "    is_over = _is_at",
             ),
         ),
         test=_beside("a_recovery_goes_past_a_switchover_that_only_waits"),
@@ -273,8 +273,8 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _OVERTAKING,
-                "        return [] if _is_just_over(acting, failover) else None\n",
-                "        return None\n",
+                "or bool(settling_in(situation.just_over, proposal.shard_id))\n",
+                "or proposal.shard_id is None\n",
             ),
         ),
         test=_overtaking(

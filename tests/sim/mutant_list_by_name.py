@@ -195,7 +195,7 @@ BY_NAME_MUTANTS = (
     Mutant(
         "cancelled_promotion_is_no_act",
         "a promotion that was cancelled and carried out is an act that is known (ADR 0100)",
-        (Edit(_LATE, "        if action.kind == STORE_PROMOTE\n", "        if not action.kind\n"),),
+        (Edit(_LATE, "HANDOVER_KINDS | {STORE_PROMOTE}\n", "HANDOVER_KINDS\n"),),
         test=unit_test("orchestrate_late_ends", "the_former_primary_rejoins_without_a_person"),
     ),
     Mutant(
@@ -204,8 +204,8 @@ BY_NAME_MUTANTS = (
         (
             Edit(
                 _LATE,
-                '    return is_primary and appointed in (args.get("replaces"), action.node_id)\n',
-                "    return is_primary and appointed is not None\n",
+                "    return is_so and state.appointed.get(shard_id) in (former, successor)\n",
+                "    return is_so and shard_id in state.appointed\n",
             ),
         ),
         test=unit_test("orchestrate_late_ends", "a_role_that_moved_on_meanwhile_is_not_moved_back"),

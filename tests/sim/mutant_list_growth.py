@@ -141,8 +141,8 @@ GROWTH_MUTANTS = (
         (
             Edit(
                 "orchestrate/safety/rules_disturbance.py",
-                "        if action_id not in known and sent.kind != STORE_FENCE:\n",
-                "        if action_id in known and sent.kind != STORE_FENCE:\n",
+                "        if action_id in known or sent.kind == STORE_FENCE:\n",
+                "        if action_id not in known or sent.kind == STORE_FENCE:\n",
             ),
         ),
         test=unit_test(

@@ -38,6 +38,7 @@ from replicante.model.observation import (
 from replicante.model.shard import Offset, Shard, ShardRole, Sight, Upstream
 from replicante.model.violations import Violations
 from replicante.orchestrate.cycle import CycleInputs, run_cycle
+from replicante.orchestrate.gathering import actions_to_ask
 
 NS, CLUSTER, SHARD = "default", "sessions", "0"
 RECORDS = {
@@ -99,7 +100,7 @@ class FakeNode:
     applied: list[str] = field(default_factory=list)
     """Ids that had an effect here, in order."""
 
-    def observe(self, at_ms: int, asked: list[str]) -> Observation:
+    def observe(self, at_ms: int, asked: tuple[str, ...]) -> Observation:
         if self.answer is not AgentAnswer.ANSWERED:
             return Observation(
                 node_id=self.node_id, at_ms=at_ms, answer=self.answer, message="as the test says"
@@ -229,9 +230,7 @@ class World:
 
     def inputs(self, **changes) -> CycleInputs:
         unfinished = [it for it in self.nactions if not it.phase.is_final]
-        asked: dict[str, list[str]] = {}
-        for action in unfinished:
-            asked.setdefault(action.node_id, []).append(action.action_id)
+        asked = actions_to_ask(unfinished, self.state)
         found = CycleInputs(
             namespace=self.namespace,
             spec=self.spec,
@@ -246,7 +245,7 @@ class World:
             state=self.state,
             last_decision=self.last_decision,
             observations=tuple(
-                node.observe(self.now_ms, asked.get(node.node_id, []))
+                node.observe(self.now_ms, asked.get(node.node_id, ()))
                 for node in self.nodes.values()
                 if node.node_id in {it.node_id for it in self.discovery.nodes}
             ),

@@ -180,6 +180,7 @@ def test_a_promotion_that_was_cancelled_ends_at_its_agent_first():
     assert result.submissions == () and outcomes(result, ASKED) == ["denied"]
     assert "which is asked to end it" in result.decision.proposals[-1].verdicts[-4].reason
     del world.nodes["n2"].actions["of-n2"]
+    assert world.cycle().submissions == ()
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n3")]
 
 

@@ -303,8 +303,8 @@ def one_small_step():
 
 def grace_over():
     world = dead_primary()
-    (sent,) = world.cycle().submissions
-    world.nodes["n2"].end(sent.action_id, "FAILED")
+    world.nodes["n2"].end(world.cycle().submissions[0].action_id, "FAILED")
+    world.cycle()
     return after_cycle(world)
 
 

@@ -11,23 +11,24 @@ from replicante.model.action_kinds import (
     CLUSTER_INIT,
     CLUSTER_JOIN,
     CONTROLLER_FAILOVER,
-    CONTROLLER_SWITCHOVER,
     CORE_FAILOVER,
     CORE_SWITCHOVER,
     DISRUPTIVE_KINDS,
+    HANDOVER_KINDS,
+    MAKE_A_PRIMARY_KINDS,
     PLATFORM_DEPROVISION,
     PLATFORM_KINDS,
     PLATFORM_PROVISION,
     STORE_FENCE,
     STORE_PROMOTE,
     STORE_PROTECT,
-    STORE_SWITCHOVER,
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
 from replicante.model.codec import Value
 from replicante.model.converge_state import SentAction
 from replicante.model.node import NodeStatus
+from replicante.orchestrate.progress import may_arrive
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
@@ -37,6 +38,7 @@ from replicante.orchestrate.proposal import (
     wish_identity,
 )
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
+from replicante.orchestrate.settling import settling_in
 
 _SAME_WORK = {
     Step.SCALE_UP: {PLATFORM_PROVISION, PLATFORM_DEPROVISION},
@@ -47,7 +49,6 @@ _SAME_WORK = {
 }
 _ROLE_WORK = {CORE_SWITCHOVER, CORE_FAILOVER}
 _PAST_A_PRIMARY = (STORE_PROMOTE, STORE_FENCE, CONTROLLER_FAILOVER)
-_MAKE_A_PRIMARY = (STORE_PROMOTE, STORE_SWITCHOVER, CONTROLLER_FAILOVER, CONTROLLER_SWITCHOVER)
 
 
 def _one_small_step(case: Case) -> Finding:
@@ -110,6 +111,13 @@ def _one_disruption(case: Case) -> Finding:
     for earlier in case.doing:
         if earlier.is_disruptive and not _goes_beside(case, earlier):
             return refuse(f"this cycle does {earlier.effect} already")
+    settling = settling_in(case.situation.just_over, proposal.shard_id)
+    if settling and proposal.action_kind in _PAST_A_PRIMARY:
+        # Also for who asks by name: it is one look, and nobody could answer in it.
+        told = (
+            f"{', '.join(settling)} was seen to end in this look; the next one shows what it left"
+        )
+        return refuse(told, action_ids=list(settling))
     # All of them are named: an approval is of what was shown.
     under_way = {
         it.action_id: f"{it.kind} {it.action_id} was cancelled and is still at the agent of"
@@ -136,7 +144,14 @@ def _one_disruption(case: Case) -> Finding:
             maybe[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
     known = {it.action_id for it in view.nactions}
     for action_id, sent in case.situation.state.sent.items():
-        if action_id not in known and sent.kind != STORE_FENCE:
+        if action_id in known or sent.kind == STORE_FENCE:
+            continue
+        observation = case.situation.observations.get(sent.node_id)
+        if may_arrive(observation, action_id, case.situation.sent_ids):
+            told = f"{sent.kind} {action_id} was cancelled and may be on its way to {sent.node_id}"
+            under_way[action_id] = f"{told}, which refuses it from the next epoch on"
+            is_rivalled |= _are_rivals(case, sent.kind)
+        else:
             # A person cancelled it, and its agent did not hear of that.
             maybe[action_id] = sent
     told_maybe = [
@@ -212,7 +227,8 @@ def _is_in_the_way_of_roles(case: Case, oaction: OAction) -> bool:
     proposal, args = case.proposal, oaction.args if isinstance(oaction.args, dict) else {}
     if proposal.is_by_name and oaction.kind == PLATFORM_DEPROVISION:
         return args.get("node_id") in (proposal.node_id, *proposal.touches)
-    return oaction.kind in _ROLE_WORK and not _only_asks(case, oaction)
+    is_over = _only_asks(case, oaction) or _is_at_a_silent_primary(case, oaction)
+    return oaction.kind in _ROLE_WORK and not is_over
 
 
 def _only_asks(case: Case, oaction: OAction) -> bool:
@@ -223,6 +239,21 @@ def _only_asks(case: Case, oaction: OAction) -> bool:
         it.action_id == payload.get("naction_id")
         and is_person_waiting(it)
         and (it.phase is NActionPhase.PENDING_APPROVE or not _has_its_turn(case, it))
+        for it in case.situation.view.nactions
+    )
+
+
+def _is_at_a_silent_primary(case: Case, oaction: OAction) -> bool:
+    """A switchover that left for a primary that is not there: nobody tells of it before its time is
+    over, so a person is asked at once whether to go past it, by `one_disruption`."""
+    payload = oaction.payload if isinstance(oaction.payload, dict) else {}
+    nodes = case.situation.view.nodes
+    is_ours = case.takes_for_dead and not case.proposal.is_asked_for
+    return is_ours and any(
+        it.action_id == payload.get("naction_id")
+        and it.kind in HANDOVER_KINDS
+        and it.may_be_at_agent
+        and (it.node_id in nodes and nodes[it.node_id].node_status is NodeStatus.UNREACHABLE)
         for it in case.situation.view.nactions
     )
 
@@ -250,10 +281,13 @@ def _is_rival(case: Case, action: NAction) -> bool:
     """Both make a primary of the same shard, as far as they tell, and its end is known soon: its
     agent answers. Where it does not, a person who looked decides."""
     args = action.args if isinstance(action.args, dict) else {}
-    shard_id, kind = args.get("shard_id"), case.proposal.action_kind
+    shard_id = args.get("shard_id")
     is_elsewhere = case.proposal.shard_id and shard_id and shard_id != case.proposal.shard_id
-    both = kind in _MAKE_A_PRIMARY and action.kind in _MAKE_A_PRIMARY
-    return both and not is_elsewhere
+    return _are_rivals(case, action.kind) and not is_elsewhere
+
+
+def _are_rivals(case: Case, kind: str) -> bool:
+    return {kind, case.proposal.action_kind} <= MAKE_A_PRIMARY_KINDS
 
 
 def _unfinished(case: Case) -> tuple[NAction | OAction, ...]:
