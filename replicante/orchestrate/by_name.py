@@ -68,7 +68,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     where = f" on {node_id}" if node_id is not None else f" of {other}"
     found = Proposal(
         step=None,
-        serves=None if owner is None else _served_step(action),
+        serves=None if owner is None else served_step(action),
         action_kind=kind,
         node_id=node_id,
         args=args,
@@ -91,7 +91,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     return replace(found, loss=_loss(found, situation))
 
 
-def _served_step(action: NAction | OAction) -> Step | None:
+def served_step(action: NAction | OAction) -> Step | None:
     named = action.metadata.get(STEP_METADATA)
     return next((it for it in Step if str(it) == named), None)
 

@@ -20,6 +20,7 @@ from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_named import NAMED_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
+from mutant_list_resends import RESEND_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_list_state import STATE_MUTANTS
@@ -304,6 +305,7 @@ MUTANTS = (
     *STATE_MUTANTS,
     *WORK_MUTANTS,
     *KEEPING_MUTANTS,
+    *RESEND_MUTANTS,
     *TURN_MUTANTS,
     *WORKER_MUTANTS,
     *MEMORY_MUTANTS,

@@ -70,8 +70,8 @@ def _grace_over(case: Case) -> Finding:
     if is_asked or started_ms is None or proposal.step is None:
         return allow("no grace is running")
     grace_ms = situation.view.spec.declaration.graces_ms[proposal.step]
-    if any(_is_own_wish(case, action) for action in _unfinished(case)):
-        return allow("the grace began with this very wish, which is not carried out yet")
+    if any(_is_own(case, action) for action in _unfinished(case)):
+        return allow("the grace began with this very action, which is not carried out yet")
     rest_ms = started_ms + grace_ms - situation.now_ms
     if rest_ms > 0:
         return deny(
