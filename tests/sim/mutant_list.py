@@ -14,6 +14,7 @@ from mutant_list_disturbance import DISTURBANCE_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_growth import GROWTH_MUTANTS
+from mutant_list_held import HELD_MUTANTS
 from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
@@ -305,6 +306,7 @@ MUTANTS = (
     *STATE_MUTANTS,
     *WORK_MUTANTS,
     *KEEPING_MUTANTS,
+    *HELD_MUTANTS,
     *RESEND_MUTANTS,
     *TURN_MUTANTS,
     *WORKER_MUTANTS,
