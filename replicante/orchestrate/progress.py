@@ -16,7 +16,6 @@ import msgspec
 from replicante.limits import CONTROLLER_KEPT_MS, CONTROLLER_NOTED_MS
 from replicante.model.action_kinds import (
     CLUSTER_REMOVE,
-    DISRUPTIVE_KINDS,
     STORE_PROMOTE,
     STORE_SWITCHOVER,
     THROUGH_KINDS,
@@ -36,6 +35,7 @@ from replicante.model.shard import Shard, ShardRole, Sight
 from replicante.orchestrate.claims import former_primary, untold
 from replicante.orchestrate.controllers import primary_by_controller
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, remembered
+from replicante.orchestrate.proposal import does_disturb
 from replicante.orchestrate.view import ClusterView
 
 STEP_METADATA = "replicante.io/step"
@@ -124,7 +124,7 @@ def with_sent(
         and not _is_denied(observations.get(it.node_id), action_id)
     }
     for action in view.nactions:
-        if action.may_be_at_agent and action.kind in DISRUPTIVE_KINDS:
+        if action.may_be_at_agent and does_disturb(action):
             sent[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
     return msgspec.structs.replace(state, sent=dict(sorted(sent.items())))
 

@@ -6,6 +6,7 @@ from mutant_parts import Edit, Mutant, unit_test
 
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
+_EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _RESENDS = "orchestrate/resends.py"
 
 
@@ -93,5 +94,14 @@ RESEND_MUTANTS = (
             ),
         ),
         test=_resent("what_a_person_asked_for_and_is_sent_again_lets_nothing_leave_beside_it"),
+    ),
+    Mutant(
+        "sent_again_as_it_left",
+        "what is judged is what is sent, again too (ADR 0102)",
+        (Edit(_EVIDENCE, "    if unlike is not None:\n", "    if unlike == proposal:\n"),),
+        test=unit_test(
+            "orchestrate_by_name_lost",
+            "what_left_and_names_another_primary_than_what_is_judged_leaves_anew",
+        ),
     ),
 )

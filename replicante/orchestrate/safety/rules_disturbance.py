@@ -14,7 +14,6 @@ from replicante.model.action_kinds import (
     CONTROLLER_SWITCHOVER,
     CORE_FAILOVER,
     CORE_SWITCHOVER,
-    DISRUPTIVE_KINDS,
     PLATFORM_DEPROVISION,
     PLATFORM_KINDS,
     PLATFORM_PROVISION,
@@ -31,6 +30,7 @@ from replicante.model.node import NodeStatus
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
+    does_disturb,
     is_open_order,
     is_person_waiting,
     is_wish,
@@ -271,7 +271,7 @@ def _disturbs(case: Case, action: NAction) -> bool:
     the same whenever it arrives."""
     is_setting = action.kind == STORE_PROTECT
     is_recovery = case.proposal.purpose is Purpose.RECOVERY
-    return action.kind in DISRUPTIVE_KINDS and not (is_setting and is_recovery)
+    return does_disturb(action) and not (is_setting and is_recovery)
 
 
 def _is_own(case: Case, action: NAction | OAction) -> bool:
