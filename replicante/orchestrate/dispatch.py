@@ -41,7 +41,7 @@ from replicante.orchestrate.proposal import (
     is_persons_disruption,
 )
 from replicante.orchestrate.recording import change
-from replicante.orchestrate.resends import is_past_its_reason, may_go_again
+from replicante.orchestrate.resends import is_in_its_grace, is_past_its_reason, may_go_again
 
 
 @dataclass(slots=True)
@@ -184,9 +184,10 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
     end = _end(acting, action)
     if end is None and is_persons_disruption(action):
         _send_again(acting, found, action)
+    elif end is None and may_go_again(acting, action):
+        found.submissions.append(action)
     elif end is None:
-        if may_go_again(acting, action):
-            found.submissions.append(action)
+        _hold(acting, found, action)
     elif situation.may_be_on_its_way(action):
         found.is_epoch_spent = True
     else:
@@ -194,6 +195,18 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         if end.phase is NActionPhase.CANCELLED:
             code = ChangeCode.NACTION_CANCEL
         acting.put_naction(action, end, code)
+
+
+def _hold(acting: Acting, found: Dispatched, action: NAction) -> None:
+    """What convergence sent waits for the rules as long as its step would have to: after that it
+    ends, and its step may wish for what is right now."""
+    situation = acting.situation
+    if is_in_its_grace(situation, action) or not situation.is_denied(action):
+        return
+    if situation.may_be_on_its_way(action):
+        found.is_epoch_spent = True
+    else:
+        acting.withdraw(action, "it did not arrive, and a rule stands against it now")
 
 
 def _send_again(acting: Acting, found: Dispatched, action: NAction) -> None:

@@ -2,8 +2,8 @@
 Called by `dispatch`.
 
 It was decided on looks of before, maybe by a worker that died before it sent it. So the rules judge
-it again, as they would judge a new one; what they deny is held until they allow it or its time to
-be sent is over. It is not ended for that: its step would wait for a grace before it wished anew.
+it again, as they would judge a new one; what they deny is held until they allow it or its grace is
+over. It is not ended before: its step would wait for that grace all the same.
 A promotion past a primary ends when that one, or another in its place, is seen: there is nothing
 left that it would be for.
 """
@@ -19,7 +19,7 @@ from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.approvals import asking, covers
 from replicante.orchestrate.by_name import proposal_of, served_step
 from replicante.orchestrate.primaries import PrimaryVerdict
-from replicante.orchestrate.proposal import Situation
+from replicante.orchestrate.proposal import Proposal, Situation
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
 
@@ -31,12 +31,7 @@ def may_go_again(acting: Acting, action: NAction) -> bool:
     cycle."""
     if action.kind not in DISRUPTIVE_KINDS or is_carried_out(acting.situation, action):
         return True
-    proposal = replace(
-        proposal_of(action, acting.situation),
-        step=served_step(action),
-        is_by_name=False,
-        is_approval_wanted=False,
-    )
+    proposal = _as_wished(acting.situation, action)
     doing = tuple(acting.doing)
     case = Case(proposal=proposal, situation=acting.situation, earlier=(), doing=doing)
     verdicts = judge(case)
@@ -47,6 +42,21 @@ def may_go_again(acting: Acting, action: NAction) -> bool:
         return True
     acting.record_held(proposal, action.action_id)
     return False
+
+
+def is_in_its_grace(situation: Situation, action: NAction) -> bool:
+    """Its step, which acted with it, wishes nothing new yet."""
+    return _as_wished(situation, action).grace_key in situation.state.graces
+
+
+def _as_wished(situation: Situation, action: NAction) -> Proposal:
+    """As its step proposed it, but that it is the action by now."""
+    return replace(
+        proposal_of(action, situation),
+        step=served_step(action),
+        is_by_name=False,
+        is_approval_wanted=False,
+    )
 
 
 def is_carried_out(situation: Situation, action: NAction) -> bool:

@@ -104,4 +104,28 @@ RESEND_MUTANTS = (
             "what_left_and_names_another_primary_than_what_is_judged_leaves_anew",
         ),
     ),
+    Mutant(
+        "held_and_never_ended",
+        "what a rule holds makes way for what is right now once its grace is over (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    if is_in_its_grace(situation, action) or not situation.is_denied(action):\n",
+                "    if situation.is_denied(action):\n",
+            ),
+        ),
+        test=_resent("what_is_held_ends_with_its_grace_and_the_next_best_copy_is_promoted"),
+    ),
+    Mutant(
+        "ended_in_its_grace",
+        "what a rule holds goes again within its grace when that allows it (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    if is_in_its_grace(situation, action) or not situation.is_denied(action):\n",
+                "    if not situation.is_denied(action):\n",
+            ),
+        ),
+        test=_resent("a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again"),
+    ),
 )

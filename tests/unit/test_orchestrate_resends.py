@@ -18,7 +18,7 @@ from orchestrate_builders import (
 
 from replicante.model.action_kinds import SERVICE_RESTART, STORE_PROMOTE, STORE_REJOIN
 from replicante.model.actions import NActionPhase
-from replicante.model.node import StoreContact
+from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import ShardRole, Sight
 
 
@@ -90,6 +90,21 @@ def test_a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again():
     assert [it.action_id for it in result.decision.proposals][-1] == action_id
     world.cycle(is_sent=False)
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def test_what_is_held_ends_with_its_grace_and_the_next_best_copy_is_promoted():
+    world, action_id = lost_promotion()
+    world.nodes["n2"].status = NodeStatus.UNHEALTHY
+    world.epoch += 1
+    assert world.cycle().submissions == ()
+    assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE
+    for _ in range(2):
+        result = world.cycle(after_ms=10_000, sent_ids=frozenset({action_id}))
+    assert result.submissions == () and result.is_epoch_spent
+    world.epoch += 1
+    assert world.cycle().submissions == ()
+    assert the(world, action_id).phase is NActionPhase.CANCELLED
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n3")]
 
 
 def test_a_promotion_that_was_carried_out_is_asked_again_of_the_agent_that_lost_its_list():
