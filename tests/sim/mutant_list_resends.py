@@ -33,8 +33,8 @@ RESEND_MUTANTS = (
         (
             Edit(
                 _DISPATCH,
-                "        if may_go_again(acting, action):\n",
-                "        if may_go_again(acting, action) or True:\n",
+                "    elif end is None and may_go_again(acting, action):\n",
+                "    elif end is None and (may_go_again(acting, action) or True):\n",
             ),
         ),
         test=_resent("a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again"),
