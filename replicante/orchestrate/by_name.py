@@ -64,11 +64,11 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     owner = next((it for it in view.oactions if it.action_id == action.cause), None)
     accepted = owner.args if owner is not None and isinstance(owner.args, dict) else {}
     bound, overrides = accepted.get("accepted_loss"), accepted.get("overrides")
-    wanted_ms = _long_wanted_ms(action, situation.now_ms)
+    wanted_ms = long_wanted_ms(action, situation.now_ms)
     where = f" on {node_id}" if node_id is not None else f" of {other}"
     found = Proposal(
         step=None,
-        serves=None if owner is None else _served_step(action),
+        serves=None if owner is None else served_step(action),
         action_kind=kind,
         node_id=node_id,
         args=args,
@@ -91,12 +91,12 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     return replace(found, loss=_loss(found, situation))
 
 
-def _served_step(action: NAction | OAction) -> Step | None:
+def served_step(action: NAction | OAction) -> Step | None:
     named = action.metadata.get(STEP_METADATA)
     return next((it for it in Step if str(it) == named), None)
 
 
-def _long_wanted_ms(action: NAction | OAction, now_ms: int) -> int | None:
+def long_wanted_ms(action: NAction | OAction, now_ms: int) -> int | None:
     """When a person asked for it or approved it last; None: not so long ago. A call of a platform
     that may have left is not asked about: nobody could approve it."""
     since_ms = action.created_ms if action.approved_ms is None else action.approved_ms

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from replicante.limits import ACTION_SEND_MS_MAX
-from replicante.model.action_kinds import ROLE_KINDS, STORE_PROMOTE, THROUGH_KINDS
+from replicante.model.action_kinds import ROLE_KINDS, STORE_REJOIN, THROUGH_KINDS
 from replicante.model.actions import (
     NAction,
     NActionPhase,
@@ -35,13 +35,13 @@ from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.held_promotions import end_what_is_so, mark_held
 from replicante.orchestrate.oactions import may_begin
-from replicante.orchestrate.primaries import PrimaryVerdict
 from replicante.orchestrate.proposal import (
     Situation,
     is_person_waiting,
     is_persons_disruption,
 )
 from replicante.orchestrate.recording import change
+from replicante.orchestrate.resends import is_in_its_grace, is_past_its_reason, may_go_again
 
 
 @dataclass(slots=True)
@@ -121,8 +121,13 @@ def _is_asked_role(action: NAction) -> bool:
     return action.kind in ROLE_KINDS | THROUGH_KINDS and is_person_waiting(action)
 
 
-def _urgency(action: NAction) -> tuple[bool, int, str]:
-    return not _is_asked_role(action), action.created_ms, action.action_id
+def _urgency(action: NAction) -> tuple[int, int, str]:
+    """First a change of roles that a person asks for, but not one of whom a node follows; then what
+    left and is sent again, so that nothing leaves beside it; then all the others."""
+    is_first = _is_asked_role(action) and action.kind != STORE_REJOIN
+    was_sent, is_asked_role = action.sent_epoch is not None, _is_asked_role(action)
+    rank = (is_first, was_sent, is_asked_role, True).index(True)
+    return rank, action.created_ms, action.action_id
 
 
 def _choice(
@@ -179,8 +184,10 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
     end = _end(acting, action)
     if end is None and is_persons_disruption(action):
         _send_again(acting, found, action)
-    elif end is None:
+    elif end is None and may_go_again(acting, action):
         found.submissions.append(action)
+    elif end is None:
+        _hold(acting, found, action)
     elif situation.may_be_on_its_way(action):
         found.is_epoch_spent = True
     else:
@@ -188,6 +195,18 @@ def _send(acting: Acting, found: Dispatched, action: NAction) -> None:
         if end.phase is NActionPhase.CANCELLED:
             code = ChangeCode.NACTION_CANCEL
         acting.put_naction(action, end, code)
+
+
+def _hold(acting: Acting, found: Dispatched, action: NAction) -> None:
+    """What convergence sent waits for the rules as long as its step would have to: after that it
+    ends, and its step may wish for what is right now."""
+    situation = acting.situation
+    if is_in_its_grace(situation, action) or not situation.is_denied(action):
+        return
+    if situation.may_be_on_its_way(action):
+        found.is_epoch_spent = True
+    else:
+        acting.withdraw(action, "it did not arrive, and a rule stands against it now")
 
 
 def _send_again(acting: Acting, found: Dispatched, action: NAction) -> None:
@@ -222,25 +241,14 @@ def _end(acting: Acting, action: NAction) -> NAction | None:
     elif action.deadline_ms is not None and situation.now_ms >= action.deadline_ms:
         phase = NActionPhase.CANCELLED
         error = {"error_msg": "it did not reach its agent in time"}
-    elif _is_past_its_reason(situation, action):
+    elif is_past_its_reason(situation, action):
         phase = NActionPhase.CANCELLED
-        error = {"error_msg": "the primary that it would replace is seen"}
+        error = {"error_msg": "the primary that it would replace is seen, or another one is"}
     else:
         return None
     ended = move_naction(action, phase, now_ms=situation.now_ms, wall_ms=situation.wall_now_ms)
     assert isinstance(ended, NAction), "what is pending may be given up"
     return msgspec.structs.replace(ended, error=error)
-
-
-def _is_past_its_reason(situation: Situation, action: NAction) -> bool:
-    """A promotion of convergence past a primary that is there: it was decided on looks of before,
-    maybe by a worker that died with it."""
-    args = action.args if isinstance(action.args, dict) else {}
-    is_ours = action.requester is Requester.CORE_DECLARATIVE and action.kind == STORE_PROMOTE
-    primary = situation.primaries.get(str(args.get("shard_id")))
-    if not is_ours or primary is None or primary.node_id != args.get("replaces"):
-        return False
-    return primary.verdict is PrimaryVerdict.PRESENT or primary.is_seen_by_a_copy
 
 
 def refusals_of(action: NAction) -> int:

@@ -92,6 +92,24 @@ def contradiction(proposal: Proposal, view: ClusterView) -> str | None:
     return f"{address}, which the action gives as the address of {named}, {known}"
 
 
+def unlike_what_left(proposal: Proposal, view: ClusterView) -> str | None:
+    """Why what a person asked for and what left is not what is judged now: its record cannot change
+    any more, and is what its agent gets and what is remembered. None: it is, or it did not leave.
+    """
+    for action in view.nactions:
+        is_it = action.action_id == proposal.action_id and action.sent_epoch is not None
+        if not is_it or not proposal.is_asked_for:
+            continue
+        left = action.args if isinstance(action.args, dict) else {}
+        judged = as_judged(action, proposal).args
+        now = judged if isinstance(judged, dict) else {}
+        names = sorted(it for it in {*left, *now} if left.get(it) != now.get(it))
+        if names:
+            told = (f"{it} was {left.get(it)} and is {now.get(it)}" for it in names)
+            return f"it left with what is not so any more: {', '.join(told)}"
+    return None
+
+
 def text_of(args: dict[str, Value], name: str) -> str | None:
     found = args.get(name)
     return found if isinstance(found, str) else None

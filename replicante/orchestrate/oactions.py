@@ -34,6 +34,7 @@ from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
 from replicante.model.report import Note, NoteCategory
 from replicante.orchestrate.acting import Acting
+from replicante.orchestrate.held_orders import is_asked_about, is_past_its_reason
 from replicante.orchestrate.oaction_kinds import (
     OACTION_KINDS,
     PlatformCall,
@@ -71,9 +72,14 @@ def run_oactions(acting: Acting, ended: list[NAction]) -> OActionsRun:
     for action in acting.situation.view.oactions:
         if action.phase is OActionPhase.RUNNING:
             _advance(acting, run, _told(action, ends.get(action.action_id)), action, may_act)
+    for action in acting.situation.view.oactions:
+        if is_past_its_reason(action, acting.situation):
+            _advance(acting, run, action, action, may_act)
     if not may_act:
         return run
     for action in acting.situation.view.oactions:
+        if is_asked_about(acting, action):
+            continue
         is_ready = action.phase is OActionPhase.PENDING_SCHEDULE and not _is_wished(action)
         is_question = action.phase is OActionPhase.PENDING_APPROVE and is_person_waiting(action)
         if is_ready and action.kind == CORE_FAILOVER:

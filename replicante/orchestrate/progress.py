@@ -16,7 +16,6 @@ import msgspec
 from replicante.limits import CONTROLLER_KEPT_MS, CONTROLLER_NOTED_MS
 from replicante.model.action_kinds import (
     CLUSTER_REMOVE,
-    DISRUPTIVE_KINDS,
     STORE_PROMOTE,
     STORE_SWITCHOVER,
     THROUGH_KINDS,
@@ -42,6 +41,7 @@ from replicante.orchestrate.primaries import (
     remembered,
     suspicion_key,
 )
+from replicante.orchestrate.proposal import does_disturb
 from replicante.orchestrate.view import ClusterView
 
 STEP_METADATA = "replicante.io/step"
@@ -144,7 +144,7 @@ def with_sent(
     }
     left = (it for it in view.nactions if it.may_be_at_agent)
     for action in (*at_agents, *left):
-        if action.kind in DISRUPTIVE_KINDS:
+        if does_disturb(action):
             sent[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
     return msgspec.structs.replace(state, sent=dict(sorted(sent.items())))
 

@@ -205,10 +205,17 @@ def gives_up(proposal: Proposal, view: ClusterView) -> bool:
     return not view.is_blank(proposal.node_id or "")
 
 
+def does_disturb(action: NAction | OAction) -> bool:
+    """As `Proposal.is_disruptive`: before it leaves, under way, and once it is remembered alone."""
+    return action.kind in DISRUPTIVE_KINDS or (
+        action.requester is not Requester.CORE_DECLARATIVE
+        and is_start_as_copy(action.kind, action.args)
+    )
+
+
 def is_persons_disruption(action: NAction | OAction) -> bool:
     """What disturbs and somebody asked for."""
-    does_disturb = action.kind in DISRUPTIVE_KINDS or is_start_as_copy(action.kind, action.args)
-    return action.requester is not Requester.CORE_DECLARATIVE and does_disturb
+    return action.requester is not Requester.CORE_DECLARATIVE and does_disturb(action)
 
 
 def is_person_waiting(action: NAction | OAction) -> bool:

@@ -8,7 +8,13 @@ cannot agree: it may lose what only that one had, so it names the loss that is a
 from __future__ import annotations
 
 from replicante.limits import SWITCHOVER_MS_MAX
-from replicante.model.action_kinds import CONTROLLER_SWITCHOVER, HANDOVER_KINDS, STORE_SWITCHOVER
+from replicante.model.action_kinds import (
+    CONTROLLER_FAILOVER,
+    CONTROLLER_SWITCHOVER,
+    HANDOVER_KINDS,
+    STORE_PROMOTE,
+    STORE_SWITCHOVER,
+)
 from replicante.model.actions import OAction, Requester
 from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
@@ -31,6 +37,8 @@ from replicante.orchestrate.proposal import (
     is_person_waiting,
     protection,
 )
+
+_PAST_A_PRIMARY = (STORE_PROMOTE, CONTROLLER_FAILOVER)
 
 
 def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
@@ -197,32 +205,38 @@ def past_its_reason(naction_id: str, situation: Situation) -> str | None:
         return f"{replaced} is the primary no more, {primary.node_id} is: ask anew"
     if served.kind in HANDOVER_KINDS and primary.verdict is PrimaryVerdict.GONE:
         return f"a switchover needs a healthy primary: {primary.reason}; ask for a failover"
+    if served.kind in _PAST_A_PRIMARY and primary.verdict is PrimaryVerdict.PRESENT:
+        return f"{replaced} is there again: ask for a switchover, which loses nothing"
     return None
 
 
 def _asked(
     action: OAction, situation: Situation, *, overrides: tuple[str, ...] = ()
 ) -> tuple[Primary, Candidate] | str:
-    args = _args(action)
-    shard_id, wanted = args.get("shard_id"), args.get("to")
-    if shard_id is None and len(situation.primaries) == 1:
-        shard_id = next(iter(situation.primaries))
-    primary = situation.primaries.get(shard_id) if isinstance(shard_id, str) else None
+    wanted, primary = _args(action).get("to"), asked_primary(action, situation)
     if primary is None:
         known = ", ".join(situation.primaries) or "none"
         return f"args.shard_id must name a shard; known: {known}"
     if primary.node_id is None:
-        return f"nobody is known to be the primary of shard {shard_id}: {primary.reason}"
+        return f"nobody is known to be the primary of shard {primary.shard_id}: {primary.reason}"
     found = candidates_of(situation, primary)
     if wanted is not None:
         found = tuple(it for it in found if it.node_id == wanted)
         if not found:
-            return f"{wanted} holds no other copy of shard {shard_id}"
+            return f"{wanted} holds no other copy of shard {primary.shard_id}"
     chosen = best(found, overrides=overrides)
     if chosen is None:
         reasons = "; ".join(f"{it.node_id}: {', '.join(it.reasons)}" for it in found)
-        return f"nobody may take shard {shard_id} over ({reasons or 'no other copy'})"
+        return f"nobody may take shard {primary.shard_id} over ({reasons or 'no other copy'})"
     return primary, chosen
+
+
+def asked_primary(action: OAction, situation: Situation) -> Primary | None:
+    """Of the shard that it names, or of the only one."""
+    shard_id = _args(action).get("shard_id")
+    if shard_id is None and len(situation.primaries) == 1:
+        shard_id = next(iter(situation.primaries))
+    return situation.primaries.get(shard_id) if isinstance(shard_id, str) else None
 
 
 def _args(action: OAction) -> dict[str, Value]:

@@ -15,12 +15,14 @@ from mutant_list_disturbance import DISTURBANCE_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_growth import GROWTH_MUTANTS
+from mutant_list_held import HELD_MUTANTS
 from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_named import NAMED_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
+from mutant_list_resends import RESEND_MUTANTS
 from mutant_list_rest import MORE_MUTANTS
 from mutant_list_settling import SETTLING_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
@@ -307,6 +309,8 @@ MUTANTS = (
     *STATE_MUTANTS,
     *WORK_MUTANTS,
     *KEEPING_MUTANTS,
+    *HELD_MUTANTS,
+    *RESEND_MUTANTS,
     *TURN_MUTANTS,
     *WORKER_MUTANTS,
     *MEMORY_MUTANTS,

@@ -180,7 +180,7 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _BY_NAME,
-                "        serves=None if owner is None else _served_step(action),\n",
+                "        serves=None if owner is None else served_step(action),\n",
                 "",
             ),
         ),

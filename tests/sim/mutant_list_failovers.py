@@ -77,7 +77,7 @@ FAILOVER_MUTANTS = (
         "no copy is promoted past a primary that is seen (ADR 0070)",
         (
             Edit(
-                _DISPATCH, "    elif _is_past_its_reason(situation, action):\n", "    elif False:\n"
+                _DISPATCH, "    elif is_past_its_reason(situation, action):\n", "    elif False:\n"
             ),
         ),
         test=unit_test(

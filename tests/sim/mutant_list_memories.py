@@ -213,8 +213,8 @@ MEMORY_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "    return action.kind in DISRUPTIVE_KINDS and not (is_setting and is_recovery)\n",
-                "    return action.kind in DISRUPTIVE_KINDS or (is_setting and is_recovery)\n",
+                "    return does_disturb(action) and not (is_setting and is_recovery)\n",
+                "    return does_disturb(action) or (is_setting and is_recovery)\n",
             ),
         ),
         test=unit_test(

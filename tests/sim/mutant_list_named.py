@@ -6,10 +6,12 @@ from mutant_parts import Edit, Mutant, unit_test
 
 _ACTING = "orchestrate/acting.py"
 _CLAIMS = "orchestrate/claims.py"
+_DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _DATA = "orchestrate/safety/rules_data.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _NAMED_ARGS = "orchestrate/named_args.py"
 _PRIMARIES = "orchestrate/primaries.py"
+_PROGRESS = "orchestrate/progress.py"
 _PROPOSAL = "orchestrate/proposal.py"
 
 
@@ -119,12 +121,38 @@ NAMED_MUTANTS = (
         (
             Edit(
                 _PROPOSAL,
-                "    does_disturb = action.kind in DISRUPTIVE_KINDS or is_start_as_copy("
-                "action.kind, action.args)\n",
-                "    does_disturb = action.kind in DISRUPTIVE_KINDS\n",
+                "        and is_start_as_copy(action.kind, action.args)\n",
+                "        and action.args is action\n",
             ),
         ),
         test=_follow("a_dead_primary_is_started_as_a_copy_only_by_approval"),
+    ),
+    Mutant(
+        "started_as_a_copy_beside_another",
+        "a start behind a named node disturbs for as long as its agent has it (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    return does_disturb(action) and not (is_setting and is_recovery)\n",
+                "    is_start = action.kind.endswith('service.start')\n"
+                "    return does_disturb(action) and not is_start and not (is_setting and"
+                " is_recovery)\n",
+            ),
+        ),
+        test=_follow("nothing_disturbs_beside_a_start_behind_a_named_node_without_a_question"),
+    ),
+    Mutant(
+        "started_as_a_copy_and_forgotten",
+        "a start behind a named node that was cancelled at a silent agent may run (ADR 0102)",
+        (
+            Edit(
+                _PROGRESS,
+                "        if does_disturb(action):\n",
+                "        is_start = action.kind.endswith('service.start')\n"
+                "        if does_disturb(action) and not is_start:\n",
+            ),
+        ),
+        test=_follow("a_start_that_was_cancelled_at_a_silent_agent_may_run_still"),
     ),
     Mutant(
         "a_claim_ends_by_another_name",

@@ -130,8 +130,10 @@ TURN_MUTANTS = (
         (
             Edit(
                 _DISPATCH,
-                "    if situation.may_be_on_its_way(action):\n",
-                "    if outcome is None:\n",
+                "    if situation.may_be_on_its_way(action):\n        found.is_epoch_spent = True\n"
+                "    elif situation.is_denied",
+                "    if outcome is None:\n        found.is_epoch_spent = True\n"
+                "    elif situation.is_denied",
             ),
         ),
         test=_lost("what_may_be_on_its_way_is_taken_back_under_an_epoch_in_which_it_was_not_sent"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from by_name_asks import ASKED, approve, ask, by_hand, the
 from orchestrate_builders import (
@@ -22,7 +23,9 @@ from replicante.model.action_kinds import (
     STORE_PROMOTE,
     STORE_REJOIN,
 )
+from replicante.model.actions import NActionPhase, Requester
 from replicante.model.node import NodeStatus, StoreContact
+from replicante.model.observation import AgentAnswer, SeenPhase
 from replicante.model.shard import ShardRole
 
 EVERY = [CLUSTER_JOIN, STORE_REJOIN]
@@ -146,3 +149,53 @@ def test_a_claim_is_accepted_by_starting_the_dead_primary_behind_it():
     for _ in range(4):
         world.cycle(after_ms=20_000)
     assert world.state.appointed == {SHARD: "n2"} and world.state.claimed == {}
+
+
+def two_down() -> World:
+    world = replicated(5, spec=make_spec(mode="observe"))
+    for it in ("n4", "n5"):
+        world.nodes[it].contact = StoreContact.REFUSED
+    world.cycle()
+    follow(world, "n4", "n1", SERVICE_START)
+    assert sent_kinds(world.cycle()) == [(SERVICE_START, "n4")]
+    return world
+
+
+@pytest.mark.parametrize("kind", [SERVICE_START, STORE_REJOIN])
+def test_nothing_disturbs_beside_a_start_behind_a_named_node_without_a_question(kind):
+    world = two_down()
+    action_id = follow(world, "n5", "n1", kind)
+    assert world.cycle().submissions == ()
+    assert the(world, action_id).asked == {"one_disruption": {"action_ids": ["of-n4"]}}
+    approve(world, action_id)
+    assert sent_kinds(world.cycle()) == [(kind, "n5")]
+
+
+def test_when_the_start_has_ended_the_next_one_goes_without_a_question():
+    world = two_down()
+    world.work()
+    follow(world, "n5", "n1", SERVICE_START)
+    assert sent_kinds(world.cycle()) == [(SERVICE_START, "n5")]
+
+
+def test_a_start_that_was_cancelled_at_a_silent_agent_may_run_still():
+    world = two_down()
+    world.nodes["n4"].answer = AgentAnswer.TIMEOUT
+    world.cycle()
+    cancelled = the(world, "of-n4")
+    world.put(msgspec.structs.replace(cancelled, phase=NActionPhase.CANCELLED))
+    action_id = follow(world, "n5", "n1", SERVICE_START)
+    assert world.cycle().submissions == ()
+    assert the(world, action_id).asked["one_disruption"] == {"action_ids": ["of-n4"]}
+
+
+def test_a_start_of_automation_costs_no_failover():
+    """It follows the primary that replaced it, and holds nothing that anybody needs."""
+    world = replicated(5)
+    args = {"node": "n1:6379"}
+    ask(world, "n5", SERVICE_START, args=args, requester=Requester.CORE_DECLARATIVE)
+    begun = msgspec.structs.replace(the(world, "of-n5"), phase=NActionPhase.RUNNING, sent_epoch=1)
+    world.put(begun)
+    world.nodes["n5"].take(begun, SeenPhase.RUNNING)
+    kill_store(world)
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]

@@ -13,6 +13,7 @@ from orchestrate_builders import (
     against,
     hang_store,
     kill_store,
+    make_spec,
     outcomes,
     replicated,
     sent_kinds,
@@ -238,3 +239,44 @@ def test_what_a_person_approved_of_this_death_is_sent_again_without_another_ques
     assert sent_kinds(world.cycle(is_sent=False)) == [(STORE_PROMOTE, "n2")]
     world.epoch += 1
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def replaced_meanwhile() -> tuple[World, str]:
+    """n2 was to replace n1 and did not hear of it; n4 replaced that one, and is dead now."""
+    world = replicated(5, spec=make_spec(mode="observe", policies={"data_loss_offset": 1_000}))
+    kill_store(world)
+    action_id = promote(world)
+    assert sent_kinds(world.cycle(is_sent=False)) == [(STORE_PROMOTE, "n2")]
+    return_of_the_primary(world)
+    world.nodes["n1"].role, world.nodes["n1"].follows = ShardRole.SECONDARY, "n4"
+    world.nodes["n4"].role, world.nodes["n4"].follows = ShardRole.PRIMARY, None
+    for it in ("n2", "n3", "n5"):
+        world.nodes[it].follows = "n4"
+    world.put(msgspec.structs.replace(world.state, appointed={SHARD: "n4"}))
+    world.spec, spec = make_spec(mode="paused"), world.spec
+    world.cycle()
+    world.spec = spec
+    kill_store(world, "n4")
+    return world, action_id
+
+
+def test_what_left_and_names_another_primary_than_what_is_judged_leaves_anew():
+    world, action_id = replaced_meanwhile()
+    result = world.cycle(sent_ids=frozenset({action_id}))
+    assert result.submissions == () and result.is_epoch_spent
+    assert "identity_right" in against(result, ASKED)
+    assert the(world, action_id).args["replaces"] == "n1"
+    world.epoch += 1
+    assert world.cycle().submissions == () and is_unsent(world, action_id)
+    (sent,) = world.cycle().submissions
+    assert sent.action_id == action_id and sent.args["replaces"] == "n4"
+    world.work()
+    world.cycle()
+    assert world.state.replaced == {SHARD: {"n4": "n2"}}
+
+
+def test_at_an_agent_that_keeps_no_epoch_what_names_another_primary_ends():
+    world, action_id = replaced_meanwhile()
+    world.nodes["n2"].is_fenced = False
+    assert world.cycle().submissions == ()
+    assert the(world, action_id).phase is NActionPhase.CANCELLED

@@ -27,8 +27,8 @@ from replicante.model.action_kinds import (
 )
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.change import ChangeCode
-from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer
+from replicante.model.shard import Sight
 
 
 def asked(kind=CORE_SWITCHOVER, **args) -> OAction:
@@ -220,10 +220,10 @@ def test_an_owner_waits_with_its_node_action_for_a_person():
 
 
 def test_what_serves_an_owner_is_judged_again_when_it_is_sent():
-    """The primary is back before a person answers."""
+    """A copy hears the primary before a person answers."""
     world = doubtful()
     world.put(msgspec.structs.replace(the_promotion(world), phase=NActionPhase.PENDING_SCHEDULE))
-    world.nodes["n1"].contact = StoreContact.ANSWERS
+    world.nodes["n2"].sight = Sight.UP
     result = world.cycle()
     assert result.submissions == () and outcomes(result, "asked") == ["denied"]
     assert the_promotion(world).phase is NActionPhase.PENDING_APPROVE

@@ -13,7 +13,6 @@ from replicante.model.action_kinds import (
     CONTROLLER_FAILOVER,
     CORE_FAILOVER,
     CORE_SWITCHOVER,
-    DISRUPTIVE_KINDS,
     HANDOVER_KINDS,
     MAKE_A_PRIMARY_KINDS,
     PLATFORM_DEPROVISION,
@@ -32,6 +31,7 @@ from replicante.orchestrate.progress import may_arrive
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
+    does_disturb,
     is_open_order,
     is_person_waiting,
     is_wish,
@@ -71,8 +71,8 @@ def _grace_over(case: Case) -> Finding:
     if is_asked or started_ms is None or proposal.step is None:
         return allow("no grace is running")
     grace_ms = situation.view.spec.declaration.graces_ms[proposal.step]
-    if any(_is_own_wish(case, action) for action in _unfinished(case)):
-        return allow("the grace began with this very wish, which is not carried out yet")
+    if any(_is_own(case, action) for action in _unfinished(case)):
+        return allow("the grace began with this very action, which is not carried out yet")
     rest_ms = started_ms + grace_ms - situation.now_ms
     if rest_ms > 0:
         return deny(
@@ -305,7 +305,7 @@ def _disturbs(case: Case, action: NAction) -> bool:
     the same whenever it arrives."""
     is_setting = action.kind == STORE_PROTECT
     is_recovery = case.proposal.purpose is Purpose.RECOVERY
-    return action.kind in DISRUPTIVE_KINDS and not (is_setting and is_recovery)
+    return does_disturb(action) and not (is_setting and is_recovery)
 
 
 def _is_own(case: Case, action: NAction | OAction) -> bool:

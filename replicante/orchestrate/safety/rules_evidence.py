@@ -24,7 +24,7 @@ from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import Sight
 from replicante.orchestrate.controllers import in_charge
-from replicante.orchestrate.named_args import contradiction
+from replicante.orchestrate.named_args import contradiction, unlike_what_left
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import Purpose
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
@@ -45,6 +45,9 @@ def _identity_right(case: Case) -> Finding:
     told = None if proposal.action_id is None else contradiction(proposal, case.situation.view)
     if told is not None:
         return deny(f"{told}: cancel it, and ask with the right one, or with one of both")
+    unlike = unlike_what_left(proposal, case.situation.view)
+    if unlike is not None:
+        return deny(f"{unlike}: it is taken back, and then leaves anew")
     return allow("every agent concerned is the one that discovery names")
 
 

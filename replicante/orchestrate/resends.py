@@ -1,0 +1,84 @@
+"""Decides whether what convergence sent, and what was not heard of since, is sent again. Pure.
+Called by `dispatch`.
+
+It was decided on looks of before, maybe by a worker that died before it sent it. So the rules judge
+it again, as they would judge a new one; what they deny is held until they allow it or its grace is
+over. It is not ended before: its step would wait for that grace all the same.
+A promotion past a primary ends when that one, or another in its place, is seen: there is nothing
+left that it would be for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from replicante.model.action_kinds import CONTROLLER_FAILOVER, DISRUPTIVE_KINDS, STORE_PROMOTE
+from replicante.model.actions import NAction, Requester
+from replicante.model.decision import Outcome
+from replicante.orchestrate.acting import Acting
+from replicante.orchestrate.approvals import asking, covers
+from replicante.orchestrate.by_name import proposal_of, served_step
+from replicante.orchestrate.primaries import PrimaryVerdict
+from replicante.orchestrate.proposal import Proposal, Situation
+from replicante.orchestrate.safety.case import Case
+from replicante.orchestrate.safety.rules import judge, outcome_of
+
+_MAKE_A_PRIMARY = (STORE_PROMOTE, CONTROLLER_FAILOVER)
+
+
+def may_go_again(acting: Acting, action: NAction) -> bool:
+    """action: of convergence, and sent before. What disturbs counts from now on as done in this
+    cycle."""
+    if action.kind not in DISRUPTIVE_KINDS or is_carried_out(acting.situation, action):
+        return True
+    proposal = _as_wished(acting.situation, action)
+    doing = tuple(acting.doing)
+    case = Case(proposal=proposal, situation=acting.situation, earlier=(), doing=doing)
+    verdicts = judge(case)
+    outcome, asking_now = outcome_of(verdicts), asking(verdicts)
+    is_approved = outcome is Outcome.AWAITS_APPROVAL and covers(action.asked, asking_now)
+    if outcome is Outcome.DONE or is_approved:
+        acting.doing.append(proposal)
+        return True
+    acting.record_held(proposal, action.action_id)
+    return False
+
+
+def is_in_its_grace(situation: Situation, action: NAction) -> bool:
+    """Its step, which acted with it, wishes nothing new yet."""
+    return _as_wished(situation, action).grace_key in situation.state.graces
+
+
+def _as_wished(situation: Situation, action: NAction) -> Proposal:
+    """As its step proposed it, but that it is the action by now."""
+    return replace(
+        proposal_of(action, situation),
+        step=served_step(action),
+        is_by_name=False,
+        is_approval_wanted=False,
+    )
+
+
+def is_carried_out(situation: Situation, action: NAction) -> bool:
+    """Its node is the primary that it was to be, and no other node is: its agent, which lost its
+    list, says so when it is asked again, and then that one is appointed."""
+    args = action.args if isinstance(action.args, dict) else {}
+    primary = situation.primaries.get(str(args.get("shard_id")))
+    if action.kind != STORE_PROMOTE or primary is None:
+        return False
+    return primary.claimants == (action.node_id,)
+
+
+def is_past_its_reason(situation: Situation, action: NAction) -> bool:
+    """A promotion of convergence past a primary that is there, or that another one replaced."""
+    args = action.args if isinstance(action.args, dict) else {}
+    is_ours = action.requester is Requester.CORE_DECLARATIVE and action.kind in _MAKE_A_PRIMARY
+    primary = situation.primaries.get(str(args.get("shard_id")))
+    if not is_ours or primary is None:
+        return False
+    if primary.is_seen_by_a_copy:
+        return True
+    if is_carried_out(situation, action):
+        return False
+    is_missed = primary.verdict in (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
+    return not is_missed or primary.node_id != args.get("replaces")

@@ -1,0 +1,131 @@
+"""Defects of what left and did not arrive: when it is sent again, held, or ended."""
+
+from __future__ import annotations
+
+from mutant_parts import Edit, Mutant, unit_test
+
+_DISPATCH = "orchestrate/dispatch.py"
+_DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
+_EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_RESENDS = "orchestrate/resends.py"
+
+
+def _resent(name: str) -> str:
+    return unit_test("orchestrate_resends", name)
+
+
+RESEND_MUTANTS = (
+    Mutant(
+        "sent_again_beside_another_primary",
+        "a promotion ends when another node became the primary (ADR 0070)",
+        (
+            Edit(
+                _RESENDS,
+                '    return not is_missed or primary.node_id != args.get("replaces")\n',
+                "    return primary.verdict is PrimaryVerdict.PRESENT and not is_missed\n",
+            ),
+        ),
+        test=_resent("a_promotion_is_not_sent_again_beside_another_primary"),
+    ),
+    Mutant(
+        "automation_sent_again_unjudged",
+        "what convergence sent and what did not arrive is judged again (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    elif end is None and may_go_again(acting, action):\n",
+                "    elif end is None and (may_go_again(acting, action) or True):\n",
+            ),
+        ),
+        test=_resent("a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again"),
+    ),
+    Mutant(
+        "held_by_its_own_grace",
+        "the grace of an action does not hold up that very action (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    if any(_is_own(case, action) for action in _unfinished(case)):\n",
+                "    if any(_is_own_wish(case, action) for action in _unfinished(case)):\n",
+            ),
+        ),
+        test=_resent("what_no_rule_forbids_is_sent_again_at_once_under_its_first_time"),
+    ),
+    Mutant(
+        "approved_and_held_when_sent_again",
+        "what a person approved is sent again without another question (ADR 0102)",
+        (
+            Edit(
+                _RESENDS,
+                "    if outcome is Outcome.DONE or is_approved:\n",
+                "    if outcome is Outcome.DONE:\n",
+            ),
+        ),
+        test=_resent("what_a_person_approved_is_sent_again_without_another_question"),
+    ),
+    Mutant(
+        "carried_out_and_not_asked_again",
+        "who was promoted is appointed also where its agent lost its list (ADR 0100)",
+        (
+            Edit(
+                _RESENDS,
+                "    return primary.claimants == (action.node_id,)\n",
+                "    return primary.claimants == ()\n",
+            ),
+        ),
+        test=_resent(
+            "a_promotion_that_was_carried_out_is_asked_again_of_the_agent_that_lost_its_list"
+        ),
+    ),
+    Mutant(
+        "leaves_beside_what_is_sent_again",
+        "one thing that disturbs leaves in a cycle, sent again or anew (ADR 0102)",
+        (Edit(_RESENDS, "        acting.doing.append(proposal)\n", ""),),
+        test=_resent("nothing_leaves_beside_what_is_sent_again_in_the_same_cycle"),
+    ),
+    Mutant(
+        "sent_again_after_what_leaves",
+        "what is sent again goes before what leaves (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    rank = (is_first, was_sent, is_asked_role, True).index(True)\n",
+                "    rank = (is_first, is_asked_role, was_sent and is_first, True).index(True)\n",
+            ),
+        ),
+        test=_resent("what_a_person_asked_for_and_is_sent_again_lets_nothing_leave_beside_it"),
+    ),
+    Mutant(
+        "sent_again_as_it_left",
+        "what is judged is what is sent, again too (ADR 0102)",
+        (Edit(_EVIDENCE, "    if unlike is not None:\n", "    if unlike == proposal:\n"),),
+        test=unit_test(
+            "orchestrate_by_name_lost",
+            "what_left_and_names_another_primary_than_what_is_judged_leaves_anew",
+        ),
+    ),
+    Mutant(
+        "held_and_never_ended",
+        "what a rule holds makes way for what is right now once its grace is over (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    if is_in_its_grace(situation, action) or not situation.is_denied(action):\n",
+                "    if situation.is_denied(action):\n",
+            ),
+        ),
+        test=_resent("what_is_held_ends_with_its_grace_and_the_next_best_copy_is_promoted"),
+    ),
+    Mutant(
+        "ended_in_its_grace",
+        "what a rule holds goes again within its grace when that allows it (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    if is_in_its_grace(situation, action) or not situation.is_denied(action):\n",
+                "    if not situation.is_denied(action):\n",
+            ),
+        ),
+        test=_resent("a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again"),
+    ),
+)
