@@ -150,7 +150,9 @@ def _choice(
     if is_declarative and acting.situation.mode is not Mode.ACTIVE:
         return SchedulingChoice.MODE_FORBIDS
     owners = {it.action_id for it in acting.situation.view.oactions}
-    if was_exclusive and action.action_id not in allowed and action.cause not in owners:
+    # What left is no wish any more: whether it goes again or ends, the rules and its time say.
+    is_judged = action.action_id in allowed or action.sent_epoch is not None
+    if was_exclusive and not is_judged and action.cause not in owners:
         return SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING
     return SchedulingChoice.DEFAULT_TO_ALL
 

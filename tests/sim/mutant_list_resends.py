@@ -14,6 +14,10 @@ def _resent(name: str) -> str:
     return unit_test("orchestrate_resends", name)
 
 
+def _beside(name: str) -> str:
+    return unit_test("orchestrate_resends_beside", name)
+
+
 RESEND_MUTANTS = (
     Mutant(
         "sent_again_beside_another_primary",
@@ -127,5 +131,18 @@ RESEND_MUTANTS = (
             ),
         ),
         test=_resent("a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again"),
+    ),
+    Mutant(
+        "starves_beside_a_platform",
+        "what left is judged and has its time also beside an orchestrator action (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    is_judged = action.action_id in allowed or action.sent_epoch is not None\n"
+                "    if was",
+                "    is_judged = action.action_id in allowed\n    if was",
+            ),
+        ),
+        test=_beside("a_promotion_that_did_not_arrive_is_sent_again_beside_a_call_of_a_platform"),
     ),
 )
