@@ -81,7 +81,9 @@ def _take_turns(acting: Acting, found: Dispatched, was_exclusive: bool) -> None:
         is_judged = action.action_id in allowed or not is_person_waiting(action)
         if not is_judged:
             action, choice = _judged(acting, action, choice)
-        if choice is SchedulingChoice.DEFAULT_TO_ALL:
+        # What left under another mode ends as what a rule holds: it must hold up nobody for ever.
+        is_held = choice is SchedulingChoice.MODE_FORBIDS and action.sent_epoch is not None
+        if choice is SchedulingChoice.DEFAULT_TO_ALL or is_held:
             _send(acting, found, action)
             served.add(action.node_id)
         found.choices.append(choice)

@@ -7,6 +7,7 @@ from mutant_parts import Edit, Mutant, unit_test
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_OVERTAKING = "orchestrate/overtaking.py"
 _RESENDS = "orchestrate/resends.py"
 
 
@@ -144,5 +145,55 @@ RESEND_MUTANTS = (
             ),
         ),
         test=_beside("a_promotion_that_did_not_arrive_is_sent_again_beside_a_call_of_a_platform"),
+    ),
+    Mutant(
+        "observes_and_never_ends",
+        "what automation sent ends where it only looks, and holds up no person (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "        if choice is SchedulingChoice.DEFAULT_TO_ALL or is_held:\n",
+                "        if choice is SchedulingChoice.DEFAULT_TO_ALL and not is_held:\n",
+            ),
+        ),
+        test=_beside(
+            "a_failover_that_a_person_asks_for_goes_past_the_lost_fence_of_automation_that_observes"
+        ),
+    ),
+    Mutant(
+        "sent_again_by_who_observes",
+        "where automation only looks nothing of it is sent again (ADR 0102)",
+        (
+            Edit(
+                _RESENDS,
+                "    if is_free and acting.situation.mode is Mode.ACTIVE:\n",
+                "    if is_free:\n",
+            ),
+        ),
+        test=_beside("what_is_carried_out_is_not_sent_again_by_who_observes"),
+    ),
+    Mutant(
+        "fence_without_its_grace",
+        "a fence that a rule holds goes again within its grace (ADR 0102)",
+        (
+            Edit(
+                _RESENDS,
+                "    if action.kind == STORE_FENCE and step is Step.FAILOVER:\n",
+                "    if action.kind == STORE_FENCE and step is Step.REJOIN:\n",
+            ),
+        ),
+        test=_beside("a_moment_of_observe_ends_nothing_of_what_automation_sent"),
+    ),
+    Mutant(
+        "waits_for_what_nobody_tells_of",
+        "a failover waits only for a fence that is soon over (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "    return is_sent_again or not action.phase.is_pending\n",
+                "    return is_sent_again or action.phase.is_pending\n",
+            ),
+        ),
+        test=_beside("a_failover_does_not_wait_for_a_fence_of_which_the_agent_says_nothing"),
     ),
 )

@@ -4,9 +4,11 @@ back, the fence of the primary that is replaced."""
 from __future__ import annotations
 
 import msgspec
+import pytest
 from by_name_asks import ask, promote, the
 from orchestrate_builders import (
     World,
+    hang_store,
     kill_store,
     make_spec,
     replicated,
@@ -16,10 +18,14 @@ from owner_stories import order, the_order
 
 from replicante.limits import ACTION_SEND_MS_MAX
 from replicante.model.action_kinds import (
+    CORE_FAILOVER,
     PLATFORM_DEPROVISION,
+    STORE_FENCE,
     STORE_PROMOTE,
 )
 from replicante.model.actions import NActionPhase, OActionPhase
+from replicante.model.report import SchedulingChoice
+from replicante.model.shard import ShardRole
 
 
 def with_a_call_under_way(**spec) -> World:
@@ -74,3 +80,99 @@ def test_what_did_not_leave_yet_waits_for_the_call_of_a_platform():
     world = with_a_call_under_way(mode="observe")
     ask(world, "n4", "example.com/backup")
     assert world.cycle().submissions == ()
+
+
+def lost_fence(**declaration) -> tuple[World, str]:
+    """n1 hangs; automation wrote down that its process is ended, and no agent has it."""
+    world = replicated(4, spec=make_spec(**declaration))
+    hang_store(world)
+    for _ in range(4):
+        result = world.cycle(is_sent=False)
+        if result.submissions:
+            break
+    assert sent_kinds(result) == [(STORE_FENCE, "n1")]
+    return world, result.submissions[0].action_id
+
+
+def observe(world: World) -> None:
+    world.spec = make_spec(mode="observe")
+
+
+def until_sent(world: World, *, seconds: int = 20) -> list[tuple[str, str]]:
+    """What leaves first; every lease is given back when it is asked for."""
+    for _ in range(seconds):
+        result = world.cycle()
+        if result.submissions:
+            return sent_kinds(result)
+        world.epoch += result.is_epoch_spent
+    return []
+
+
+def test_a_failover_that_a_person_asks_for_goes_past_the_lost_fence_of_automation_that_observes():
+    world, action_id = lost_fence()
+    observe(world)
+    order(world, CORE_FAILOVER, to="n2", accepted_loss=0)
+    assert until_sent(world) == [(STORE_PROMOTE, "n2")]
+    assert the(world, action_id).phase is NActionPhase.CANCELLED
+
+
+def test_a_promotion_by_name_goes_past_the_lost_promotion_of_automation_that_observes():
+    world = replicated(4)
+    kill_store(world)
+    assert sent_kinds(world.cycle(is_sent=False)) == [(STORE_PROMOTE, "n2")]
+    observe(world)
+    promote(world, "n3")
+    assert until_sent(world) == [(STORE_PROMOTE, "n3")]
+
+
+def test_what_automation_sent_ends_in_observe_only_under_an_epoch_in_which_it_was_not_sent():
+    world, action_id = lost_fence()
+    observe(world)
+    world.cycle(after_ms=20_000)
+    sent_ids = frozenset({action_id})
+    result = world.cycle(sent_ids=sent_ids)
+    assert result.submissions == () and result.is_epoch_spent
+    assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE
+    world.epoch += 1
+    assert world.cycle().submissions == ()
+    assert the(world, action_id).phase is NActionPhase.CANCELLED
+
+
+def test_a_moment_of_observe_ends_nothing_of_what_automation_sent():
+    world, action_id = lost_fence()
+    observe(world)
+    result = world.cycle()
+    assert result.submissions == () and not result.is_epoch_spent
+    held = next(it for it in result.decision.proposals if it.action_id == action_id)
+    assert str(held.outcome) != "done" and "mode_active" in {
+        it.rule for it in held.verdicts if it.ruling != "allow"
+    }
+    assert SchedulingChoice.MODE_FORBIDS in result.report.choices
+    world.spec = make_spec()
+    assert sent_kinds(world.cycle()) == [(STORE_FENCE, "n1")]
+
+
+@pytest.mark.parametrize("mode", ["observe", "paused"])
+def test_what_is_carried_out_is_not_sent_again_by_who_observes(mode):
+    world = replicated(4)
+    kill_store(world)
+    (promotion,) = world.cycle(is_sent=False).submissions
+    node = world.nodes["n2"]
+    node.role, node.follows = ShardRole.PRIMARY, None
+    world.spec = make_spec(mode=mode)
+    world.epoch += 1
+    result = world.cycle()
+    assert result.submissions == ()
+    assert the(world, promotion.action_id).phase is NActionPhase.PENDING_SCHEDULE
+
+
+def test_a_failover_does_not_wait_for_a_fence_of_which_the_agent_says_nothing():
+    world, action_id = lost_fence()
+    observe(world)
+    order(world, CORE_FAILOVER, to="n2", accepted_loss=0)
+    seen = world.inputs().observations
+    told = tuple(msgspec.structs.replace(it, unknown_actions=()) for it in seen)
+    told = tuple(msgspec.structs.replace(it, at_ms=world.now_ms + 1_000) for it in told)
+    world.cycle(observations=told)
+    assert the_order(world).phase is OActionPhase.FAILED
+    assert action_id in str(the_order(world).error)
