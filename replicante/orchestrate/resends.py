@@ -70,6 +70,7 @@ def _as_wished(situation: Situation, action: NAction) -> Proposal:
         is_by_name=False,
         is_approval_wanted=False,
         grace_subject=subject,
+        effect=f"send {action.kind} to {action.node_id} again, which did not arrive",
     )
 
 

@@ -196,4 +196,41 @@ RESEND_MUTANTS = (
         ),
         test=_beside("a_failover_does_not_wait_for_a_fence_of_which_the_agent_says_nothing"),
     ),
+    Mutant(
+        "resent_without_its_fence",
+        "a process that hangs is ended before a promotion that did not arrive goes (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "        if _is_fenced_before(case, action):\n",
+                "        if not action and _is_fenced_before(case, action):\n",
+            ),
+        ),
+        test=_beside("a_process_that_hangs_is_ended_before_a_promotion_goes_again"),
+    ),
+    Mutant(
+        "fence_beside_what_may_be_there",
+        "a fence goes beside a promotion only where its agent does not have that (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    is_lacking = situation.is_denied(action) and action.node_id not in",
+                "    is_lacking = action.node_id not in",
+            ),
+        ),
+        test=_beside("a_fence_waits_for_a_promotion_of_which_its_agent_says_nothing"),
+    ),
+    Mutant(
+        "fence_beside_what_a_person_sent",
+        "automation's fence waits for a promotion that a person asked for (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    is_ours = action.requester is Requester.CORE_DECLARATIVE and not"
+                " proposal.is_asked_for\n",
+                "    is_ours = not proposal.is_asked_for\n",
+            ),
+        ),
+        test=_beside("a_fence_waits_for_a_promotion_that_a_person_asked_for"),
+    ),
 )

@@ -8,6 +8,7 @@ import pytest
 from by_name_asks import ask, promote, the
 from orchestrate_builders import (
     World,
+    against,
     hang_store,
     kill_store,
     make_spec,
@@ -23,7 +24,9 @@ from replicante.model.action_kinds import (
     STORE_FENCE,
     STORE_PROMOTE,
 )
-from replicante.model.actions import NActionPhase, OActionPhase
+from replicante.model.actions import NActionPhase, OActionPhase, Requester
+from replicante.model.node import StoreContact
+from replicante.model.observation import AgentAnswer
 from replicante.model.report import SchedulingChoice
 from replicante.model.shard import ShardRole
 
@@ -176,3 +179,57 @@ def test_a_failover_does_not_wait_for_a_fence_of_which_the_agent_says_nothing():
     world.cycle(observations=told)
     assert the_order(world).phase is OActionPhase.FAILED
     assert action_id in str(the_order(world).error)
+
+
+def hung_under_a_silent_agent(*, is_fence_lost: bool) -> World:
+    """The promotion of n2 left without a fence and is lost; n1's agent answers again, and its
+    process hangs still."""
+    world = replicated(4)
+    hang_store(world)
+    if is_fence_lost:
+        world, _ = lost_fence()
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    for _ in range(8):
+        result = world.cycle(is_sent=False)
+        if result.submissions:
+            break
+    assert sent_kinds(result) == [(STORE_PROMOTE, "n2")]
+    world.nodes["n1"].answer = AgentAnswer.ANSWERED
+    world.epoch += 1
+    return world
+
+
+@pytest.mark.parametrize("is_fence_lost", [False, True])
+def test_a_process_that_hangs_is_ended_before_a_promotion_goes_again(is_fence_lost):
+    world = hung_under_a_silent_agent(is_fence_lost=is_fence_lost)
+    assert sent_kinds(world.cycle()) == [(STORE_FENCE, "n1")]
+    # While its agent is at it, nobody goes past it.
+    assert world.cycle().submissions == ()
+    world.work()
+    assert world.nodes["n1"].contact is StoreContact.REFUSED
+    assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def test_a_promotion_that_its_agent_has_is_waited_for_by_the_fence():
+    world = hung_under_a_silent_agent(is_fence_lost=False)
+    (promotion,) = (it for it in world.nactions if it.kind == STORE_PROMOTE)
+    world.nodes["n2"].take(promotion)
+    result = world.cycle()
+    assert result.submissions == () and "one_disruption" in against(result, "failover")
+
+
+def test_a_fence_waits_for_a_promotion_of_which_its_agent_says_nothing():
+    world = hung_under_a_silent_agent(is_fence_lost=False)
+    seen = world.inputs().observations
+    told = tuple(
+        msgspec.structs.replace(it, unknown_actions=(), at_ms=world.now_ms + 1_000) for it in seen
+    )
+    result = world.cycle(observations=told)
+    assert (STORE_FENCE, "n1") not in sent_kinds(result)
+
+
+def test_a_fence_waits_for_a_promotion_that_a_person_asked_for():
+    world = hung_under_a_silent_agent(is_fence_lost=False)
+    (promotion,) = (it for it in world.nactions if it.kind == STORE_PROMOTE)
+    world.put(msgspec.structs.replace(promotion, requester=Requester.CORE_API))
+    assert (STORE_FENCE, "n1") not in sent_kinds(world.cycle())
