@@ -49,7 +49,7 @@ def may_go_again(acting: Acting, action: NAction) -> bool:
     if outcome is Outcome.DONE or is_approved:
         acting.doing.append(proposal)
         return True
-    acting.record_held(proposal, action.action_id)
+    acting.record_held(proposal, action.action_id, has_left=True)
     return False
 
 

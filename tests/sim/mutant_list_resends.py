@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_ACTING = "orchestrate/acting.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
@@ -232,5 +233,17 @@ RESEND_MUTANTS = (
             ),
         ),
         test=_beside("a_fence_waits_for_a_promotion_that_a_person_asked_for"),
+    ),
+    Mutant(
+        "question_about_what_left",
+        "what left is no question, for nobody could answer it (ADR 0102)",
+        (
+            Edit(
+                _ACTING,
+                "        if has_left and outcome is Outcome.AWAITS_APPROVAL:\n",
+                "        if not has_left and outcome is Outcome.AWAITS_APPROVAL:\n",
+            ),
+        ),
+        test=_beside("what_was_sent_and_a_rule_asks_about_is_no_question"),
     ),
 )

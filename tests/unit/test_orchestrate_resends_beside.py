@@ -28,7 +28,7 @@ from replicante.model.actions import NActionPhase, OActionPhase, Requester
 from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer
 from replicante.model.report import SchedulingChoice
-from replicante.model.shard import ShardRole
+from replicante.model.shard import ShardRole, Sight
 
 
 def with_a_call_under_way(**spec) -> World:
@@ -233,3 +233,23 @@ def test_a_fence_waits_for_a_promotion_that_a_person_asked_for():
     (promotion,) = (it for it in world.nactions if it.kind == STORE_PROMOTE)
     world.put(msgspec.structs.replace(promotion, requester=Requester.CORE_API))
     assert (STORE_FENCE, "n1") not in sent_kinds(world.cycle())
+
+
+def test_what_was_sent_and_a_rule_asks_about_is_no_question():
+    """Nobody could answer it; its step asks once it has ended."""
+    policies = {"confirmations": 3, "confirm_for": "3s"}
+    world = replicated(4, spec=make_spec(policies=policies))
+    kill_store(world)
+    (promotion,) = world.cycle(is_sent=False).submissions
+    for node_id in ("n2", "n3", "n4"):
+        world.nodes[node_id].follows, world.nodes[node_id].sight = None, Sight.UNKNOWN
+    world.nodes["n1"].contact = StoreContact.SILENT
+    told: list[str] = []
+    for _ in range(16):
+        world.epoch += 1
+        result = world.cycle(is_sent=False)
+        asked = [it for it in result.decision.proposals if str(it.outcome) == "awaits_approval"]
+        for it in asked:
+            assert the(world, it.action_id).phase is NActionPhase.PENDING_APPROVE
+        told += [it.action_id for it in asked]
+    assert the(world, promotion.action_id).phase is NActionPhase.CANCELLED and told
