@@ -243,7 +243,7 @@ def test_what_was_sent_and_a_rule_asks_about_is_no_question():
     (promotion,) = world.cycle(is_sent=False).submissions
     for node_id in ("n2", "n3", "n4"):
         world.nodes[node_id].follows, world.nodes[node_id].sight = None, Sight.UNKNOWN
-    world.nodes["n1"].contact = StoreContact.SILENT
+    world.nodes["n1"].contact, world.nodes["n1"].answer = StoreContact.SILENT, AgentAnswer.TIMEOUT
     told: list[str] = []
     for _ in range(16):
         world.epoch += 1
