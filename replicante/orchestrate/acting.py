@@ -149,10 +149,13 @@ class Acting:
         self._record(proposal, verdicts, outcome, action.action_id)
         return outcome
 
-    def record_held(self, proposal: Proposal, action_id: str) -> None:
-        """What a person asked for and what waits, with what it waits for."""
+    def record_held(self, proposal: Proposal, action_id: str, *, has_left: bool = False) -> None:
+        """What waits, with what it waits for. has_left: nobody could approve it."""
         verdicts = self._judge(proposal)
-        self._record(proposal, verdicts, outcome_of(verdicts), action_id)
+        outcome = outcome_of(verdicts)
+        if has_left and outcome is Outcome.AWAITS_APPROVAL:
+            outcome = Outcome.DENIED
+        self._record(proposal, verdicts, outcome, action_id)
 
     def _judge(self, proposal: Proposal) -> tuple[Verdict, ...]:
         return judge(

@@ -81,7 +81,9 @@ def _take_turns(acting: Acting, found: Dispatched, was_exclusive: bool) -> None:
         is_judged = action.action_id in allowed or not is_person_waiting(action)
         if not is_judged:
             action, choice = _judged(acting, action, choice)
-        if choice is SchedulingChoice.DEFAULT_TO_ALL:
+        # What left under another mode ends as what a rule holds: it must hold up nobody for ever.
+        is_held = choice is SchedulingChoice.MODE_FORBIDS and action.sent_epoch is not None
+        if choice is SchedulingChoice.DEFAULT_TO_ALL or is_held:
             _send(acting, found, action)
             served.add(action.node_id)
         found.choices.append(choice)
@@ -150,7 +152,9 @@ def _choice(
     if is_declarative and acting.situation.mode is not Mode.ACTIVE:
         return SchedulingChoice.MODE_FORBIDS
     owners = {it.action_id for it in acting.situation.view.oactions}
-    if was_exclusive and action.action_id not in allowed and action.cause not in owners:
+    # What left is no wish any more: whether it goes again or ends, the rules and its time say.
+    is_judged = action.action_id in allowed or action.sent_epoch is not None
+    if was_exclusive and not is_judged and action.cause not in owners:
         return SchedulingChoice.FOUND_ORCHESTRATOR_EXCLUSIVE_RUNNING
     return SchedulingChoice.DEFAULT_TO_ALL
 

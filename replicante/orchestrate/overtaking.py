@@ -26,6 +26,7 @@ from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhas
 from replicante.model.change import ChangeCode
 from replicante.model.codec import Value
 from replicante.model.decision import Outcome
+from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
@@ -133,9 +134,18 @@ def _waits(situation: Situation, proposal: Proposal, primary: Primary) -> bool:
     which the failover would come after anyway. Both are soon over: it would fail for nothing."""
     node_id = primary.node_id or ""
     is_being_ended = _is_answering(situation, node_id) and any(
-        it.kind == STORE_FENCE and it.may_be_at_agent for it in situation.view.nactions_of(node_id)
+        it.kind == STORE_FENCE and it.may_be_at_agent and _is_soon_over(situation, it)
+        for it in situation.view.nactions_of(node_id)
     )
     return is_being_ended or bool(settling_in(situation.just_over, proposal.shard_id))
+
+
+def _is_soon_over(situation: Situation, action: NAction) -> bool:
+    """Its agent has it, or it is sent again; where automation only looks, it ends once its agent
+    is believed that it does not have it."""
+    is_lacking = situation.is_denied(action) and action.node_id not in situation.state.doubts
+    is_sent_again = situation.mode is Mode.ACTIVE or is_lacking
+    return is_sent_again or not action.phase.is_pending
 
 
 def _is_answering(situation: Situation, node_id: str) -> bool:

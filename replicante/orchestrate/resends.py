@@ -12,12 +12,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from replicante.model.action_kinds import CONTROLLER_FAILOVER, DISRUPTIVE_KINDS, STORE_PROMOTE
+from replicante.model.action_kinds import (
+    CONTROLLER_FAILOVER,
+    DISRUPTIVE_KINDS,
+    STORE_FENCE,
+    STORE_PROMOTE,
+)
 from replicante.model.actions import NAction, Requester
+from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Outcome
+from replicante.model.modes import Mode
 from replicante.orchestrate.acting import Acting
 from replicante.orchestrate.approvals import asking, covers
 from replicante.orchestrate.by_name import proposal_of, served_step
+from replicante.orchestrate.converge.failover import fence_subject
 from replicante.orchestrate.primaries import PrimaryVerdict
 from replicante.orchestrate.proposal import Proposal, Situation
 from replicante.orchestrate.safety.case import Case
@@ -28,8 +36,9 @@ _MAKE_A_PRIMARY = (STORE_PROMOTE, CONTROLLER_FAILOVER)
 
 def may_go_again(acting: Acting, action: NAction) -> bool:
     """action: of convergence, and sent before. What disturbs counts from now on as done in this
-    cycle."""
-    if action.kind not in DISRUPTIVE_KINDS or is_carried_out(acting.situation, action):
+    cycle. Where automation only looks nothing goes again."""
+    is_free = action.kind not in DISRUPTIVE_KINDS or is_carried_out(acting.situation, action)
+    if is_free and acting.situation.mode is Mode.ACTIVE:
         return True
     proposal = _as_wished(acting.situation, action)
     doing = tuple(acting.doing)
@@ -40,7 +49,7 @@ def may_go_again(acting: Acting, action: NAction) -> bool:
     if outcome is Outcome.DONE or is_approved:
         acting.doing.append(proposal)
         return True
-    acting.record_held(proposal, action.action_id)
+    acting.record_held(proposal, action.action_id, has_left=True)
     return False
 
 
@@ -51,11 +60,17 @@ def is_in_its_grace(situation: Situation, action: NAction) -> bool:
 
 def _as_wished(situation: Situation, action: NAction) -> Proposal:
     """As its step proposed it, but that it is the action by now."""
+    proposal, step = proposal_of(action, situation), served_step(action)
+    subject = proposal.grace_subject
+    if action.kind == STORE_FENCE and step is Step.FAILOVER:
+        subject = fence_subject(action.node_id, proposal.shard_id or "")
     return replace(
-        proposal_of(action, situation),
-        step=served_step(action),
+        proposal,
+        step=step,
         is_by_name=False,
         is_approval_wanted=False,
+        grace_subject=subject,
+        effect=f"send {action.kind} to {action.node_id} again, which did not arrive",
     )
 
 

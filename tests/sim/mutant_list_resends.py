@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_ACTING = "orchestrate/acting.py"
 _DISPATCH = "orchestrate/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
+_OVERTAKING = "orchestrate/overtaking.py"
 _RESENDS = "orchestrate/resends.py"
 
 
 def _resent(name: str) -> str:
     return unit_test("orchestrate_resends", name)
+
+
+def _beside(name: str) -> str:
+    return unit_test("orchestrate_resends_beside", name)
 
 
 RESEND_MUTANTS = (
@@ -127,5 +133,117 @@ RESEND_MUTANTS = (
             ),
         ),
         test=_resent("a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again"),
+    ),
+    Mutant(
+        "starves_beside_a_platform",
+        "what left is judged and has its time also beside an orchestrator action (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "    is_judged = action.action_id in allowed or action.sent_epoch is not None\n"
+                "    if was",
+                "    is_judged = action.action_id in allowed\n    if was",
+            ),
+        ),
+        test=_beside("a_promotion_that_did_not_arrive_is_sent_again_beside_a_call_of_a_platform"),
+    ),
+    Mutant(
+        "observes_and_never_ends",
+        "what automation sent ends where it only looks, and holds up no person (ADR 0102)",
+        (
+            Edit(
+                _DISPATCH,
+                "        if choice is SchedulingChoice.DEFAULT_TO_ALL or is_held:\n",
+                "        if choice is SchedulingChoice.DEFAULT_TO_ALL and not is_held:\n",
+            ),
+        ),
+        test=_beside(
+            "a_failover_that_a_person_asks_for_goes_past_the_lost_fence_of_automation_that_observes"
+        ),
+    ),
+    Mutant(
+        "sent_again_by_who_observes",
+        "where automation only looks nothing of it is sent again (ADR 0102)",
+        (
+            Edit(
+                _RESENDS,
+                "    if is_free and acting.situation.mode is Mode.ACTIVE:\n",
+                "    if is_free:\n",
+            ),
+        ),
+        test=_beside("what_is_carried_out_is_not_sent_again_by_who_observes"),
+    ),
+    Mutant(
+        "fence_without_its_grace",
+        "a fence that a rule holds goes again within its grace (ADR 0102)",
+        (
+            Edit(
+                _RESENDS,
+                "    if action.kind == STORE_FENCE and step is Step.FAILOVER:\n",
+                "    if action.kind == STORE_FENCE and step is Step.REJOIN:\n",
+            ),
+        ),
+        test=_beside("a_moment_of_observe_ends_nothing_of_what_automation_sent"),
+    ),
+    Mutant(
+        "waits_for_what_nobody_tells_of",
+        "a failover waits only for a fence that is soon over (ADR 0102)",
+        (
+            Edit(
+                _OVERTAKING,
+                "    return is_sent_again or not action.phase.is_pending\n",
+                "    return is_sent_again or action.phase.is_pending\n",
+            ),
+        ),
+        test=_beside("a_failover_does_not_wait_for_a_fence_of_which_the_agent_says_nothing"),
+    ),
+    Mutant(
+        "resent_without_its_fence",
+        "a process that hangs is ended before a promotion that did not arrive goes (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "        if _is_fenced_before(case, action):\n",
+                "        if not action and _is_fenced_before(case, action):\n",
+            ),
+        ),
+        test=_beside("a_process_that_hangs_is_ended_before_a_promotion_goes_again"),
+    ),
+    Mutant(
+        "fence_beside_what_may_be_there",
+        "a fence goes beside a promotion only where its agent does not have that (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    is_lacking = situation.is_denied(action) and action.node_id not in",
+                "    is_lacking = action.node_id not in",
+            ),
+        ),
+        test=_beside("a_fence_waits_for_a_promotion_of_which_its_agent_says_nothing"),
+    ),
+    Mutant(
+        "fence_beside_what_a_person_sent",
+        "automation's fence waits for a promotion that a person asked for (ADR 0102)",
+        (
+            Edit(
+                _DISTURBANCE,
+                "    is_ours = action.requester is Requester.CORE_DECLARATIVE and not"
+                " proposal.is_asked_for\n",
+                "    is_ours = not proposal.is_asked_for\n",
+            ),
+        ),
+        test=_beside("a_fence_waits_for_a_promotion_that_a_person_asked_for"),
+    ),
+    Mutant(
+        "question_about_what_left",
+        "what left is no question, for nobody could answer it (ADR 0102)",
+        (
+            Edit(
+                _ACTING,
+                "        if has_left and outcome is Outcome.AWAITS_APPROVAL:\n",
+                "        if not has_left and outcome is Outcome.AWAITS_APPROVAL:\n",
+            ),
+        ),
+        test=_beside("what_was_sent_and_a_rule_asks_about_is_no_question"),
     ),
 )

@@ -19,6 +19,7 @@ from orchestrate_builders import (
 from replicante.model.action_kinds import SERVICE_RESTART, STORE_PROMOTE, STORE_REJOIN
 from replicante.model.actions import NActionPhase
 from replicante.model.node import NodeStatus, StoreContact
+from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
 
 
@@ -78,9 +79,10 @@ def test_what_a_person_approved_is_sent_again_without_another_question():
 
 
 def test_a_promotion_is_held_while_the_death_that_it_was_of_is_in_doubt_again():
-    """Connections were refused everywhere, and now nobody can tell."""
+    """Connections were refused everywhere, and now nobody can tell, its agent neither."""
     world, action_id = lost_promotion(policies={"confirmations": 4, "confirm_for": "3s"})
     world.nodes["n1"].contact = StoreContact.SILENT
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
     for it in ("n2", "n3", "n4"):
         world.nodes[it].sight = Sight.DOWN
     world.epoch += 1

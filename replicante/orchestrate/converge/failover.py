@@ -108,8 +108,13 @@ def fence(*, step: Step, shard_id: str, node_id: str, why: str, loss: Loss) -> P
         loss=loss,
         purpose=Purpose.RECOVERY,
         # Of its own: what follows it need not wait to see its effect, which is a refusal.
-        grace_subject=f"fence/{node_id}/{shard_id}",
+        grace_subject=fence_subject(node_id, shard_id),
     )
+
+
+def fence_subject(node_id: str, shard_id: str) -> str:
+    """Of its grace."""
+    return f"fence/{node_id}/{shard_id}"
 
 
 def promotion(

@@ -22,7 +22,7 @@ from replicante.model.action_kinds import (
     STORE_PROMOTE,
     STORE_PROTECT,
 )
-from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
+from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase, Requester
 from replicante.model.cluster_declaration import Step
 from replicante.model.codec import Value
 from replicante.model.converge_state import SentAction
@@ -132,6 +132,8 @@ def _one_disruption(case: Case) -> Finding:
             continue
         if is_wish(action) or (is_person_waiting(action) and not _waits_for_people(case)):
             # Nobody began it, and it is judged in this cycle like this one.
+            continue
+        if _is_fenced_before(case, action):
             continue
         node = view.nodes.get(action.node_id)
         is_answering = node is not None and node.node_status is not NodeStatus.UNREACHABLE
@@ -275,6 +277,22 @@ def _goes_beside(case: Case, earlier: Proposal) -> bool:
     is_urgent = is_recovery and (not proposal.is_asked_for or kind in _PAST_A_PRIMARY)
     is_concerned = earlier.args.get("node_id") in (proposal.node_id, *proposal.touches)
     return is_platform and is_urgent and (kind == STORE_FENCE or not is_concerned)
+
+
+def _is_fenced_before(case: Case, action: NAction) -> bool:
+    """A promotion that automation sent past a primary whose process it can end by now, and that did
+    not arrive. It is sent again after the fence, as it would leave for the first time; the one that
+    arrives meanwhile is no worse for it."""
+    proposal, situation = case.proposal, case.situation
+    args = action.args if isinstance(action.args, dict) else {}
+    is_one_recovery = (
+        proposal.step is Step.FAILOVER
+        and (action.kind, proposal.action_kind) == (STORE_PROMOTE, STORE_FENCE)
+        and (args.get("replaces"), args.get("shard_id")) == (proposal.node_id, proposal.shard_id)
+    )
+    is_ours = action.requester is Requester.CORE_DECLARATIVE and not proposal.is_asked_for
+    is_lacking = situation.is_denied(action) and action.node_id not in situation.state.doubts
+    return is_one_recovery and is_ours and is_lacking and action.phase.is_pending
 
 
 def _is_rival(case: Case, action: NAction) -> bool:
