@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
+_EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _CYCLE = "orchestrate/cycle.py"
 _LATE = "orchestrate/late_ends.py"
 _PRIMARIES = "orchestrate/primaries.py"
@@ -87,5 +88,11 @@ DEMOTED_MUTANTS = (
             ),
         ),
         test=_demoted("a_late_end_is_told_once_though_the_agent_does_not_tell_its_queue"),
+    ),
+    Mutant(
+        "promoted_past_whom_all_hear",
+        "a person is asked past a node that every copy hears in the primary's place (ADR 0102)",
+        (Edit(_EVIDENCE, "    if heard is not None:\n", "    if heard == primary.node_id:\n"),),
+        test=_demoted("a_person_is_asked_past_a_node_that_every_copy_hears"),
     ),
 )

@@ -14,6 +14,7 @@ from orchestrate_builders import (
     against,
     kill_store,
     make_spec,
+    outcomes,
     replicated,
     sent_kinds,
 )
@@ -135,6 +136,31 @@ def test_the_last_word_of_one_that_was_replaced_slows_no_failover():
     assert world.state.appointed == {SHARD: "n2"}
     kill_store(world, "n2")
     assert "failure_confirmed" not in against(world.cycle(), "failover")
+
+
+def gone_to_n3() -> World:
+    """n1 yielded to n3, which every copy hears and whose agent is silent."""
+    world = observed()
+    take_over(world, "n3")
+    world.nodes["n3"].answer = AgentAnswer.TIMEOUT
+    for node_id in ("n2", "n4"):
+        world.nodes[node_id].follows = "n3"
+    return world
+
+
+def test_a_person_is_asked_past_a_node_that_every_copy_hears():
+    world = gone_to_n3()
+    for _ in range(6):
+        result = world.cycle()
+        assert result.submissions == ()
+    assert against(result, "failover") == {"witnesses_agree"}
+    assert outcomes(result, "failover") == ["awaits_approval"]
+
+
+def test_nobody_is_asked_where_one_copy_hears_it_no_more():
+    world = gone_to_n3()
+    world.nodes["n4"].sight = Sight.DOWN
+    assert looks_until_promoted(world) == 4
 
 
 def handed_over_unseen() -> World:
