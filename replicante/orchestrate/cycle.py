@@ -204,7 +204,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     state = with_sent(
         state,
         actions.view,
-        actions.ended,
+        [*actions.ended, *late],
         observations,
         at_agents=actions.to_cancel,
         sent_ids=inputs.sent_ids,

@@ -7,7 +7,9 @@ is known (ADR 0100). Not believed is an agent that may be another one, nor an ac
 the role moved on.
 
 A promotion is seen where it happened. A handover is told by the former primary, and its successor
-may have been looked at a moment before: that nobody else is primary is enough.
+may have been looked at a moment before: that nobody else is primary is enough. But while copies
+hear the former one, and it does not say itself that it is primary no more, it may have the role
+back, and its agent does not see its store.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from replicante.model.actions import NAction, NActionPhase
 from replicante.model.converge_state import ConvergeState
 from replicante.model.observation import Observation, SeenAction, SeenPhase
 from replicante.model.report import Note, NoteCategory
-from replicante.orchestrate.progress import successor_of
+from replicante.orchestrate.progress import has_yielded, hearing, successor_of
 from replicante.orchestrate.view import ClusterView
 
 _KINDS = HANDOVER_KINDS | {STORE_PROMOTE}
@@ -84,5 +86,7 @@ def _is_in_force(state: ConvergeState, view: ClusterView, action: NAction) -> bo
     claimants = {it.node_id for it in view.primaries(shard_id)}
     is_so = successor in claimants
     if action.kind in HANDOVER_KINDS:
-        former, is_so = action.node_id, claimants <= {successor}
+        former = action.node_id
+        may_lead = hearing(view, shard_id, former) and not has_yielded(view, shard_id, former)
+        is_so = claimants <= {successor} and not may_lead
     return is_so and state.appointed.get(shard_id) in (former, successor)

@@ -11,7 +11,9 @@ its death. So other witnesses count, the copies that follow it:
 - a link that is down without a refusal is believed after several observations and some time; so is
   a node that says itself that it is primary no more, because between two looks a switchover by
   another hand looks the same. Looks from before it said so prove nothing of its successor, nor does
-  its own death afterwards;
+  its own death afterwards. Its word is remembered until it is primary again or another one is
+  appointed, also while a successor or a copy behind it is seen; the looks count from the last such;
+- nor does its death prove that of another node that is not seen and was primary by its last word;
 - no copy to ask, or none that can tell: not believed by itself, a person decides.
 """
 
@@ -121,6 +123,7 @@ def _assess(look: _Look, shard_id: str) -> Primary:
             claimants=claimants,
             reason=f"{claimants[0]} is primary",
         )
+    witnesses = {} if known is None else _witnesses(view, shard_id, primary=known)
     if claimants:
         others = ", ".join(it for it in _last_primaries(view, shard_id) if it not in claimants)
         last = f"{known} was the last known" if known else "none was appointed before"
@@ -131,21 +134,20 @@ def _assess(look: _Look, shard_id: str) -> Primary:
             verdict=PrimaryVerdict.SEVERAL,
             node_id=known,
             claimants=claimants,
-            witnesses={} if known is None else _witnesses(view, shard_id, primary=known),
+            witnesses=witnesses,
+            suspicions={} if known in claimants else _demotion(look, shard_id, known),
             reason=f"{', '.join(claimants)} call themselves primary; {last}",
         )
     if known is None:
         return Primary(
             shard_id=shard_id, verdict=PrimaryVerdict.NEVER, reason="no primary was ever seen"
         )
-    return _absent(look, shard_id, known=known)
+    return _absent(look, shard_id, witnesses, known=known)
 
 
-def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
+def _absent(look: _Look, shard_id: str, witnesses: Mapping[str, Sight], *, known: str) -> Primary:
     view, now_ms = look.view, look.now_ms
-    witnesses = _witnesses(view, shard_id, primary=known)
-    node = view.nodes.get(known)
-    proof = _proof(look, node, shard_id, witnesses)
+    proof = _proof(look, view.nodes.get(known), shard_id, witnesses)
     if Sight.UP in witnesses.values():
         seeing = ", ".join(it for it, sight in witnesses.items() if sight is Sight.UP)
         return Primary(
@@ -153,6 +155,7 @@ def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
             verdict=PrimaryVerdict.SUSPECT,
             node_id=known,
             witnesses=witnesses,
+            suspicions=_demotion(look, shard_id, known),
             reason=f"{known} is not seen from here, but {seeing} still hears it",
         )
     before, gone, demoted = look.state.suspicions, suspicion_key(shard_id), demotion_key(shard_id)
@@ -166,7 +169,7 @@ def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
         suspicion.count >= policies.confirmations_min and lasted_ms >= policies.confirm_ms_min
     )
     lack = "was not primary" if proof is Proof.DEMOTED else "was not seen"
-    if proof is Proof.REFUSED and not was_demoted:
+    if proof is Proof.REFUSED and not was_demoted and not _elsewhere(look, shard_id, known):
         verdict = PrimaryVerdict.GONE
         reason = f"{known}: connections are refused, its copies say so too"
     elif is_confirmed:
@@ -188,6 +191,27 @@ def _absent(look: _Look, shard_id: str, *, known: str) -> Primary:
         suspicions=suspicions,
         reason=reason,
     )
+
+
+def _demotion(look: _Look, shard_id: str, known: str | None) -> dict[str, Suspicion]:
+    """What is kept of its word that it is primary no more in a look that shows a successor, or a
+    copy that hears it. Such a look counts for nothing: those that count come after it."""
+    key, now_ms = demotion_key(shard_id), look.now_ms
+    has_told = (
+        known is not None
+        and _proof(look, look.view.nodes.get(known), shard_id, {}) is Proof.DEMOTED
+    )
+    if not has_told and key not in look.state.suspicions:
+        return {}
+    return {key: Suspicion(since_ms=now_ms, count=0, last_ms=now_ms)}
+
+
+def _elsewhere(look: _Look, shard_id: str, known: str) -> bool:
+    """Another node that is not seen was primary by its last word, and nobody is known to have
+    replaced it: that one's death is not that of the known primary."""
+    replaced = look.state.replaced.get(shard_id, {})
+    others = (it for it in _last_primaries(look.view, shard_id) if it != known)
+    return any(it not in replaced for it in others)
 
 
 def _known_primary(view: ClusterView, state: ConvergeState, shard_id: str) -> str | None:

@@ -204,7 +204,7 @@ def with_sights(
             claimant = by_word or primary.claimants[0]
             if by_word is None:
                 is_alone = len(primary.claimants) == 1
-                if not is_alone or not _has_yielded(view, shard_id, primary.node_id):
+                if not is_alone or not has_yielded(view, shard_id, primary.node_id):
                     continue
             key = f"new-primary:{shard_id}:{claimant}"
             suspicion = _counted(state.suspicions.get(key), now_ms)
@@ -215,6 +215,8 @@ def with_sights(
             if by_word is not None and primary.node_id not in primary.claimants:
                 replaced = _with_replaced(replaced, shard_id, primary.node_id, by=by_word)
             appointed[shard_id] = claimant
+            # It was the word of the one that this one follows.
+            suspicions.pop(demotion_key(shard_id), None)
     return msgspec.structs.replace(
         state, suspicions=suspicions, appointed=appointed, replaced=replaced
     )
@@ -229,14 +231,15 @@ def with_heard(
     for shard_id, primary in primaries.items():
         is_there = primary.verdict is PrimaryVerdict.PRESENT or primary.is_seen_by_a_copy
         if is_there and primary.node_id is not None:
-            by = _hearing(view, shard_id, primary.node_id)
+            by = hearing(view, shard_id, primary.node_id)
             heard[shard_id] = Heard(primary=primary.node_id, by=by)
         elif shard_id in state.heard:
             heard[shard_id] = state.heard[shard_id]
     return msgspec.structs.replace(state, heard=heard)
 
 
-def _hearing(view: ClusterView, shard_id: str, node_id: str) -> tuple[str, ...]:
+def hearing(view: ClusterView, shard_id: str, node_id: str) -> tuple[str, ...]:
+    """Copies seen in this cycle that hear this node."""
     node = view.nodes.get(node_id)
     address = None if node is None else node.member_address
     return tuple(
@@ -326,7 +329,7 @@ def successor_of(view: ClusterView, action: NAction, args: Mapping[str, Value]) 
     return action.node_id
 
 
-def _has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
+def has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
     """The one that was primary says itself that it is not, or is no part of the cluster any
     more: a node that is merely silent may still take writes."""
     if node_id is None:

@@ -11,6 +11,7 @@ from mutant_list_beside import BESIDE_MUTANTS
 from mutant_list_by_name import BY_NAME_MUTANTS
 from mutant_list_copies import COPY_MUTANTS
 from mutant_list_decisions import DECISION_MUTANTS
+from mutant_list_demoted import DEMOTED_MUTANTS
 from mutant_list_disturbance import DISTURBANCE_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
@@ -319,6 +320,7 @@ MUTANTS = (
     *BY_NAME_MUTANTS,
     *NAMED_MUTANTS,
     *BESIDE_MUTANTS,
+    *DEMOTED_MUTANTS,
     *DISTURBANCE_MUTANTS,
     *SETTLING_MUTANTS,
     *GROWTH_MUTANTS,

@@ -34,9 +34,8 @@ NAMED_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "            witnesses={} if known is None else"
-                " _witnesses(view, shard_id, primary=known),\n",
-                "            witnesses={},\n",
+                "            witnesses=witnesses,\n            suspicions={} if",
+                "            witnesses={},\n            suspicions={} if",
             ),
         ),
         test=_evidence("a_claim_of_another_node_does_not_hide_that_copies_hear_the_primary"),

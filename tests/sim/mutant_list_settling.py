@@ -53,7 +53,7 @@ SETTLING_MUTANTS = (
     Mutant(
         "late_handover_past_a_claim",
         "a handover behind which the role moved on appoints nobody (ADR 0102)",
-        (Edit(_LATE, "claimants <= {successor}\n", "successor is not None\n"),),
+        (Edit(_LATE, "claimants <= {successor} and", "successor is not None and"),),
         test=_settling("a_late_handover_behind_which_the_role_moved_on_appoints_nobody"),
     ),
     Mutant(
@@ -124,8 +124,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    if proof is Proof.REFUSED and not was_demoted:\n",
-                "    if proof is Proof.REFUSED:\n",
+                "    if proof is Proof.REFUSED and not was_demoted and not",
+                "    if proof is Proof.REFUSED and not",
             ),
         ),
         test=_settling("its_death_after_it_stepped_down_proves_nothing_of_its_successor"),

@@ -153,6 +153,14 @@ def _witnesses_agree(case: Case) -> Finding:
             f"a copy still hears {primary.node_id}: the fault lies between us and it",
             witnesses=sights,
         )
+    heard = None if proposal.is_asked_for else _heard_instead(case, primary)
+    if heard is not None:
+        return ask(
+            f"{primary.node_id} is primary no more, and it and every copy hear {heard}, which is"
+            " not seen; a person who looked may approve",
+            heard=heard,
+            witnesses=sights,
+        )
     if proposal.is_asked_for or primary.proof is Proof.DEMOTED:
         return allow("no copy hears the primary", witnesses=sights)
     if not sights or not primary.can_copies_tell:
@@ -161,6 +169,23 @@ def _witnesses_agree(case: Case) -> Finding:
             witnesses=sights,
         )
     return allow("no copy hears the primary", witnesses=sights)
+
+
+def _heard_instead(case: Case, primary: Primary) -> str | None:
+    """The one node that is not seen and that each copy which is seen hears, the demoted primary
+    among them: who took over, as far as they can tell."""
+    view = case.situation.view
+    if primary.proof is not Proof.DEMOTED:
+        return None
+    fresh = {it.node_id: it for it in view.copies(primary.shard_id) if it.is_fresh}
+    heard = {
+        view.node_at(it.upstream.address)
+        if it.upstream and it.upstream.address and it.upstream.sight is Sight.UP
+        else None
+        for it in fresh.values()
+    }
+    node_id = heard.pop() if len(heard) == 1 else None
+    return None if node_id in fresh else node_id
 
 
 def _primary_present(case: Case) -> Finding:
@@ -320,8 +345,10 @@ EVIDENCE_RULES = (
     ),
     Rule(
         name="witnesses_agree",
-        promise="No primary is replaced while a copy still hears it.",
+        promise="No primary is replaced while a copy still hears it, nor past one that all copies"
+        " hear in its place.",
         judge=_witnesses_agree,
+        measures=("heard",),
     ),
     Rule(
         name="primary_present",
