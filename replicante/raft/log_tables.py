@@ -32,10 +32,11 @@ class BadTables(Exception):
 
 
 def open_tables(environment: lmdb.Environment) -> Tables:
-    """`meta` and `entries`; made together in a new environment. Raises BadTables, lmdb.Error."""
+    """`meta` and `entries`; made together in a new environment. An earlier program made one after
+    the other, so the first, empty, may be alone. Raises BadTables, lmdb.Error."""
     with environment.begin(buffers=False) as txn:
         names = {bytes(name) for name, _ in txn.cursor()}
-    if not names:
+    if not names or (names == {_META} and _is_empty(environment, _META)):
         with environment.begin(write=True) as txn:
             return environment.open_db(_META, txn=txn), environment.open_db(_ENTRIES, txn=txn)
     if not names >= {_META, _ENTRIES}:  # a later format may have more
@@ -47,6 +48,12 @@ def open_tables(environment: lmdb.Environment) -> Tables:
     if any(any(table.flags().values()) for table in tables):
         raise BadTables("its tables are ordered in another way")  # no name is found in them
     return tables
+
+
+def _is_empty(environment: lmdb.Environment, name: bytes) -> bool:
+    table = environment.open_db(name, create=False)
+    with environment.begin() as txn:
+        return txn.stat(db=table)["entries"] == 0
 
 
 def check_rows(txn: lmdb.Transaction[bytes], tables: Tables, *, has_header: bool) -> None:

@@ -286,13 +286,14 @@ class Peer(MemberDoor):
             # A write was still to be made, and who stops waits no longer for room.
         finally:
             self._is_stopping = True
-            with self._opened:  # is closed, whatever fails before
+            async with contextlib.AsyncExitStack() as ending:  # each part, whatever fails before
+                ending.enter_context(self._opened)
+                ending.push_async_callback(self._snapshots.close)
+                for joiner in list(self._joiners.values()):
+                    ending.callback(joiner.cancel)
+                ending.push_async_callback(self._neighbours.stop)
                 # A step that failed half way may have applied what it did not answer.
                 self._answer_all(PeerStopping if self._driver is None else OutcomeUnknown)
-                await self._neighbours.stop()
-                for joiner in list(self._joiners.values()):
-                    joiner.cancel()
-                await self._snapshots.close()
 
     async def _wait(self) -> None:
         """Until something arrived or the driver's next time has come."""

@@ -84,6 +84,9 @@ class PeerSnapshots:
         """Held while a backup copies the state, and while the state is replaced."""
         self._is_installing = False
         """It is held for the latter."""
+        self._backups_count = 0
+        """Of those that copy the state, or wait for the end of another one that does: the lock goes
+        from one to the next, and is free in no turn between."""
         self._is_closed = False
 
     async def step(self, driver: Driver, effects: Effects) -> Effects | None:
@@ -158,7 +161,7 @@ class PeerSnapshots:
         """A copy is on its way: who would wait for its end neither votes nor acknowledges until
         then, so what arrived waits for a later step."""
         is_making = self._making is not None and not self._making.done()
-        return is_making or self._copying.locked()
+        return is_making or self._backups_count > 0 or self._copying.locked()
 
     async def backup(self, driver: Driver, header: LogHeader, folder: Path) -> Backup:
         """Into a new folder, as of what is durable; writing goes on meanwhile. Leaves nothing
@@ -171,11 +174,7 @@ class PeerSnapshots:
         held = (held_index, state)
         self._held.append(held)
         try:
-            await self._begin_copying()
-            try:
-                index = await _to_its_end(lambda: driver.host.machine.export(state))
-            finally:
-                self._copying.release()
+            index = await self._copy(driver.host.machine, state)
             base = await self._base_of(index)
             wall_ms = self._clock.wall_ms()
             manifest = await _to_its_end(
@@ -228,6 +227,18 @@ class PeerSnapshots:
     def _refuse_when_closed(self) -> None:
         if self._is_closed:
             raise PeerStopping()
+
+    async def _copy(self, machine: DurableStateMachine, state: Path) -> int:
+        """The index as of which the state was copied."""
+        self._backups_count += 1
+        try:
+            await self._begin_copying()
+            try:
+                return await _to_its_end(lambda: machine.export(state))
+            finally:
+                self._copying.release()
+        finally:
+            self._backups_count -= 1
 
     async def _begin_copying(self) -> None:
         """Takes `_copying`. For the end of another backup it waits as long as that takes, for an
@@ -290,6 +301,8 @@ class PeerSnapshots:
         except (OSError, DiskFull, CorruptData) as error:
             self._not_made(str(error))
         except (RuntimeError, MemoryError) as error:  # no thread can be started, for one
+            if type(error) not in (RuntimeError, MemoryError):
+                raise
             self._not_made(repr(error))
         else:
             self._copied = (index, size_bytes, digest)

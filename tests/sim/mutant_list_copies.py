@@ -148,11 +148,37 @@ COPY_MUTANTS = (
         (
             Edit(
                 PEER,
-                "            with self._opened:  # is closed, whatever fails before\n",
-                "            with contextlib.nullcontext():\n",
+                "                ending.enter_context(self._opened)\n",
+                "",
             ),
         ),
         test=unit_test("raft_peer_ends", "a_directory_is_let_go_whatever_fails_at_the_end"),
+    ),
+    Mutant(
+        "one_failure_keeps_the_rest_from_its_end",
+        "threads that copy the state are waited for before it is closed, whatever failed",
+        (
+            Edit(
+                PEER,
+                "                ending.push_async_callback(self._neighbours.stop)\n",
+                "                await self._neighbours.stop()\n",
+            ),
+            Edit(
+                PEER,
+                "                ending.push_async_callback(self._snapshots.close)\n",
+                "",
+            ),
+        ),
+        test=unit_test("raft_peer_ends", "what_fails_at_the_end_keeps_nothing_else_from_its_end"),
+    ),
+    Mutant(
+        "step_waits_between_two_backups",
+        "a peer takes steps while its state is copied (ADR 0060)",
+        (Edit(PEER_SNAPSHOTS, " or self._backups_count > 0 or ", " or "),),
+        test=unit_test(
+            "raft_two_backups",
+            "a_step_between_two_backups_does_not_wait_for_the_second",
+        ),
     ),
     Mutant(
         "note_of_a_failed_commit_is_lost_by_a_power_cut",

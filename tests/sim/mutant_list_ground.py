@@ -246,7 +246,7 @@ GROUND_MUTANTS = (
         "a_table_that_is_missing_is_made",
         "a log that lost a name is damaged, not new (ADR 0015)",
         (
-            Edit(LOG_TABLES, "    if not names:\n", "    if not names >= {_META, _ENTRIES}:\n"),
+            Edit(LOG_TABLES, "    if not names or (", "    if not names >= {_META, _ENTRIES} or ("),
             Edit(LOG_TABLES, "not has_header and (names or", "False and (names or"),
         ),
         test=_LOG_TABLES_TEST,

@@ -158,6 +158,14 @@ def test_entries_without_a_header_are_nobodys_new_log(tmp_path):
         started(tmp_path)
 
 
+def test_a_first_start_of_an_earlier_program_that_made_one_table_only_begins_again(tmp_path):
+    (tmp_path / "log").mkdir()
+    with environment(tmp_path) as env:
+        env.open_db(b"meta")
+    assert started(tmp_path).incarnation
+    assert opened(tmp_path) is not None
+
+
 @pytest.mark.parametrize("is_made", [False, True])
 def test_a_first_start_that_was_cut_short_begins_again(tmp_path, is_made):
     """Before its tables were made, or before its header was."""

@@ -29,6 +29,32 @@ async def test_a_directory_is_let_go_whatever_fails_at_the_end(tmp_path):
     DirLock.acquire(tmp_path).release()
 
 
+class BrokenNeighbours(NoNeighbours):
+    """What ended the transport is told again by whoever stops it."""
+
+    async def stop(self):
+        raise RuntimeError("a bug in the transport")
+
+
+class Closing(NoNeighbours):
+    is_closed = False
+
+    async def close(self):
+        self.is_closed = True
+
+
+async def test_what_fails_at_the_end_keeps_nothing_else_from_its_end(tmp_path):
+    """Threads that copy the state are waited for before it is closed."""
+    peer = running(BrokenDriver())
+    peer._neighbours, peer._snapshots = BrokenNeighbours(), Closing()
+    closed = []
+    peer._opened.callback(lambda: closed.append(peer._snapshots.is_closed))
+    peer._wake.set()
+    with pytest.raises(RuntimeError, match="transport"):
+        await peer.wait_closed()
+    assert closed == [True]
+
+
 async def test_a_start_that_is_refused_leaves_no_thread_behind(tmp_path, monkeypatch):
     """The next one in this process may be receiving a copy, which that thread would cut off."""
 
