@@ -65,7 +65,11 @@ THROUGH_KINDS: Final = frozenset({CONTROLLER_SWITCHOVER, CONTROLLER_FAILOVER})
 """Change roles too, but the controller in charge does it: never sent where there is none."""
 HANDOVER_KINDS: Final = frozenset({STORE_SWITCHOVER, CONTROLLER_SWITCHOVER})
 """Asked of a healthy primary: it hands its shard over, or nothing changes."""
-MAKE_A_PRIMARY_KINDS: Final = HANDOVER_KINDS | {STORE_PROMOTE, CONTROLLER_FAILOVER}
+TAKE_OVER_KINDS: Final = frozenset({STORE_PROMOTE, CONTROLLER_FAILOVER})
+"""Give a shard to another node without the primary, which is not asked."""
+PAST_A_PRIMARY_KINDS: Final = TAKE_OVER_KINDS | {STORE_FENCE}
+"""Take a primary for dead, or make it so."""
+MAKE_A_PRIMARY_KINDS: Final = HANDOVER_KINDS | TAKE_OVER_KINDS
 """Another node is the primary of a shard when one has ended well."""
 PLATFORM_PROVISION: Final = "core.replicante.io/platform.provision"
 """Orchestrator action. args: request (node_group_id, count), stable_after_ms."""

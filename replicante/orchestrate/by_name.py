@@ -15,7 +15,7 @@ from replicante.model.action_kinds import (
     CLUSTER_ADD,
     CLUSTER_JOIN,
     CLUSTER_REMOVE,
-    CONTROLLER_FAILOVER,
+    PAST_A_PRIMARY_KINDS,
     PLATFORM_DEPROVISION,
     ROLE_KINDS,
     STORE_FENCE,
@@ -42,7 +42,6 @@ from replicante.orchestrate.proposal import (
 
 APPROVAL_RULE = "approval_granted"
 _ROLES = ROLE_KINDS | THROUGH_KINDS
-_PAST_A_PRIMARY = (STORE_PROMOTE, STORE_FENCE, CONTROLLER_FAILOVER)
 _UNSAID = Loss(is_none=False, text="cannot be said: no copy is known that could take over")
 
 
@@ -54,7 +53,7 @@ def proposal_of(action: NAction | OAction, situation: Situation) -> Proposal:
     shard_id = text_of(args, "shard_id") or "" if kind in _ROLES else None
     primary = situation.primaries.get(shard_id or "")
     spared = {node_id, *([other] if kind in (CLUSTER_REMOVE, PLATFORM_DEPROVISION) else [])}
-    if primary is not None and kind in _PAST_A_PRIMARY:
+    if primary is not None and kind in PAST_A_PRIMARY_KINDS:
         spared.add(primary.node_id)
     is_start = is_start_as_copy(kind, args)
     is_of_two = is_start or kind in (STORE_REJOIN, STORE_SWITCHOVER, CLUSTER_REMOVE)
@@ -119,7 +118,7 @@ def _loss(proposal: Proposal, situation: Situation) -> Loss:
     if gives_up(proposal, situation.view):
         told = f"what {node_id} holds and whom it is to follow does not is given up"
         return Loss(is_none=False, text=told)
-    if kind not in _PAST_A_PRIMARY:
+    if kind not in PAST_A_PRIMARY_KINDS:
         return NO_LOSS
     found = candidates(
         situation.view,

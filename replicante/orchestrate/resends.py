@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from replicante.model.action_kinds import (
-    CONTROLLER_FAILOVER,
     DISRUPTIVE_KINDS,
     STORE_FENCE,
     STORE_PROMOTE,
+    TAKE_OVER_KINDS,
 )
 from replicante.model.actions import NAction, Requester
 from replicante.model.cluster_declaration import Step
@@ -30,8 +30,6 @@ from replicante.orchestrate.primaries import PrimaryVerdict
 from replicante.orchestrate.proposal import Proposal, Situation
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
-
-_MAKE_A_PRIMARY = (STORE_PROMOTE, CONTROLLER_FAILOVER)
 
 
 def may_go_again(acting: Acting, action: NAction) -> bool:
@@ -87,7 +85,7 @@ def is_carried_out(situation: Situation, action: NAction) -> bool:
 def is_past_its_reason(situation: Situation, action: NAction) -> bool:
     """A promotion of convergence past a primary that is there, or that another one replaced."""
     args = action.args if isinstance(action.args, dict) else {}
-    is_ours = action.requester is Requester.CORE_DECLARATIVE and action.kind in _MAKE_A_PRIMARY
+    is_ours = action.requester is Requester.CORE_DECLARATIVE and action.kind in TAKE_OVER_KINDS
     primary = situation.primaries.get(str(args.get("shard_id")))
     if not is_ours or primary is None:
         return False

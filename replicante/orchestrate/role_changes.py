@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from replicante.limits import SWITCHOVER_MS_MAX
 from replicante.model.action_kinds import (
-    CONTROLLER_FAILOVER,
     CONTROLLER_SWITCHOVER,
     HANDOVER_KINDS,
-    STORE_PROMOTE,
     STORE_SWITCHOVER,
+    TAKE_OVER_KINDS,
 )
 from replicante.model.actions import OAction, Requester
 from replicante.model.cluster_declaration import Controller, Step
@@ -37,8 +36,6 @@ from replicante.orchestrate.proposal import (
     is_person_waiting,
     protection,
 )
-
-_PAST_A_PRIMARY = (STORE_PROMOTE, CONTROLLER_FAILOVER)
 
 
 def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
@@ -205,7 +202,7 @@ def past_its_reason(naction_id: str, situation: Situation) -> str | None:
         return f"{replaced} is the primary no more, {primary.node_id} is: ask anew"
     if served.kind in HANDOVER_KINDS and primary.verdict is PrimaryVerdict.GONE:
         return f"a switchover needs a healthy primary: {primary.reason}; ask for a failover"
-    if served.kind in _PAST_A_PRIMARY and primary.verdict is PrimaryVerdict.PRESENT:
+    if served.kind in TAKE_OVER_KINDS and primary.verdict is PrimaryVerdict.PRESENT:
         return f"{replaced} is there again: ask for a switchover, which loses nothing"
     return None
 

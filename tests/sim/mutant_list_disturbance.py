@@ -77,7 +77,7 @@ DISTURBANCE_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "is_recovery and (not proposal.is_asked_for or kind in _PAST_A_PRIMARY)\n",
+                "is_recovery and (not proposal.is_asked_for or kind in PAST_A_PRIMARY_KINDS)\n",
                 "is_recovery\n",
             ),
         ),
@@ -89,7 +89,7 @@ DISTURBANCE_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "is_recovery and (not proposal.is_asked_for or kind in _PAST_A_PRIMARY)\n",
+                "is_recovery and (not proposal.is_asked_for or kind in PAST_A_PRIMARY_KINDS)\n",
                 "is_recovery and not proposal.is_asked_for\n",
             ),
         ),

@@ -23,7 +23,7 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _DISTURBANCE,
-                "    if settling and proposal.action_kind in _PAST_A_PRIMARY:\n",
+                "    if settling and proposal.action_kind in PAST_A_PRIMARY_KINDS:\n",
                 "    if settling and not proposal.action_kind:\n",
             ),
         ),

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from by_name_asks import ask
-from orchestrate_builders import CLUSTER, NS, World, make_spec, replicated
+from by_name_order_asks import order
+from orchestrate_builders import World, make_spec, replicated
 
 from replicante.model.action_kinds import CORE_SWITCHOVER
-from replicante.model.actions import NActionPhase, OAction, OActionPhase
+from replicante.model.actions import NActionPhase
 from replicante.model.observation import AgentAnswer
-
-
-def order(world: World, kind: str, *, action_id: str = "o1", **args) -> None:
-    world.put(
-        OAction(
-            ns_id=NS,
-            cluster_id=CLUSTER,
-            action_id=action_id,
-            kind=kind,
-            args=args,
-            created_ms=world.now_ms,
-            created_wall_ms=world.wall_ms,
-            phase=OActionPhase.PENDING_SCHEDULE,
-        )
-    )
-
-
-def the_order(world: World, action_id: str = "o1") -> OAction:
-    return next(it for it in world.oactions if it.action_id == action_id)
 
 
 def served(world: World, action_id: str = "o1") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from by_name_asks import ASKED, approve, ask, by_hand, promote, the
+from by_name_order_asks import order, the_order
 from orchestrate_builders import (
     SHARD,
     World,
@@ -18,9 +19,7 @@ from orchestrate_builders import (
 )
 from owner_stories import (
     end_the_restart,
-    order,
     served,
-    the_order,
     with_a_restart_under_way,
     with_a_switchover_that_waits,
 )

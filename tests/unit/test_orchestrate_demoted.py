@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from by_name_order_asks import order, the_order
 from orchestrate_builders import (
     SHARD,
     World,
@@ -18,7 +19,6 @@ from orchestrate_builders import (
     replicated,
     sent_kinds,
 )
-from owner_stories import order, the_order
 
 from replicante.model.action_kinds import CORE_SWITCHOVER, STORE_PROMOTE
 from replicante.model.actions import NActionPhase, OActionPhase

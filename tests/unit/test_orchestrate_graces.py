@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from by_name_asks import approve
+from by_name_order_asks import the_order
 from orchestrate_builders import (
     SHARD,
     World,
@@ -12,7 +13,7 @@ from orchestrate_builders import (
     replicated,
     sent_kinds,
 )
-from owner_stories import end_the_restart, served, the_order, with_a_switchover_that_waits
+from owner_stories import end_the_restart, served, with_a_switchover_that_waits
 
 from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER
 from replicante.model.actions import NActionPhase, OActionPhase

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from by_name_asks import by_hand
+from by_name_order_asks import approve_order, order, the_order
 from orchestrate_builders import (
-    CLUSTER,
-    NS,
     World,
     against,
     kill_store,
@@ -24,40 +22,14 @@ from replicante.model.action_kinds import (
     STORE_PROMOTE,
     STORE_SWITCHOVER,
 )
-from replicante.model.actions import OAction, OActionPhase
+from replicante.model.actions import OActionPhase
 from replicante.model.change import ChangeCode
 from replicante.model.node import StoreContact
 from replicante.model.shard import Sight
 
 
-def order(world: World, kind: str, *, action_id: str = "o1", **args) -> None:
-    world.put(
-        OAction(
-            ns_id=NS,
-            cluster_id=CLUSTER,
-            action_id=action_id,
-            kind=kind,
-            args=args,
-            created_ms=world.now_ms,
-            created_wall_ms=world.wall_ms,
-            phase=OActionPhase.PENDING_SCHEDULE,
-        )
-    )
-
-
-def the_order(world: World, action_id: str = "o1") -> OAction:
-    return next(it for it in world.oactions if it.action_id == action_id)
-
-
 def pause(world: World, is_paused: bool = True) -> None:
     world.spec = make_spec(mode="paused" if is_paused else "observe")
-
-
-def approve_order(world: World) -> None:
-    waiting = the_order(world)
-    assert waiting.phase is OActionPhase.PENDING_APPROVE
-    ready = msgspec.structs.replace(waiting, phase=OActionPhase.PENDING_SCHEDULE)
-    world.put(msgspec.structs.replace(ready, approved_ms=world.now_ms))
 
 
 @pytest.mark.parametrize("how", ["a pause", "another order"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from by_name_asks import ASKED, approve, by_hand
+from by_name_order_asks import order, the_order
 from orchestrate_builders import (
     World,
     against,
@@ -14,7 +15,7 @@ from orchestrate_builders import (
     outcomes,
     sent_kinds,
 )
-from owner_stories import order, served, the_order, with_a_switchover_that_waits
+from owner_stories import served, with_a_switchover_that_waits
 
 from replicante.model.action_kinds import (
     CORE_FAILOVER,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from by_name_asks import ask, promote, the
+from by_name_order_asks import order, the_order
 from orchestrate_builders import (
     World,
     against,
@@ -15,7 +16,6 @@ from orchestrate_builders import (
     replicated,
     sent_kinds,
 )
-from owner_stories import order, the_order
 
 from replicante.limits import ACTION_SEND_MS_MAX
 from replicante.model.action_kinds import (

@@ -7,6 +7,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from by_name_asks import ASKED, by_hand, promote, the
+from by_name_order_asks import order, the_order
 from orchestrate_builders import (
     SHARD,
     World,
@@ -18,7 +19,6 @@ from orchestrate_builders import (
     replicated,
     sent_kinds,
 )
-from owner_stories import order, the_order
 
 from replicante.model.action_kinds import (
     CORE_FAILOVER,

@@ -10,11 +10,11 @@ from replicante.model.action_kinds import (
     CLUSTER_ADD,
     CLUSTER_INIT,
     CLUSTER_JOIN,
-    CONTROLLER_FAILOVER,
     CORE_FAILOVER,
     CORE_SWITCHOVER,
     HANDOVER_KINDS,
     MAKE_A_PRIMARY_KINDS,
+    PAST_A_PRIMARY_KINDS,
     PLATFORM_DEPROVISION,
     PLATFORM_KINDS,
     PLATFORM_PROVISION,
@@ -48,7 +48,6 @@ _SAME_WORK = {
     Step.CLUSTER_EXPAND: {CLUSTER_ADD, CLUSTER_JOIN, CLUSTER_INIT},
 }
 _ROLE_WORK = {CORE_SWITCHOVER, CORE_FAILOVER}
-_PAST_A_PRIMARY = (STORE_PROMOTE, STORE_FENCE, CONTROLLER_FAILOVER)
 
 
 def _one_small_step(case: Case) -> Finding:
@@ -112,7 +111,7 @@ def _one_disruption(case: Case) -> Finding:
         if earlier.is_disruptive and not _goes_beside(case, earlier):
             return refuse(f"this cycle does {earlier.effect} already")
     settling = settling_in(case.situation.just_over, proposal.shard_id)
-    if settling and proposal.action_kind in _PAST_A_PRIMARY:
+    if settling and proposal.action_kind in PAST_A_PRIMARY_KINDS:
         # Also for who asks by name: it is one look, and nobody could answer in it.
         told = (
             f"{', '.join(settling)} was seen to end in this look; the next one shows what it left"
@@ -274,7 +273,7 @@ def _goes_beside(case: Case, earlier: Proposal) -> bool:
     proposal, kind = case.proposal, case.proposal.action_kind
     is_platform = earlier.action_kind in PLATFORM_KINDS
     is_recovery = proposal.purpose is Purpose.RECOVERY
-    is_urgent = is_recovery and (not proposal.is_asked_for or kind in _PAST_A_PRIMARY)
+    is_urgent = is_recovery and (not proposal.is_asked_for or kind in PAST_A_PRIMARY_KINDS)
     is_concerned = earlier.args.get("node_id") in (proposal.node_id, *proposal.touches)
     return is_platform and is_urgent and (kind == STORE_FENCE or not is_concerned)
 
