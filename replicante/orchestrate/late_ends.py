@@ -14,7 +14,7 @@ back, and its agent does not see its store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -36,15 +36,7 @@ def late_ends(
     observations: Mapping[str, Observation],
 ) -> list[NAction]:
     """Those that were carried out, as they ended. Their records stay what they are."""
-    return list(_found(state, view, cancelled, observations))
-
-
-def _found(
-    state: ConvergeState,
-    view: ClusterView,
-    cancelled: Iterable[NAction],
-    observations: Mapping[str, Observation],
-) -> Iterator[NAction]:
+    ends = []
     for action in cancelled:
         if action.kind not in _KINDS or action.action_id not in state.sent:
             continue
@@ -53,7 +45,8 @@ def _found(
             continue
         ended = msgspec.structs.replace(action, phase=NActionPhase.DONE, payload=seen.payload)
         if _is_in_force(state, view, ended):
-            yield ended
+            ends.append(ended)
+    return ends
 
 
 def told_late(ends: Iterable[NAction]) -> list[Note]:
