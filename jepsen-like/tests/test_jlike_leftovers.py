@@ -53,6 +53,12 @@ def _loops_of(folder: Path) -> list[str]:
     return found
 
 
+def _all_is_there(folder: Path) -> bool:
+    """The suite and three peers, on disks that can lose their power where there are any."""
+    has_disks = bool(_loops_of(folder)) == ("power" in KINDS)
+    return len(_processes_of(folder)) == 4 and has_disks
+
+
 def _started(folder: Path, *words: str) -> subprocess.Popen[bytes]:
     """As from a terminal, also when these tests run under `nohup`, of which the suite is to know
     nothing: a signal that is ignored here would be ignored by it, too."""
@@ -74,8 +80,7 @@ async def test_nothing_stays(tmp_path, end):
     process = _started(tmp_path, "-w", "register", "-n", ",".join(KINDS), "--clients", "2")
     try:
         await _until(lambda: any(tmp_path.glob("*/history-register.jsonl")), "load")
-        assert len(_processes_of(tmp_path)) == 4
-        assert bool(_loops_of(tmp_path)) == ("power" in KINDS)
+        await _until(lambda: _all_is_there(tmp_path), "moment that no fault has a peer down")
         process.send_signal(end)
         await _until(lambda: process.poll() is not None, "end of the suite")
         await _until(lambda: not _processes_of(tmp_path), "end of the peers")
