@@ -18,8 +18,8 @@ class NoLeader(ConsensusError):
 
 
 class OutcomeUnknown(ConsensusError):
-    """No answer before the deadline; the write may still happen. Repeat with the same
-    Idempotency-Key."""
+    """No answer before the deadline; the write may still happen. Read whether it did before you
+    repeat it."""
 
     code, http_status, definite = "outcome_unknown", 504, False
 
