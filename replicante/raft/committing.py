@@ -4,7 +4,8 @@ Called by peer, which awaits each write before the next step. Touches the log th
 
 A hand-over to the commit thread and back costs a lone writer about as much as a fast disk does, so
 a small write that nobody else's sending waits for is made on the loop, while the disk has been fast
-for COMMITS_WATCHED writes (ADR 0075). One slow write sends the next ones to the thread again.
+for COMMITS_WATCHED writes (ADR 0075). One slow write sends the next ones to the thread again, and
+so does one that found no room.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class DiskPace:
 
     def took(self, duration_ms: int) -> None:
         self._recent_ms.append(duration_ms)
+
+    def failed(self) -> None:
+        """Nothing is known of the disk any more; what is tried again is not tried on the loop."""
+        self._recent_ms.clear()
 
     @property
     def is_fast(self) -> bool:
@@ -97,7 +102,11 @@ class Committing:
 
     def _write(self, writes: WriteSet) -> None:
         started_ms = self._clock.monotonic_ms()
-        self._store.write(writes)
+        try:
+            self._store.write(writes)
+        except (DiskFull, StorageFull):
+            self._pace.failed()
+            raise
         self._pace.took(self._clock.monotonic_ms() - started_ms)
 
 

@@ -208,6 +208,12 @@ GROUND_MUTANTS = (
         test="tests/unit/test_raft_committing.py",
     ),
     Mutant(
+        "a_full_disk_is_tried_again_on_the_loop",
+        "a commit that found no room is tried again where nobody waits (ADR 0075)",
+        (Edit("raft/committing.py", "self._recent_ms.clear()", "pass"),),
+        test=unit_test("raft_committing", "a_full_disk_is_tried_again_where_nobody_waits"),
+    ),
+    Mutant(
         "inbox_is_bounded_by_count_alone",
         "what others send while the disk is waited for is bounded by bytes",
         (

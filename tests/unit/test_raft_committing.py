@@ -127,6 +127,18 @@ async def test_a_full_disk_is_tried_again_until_there_is_room(bench, monkeypatch
     assert not bench.standing_still
 
 
+async def test_a_full_disk_is_tried_again_where_nobody_waits(bench, monkeypatch):
+    """A commit that fails is noted with two syncs: not on the loop, once a second."""
+    monkeypatch.setattr(committing, "_DISK_FULL_RETRY_S", 0)
+    await bench.watched()
+    bench.disk.failures = [DiskFull("no room")] * 3
+    await bench.write()
+    assert bench.disk.threads[-3:] == ["test-log"] * 3
+    for _ in range(limits.COMMITS_WATCHED - 1):
+        assert not await bench.write()
+    assert await bench.write()
+
+
 async def test_who_stops_does_not_wait_for_room(bench):
     bench.committing.is_stopping = True
     bench.disk.failures = [DiskFull("no room")]
