@@ -28,7 +28,7 @@ def _overtaking(name: str) -> str:
 BESIDE_MUTANTS = (
     Mutant(
         "role_waits_behind_a_question",
-        "a change of roles that a person asked for goes past what only waits (ADR 0102)",
+        "a change of roles that a person asked for goes past what only waits (ADR 0106)",
         (
             Edit(
                 _DISPATCH,
@@ -40,7 +40,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "held_role_holds_the_node",
-        "a change of roles that does not go holds nothing that waits before it (ADR 0102)",
+        "a change of roles that does not go holds nothing that waits before it (ADR 0106)",
         (
             Edit(
                 _DISPATCH,
@@ -52,7 +52,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "platform_costs_a_failover",
-        "a failover does not wait for a node that is being taken away (ADR 0102)",
+        "a failover does not wait for a node that is being taken away (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -88,7 +88,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "question_outlives_its_primary",
-        "a switchover that waits ends with its primary (ADR 0102)",
+        "a switchover that waits ends with its primary (ADR 0106)",
         (
             Edit(
                 _ROLE_CHANGES,
@@ -102,7 +102,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "question_of_another_primary",
-        "what waits is of the primary that it was about (ADR 0102)",
+        "what waits is of the primary that it was about (ADR 0106)",
         (
             Edit(
                 _ROLE_CHANGES,
@@ -128,7 +128,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "asking_owner_holds_up_recoveries",
-        "a change of roles that only asks holds up no recovery (ADR 0102)",
+        "a change of roles that only asks holds up no recovery (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -140,7 +140,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "third_primary_by_approval",
-        "nobody sets aside that another node is there as primary (ADR 0102)",
+        "nobody sets aside that another node is there as primary (ADR 0105)",
         (
             Edit(
                 _EVIDENCE,
@@ -204,7 +204,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "promoted_while_it_is_taken_away",
-        "a node that a platform is taking away is not promoted by name (ADR 0102)",
+        "a node that a platform is taking away is not promoted by name (ADR 0105)",
         (
             Edit(
                 _DISTURBANCE,
@@ -216,7 +216,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "failover_waits_behind_a_switchover_in_doubt",
-        "a failover goes past a switchover whose primary is not seen (ADR 0102)",
+        "a failover goes past a switchover whose primary is not seen (ADR 0106)",
         (
             Edit(
                 _OVERTAKING,
@@ -230,7 +230,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "failover_fails_behind_what_a_switchover_left",
-        "a failover waits until the agent tells how the switchover ended (ADR 0102)",
+        "a failover waits until the agent tells how the switchover ended (ADR 0106)",
         (
             Edit(
                 _OVERTAKING,
@@ -245,7 +245,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "switchover_given_up_for_nothing",
-        "a failover that no rule lets go leaves the switchover (ADR 0102)",
+        "a failover that no rule lets go leaves the switchover (ADR 0106)",
         (
             Edit(
                 _OVERTAKING,
@@ -257,7 +257,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "past_the_successor",
-        "a failover does not go past the successor of a switchover that came through (ADR 0102)",
+        "a failover does not go past the successor of a switchover that came through (ADR 0106)",
         (
             Edit(
                 _ROLE_CHANGES,
@@ -269,7 +269,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "end_and_effect_in_one_look",
-        "the look after the end of a switchover shows what it left (ADR 0102)",
+        "the look after the end of a switchover shows what it left (ADR 0106)",
         (
             Edit(
                 _OVERTAKING,
@@ -283,7 +283,7 @@ BESIDE_MUTANTS = (
     ),
     Mutant(
         "past_one_that_yielded_a_look_ago",
-        "of a primary that says that it is none a person's word is no proof (ADR 0102)",
+        "of a primary that says that it is none a person's word is no proof (ADR 0105)",
         (
             Edit(
                 _EVIDENCE,

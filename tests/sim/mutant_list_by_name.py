@@ -83,7 +83,7 @@ BY_NAME_MUTANTS = (
     ),
     Mutant(
         "waits_for_a_death",
-        "a promotion held beside the primary does not wait for that one's death (ADR 0102)",
+        "a promotion held beside the primary does not wait for that one's death (ADR 0105)",
         (
             Edit(
                 "orchestrate/held_promotions.py",
@@ -95,7 +95,7 @@ BY_NAME_MUTANTS = (
     ),
     Mutant(
         "asking_says_that_it_is_gone",
-        "who asks an agent for a promotion is asked whether the primary is gone (ADR 0102)",
+        "who asks an agent for a promotion is asked whether the primary is gone (ADR 0105)",
         (
             Edit(
                 _EVIDENCE,
@@ -145,7 +145,7 @@ BY_NAME_MUTANTS = (
     ),
     Mutant(
         "forgotten_question_costs_a_failover",
-        "what a person asked for and a rule holds back costs no failover (ADR 0102)",
+        "what a person asked for and a rule holds back costs no failover (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,

@@ -19,7 +19,7 @@ def _demoted(name: str) -> str:
 DEMOTED_MUTANTS = (
     Mutant(
         "demotion_forgotten_beside_a_successor",
-        "a successor that is seen does not end what a primary said of itself (ADR 0102)",
+        "a successor that is seen does not end what a primary said of itself (ADR 0105)",
         (
             Edit(
                 _PRIMARIES,
@@ -31,7 +31,7 @@ DEMOTED_MUTANTS = (
     ),
     Mutant(
         "demotion_forgotten_behind_a_copy",
-        "a copy behind it does not end what a primary said of itself (ADR 0102)",
+        "a copy behind it does not end what a primary said of itself (ADR 0105)",
         (
             Edit(
                 _PRIMARIES,
@@ -43,19 +43,19 @@ DEMOTED_MUTANTS = (
     ),
     Mutant(
         "death_proves_that_of_another_claimant",
-        "the death of the known primary proves nothing of another one (ADR 0102)",
+        "the death of the known primary proves nothing of another one (ADR 0105)",
         (Edit(_PRIMARIES, " and not _elsewhere(look, shard_id, known):", ":"),),
         test=_demoted("the_death_of_one_of_two_claimants_does_not_prove_that_of_the_other"),
     ),
     Mutant(
         "replaced_one_slows_a_failover",
-        "the last word of one that was replaced is no claim (ADR 0102)",
+        "the last word of one that was replaced is no claim (ADR 0105)",
         (Edit(_PRIMARIES, "any(it not in replaced for it in others)", "any(others)"),),
         test=_demoted("the_last_word_of_one_that_was_replaced_slows_no_failover"),
     ),
     Mutant(
         "demotion_of_the_former_one",
-        "the word of a former primary says nothing of the one appointed in its place (ADR 0102)",
+        "the word of a former primary says nothing of the one appointed in its place (ADR 0105)",
         (
             Edit(
                 _PROGRESS,
@@ -67,19 +67,19 @@ DEMOTED_MUTANTS = (
     ),
     Mutant(
         "late_handover_past_its_copies",
-        "a late handover appoints nobody beside copies that hear the former one (ADR 0102)",
+        "a late handover appoints nobody beside copies that hear the former one (ADR 0105)",
         (Edit(_LATE, " and not may_lead\n", "\n"),),
         test=_demoted("a_late_handover_is_not_believed_beside_copies_that_hear_the_former_primary"),
     ),
     Mutant(
         "late_handover_past_its_own_word",
-        "a former primary that says that it is none needs no copy that agrees (ADR 0102)",
+        "a former primary that says that it is none needs no copy that agrees (ADR 0105)",
         (Edit(_LATE, " and not has_yielded(view, shard_id, former)\n", "\n"),),
         test=_demoted("a_late_handover_is_believed_beside_copies_behind_one_that_says_it_is_none"),
     ),
     Mutant(
         "late_end_again_and_again",
-        "a late end is an act of one cycle, not of each (ADR 0102)",
+        "a late end is an act of one cycle, not of each (ADR 0105)",
         (
             Edit(
                 _CYCLE,
@@ -91,7 +91,7 @@ DEMOTED_MUTANTS = (
     ),
     Mutant(
         "promoted_past_whom_all_hear",
-        "a person is asked past a node that every copy hears in the primary's place (ADR 0102)",
+        "a person is asked past a node that every copy hears in the primary's place (ADR 0105)",
         (Edit(_EVIDENCE, "    if heard is not None:\n", "    if heard == primary.node_id:\n"),),
         test=_demoted("a_person_is_asked_past_a_node_that_every_copy_hears"),
     ),

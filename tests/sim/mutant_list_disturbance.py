@@ -23,7 +23,7 @@ def _taken_away(name: str) -> str:
 DISTURBANCE_MUTANTS = (
     Mutant(
         "promoted_while_taken_away",
-        "nobody becomes primary whom a platform is taking away (ADR 0102)",
+        "nobody becomes primary whom a platform is taking away (ADR 0105)",
         (
             Edit(
                 _CANDIDATES,
@@ -35,7 +35,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "failed_call_counts_as_unheard",
-        "a platform may have heard a call that failed (ADR 0102)",
+        "a platform may have heard a call that failed (ADR 0105)",
         (
             Edit(
                 _VIEW,
@@ -47,7 +47,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "asked_of_a_node_in_its_last_cycle",
-        "nothing is asked of a node in the cycle in which it is taken away (ADR 0102)",
+        "nothing is asked of a node in the cycle in which it is taken away (ADR 0105)",
         (
             Edit(
                 _DISTURBANCE,
@@ -61,7 +61,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "call_costs_a_fence",
-        "a primary that hangs is ended though it is being taken away (ADR 0102)",
+        "a primary that hangs is ended though it is being taken away (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -73,7 +73,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "every_role_goes_beside_a_call",
-        "a switchover, or a rejoin by hand, waits for the cycle after a call (ADR 0102)",
+        "a switchover, or a rejoin by hand, waits for the cycle after a call (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -85,7 +85,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "promotion_waits_for_a_call",
-        "a promotion by hand goes beside the call of a platform (ADR 0102)",
+        "a promotion by hand goes beside the call of a platform (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -97,7 +97,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "switchover_fails_beside_a_call",
-        "a switchover waits for the cycle after a call, and does not fail (ADR 0102)",
+        "a switchover waits for the cycle after a call, and does not fail (ADR 0106)",
         (
             Edit(
                 _OACTIONS,
@@ -109,7 +109,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "approved_and_held_costs_a_failover",
-        "what was approved and is held costs no recovery (ADR 0102)",
+        "what was approved and is held costs no recovery (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -121,7 +121,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "automation_overtakes_an_approval",
-        "who approved a successor has that one (ADR 0102)",
+        "who approved a successor has that one (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -133,7 +133,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "what_left_counts_as_asking",
-        "a switchover that left holds up what disturbs until its end is known (ADR 0102)",
+        "a switchover that left holds up what disturbs until its end is known (ADR 0105)",
         (
             Edit(
                 _DISTURBANCE,
@@ -181,7 +181,7 @@ DISTURBANCE_MUTANTS = (
     ),
     Mutant(
         "held_call_told_as_a_question",
-        "what holds a call that may have left is told as no question (ADR 0102)",
+        "what holds a call that may have left is told as no question (ADR 0104)",
         (
             Edit(
                 _ACTING,

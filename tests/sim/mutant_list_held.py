@@ -16,7 +16,7 @@ def _held(name: str) -> str:
 HELD_MUTANTS = (
     Mutant(
         "failover_waits_for_a_death_in_a_pause",
-        "a failover that is held beside the primary does not wait for its death (ADR 0102)",
+        "a failover that is held beside the primary does not wait for its death (ADR 0106)",
         (
             Edit(
                 _OACTIONS,
@@ -28,7 +28,7 @@ HELD_MUTANTS = (
     ),
     Mutant(
         "failover_ended_by_a_pause",
-        "a failover that is held while the primary is gone goes after that (ADR 0102)",
+        "a failover that is held while the primary is gone goes after that (ADR 0106)",
         (
             Edit(
                 _HELD,
@@ -41,7 +41,7 @@ HELD_MUTANTS = (
     ),
     Mutant(
         "order_of_long_ago_begins",
-        "a switchover or failover that was held for an hour is asked about (ADR 0102)",
+        "a switchover or failover that was held for an hour is asked about (ADR 0106)",
         (
             Edit(
                 _OACTIONS,
@@ -55,7 +55,7 @@ HELD_MUTANTS = (
     ),
     Mutant(
         "question_of_long_ago_untold",
-        "what is asked about is in every decision, so explain names it (ADR 0102)",
+        "what is asked about is in every decision, so explain names it (ADR 0106)",
         (
             Edit(
                 _HELD,
@@ -69,7 +69,7 @@ HELD_MUTANTS = (
     ),
     Mutant(
         "question_about_what_cannot_be",
-        "what cannot be done any more fails, and no person is asked about it (ADR 0102)",
+        "what cannot be done any more fails, and no person is asked about it (ADR 0106)",
         (
             Edit(
                 _HELD,
@@ -81,7 +81,7 @@ HELD_MUTANTS = (
     ),
     Mutant(
         "failover_open_beside_the_primary",
-        "a failover whose promotion never left ends with the return of the primary (ADR 0102)",
+        "a failover whose promotion never left ends with the return of the primary (ADR 0106)",
         (
             Edit(
                 _ROLES,

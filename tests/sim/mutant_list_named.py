@@ -30,7 +30,7 @@ def _follow(name: str) -> str:
 NAMED_MUTANTS = (
     Mutant(
         "a_claim_silences_the_witnesses",
-        "another node's claim does not hide that a copy hears the primary (ADR 0102)",
+        "another node's claim does not hide that a copy hears the primary (ADR 0105)",
         (
             Edit(
                 _PRIMARIES,
@@ -42,7 +42,7 @@ NAMED_MUTANTS = (
     ),
     Mutant(
         "a_third_primary_where_none_was_appointed",
-        "nobody is promoted beside a claim of another node, known or not (ADR 0102)",
+        "nobody is promoted beside a claim of another node, known or not (ADR 0105)",
         (
             Edit(
                 _EVIDENCE,

@@ -35,7 +35,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "automation_sent_again_unjudged",
-        "what convergence sent and what did not arrive is judged again (ADR 0102)",
+        "what convergence sent and what did not arrive is judged again (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -47,7 +47,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "held_by_its_own_grace",
-        "the grace of an action does not hold up that very action (ADR 0102)",
+        "the grace of an action does not hold up that very action (ADR 0104)",
         (
             Edit(
                 _DISTURBANCE,
@@ -59,7 +59,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "approved_and_held_when_sent_again",
-        "what a person approved is sent again without another question (ADR 0102)",
+        "what a person approved is sent again without another question (ADR 0104)",
         (
             Edit(
                 _RESENDS,
@@ -85,13 +85,13 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "leaves_beside_what_is_sent_again",
-        "one thing that disturbs leaves in a cycle, sent again or anew (ADR 0102)",
+        "one thing that disturbs leaves in a cycle, sent again or anew (ADR 0104)",
         (Edit(_RESENDS, "        acting.doing.append(proposal)\n", ""),),
         test=_resent("nothing_leaves_beside_what_is_sent_again_in_the_same_cycle"),
     ),
     Mutant(
         "sent_again_after_what_leaves",
-        "what is sent again goes before what leaves (ADR 0102)",
+        "what is sent again goes before what leaves (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -103,7 +103,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "sent_again_as_it_left",
-        "what is judged is what is sent, again too (ADR 0102)",
+        "what is judged is what is sent, again too (ADR 0104)",
         (Edit(_EVIDENCE, "    if unlike is not None:\n", "    if unlike == proposal:\n"),),
         test=unit_test(
             "orchestrate_by_name_lost",
@@ -112,7 +112,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "held_and_never_ended",
-        "what a rule holds makes way for what is right now once its grace is over (ADR 0102)",
+        "what a rule holds makes way for what is right now once its grace is over (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -124,7 +124,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "ended_in_its_grace",
-        "what a rule holds goes again within its grace when that allows it (ADR 0102)",
+        "what a rule holds goes again within its grace when that allows it (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -136,7 +136,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "starves_beside_a_platform",
-        "what left is judged and has its time also beside an orchestrator action (ADR 0102)",
+        "what left is judged and has its time also beside an orchestrator action (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -149,7 +149,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "observes_and_never_ends",
-        "what automation sent ends where it only looks, and holds up no person (ADR 0102)",
+        "what automation sent ends where it only looks, and holds up no person (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -163,7 +163,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "sent_again_by_who_observes",
-        "where automation only looks nothing of it is sent again (ADR 0102)",
+        "where automation only looks nothing of it is sent again (ADR 0104)",
         (
             Edit(
                 _RESENDS,
@@ -175,7 +175,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "fence_without_its_grace",
-        "a fence that a rule holds goes again within its grace (ADR 0102)",
+        "a fence that a rule holds goes again within its grace (ADR 0104)",
         (
             Edit(
                 _RESENDS,
@@ -187,7 +187,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "waits_for_what_nobody_tells_of",
-        "a failover waits only for a fence that is soon over (ADR 0102)",
+        "a failover waits only for a fence that is soon over (ADR 0104)",
         (
             Edit(
                 _OVERTAKING,
@@ -199,7 +199,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "resent_without_its_fence",
-        "a process that hangs is ended before a promotion that did not arrive goes (ADR 0102)",
+        "a process that hangs is ended before a promotion that did not arrive goes (ADR 0104)",
         (
             Edit(
                 _DISTURBANCE,
@@ -211,7 +211,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "fence_beside_what_may_be_there",
-        "a fence goes beside a promotion only where its agent does not have that (ADR 0102)",
+        "a fence goes beside a promotion only where its agent does not have that (ADR 0104)",
         (
             Edit(
                 _DISTURBANCE,
@@ -223,7 +223,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "fence_beside_what_a_person_sent",
-        "automation's fence waits for a promotion that a person asked for (ADR 0102)",
+        "automation's fence waits for a promotion that a person asked for (ADR 0104)",
         (
             Edit(
                 _DISTURBANCE,
@@ -236,7 +236,7 @@ RESEND_MUTANTS = (
     ),
     Mutant(
         "question_about_what_left",
-        "what left is no question, for nobody could answer it (ADR 0102)",
+        "what left is no question, for nobody could answer it (ADR 0104)",
         (
             Edit(
                 _ACTING,

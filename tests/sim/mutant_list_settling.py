@@ -19,7 +19,7 @@ def _settling(name: str) -> str:
 SETTLING_MUTANTS = (
     Mutant(
         "past_a_primary_in_the_look_of_an_end",
-        "nobody goes past a primary in the look that shows the end of its change (ADR 0102)",
+        "nobody goes past a primary in the look that shows the end of its change (ADR 0105)",
         (
             Edit(
                 _DISTURBANCE,
@@ -31,7 +31,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "what_vanished_was_never_there",
-        "what was cancelled ends when its agent has it no more (ADR 0102)",
+        "what was cancelled ends when its agent has it no more (ADR 0105)",
         (
             Edit(
                 _SETTLING,
@@ -44,7 +44,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "cancelled_handover_is_no_act",
-        "a switchover that was cancelled and came through is an act that is known (ADR 0102)",
+        "a switchover that was cancelled and came through is an act that is known (ADR 0105)",
         (Edit(_LATE, "HANDOVER_KINDS | {STORE_PROMOTE}\n", "frozenset({STORE_PROMOTE})\n"),),
         test=_settling(
             "automation_promotes_nobody_in_the_look_in_which_the_switchover_came_through"
@@ -52,13 +52,13 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "late_handover_past_a_claim",
-        "a handover behind which the role moved on appoints nobody (ADR 0102)",
+        "a handover behind which the role moved on appoints nobody (ADR 0105)",
         (Edit(_LATE, "claimants <= {successor} and", "successor is not None and"),),
         test=_settling("a_late_handover_behind_which_the_role_moved_on_appoints_nobody"),
     ),
     Mutant(
         "forgotten_when_it_arrives",
-        "what arrived after it was cancelled is remembered until it ends (ADR 0102)",
+        "what arrived after it was cancelled is remembered until it ends (ADR 0105)",
         (
             Edit(
                 _PROGRESS,
@@ -96,7 +96,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "silence_proves_a_demotion",
-        "looks from before a primary stepped down prove nothing of its successor (ADR 0102)",
+        "looks from before a primary stepped down prove nothing of its successor (ADR 0105)",
         (
             Edit(
                 _PRIMARIES,
@@ -108,7 +108,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "each_demotion_counts_anew",
-        "a primary that steps down again and again is failed over (ADR 0102)",
+        "a primary that steps down again and again is failed over (ADR 0105)",
         (
             Edit(
                 _PRIMARIES,
@@ -120,7 +120,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "death_after_a_demotion_is_proof",
-        "the death of one that stepped down proves nothing of its successor (ADR 0102)",
+        "the death of one that stepped down proves nothing of its successor (ADR 0105)",
         (
             Edit(
                 _PRIMARIES,
@@ -132,7 +132,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "successor_inherits_the_suspicion",
-        "who is appointed is suspected for itself (ADR 0102)",
+        "who is appointed is suspected for itself (ADR 0105)",
         (
             Edit(
                 _PROGRESS,
@@ -144,7 +144,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "failed_beside_a_fence",
-        "a failover waits while the process of the primary is being ended (ADR 0102)",
+        "a failover waits while the process of the primary is being ended (ADR 0105)",
         (
             Edit(
                 _OVERTAKING,
@@ -156,7 +156,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "waits_for_a_fence_at_a_silent_agent",
-        "a failover does not wait for a fence at an agent that is silent (ADR 0102)",
+        "a failover does not wait for a fence at an agent that is silent (ADR 0105)",
         (
             Edit(
                 _OVERTAKING,
@@ -168,7 +168,7 @@ SETTLING_MUTANTS = (
     ),
     Mutant(
         "asked_after_ten_minutes",
-        "a switchover at a primary that died with its agent is a question at once (ADR 0102)",
+        "a switchover at a primary that died with its agent is a question at once (ADR 0105)",
         (
             Edit(
                 _DISTURBANCE,

@@ -28,7 +28,7 @@ def _turns(name: str) -> str:
 TURN_MUTANTS = (
     Mutant(
         "what_may_go_costs_a_failover",
-        "a recovery goes before what a person asked for and what did not begin (ADR 0102)",
+        "a recovery goes before what a person asked for and what did not begin (ADR 0106)",
         (
             Edit(
                 _DISTURBANCE,
@@ -52,7 +52,7 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "role_waits_behind_what_may_go",
-        "a change of roles that a person asked for goes before what did not begin (ADR 0102)",
+        "a change of roles that a person asked for goes before what did not begin (ADR 0106)",
         (
             Edit(
                 _DISPATCH,
@@ -65,7 +65,7 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "marked_in_its_turn_only",
-        "a promotion beside the primary is marked whatever holds it (ADR 0102)",
+        "a promotion beside the primary is marked whatever holds it (ADR 0105)",
         (
             Edit(
                 _DISPATCH,
@@ -101,7 +101,7 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "lost_and_sent_again_unjudged",
-        "what a person asked for and what did not arrive is judged again (ADR 0102)",
+        "what a person asked for and what did not arrive is judged again (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -126,7 +126,7 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "taken_back_and_the_epoch_kept",
-        "what is to be taken back and may arrive yet costs its epoch (ADR 0102)",
+        "what is to be taken back and may arrive yet costs its epoch (ADR 0104)",
         (
             Edit(
                 _DISPATCH,
@@ -140,7 +140,7 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "asked_of_what_left",
-        "what was sent is taken back before a person is asked about it (ADR 0102)",
+        "what was sent is taken back before a person is asked about it (ADR 0104)",
         (
             Edit(
                 _ACTING,
@@ -153,7 +153,7 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "taken_back_unheard",
-        "what its agent may have is not taken back (ADR 0102)",
+        "what its agent may have is not taken back (ADR 0104)",
         (
             Edit(
                 _PROPOSAL,
@@ -166,7 +166,7 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "taken_back_where_it_may_arrive",
-        "an agent that keeps no epoch takes what comes later, so it is asked to end it (ADR 0102)",
+        "an agent that keeps no epoch takes what comes later, so it is asked to end it (ADR 0104)",
         (
             Edit(
                 _PROPOSAL,
