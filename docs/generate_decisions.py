@@ -9,9 +9,9 @@ import importlib
 from collections.abc import Callable
 
 from replicante.model.cluster_declaration import OFF_BY_DEFAULT
+from replicante.orchestrate.actions.oaction_kinds import OACTION_KINDS
 from replicante.orchestrate.conditions import CONDITIONS
 from replicante.orchestrate.converge.steps import STEPS
-from replicante.orchestrate.oaction_kinds import OACTION_KINDS
 from replicante.orchestrate.safety.rules import RULES
 
 INTRO = """# Decisions

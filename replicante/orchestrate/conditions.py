@@ -15,8 +15,8 @@ from replicante.model.decision import ConditionRecord
 from replicante.model.node import WRITES_REFUSED, NodeStatus
 from replicante.model.observation import AgentAnswer, Observation
 from replicante.model.shard import Shard
-from replicante.orchestrate.controllers import named_address
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict
+from replicante.orchestrate.roles.controllers import named_address
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict
 from replicante.orchestrate.view import ClusterView
 
 CONDITIONS = {

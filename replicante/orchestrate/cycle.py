@@ -33,17 +33,19 @@ from replicante.model.node import Node, StoreExtras
 from replicante.model.observation import Observation
 from replicante.model.report import OrchestrateReport
 from replicante.model.shard import Shard
-from replicante.orchestrate.acting import Acting, derived_id
-from replicante.orchestrate.claims import with_claims
+from replicante.orchestrate.actions.acting import Acting, derived_id
+from replicante.orchestrate.actions.convergence import converge, wind_up
+from replicante.orchestrate.actions.dispatch import Dispatched, dispatch
+from replicante.orchestrate.actions.oaction_kinds import PlatformCall
+from replicante.orchestrate.actions.oactions import OActionsRun, begin_wished, run_oactions
 from replicante.orchestrate.conditions import condition_key, find_conditions
-from replicante.orchestrate.convergence import converge, wind_up
-from replicante.orchestrate.dispatch import Dispatched, dispatch
-from replicante.orchestrate.late_ends import late_ends, told_late
-from replicante.orchestrate.memories import unsure, with_doubts
-from replicante.orchestrate.oaction_kinds import PlatformCall
-from replicante.orchestrate.oactions import OActionsRun, begin_wished, run_oactions
-from replicante.orchestrate.primaries import assess_primaries
-from replicante.orchestrate.progress import (
+from replicante.orchestrate.looking.doubts import unsure, with_doubts
+from replicante.orchestrate.looking.seen import seen_nodes
+from replicante.orchestrate.looking.sync import Synced, sync_nodes
+from replicante.orchestrate.looking.sync_actions import SyncedActions, sync_actions
+from replicante.orchestrate.looking.trust import trusted
+from replicante.orchestrate.memory.late_ends import late_ends, told_late
+from replicante.orchestrate.memory.progress import (
     is_any_on_its_way,
     with_acts,
     with_controllers,
@@ -53,14 +55,12 @@ from replicante.orchestrate.progress import (
     with_sent,
     with_sights,
 )
+from replicante.orchestrate.memory.settling import just_over
 from replicante.orchestrate.proposal import Situation, StepResult
 from replicante.orchestrate.recording import change
-from replicante.orchestrate.seen import seen_nodes
-from replicante.orchestrate.settling import just_over
-from replicante.orchestrate.sync import Synced, sync_nodes
-from replicante.orchestrate.sync_actions import SyncedActions, sync_actions
+from replicante.orchestrate.roles.claims import with_claims
+from replicante.orchestrate.roles.primaries import assess_primaries
 from replicante.orchestrate.telling import decisions_told, options_told
-from replicante.orchestrate.trust import trusted
 from replicante.orchestrate.view import ClusterView, build_view
 
 

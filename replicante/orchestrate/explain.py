@@ -20,7 +20,7 @@ from replicante.model.decision import (
     Verdict,
 )
 from replicante.model.records import Record
-from replicante.orchestrate.acting import derived_id
+from replicante.orchestrate.actions.acting import derived_id
 
 
 class BlockedBy(Record, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ from replicante.model.decision import CandidateRecord, ForcedOption, Loss
 from replicante.model.modes import Mode
 from replicante.model.namespace import Namespace
 from replicante.model.observation import Observation
-from replicante.orchestrate.primaries import Primary
+from replicante.orchestrate.roles.primaries import Primary
 from replicante.orchestrate.view import ClusterView
 
 NO_LOSS = Loss(is_none=True, text="none")

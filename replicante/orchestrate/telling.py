@@ -12,7 +12,7 @@ import msgspec
 from replicante.model.codec import encode_value
 from replicante.model.decision import ForcedOption, Outcome
 from replicante.model.report import Note, NoteCategory
-from replicante.orchestrate.acting import Acting
+from replicante.orchestrate.actions.acting import Acting
 from replicante.orchestrate.proposal import StepResult
 
 

@@ -21,7 +21,7 @@ from replicante.errors import Conflict, Invalid
 from replicante.limits import AGENT_ANSWER_BYTES_MAX, PLATFORM_CALL_MS_MAX
 from replicante.model.codec import Value
 from replicante.model.platform import Platform, Transport, TransportKind
-from replicante.orchestrate.oaction_kinds import PlatformCall
+from replicante.orchestrate.actions.oaction_kinds import PlatformCall
 from replicante.platforms.local import LocalPlatform
 from replicante.platforms.threads import PathThreads
 

@@ -32,7 +32,7 @@ from replicante.durable_file import write_durably
 from replicante.errors import Conflict, Invalid, NotFound
 from replicante.limits import DEFINITION_NODES_MAX, LOCAL_LOCK_MS_MAX, NAME_PATTERN
 from replicante.model.codec import Value
-from replicante.orchestrate.oaction_kinds import PlatformCall
+from replicante.orchestrate.actions.oaction_kinds import PlatformCall
 from replicante.platforms import local_processes
 
 HOST = "127.0.0.1"

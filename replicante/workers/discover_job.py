@@ -16,7 +16,7 @@ from replicante.model.discovery import ClusterDiscovery
 from replicante.model.namespace import NamespaceStatus
 from replicante.model.objects import ObjectKind
 from replicante.model.platform import Platform
-from replicante.orchestrate.discovery_guard import (
+from replicante.orchestrate.looking.discovery_guard import (
     DiscoveryJudged,
     judge_discovery,
     serving_nodes,

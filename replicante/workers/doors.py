@@ -14,7 +14,7 @@ from replicante.model.actions import NAction
 from replicante.model.discovery import DiscoveredNode
 from replicante.model.observation import Observation
 from replicante.model.platform import Platform
-from replicante.orchestrate.oaction_kinds import PlatformCall
+from replicante.orchestrate.actions.oaction_kinds import PlatformCall
 from replicante.platforms.client import PlatformSays
 from replicante.storage.kv import View
 

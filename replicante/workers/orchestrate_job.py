@@ -26,14 +26,14 @@ from replicante.model.discovery import DiscoveredNode
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.objects import ObjectKind, StoredObject
 from replicante.model.platform import Platform
-from replicante.orchestrate.cycle import CycleResult, run_cycle
-from replicante.orchestrate.dispatch import submission_accepted, submission_failed
-from replicante.orchestrate.gathering import Moment, cycle_inputs
-from replicante.orchestrate.oaction_kinds import (
+from replicante.orchestrate.actions.dispatch import submission_accepted, submission_failed
+from replicante.orchestrate.actions.oaction_kinds import (
     PlatformCall,
     platform_failed,
     platform_said,
 )
+from replicante.orchestrate.cycle import CycleResult, run_cycle
+from replicante.orchestrate.gathering import Moment, cycle_inputs
 from replicante.orchestrate.recording import change
 from replicante.platforms.client import PlatformSays
 from replicante.state import queries, record_queries

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_ACTING = "orchestrate/acting.py"
-_BY_NAME = "orchestrate/by_name.py"
-_DISPATCH = "orchestrate/dispatch.py"
+_ACTING = "orchestrate/actions/acting.py"
+_BY_NAME = "orchestrate/actions/by_name.py"
+_DISPATCH = "orchestrate/actions/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
-_OVERTAKING = "orchestrate/overtaking.py"
-_ROLE_CHANGES = "orchestrate/role_changes.py"
+_OVERTAKING = "orchestrate/actions/overtaking.py"
+_ROLE_CHANGES = "orchestrate/actions/role_changes.py"
 
 
 def _asks(name: str) -> str:

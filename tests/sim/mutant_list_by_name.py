@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_APPROVALS = "orchestrate/approvals.py"
-_BY_NAME = "orchestrate/by_name.py"
+_APPROVALS = "orchestrate/safety/approvals.py"
+_BY_NAME = "orchestrate/actions/by_name.py"
 _CASE = "orchestrate/safety/case.py"
 _DATA = "orchestrate/safety/rules_data.py"
-_DISPATCH = "orchestrate/dispatch.py"
+_DISPATCH = "orchestrate/actions/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _NAMED_ARGS = "orchestrate/named_args.py"
-_LATE = "orchestrate/late_ends.py"
-_OACTIONS = "orchestrate/oactions.py"
+_LATE = "orchestrate/memory/late_ends.py"
+_OACTIONS = "orchestrate/actions/oactions.py"
 _SCOPE = "orchestrate/safety/rules_scope.py"
 
 
@@ -86,7 +86,7 @@ BY_NAME_MUTANTS = (
         "a promotion held beside the primary does not wait for that one's death (ADR 0105)",
         (
             Edit(
-                "orchestrate/held_promotions.py",
+                "orchestrate/actions/held_promotions.py",
                 "not is_marked and _denied(acting, action) & _ENDS_A_REASON:\n",
                 "not is_marked and _denied(acting, action) > _ENDS_A_REASON:\n",
             ),

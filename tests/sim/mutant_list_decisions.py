@@ -8,11 +8,11 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _CASE = "orchestrate/safety/case.py"
-_CONTROLLERS = "orchestrate/controllers.py"
+_CONTROLLERS = "orchestrate/roles/controllers.py"
 _CYCLE = "orchestrate/cycle.py"
 _FAILOVER = "orchestrate/converge/failover.py"
-_GUARD = "orchestrate/discovery_guard.py"
-_PRIMARIES = "orchestrate/primaries.py"
+_GUARD = "orchestrate/looking/discovery_guard.py"
+_PRIMARIES = "orchestrate/roles/primaries.py"
 _DATA = "orchestrate/safety/rules_data.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"

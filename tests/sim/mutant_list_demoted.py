@@ -7,9 +7,9 @@ from mutant_parts import Edit, Mutant, unit_test
 
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _CYCLE = "orchestrate/cycle.py"
-_LATE = "orchestrate/late_ends.py"
-_PRIMARIES = "orchestrate/primaries.py"
-_PROGRESS = "orchestrate/progress.py"
+_LATE = "orchestrate/memory/late_ends.py"
+_PRIMARIES = "orchestrate/roles/primaries.py"
+_PROGRESS = "orchestrate/memory/progress.py"
 
 
 def _demoted(name: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_ACTING = "orchestrate/acting.py"
-_BY_NAME = "orchestrate/by_name.py"
-_CANDIDATES = "orchestrate/candidates.py"
+_ACTING = "orchestrate/actions/acting.py"
+_BY_NAME = "orchestrate/actions/by_name.py"
+_CANDIDATES = "orchestrate/roles/candidates.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
-_OACTIONS = "orchestrate/oactions.py"
+_OACTIONS = "orchestrate/actions/oactions.py"
 _VIEW = "orchestrate/view.py"
 
 

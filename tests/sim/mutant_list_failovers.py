@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_CLAIMS = "orchestrate/claims.py"
-_DISPATCH = "orchestrate/dispatch.py"
+_CLAIMS = "orchestrate/roles/claims.py"
+_DISPATCH = "orchestrate/actions/dispatch.py"
 _FAILOVER = "orchestrate/converge/failover.py"
-_PRIMARIES = "orchestrate/primaries.py"
-_PROGRESS = "orchestrate/progress.py"
+_PRIMARIES = "orchestrate/roles/primaries.py"
+_PROGRESS = "orchestrate/memory/progress.py"
 _DATA = "orchestrate/safety/rules_data.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"

@@ -10,7 +10,7 @@ GROWTH_MUTANTS = (
         "what is wished of a platform is judged again before each call (ADR 0093)",
         (
             Edit(
-                "orchestrate/oactions.py",
+                "orchestrate/actions/oactions.py",
                 "    run.calls += [it for it in run.orders if it.action_id in right]\n",
                 "    run.calls += run.orders\n",
             ),
@@ -25,7 +25,7 @@ GROWTH_MUTANTS = (
         "only a person approves (ADR 0093)",
         (
             Edit(
-                "orchestrate/approvals.py",
+                "orchestrate/safety/approvals.py",
                 "    return all(rule in shown and",
                 "    return not shown or all(rule in shown and",
             ),
@@ -83,7 +83,7 @@ GROWTH_MUTANTS = (
         "what a dead node told last keeps it no member for ever",
         (
             Edit(
-                "orchestrate/progress.py",
+                "orchestrate/memory/progress.py",
                 "            removed[forgotten] = now_ms\n",
                 "            removed.pop(forgotten, None)\n",
             ),
@@ -95,7 +95,7 @@ GROWTH_MUTANTS = (
         "a controller that is cut off for a minute finds its roles as it left them",
         (
             Edit(
-                "orchestrate/controllers.py",
+                "orchestrate/roles/controllers.py",
                 "for it, rest_ms in rests_ms.items() if rest_ms > 0}",
                 "for it, rest_ms in rests_ms.items() if rest_ms < 0}",
             ),
@@ -110,7 +110,7 @@ GROWTH_MUTANTS = (
         "a primary that is seen to serve is not gone because its platform forgot it (ADR 0032)",
         (
             Edit(
-                "orchestrate/discovery_guard.py",
+                "orchestrate/looking/discovery_guard.py",
                 "    if is_minor and not primaries and count",
                 "    if is_minor and count",
             ),
@@ -155,7 +155,7 @@ GROWTH_MUTANTS = (
         "an approval covers the rules that asked, and no others (ADR 0030)",
         (
             Edit(
-                "orchestrate/approvals.py",
+                "orchestrate/safety/approvals.py",
                 "    return all(rule in shown and",
                 "    return any(rule in shown and",
             ),
@@ -170,7 +170,7 @@ GROWTH_MUTANTS = (
         "who approves an id approves at most what was shown of it (ADR 0030)",
         (
             Edit(
-                "orchestrate/acting.py",
+                "orchestrate/actions/acting.py",
                 "            elif not covers(wish.asked, asked):\n",
                 "            elif not wish.asked:\n",
             ),
@@ -185,7 +185,7 @@ GROWTH_MUTANTS = (
         "who approves answers the rules that ask now (ADR 0030)",
         (
             Edit(
-                "orchestrate/acting.py",
+                "orchestrate/actions/acting.py",
                 "            after = msgspec.structs.replace(after, asked=asked)\n",
                 "            after = msgspec.structs.replace(after, asked={**asked, **after.asked})"
                 "\n",
@@ -201,7 +201,7 @@ GROWTH_MUTANTS = (
         "what serves an orchestrator action that has ended is not sent",
         (
             Edit(
-                "orchestrate/dispatch.py",
+                "orchestrate/actions/dispatch.py",
                 "action.phase.is_pending and action.cause not in owners:\n",
                 "action.phase.is_final and action.cause not in owners:\n",
             ),
@@ -216,7 +216,7 @@ GROWTH_MUTANTS = (
         "a copy that is on its way when its owner ends is refused (ADR 0070)",
         (
             Edit(
-                "orchestrate/dispatch.py",
+                "orchestrate/actions/dispatch.py",
                 "            found.is_epoch_spent |= situation.may_be_on_its_way(action)\n",
                 "",
             ),
@@ -231,7 +231,7 @@ GROWTH_MUTANTS = (
         "a wish that serves a person ends with what that person asked for",
         (
             Edit(
-                "orchestrate/acting.py",
+                "orchestrate/actions/acting.py",
                 "        if proposal.cause is not None:\n            # A person",
                 "        if proposal.is_question:\n            # A person",
             ),
@@ -246,7 +246,7 @@ GROWTH_MUTANTS = (
         "an owner waits with its node action for a person",
         (
             Edit(
-                "orchestrate/oactions.py",
+                "orchestrate/actions/oactions.py",
                 "    if record.outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL):\n",
                 "    if record.outcome is Outcome.DONE:\n",
             ),
@@ -258,12 +258,12 @@ GROWTH_MUTANTS = (
         "an order that brings no node is a failure, and three failures ask a person",
         (
             Edit(
-                "orchestrate/oaction_kinds.py",
+                "orchestrate/actions/oaction_kinds.py",
                 "type(count) is not int or not 1 <= count <= DEFINITION_NODES_MAX",
                 "type(count) is not int or not 0 <= count <= DEFINITION_NODES_MAX",
             ),
             Edit(
-                "orchestrate/oaction_kinds.py",
+                "orchestrate/actions/oaction_kinds.py",
                 '    if int(payload["expected"]) < 1:\n',
                 '    if int(payload["expected"]) < 0:\n',
             ),
@@ -278,7 +278,7 @@ GROWTH_MUTANTS = (
         "what a platform promises agrees with what it names",
         (
             Edit(
-                "orchestrate/oaction_kinds.py",
+                "orchestrate/actions/oaction_kinds.py",
                 "        if len(set(node_ids)) != count:\n",
                 "        if count is None:\n",
             ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_HELD = "orchestrate/held_orders.py"
-_OACTIONS = "orchestrate/oactions.py"
-_ROLES = "orchestrate/role_changes.py"
+_HELD = "orchestrate/actions/held_orders.py"
+_OACTIONS = "orchestrate/actions/oactions.py"
+_ROLES = "orchestrate/actions/role_changes.py"
 
 
 def _held(name: str) -> str:

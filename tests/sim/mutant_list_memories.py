@@ -8,13 +8,13 @@ from mutant_parts import Edit, Mutant, unit_test
 
 _CYCLE = "orchestrate/cycle.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
-_DISPATCH = "orchestrate/dispatch.py"
-_MEMORIES = "orchestrate/memories.py"
+_DISPATCH = "orchestrate/actions/dispatch.py"
+_MEMORIES = "orchestrate/looking/doubts.py"
 _SERVER = "agents/sdk/server.py"
 _STORE = "agents/sdk/action_store.py"
 _PROTECT = "orchestrate/converge/protect_writes.py"
 _REDIS = "agents/stores/redis/server.py"
-_SYNC_ACTIONS = "orchestrate/sync_actions.py"
+_SYNC_ACTIONS = "orchestrate/looking/sync_actions.py"
 _WRITE_HOLD = "agents/stores/redis/write_hold.py"
 
 MEMORY_MUTANTS = (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_ACTING = "orchestrate/acting.py"
-_CLAIMS = "orchestrate/claims.py"
+_ACTING = "orchestrate/actions/acting.py"
+_CLAIMS = "orchestrate/roles/claims.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _DATA = "orchestrate/safety/rules_data.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _NAMED_ARGS = "orchestrate/named_args.py"
-_PRIMARIES = "orchestrate/primaries.py"
-_PROGRESS = "orchestrate/progress.py"
+_PRIMARIES = "orchestrate/roles/primaries.py"
+_PROGRESS = "orchestrate/memory/progress.py"
 _PROPOSAL = "orchestrate/proposal.py"
 
 

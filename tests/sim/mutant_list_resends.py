@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_ACTING = "orchestrate/acting.py"
-_DISPATCH = "orchestrate/dispatch.py"
+_ACTING = "orchestrate/actions/acting.py"
+_DISPATCH = "orchestrate/actions/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
-_OVERTAKING = "orchestrate/overtaking.py"
-_RESENDS = "orchestrate/resends.py"
+_OVERTAKING = "orchestrate/actions/overtaking.py"
+_RESENDS = "orchestrate/actions/resends.py"
 
 
 def _resent(name: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
-_LATE = "orchestrate/late_ends.py"
-_OVERTAKING = "orchestrate/overtaking.py"
-_PRIMARIES = "orchestrate/primaries.py"
-_PROGRESS = "orchestrate/progress.py"
-_SETTLING = "orchestrate/settling.py"
+_LATE = "orchestrate/memory/late_ends.py"
+_OVERTAKING = "orchestrate/actions/overtaking.py"
+_PRIMARIES = "orchestrate/roles/primaries.py"
+_PROGRESS = "orchestrate/memory/progress.py"
+_SETTLING = "orchestrate/memory/settling.py"
 
 
 def _settling(name: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mutant_parts import Edit, Mutant, unit_test
 
-_ACTING = "orchestrate/acting.py"
-_DISPATCH = "orchestrate/dispatch.py"
+_ACTING = "orchestrate/actions/acting.py"
+_DISPATCH = "orchestrate/actions/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _GATHERING = "orchestrate/gathering.py"
-_HELD = "orchestrate/held_promotions.py"
+_HELD = "orchestrate/actions/held_promotions.py"
 _PROPOSAL = "orchestrate/proposal.py"
-_SYNC = "orchestrate/sync.py"
+_SYNC = "orchestrate/looking/sync.py"
 
 
 def _lost(name: str) -> str:

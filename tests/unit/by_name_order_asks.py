@@ -9,7 +9,7 @@ from orchestrate_builders import CLUSTER, NS, World, make_spec, replicated
 from replicante.model.action_kinds import PLATFORM_DEPROVISION
 from replicante.model.actions import NActionPhase, OAction, OActionPhase
 from replicante.model.observation import AgentAnswer
-from replicante.orchestrate.oaction_kinds import platform_answered
+from replicante.orchestrate.actions.oaction_kinds import platform_answered
 
 
 def order(world: World, kind: str, *, action_id="o1", timeout_ms=None, **args) -> None:

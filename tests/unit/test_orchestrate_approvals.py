@@ -20,7 +20,7 @@ from replicante.model.action_kinds import STORE_PROMOTE
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.change import RecordKind
 from replicante.model.observation import AgentAnswer
-from replicante.orchestrate.approvals import covers
+from replicante.orchestrate.safety.approvals import covers
 
 ONE, BOTH = "approval_granted", "approval_granted,majority_kept"
 

@@ -37,7 +37,7 @@ from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole
-from replicante.orchestrate.oaction_kinds import platform_failed
+from replicante.orchestrate.actions.oaction_kinds import platform_failed
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

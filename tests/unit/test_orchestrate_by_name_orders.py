@@ -21,8 +21,8 @@ from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole
+from replicante.orchestrate.actions.oaction_kinds import platform_failed
 from replicante.orchestrate.explain import explain
-from replicante.orchestrate.oaction_kinds import platform_failed
 
 
 def take_away(world: World, node_id: str, **fields) -> None:

@@ -38,7 +38,7 @@ from replicante.model.action_kinds import (
     STORE_SWITCHOVER,
 )
 from replicante.model.actions import NActionPhase, OActionPhase
-from replicante.orchestrate.oaction_kinds import platform_failed
+from replicante.orchestrate.actions.oaction_kinds import platform_failed
 
 
 def asks_role(world: World, node_id: str, kind: str, other: str) -> None:

@@ -31,7 +31,7 @@ from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.node import Node, NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, SeenAction, SeenPhase
-from replicante.orchestrate.dispatch import (
+from replicante.orchestrate.actions.dispatch import (
     refusals_of,
     submission_accepted,
     submission_failed,

@@ -26,7 +26,7 @@ from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer, SeenPhase
 from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.cycle import run_cycle
-from replicante.orchestrate.primaries import demotion_key
+from replicante.orchestrate.roles.primaries import demotion_key
 
 LOOKS = {"confirmations": 3, "confirm_for": "3s", "data_loss_offset": 1000}
 

@@ -9,7 +9,7 @@ from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.discovery import ClusterDiscovery, HeldDiscovery
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import Sight
-from replicante.orchestrate.discovery_guard import judge_discovery, serving_nodes
+from replicante.orchestrate.looking.discovery_guard import judge_discovery, serving_nodes
 
 
 def node(node_id, port=8000):

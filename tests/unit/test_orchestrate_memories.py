@@ -18,7 +18,7 @@ from replicante.limits import AGENT_BOOTS_KEPT_MAX, AGENT_DOUBT_MS
 from replicante.model.action_kinds import SERVICE_RESTART, STORE_PROMOTE
 from replicante.model.actions import NAction, NActionPhase, Requester
 from replicante.orchestrate.explain import explain
-from replicante.orchestrate.memories import boots_after
+from replicante.orchestrate.looking.doubts import boots_after
 
 ID = "00000000-0000-8000-8000-000000000001"
 

@@ -15,8 +15,8 @@ from replicante.model.action_kinds import CLUSTER_REMOVE, SERVICE_STOP
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
+from replicante.orchestrate.actions.oaction_kinds import PlatformVerb, platform_answered
 from replicante.orchestrate.cycle import run_cycle
-from replicante.orchestrate.oaction_kinds import PlatformVerb, platform_answered
 
 GRACES = {
     **dict.fromkeys(("scale_up", "scale_down", "replace_node"), "1s"),

@@ -30,12 +30,12 @@ from replicante.model.decision import Outcome
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole
-from replicante.orchestrate.explain import explain
-from replicante.orchestrate.oaction_kinds import (
+from replicante.orchestrate.actions.oaction_kinds import (
     platform_answered,
     platform_failed,
     platform_said,
 )
+from replicante.orchestrate.explain import explain
 
 LEAVING = {"steps": {"scale_down": True}, "graces": {"scale_down": "1s"}}
 

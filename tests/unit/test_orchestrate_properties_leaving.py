@@ -15,7 +15,7 @@ from replicante.model.action_kinds import CLUSTER_REMOVE, SERVICE_STOP
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole
-from replicante.orchestrate.oaction_kinds import PlatformVerb
+from replicante.orchestrate.actions.oaction_kinds import PlatformVerb
 
 REPLACED_AFTER_MS = 2_000
 

@@ -36,8 +36,8 @@ from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
-from replicante.orchestrate.primaries import assess_primaries
 from replicante.orchestrate.proposal import Proposal, Purpose, Situation
+from replicante.orchestrate.roles.primaries import assess_primaries
 from replicante.orchestrate.safety import rules
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.view import build_view

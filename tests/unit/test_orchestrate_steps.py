@@ -27,7 +27,7 @@ from replicante.model.actions import OActionPhase
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
-from replicante.orchestrate.oaction_kinds import platform_answered, platform_failed
+from replicante.orchestrate.actions.oaction_kinds import platform_answered, platform_failed
 
 
 def definition(count=3, **groups):

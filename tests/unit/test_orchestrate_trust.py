@@ -26,7 +26,7 @@ from replicante.model.observation import (
     SeenShard,
 )
 from replicante.model.shard import Offset, ShardRole
-from replicante.orchestrate.trust import trusted
+from replicante.orchestrate.looking.trust import trusted
 
 
 def shard(shard_id="0", **fields):

@@ -15,7 +15,7 @@ from replicante.client_tls import ClientIdentity
 from replicante.clock import SystemClock
 from replicante.entropy import SystemEntropy
 from replicante.model.platform import Platform, Transport, TransportKind
-from replicante.orchestrate.oaction_kinds import PlatformCall, PlatformVerb
+from replicante.orchestrate.actions.oaction_kinds import PlatformCall, PlatformVerb
 from replicante.pki import PkiFolder
 from replicante.platforms.client import ACTION_HEADER, Platforms
 

@@ -26,10 +26,7 @@ from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
 from replicante.model.decision import ForcedOption, Loss
 from replicante.model.node import NodeStatus, StoreContact
-from replicante.orchestrate.candidates import Candidate, best, candidates, severity
 from replicante.orchestrate.conditions import condition_key
-from replicante.orchestrate.controllers import in_charge
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
@@ -38,6 +35,9 @@ from replicante.orchestrate.proposal import (
     idle,
     protection,
 )
+from replicante.orchestrate.roles.candidates import Candidate, best, candidates, severity
+from replicante.orchestrate.roles.controllers import in_charge
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict, Proof
 
 UNKNOWN_LOSS = "unknown"
 """The accepted loss of who accepts one that cannot be said."""

@@ -17,8 +17,8 @@ from replicante.model.action_kinds import (
 )
 from replicante.model.cluster_declaration import Step
 from replicante.model.node import NodeStatus, StoreContact
-from replicante.orchestrate.primaries import PrimaryVerdict
 from replicante.orchestrate.proposal import Proposal, Situation
+from replicante.orchestrate.roles.primaries import PrimaryVerdict
 
 
 def surplus(situation: Situation) -> dict[str, str]:

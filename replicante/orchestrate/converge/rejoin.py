@@ -18,11 +18,8 @@ from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.shard import Shard, ShardRole, Sight
-from replicante.orchestrate.claims import claim_followed
-from replicante.orchestrate.controllers import in_charge, named_address
 from replicante.orchestrate.converge.failover import fence, hangs
 from replicante.orchestrate.converge.leaving import leaves
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict, is_follower
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
@@ -31,6 +28,9 @@ from replicante.orchestrate.proposal import (
     idle,
     protection,
 )
+from replicante.orchestrate.roles.claims import claim_followed
+from replicante.orchestrate.roles.controllers import in_charge, named_address
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict, is_follower
 
 
 def propose_rejoin(situation: Situation) -> StepResult:

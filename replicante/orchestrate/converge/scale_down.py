@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from replicante.model.actions import Requester
 from replicante.model.cluster_declaration import Step
-from replicante.orchestrate.candidates import best
 from replicante.orchestrate.converge.failover import candidates_of
+from replicante.orchestrate.converge.handover import handover
 from replicante.orchestrate.converge.leaving import leave, surplus
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict
 from replicante.orchestrate.proposal import Proposal, Purpose, Situation, StepResult, idle
-from replicante.orchestrate.role_changes import handover
+from replicante.orchestrate.roles.candidates import best
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict
 
 
 def propose_scale_down(situation: Situation) -> StepResult:

@@ -23,8 +23,8 @@ from replicante.model.action_kinds import (
 from replicante.model.codec import Value
 from replicante.model.node import WRITES_PROTECTED, Node, NodeStatus
 from replicante.model.shard import ShardRole, Sight
-from replicante.orchestrate.candidates import Candidate, candidates
-from replicante.orchestrate.claims import claim_followed
+from replicante.orchestrate.roles.candidates import Candidate, candidates
+from replicante.orchestrate.roles.claims import claim_followed
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny
 
 _TAKES_AWAY = (SERVICE_STOP, CLUSTER_REMOVE, PLATFORM_DEPROVISION)

@@ -27,7 +27,8 @@ from replicante.model.cluster_declaration import Step
 from replicante.model.codec import Value
 from replicante.model.converge_state import SentAction
 from replicante.model.node import NodeStatus
-from replicante.orchestrate.progress import may_arrive
+from replicante.orchestrate.memory.progress import may_arrive
+from replicante.orchestrate.memory.settling import settling_in
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
@@ -38,7 +39,6 @@ from replicante.orchestrate.proposal import (
     wish_identity,
 )
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
-from replicante.orchestrate.settling import settling_in
 
 _SAME_WORK = {
     Step.SCALE_UP: {PLATFORM_PROVISION, PLATFORM_DEPROVISION},

@@ -23,10 +23,10 @@ from replicante.model.converge_state import DoubtReason
 from replicante.model.node import NodeStatus
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import Sight
-from replicante.orchestrate.controllers import in_charge
 from replicante.orchestrate.named_args import contradiction, unlike_what_left
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.proposal import Purpose
+from replicante.orchestrate.roles.controllers import in_charge
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.safety.case import Case, Finding, Rule, allow, ask, deny, refuse
 
 _BLIND = (NodeStatus.UNREACHABLE, NodeStatus.UNKNOWN, NodeStatus.INCOMPLETE)

@@ -13,16 +13,16 @@ from dataclasses import replace
 from replicante.model.action_kinds import CORE_FAILOVER, CORE_SWITCHOVER
 from replicante.model.actions import OAction, OActionPhase, Requester
 from replicante.model.change import ChangeCode
-from replicante.orchestrate.acting import Acting
-from replicante.orchestrate.by_name import APPROVAL_RULE, long_wanted_ms
-from replicante.orchestrate.primaries import PrimaryVerdict
-from replicante.orchestrate.proposal import Situation
-from replicante.orchestrate.questions import asked_about
-from replicante.orchestrate.role_changes import (
+from replicante.orchestrate.actions.acting import Acting
+from replicante.orchestrate.actions.by_name import APPROVAL_RULE, long_wanted_ms
+from replicante.orchestrate.actions.questions import asked_about
+from replicante.orchestrate.actions.role_changes import (
     asked_primary,
     propose_asked_failover,
     propose_switchover,
 )
+from replicante.orchestrate.proposal import Situation
+from replicante.orchestrate.roles.primaries import PrimaryVerdict
 
 _PROPOSE = {CORE_SWITCHOVER: propose_switchover, CORE_FAILOVER: propose_asked_failover}
 

@@ -22,12 +22,12 @@ from replicante.model.actions import NAction, Requester
 from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Outcome
 from replicante.model.modes import Mode
-from replicante.orchestrate.acting import Acting
-from replicante.orchestrate.approvals import asking, covers
-from replicante.orchestrate.by_name import proposal_of, served_step
+from replicante.orchestrate.actions.acting import Acting
+from replicante.orchestrate.actions.by_name import proposal_of, served_step
 from replicante.orchestrate.converge.failover import fence_subject
-from replicante.orchestrate.primaries import PrimaryVerdict
 from replicante.orchestrate.proposal import Proposal, Situation
+from replicante.orchestrate.roles.primaries import PrimaryVerdict
+from replicante.orchestrate.safety.approvals import asking, covers
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
 

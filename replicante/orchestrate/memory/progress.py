@@ -32,16 +32,16 @@ from replicante.model.converge_state import (
 from replicante.model.node import NodeStatus
 from replicante.model.observation import Observation
 from replicante.model.shard import Shard, ShardRole, Sight
-from replicante.orchestrate.claims import former_primary, untold
-from replicante.orchestrate.controllers import primary_by_controller
-from replicante.orchestrate.primaries import (
+from replicante.orchestrate.proposal import does_disturb
+from replicante.orchestrate.roles.claims import former_primary, untold
+from replicante.orchestrate.roles.controllers import primary_by_controller
+from replicante.orchestrate.roles.primaries import (
     Primary,
     PrimaryVerdict,
     demotion_key,
     remembered,
     suspicion_key,
 )
-from replicante.orchestrate.proposal import does_disturb
 from replicante.orchestrate.view import ClusterView
 
 STEP_METADATA = "replicante.io/step"

@@ -23,12 +23,12 @@ from replicante.limits import (
 from replicante.model import action_kinds
 from replicante.model.actions import OAction, OActionPhase
 from replicante.model.codec import Value
-from replicante.orchestrate.proposal import Proposal, Situation
-from replicante.orchestrate.role_changes import (
+from replicante.orchestrate.actions.role_changes import (
     past_its_reason,
     propose_asked_failover,
     propose_switchover,
 )
+from replicante.orchestrate.proposal import Proposal, Situation
 
 STABLE_AFTER_MS_DEFAULT = 300_000
 _LOOP_TARGET_DEFAULT = 10

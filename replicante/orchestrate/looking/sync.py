@@ -18,7 +18,7 @@ from replicante.model.node import Node, NodeStatus, StoreExtras
 from replicante.model.observation import AgentAnswer, Observation, SeenNode
 from replicante.model.report import Note, NoteCategory
 from replicante.model.shard import Shard
-from replicante.orchestrate.memories import boots_after
+from replicante.orchestrate.looking.doubts import boots_after
 from replicante.orchestrate.recording import change, node_code
 from replicante.orchestrate.view import ClusterView
 

@@ -33,9 +33,9 @@ from replicante.model.decision import Outcome, Ruling
 from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
 from replicante.model.report import Note, NoteCategory
-from replicante.orchestrate.acting import Acting
-from replicante.orchestrate.held_orders import is_asked_about, is_past_its_reason
-from replicante.orchestrate.oaction_kinds import (
+from replicante.orchestrate.actions.acting import Acting
+from replicante.orchestrate.actions.held_orders import is_asked_about, is_past_its_reason
+from replicante.orchestrate.actions.oaction_kinds import (
     OACTION_KINDS,
     PlatformCall,
     PlatformVerb,
@@ -43,7 +43,7 @@ from replicante.orchestrate.oaction_kinds import (
     failed,
     gave_up,
 )
-from replicante.orchestrate.overtaking import clear_way
+from replicante.orchestrate.actions.overtaking import clear_way
 from replicante.orchestrate.proposal import Proposal, Situation, is_person_waiting
 
 _TAKES_AWAY = PlatformVerb.DEPROVISION

@@ -10,11 +10,11 @@ from replicante.model.action_kinds import STORE_PROMOTE, STORE_SWITCHOVER
 from replicante.model.actions import NAction
 from replicante.model.change import ChangeCode
 from replicante.model.decision import Ruling
-from replicante.orchestrate.acting import Acting
-from replicante.orchestrate.by_name import APPROVAL_RULE, proposal_of
-from replicante.orchestrate.primaries import PrimaryVerdict
+from replicante.orchestrate.actions.acting import Acting
+from replicante.orchestrate.actions.by_name import APPROVAL_RULE, proposal_of
+from replicante.orchestrate.actions.questions import asked_about, waiting_phase
 from replicante.orchestrate.proposal import is_person_waiting
-from replicante.orchestrate.questions import asked_about, waiting_phase
+from replicante.orchestrate.roles.primaries import PrimaryVerdict
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge
 

@@ -23,7 +23,7 @@ from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import CandidateRecord, Loss, Unheard
 from replicante.model.node import NodeStatus
 from replicante.model.shard import Offset, Shard, ShardRole
-from replicante.orchestrate.primaries import suspicion_key
+from replicante.orchestrate.roles.primaries import suspicion_key
 from replicante.orchestrate.view import ClusterView
 
 NO_PROMOTE_ATTRIBUTE = "replicante.io/no-promote"

@@ -28,13 +28,13 @@ from replicante.model.codec import Value
 from replicante.model.decision import Outcome
 from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
-from replicante.orchestrate.acting import Acting
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict, Proof
+from replicante.orchestrate.actions.acting import Acting
+from replicante.orchestrate.actions.role_changes import propose_asked_failover
+from replicante.orchestrate.memory.settling import settling_in
 from replicante.orchestrate.proposal import Proposal, Situation
-from replicante.orchestrate.role_changes import propose_asked_failover
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict, Proof
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
-from replicante.orchestrate.settling import settling_in
 
 
 def clear_way(acting: Acting, failover: OAction) -> list[NAction] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from replicante.model.actions import NAction, OAction
 from replicante.model.cluster_declaration import Step
-from replicante.orchestrate.acting import Acting
+from replicante.orchestrate.actions.acting import Acting
 from replicante.orchestrate.converge.steps import STEPS
 from replicante.orchestrate.proposal import StepResult, is_open_order, is_wish, wish_identity
 

@@ -27,10 +27,17 @@ from replicante.model.actions import (
 from replicante.model.change import Change, ChangeCode
 from replicante.model.codec import Value
 from replicante.model.decision import Outcome, ProposalRecord, Verdict
-from replicante.orchestrate.approvals import Asked, asking, covers
-from replicante.orchestrate.by_name import proposal_of
+from replicante.orchestrate.actions.by_name import proposal_of
+from replicante.orchestrate.actions.questions import (
+    ask_code,
+    asked_about,
+    released,
+    taken_back,
+    turned,
+    waiting_phase,
+)
+from replicante.orchestrate.memory.progress import STEP_METADATA, with_attempt
 from replicante.orchestrate.named_args import as_judged
-from replicante.orchestrate.progress import STEP_METADATA, with_attempt
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
@@ -39,15 +46,8 @@ from replicante.orchestrate.proposal import (
     is_wish,
     wish_identity,
 )
-from replicante.orchestrate.questions import (
-    ask_code,
-    asked_about,
-    released,
-    taken_back,
-    turned,
-    waiting_phase,
-)
 from replicante.orchestrate.recording import change
+from replicante.orchestrate.safety.approvals import Asked, asking, covers
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
 

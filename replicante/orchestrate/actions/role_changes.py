@@ -7,35 +7,33 @@ cannot agree: it may lose what only that one had, so it names the loss that is a
 
 from __future__ import annotations
 
-from replicante.limits import SWITCHOVER_MS_MAX
 from replicante.model.action_kinds import (
     CONTROLLER_SWITCHOVER,
     HANDOVER_KINDS,
-    STORE_SWITCHOVER,
     TAKE_OVER_KINDS,
 )
-from replicante.model.actions import OAction, Requester
+from replicante.model.actions import OAction
 from replicante.model.cluster_declaration import Controller, Step
 from replicante.model.codec import Value
 from replicante.model.observation import SeenPhase
 from replicante.model.shard import Sight
-from replicante.orchestrate.candidates import Candidate, Override, best
-from replicante.orchestrate.controllers import in_charge
 from replicante.orchestrate.converge.failover import (
     UNKNOWN_LOSS,
     candidates_of,
     failover_through,
     promotion,
 )
-from replicante.orchestrate.primaries import Primary, PrimaryVerdict
+from replicante.orchestrate.converge.handover import handover
 from replicante.orchestrate.proposal import (
     NO_LOSS,
     Proposal,
     Purpose,
     Situation,
     is_person_waiting,
-    protection,
 )
+from replicante.orchestrate.roles.candidates import Candidate, Override, best
+from replicante.orchestrate.roles.controllers import in_charge
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict
 
 
 def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
@@ -62,39 +60,6 @@ def propose_switchover(action: OAction, situation: Situation) -> Proposal | str:
         purpose=Purpose.RECOVERY,
         requester=action.requester,
         cause=action.action_id,
-    )
-
-
-def handover(
-    situation: Situation,
-    primary: Primary,
-    chosen: Candidate,
-    *,
-    step: Step,
-    purpose: Purpose,
-    requester: Requester,
-    cause: str | None,
-) -> Proposal:
-    """primary: present. chosen: another copy of its shard, with an address."""
-    return Proposal(
-        step=step,
-        action_kind=STORE_SWITCHOVER,
-        node_id=primary.node_id,
-        args={
-            "shard_id": primary.shard_id,
-            "node": situation.view.nodes[chosen.node_id].member_address,
-            "node_id": chosen.node_id,
-            "timeout_ms": SWITCHOVER_MS_MAX,
-            **protection(situation.view.spec),
-        },
-        touches=(chosen.node_id,),
-        shard_id=primary.shard_id,
-        effect=f"hand shard {primary.shard_id} over from {primary.node_id} to {chosen.node_id}",
-        loss=NO_LOSS,
-        purpose=purpose,
-        requester=requester,
-        cause=cause,
-        grace_subject=primary.shard_id,
     )
 
 

@@ -32,16 +32,16 @@ from replicante.model.decision import Outcome
 from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.model.report import SchedulingChoice
-from replicante.orchestrate.acting import Acting
-from replicante.orchestrate.held_promotions import end_what_is_so, mark_held
-from replicante.orchestrate.oactions import may_begin
+from replicante.orchestrate.actions.acting import Acting
+from replicante.orchestrate.actions.held_promotions import end_what_is_so, mark_held
+from replicante.orchestrate.actions.oactions import may_begin
+from replicante.orchestrate.actions.resends import is_in_its_grace, is_past_its_reason, may_go_again
 from replicante.orchestrate.proposal import (
     Situation,
     is_person_waiting,
     is_persons_disruption,
 )
 from replicante.orchestrate.recording import change
-from replicante.orchestrate.resends import is_in_its_grace, is_past_its_reason, may_go_again
 
 
 @dataclass(slots=True)

@@ -27,10 +27,9 @@ from replicante.model.action_kinds import (
 from replicante.model.actions import NAction, NActionPhase, OAction, OActionPhase
 from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Loss
-from replicante.orchestrate.candidates import candidates, severity
 from replicante.orchestrate.converge.failover import UNKNOWN_LOSS
+from replicante.orchestrate.memory.progress import STEP_METADATA
 from replicante.orchestrate.named_args import known_args, text_of
-from replicante.orchestrate.progress import STEP_METADATA
 from replicante.orchestrate.proposal import (
     NO_LOSS,
     Proposal,
@@ -39,6 +38,7 @@ from replicante.orchestrate.proposal import (
     gives_up,
     is_start_as_copy,
 )
+from replicante.orchestrate.roles.candidates import candidates, severity
 
 APPROVAL_RULE = "approval_granted"
 _ROLES = ROLE_KINDS | THROUGH_KINDS

@@ -1,0 +1,1 @@
+"""What a cluster keeps from one cycle to the next."""

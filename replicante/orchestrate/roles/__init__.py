@@ -1,0 +1,1 @@
+"""Who is primary, who could be, and who says otherwise."""
