@@ -1,6 +1,6 @@
 """Step: a shard whose primary is gone gets another one. Pure.
 
-Called by `converge.steps`, and for a failover that a person asks for by `oaction_handlers`. It says
+Called by `converge.steps`, and for a failover that a person asks for by `role_changes`. It says
 who should be promoted and what that may cost. A primary that hangs under an agent that answers is
 ended first, so that it cannot go on as the primary that it was; one lost answer of that agent does
 not change this. Beside a controller that the declaration has asked, that one replaces it. Whether
