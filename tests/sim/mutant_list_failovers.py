@@ -63,8 +63,8 @@ FAILOVER_MUTANTS = (
         (
             Edit(
                 _FAILOVER,
-                "primary.proof is not Proof.REFUSED and _hung_a_look_ago(",
-                "primary.proof is not Proof.DEMOTED and _hung_a_look_ago(",
+                "primary.proof is not Proof.REFUSED and hung_a_look_ago(",
+                "primary.proof is not Proof.DEMOTED and hung_a_look_ago(",
             ),
         ),
         test=unit_test(

@@ -115,6 +115,8 @@ def test_a_failover_that_a_person_asks_for_goes_past_the_lost_fence_of_automatio
     world, action_id = lost_fence()
     observe(world)
     order(world, CORE_FAILOVER, to="n2", accepted_loss=0)
+    assert until_sent(world) == [(STORE_FENCE, "n1")], "its own, once the lost one is over"
+    world.work()
     assert until_sent(world) == [(STORE_PROMOTE, "n2")]
     assert the(world, action_id).phase is NActionPhase.CANCELLED
 

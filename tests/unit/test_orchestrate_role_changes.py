@@ -15,6 +15,7 @@ from orchestrate_builders import (
 from replicante.model.action_kinds import (
     CORE_FAILOVER,
     CORE_SWITCHOVER,
+    STORE_FENCE,
     STORE_PROMOTE,
     STORE_SWITCHOVER,
 )
@@ -132,6 +133,8 @@ def test_a_failover_goes_as_far_as_the_accepted_loss_and_no_further():
 def test_a_failover_ends_with_its_promotion():
     world = behind()
     world.put(asked(CORE_FAILOVER, accepted_loss=500, to="n3"))
+    assert sent_kinds(world.cycle()) == [(STORE_FENCE, "n1")]
+    world.work()
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n3")]
     world.work()
     world.cycle()

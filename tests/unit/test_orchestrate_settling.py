@@ -240,6 +240,8 @@ def test_automation_waits_for_a_failover_that_overtook_a_switchover():
     world.nodes["n1"].end(handed_over(world).action_id, SeenPhase.CANCELLED)
     result = world.cycle()
     assert result.submissions == () and "one_disruption" in against(result, "failover")
+    assert sent_kinds(world.cycle()) == [(STORE_FENCE, "n1")]
+    world.work()
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n4")]
 
 

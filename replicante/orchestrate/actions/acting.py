@@ -88,6 +88,10 @@ class Acting:
             str(self.ids_count),
         )
 
+    def may_go(self, proposal: Proposal) -> bool:
+        """Now, or when a person approves; nothing is recorded of it."""
+        return outcome_of(self._judge(proposal)) in (Outcome.DONE, Outcome.AWAITS_APPROVAL)
+
     def settle(self, proposal: Proposal) -> ProposalRecord:
         """Judge a proposal and make its action true: create, approve, keep or withdraw."""
         verdicts = self._judge(proposal)

@@ -23,6 +23,7 @@ from replicante.limits import (
 from replicante.model import action_kinds
 from replicante.model.actions import OAction, OActionPhase
 from replicante.model.codec import Value
+from replicante.orchestrate.actions.fencing import is_fence_over, with_fence
 from replicante.orchestrate.actions.role_changes import (
     past_its_reason,
     propose_asked_failover,
@@ -165,16 +166,16 @@ def _deprovision(action: OAction, situation: Situation) -> Progress:
 def _change_roles(
     propose: Callable[[OAction, Situation], Proposal | str],
 ) -> Callable[[OAction, Situation], Progress]:
-    """First call: propose the one node action. Later calls: wait for its end, which `oactions`
-    writes into the payload."""
+    """First call: propose the node action. Later calls: wait for its end, which `oactions` writes
+    into the payload. A failover may have two, one after the other (`fencing`)."""
 
     def handle(action: OAction, situation: Situation) -> Progress:
         payload = _map(action.payload)
-        if "naction_id" not in payload:
-            found = propose(action, situation)
+        if "naction_id" not in payload or is_fence_over(payload, situation):
+            found, kept = propose(action, situation), with_fence(payload)
             if isinstance(found, str):
-                return failed(found)
-            return Progress(phase=OActionPhase.RUNNING, payload={}, proposal=found)
+                return failed(found, payload=kept or None)
+            return Progress(phase=OActionPhase.RUNNING, payload=kept, proposal=found)
         ended = payload.get("naction_phase")
         if ended is None:
             unfinished = {it.action_id for it in situation.view.nactions}

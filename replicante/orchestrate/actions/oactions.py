@@ -34,6 +34,7 @@ from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
 from replicante.model.report import Note, NoteCategory
 from replicante.orchestrate.actions.acting import Acting
+from replicante.orchestrate.actions.fencing import first_of, noted
 from replicante.orchestrate.actions.held_orders import is_asked_about, is_past_its_reason
 from replicante.orchestrate.actions.oaction_kinds import (
     OACTION_KINDS,
@@ -193,10 +194,12 @@ def _call(situation: Situation, action: OAction, may_act: bool) -> Progress:
 
 
 def _propose(acting: Acting, progress: Progress, proposal: Proposal) -> Progress:
+    proposal = first_of(acting, proposal, progress.payload)
     record = acting.settle(proposal)
     if record.outcome in (Outcome.DONE, Outcome.AWAITS_APPROVAL):
         # It waits with its node action: the question of an owner that has ended is nobody's.
-        return Progress(phase=progress.phase, payload={"naction_id": record.action_id})
+        payload = noted(proposal, record.action_id, progress.payload)
+        return Progress(phase=progress.phase, payload=payload)
     blocked = [f"{it.rule}: {it.reason}" for it in record.verdicts if it.ruling is not Ruling.ALLOW]
     return Progress(
         phase=OActionPhase.FAILED,

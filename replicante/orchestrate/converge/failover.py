@@ -195,16 +195,10 @@ def failover_through(
 def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> Proposal | None:
     """Once a suspicion: an agent that cannot do it must not stand in the way of a failover."""
     node_id = primary.node_id or ""
-    is_unheard = primary.proof is not Proof.REFUSED and _hung_a_look_ago(situation, node_id)
+    is_unheard = primary.proof is not Proof.REFUSED and hung_a_look_ago(situation, node_id)
     if primary.suspicion is None or not (is_unheard or hangs(situation, node_id)):
         return None
-    proposal = fence(
-        step=Step.FAILOVER,
-        shard_id=primary.shard_id,
-        node_id=node_id,
-        why=f"before {chosen.node_id} becomes the primary of shard {primary.shard_id}",
-        loss=chosen.loss,
-    )
+    proposal = fence_before(primary.shard_id, node_id, chosen.node_id, loss=chosen.loss)
     is_wanted = any(it.kind == STORE_FENCE for it in situation.view.nactions_of(node_id))
     began_ms, state = primary.suspicion.since_ms, situation.state
     failed = state.attempts.get(str(Step.FAILOVER))
@@ -217,7 +211,17 @@ def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> P
     return replace(proposal, spared=()) if is_unheard else proposal
 
 
-def _hung_a_look_ago(situation: Situation, node_id: str) -> bool:
+def fence_before(shard_id: str, node_id: str, successor: str, *, loss: Loss) -> Proposal:
+    return fence(
+        step=Step.FAILOVER,
+        shard_id=shard_id,
+        node_id=node_id,
+        why=f"before {successor} becomes the primary of shard {shard_id}",
+        loss=loss,
+    )
+
+
+def hung_a_look_ago(situation: Situation, node_id: str) -> bool:
     """Its agent told that in the look before this one, and is silent in this one for the first
     time. An answer may be lost on its way; what it could end would go on as a primary."""
     node = situation.view.nodes.get(node_id)
