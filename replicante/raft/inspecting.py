@@ -138,6 +138,7 @@ def survivor_of(folder: str, header: LogHeader, log: StoppedLog, found: FoundSta
         configurations=possible,
         electors=electors,
         term_index=term_index,
+        term_runs=() if loaded is None else tuple(loaded.term_runs),
     )
 
 

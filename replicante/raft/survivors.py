@@ -69,6 +69,8 @@ class Survivor:
     Empty: not known, the log begins within that term."""
     term_index: int
     """The first entry of `last_term`; 0: not known, as before."""
+    term_runs: tuple[tuple[int, int], ...]
+    """(first entry of a run, its term), ascending, of the entries that the log still has."""
 
     @property
     def key(self) -> str:
@@ -77,6 +79,12 @@ class Survivor:
     @property
     def is_sound(self) -> bool:
         return not self.log_fault and not self.state_fault
+
+    def term_at(self, index: int) -> int | None:
+        """Of an entry of its log; None: it has none, or not any more."""
+        if not self.first_index <= index <= self.last_index:
+            return None
+        return next(term for first, term in reversed(self.term_runs) if first <= index)
 
 
 class Way(enum.StrEnum):
@@ -108,14 +116,31 @@ _NOTHING = (
 
 
 def rank(survivors: Sequence[Survivor]) -> tuple[Survivor, ...]:
-    """The best one first: sound before broken, then by generation, term of the last entry, and
-    index."""
+    """The best one first: sound before broken, then by generation, whether it has what any of them
+    knows to be committed, term of the last entry, and index."""
+    certain = max(survivors, key=lambda it: (it.is_sound, it.generation, it.committed_index))
     return tuple(
         sorted(
             survivors,
-            key=lambda it: (not it.is_sound, -it.generation, -it.last_term, -it.last_index),
+            key=lambda it: (
+                not it.is_sound,
+                -it.generation,
+                not _has(it, certain),
+                -it.last_term,
+                -it.last_index,
+            ),
         )
     )
+
+
+def _has(survivor: Survivor, certain: Survivor) -> bool:
+    """All that is certain to be committed by the one that knows most of that. A log that ends in a
+    later term may lack it: entries of a term before may have been committed by one after (paper,
+    §5.4.2), of which these two heard no entry. Equal terms at one index are equal logs (§5.3)."""
+    index = certain.committed_index
+    if index < survivor.first_index or certain.term_at(index) is None:
+        return survivor.last_index >= index
+    return survivor.term_at(index) == certain.term_at(index)
 
 
 def advise(ranked: Sequence[Survivor]) -> Advice:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mutant_parts import Edit, Mutant
+from mutant_parts import Edit, Mutant, unit_test
 
 _ADVICE = "tests/unit/test_recover_advice.py"
 _BACKUP = "tests/unit/test_raft_backup_and_jump.py"
@@ -35,11 +35,20 @@ RECOVERY_MUTANTS = (
         (
             Edit(
                 _SURVIVORS,
-                "(not it.is_sound, -it.generation, -it.last_term, -it.last_index)",
-                "(not it.is_sound, -it.generation, -it.last_index)",
+                "                -it.last_term,\n",
+                "",
             ),
         ),
         test=_INSPECT,
+    ),
+    Mutant(
+        "latest_term_is_best",
+        "the survivor to go on from has what any of them knows to be committed (ADR 0038)",
+        (Edit(_SURVIVORS, "                not _has(it, certain),\n", ""),),
+        test=unit_test(
+            "recover_advice",
+            "the_best_one_has_all_that_any_of_them_knows_to_be_committed",
+        ),
     ),
     Mutant(
         "half_of_them_counts_as_whole",

@@ -44,6 +44,7 @@ def test_the_first_seeds_hold():
         pytest.param(158_229, id="one of two voters promoted a third one"),
         pytest.param(154_853, id="the place was given to a voter that is half deaf"),
         pytest.param(164_619, id="what had committed an entry was cut off"),
+        pytest.param(245_952, id="the survivor of the latest term lacks what is certain"),
     ],
 )
 def test_a_seed_that_did_not_hold_holds(seed):
