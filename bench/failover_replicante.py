@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 from failover_systems import POLL_MS, STEADY_SECONDS_MAX, follow_fully
 from peers import running_peers
 
@@ -101,6 +102,15 @@ class Replicante:
         await self._client.clusters.orchestrate(NS, CLUSTER_ID)
 
     async def steady(self) -> str:
+        try:
+            return await self._steady()
+        except TimeoutError as late:
+            # Its folder goes with the run: what it waits for would be gone with it.
+            told = await self._client.clusters.explain(NS, CLUSTER_ID, read=STALE)
+            text = json.dumps(msgspec.to_builtins(told), indent=1)
+            raise TimeoutError(f"not steady within {STEADY_SECONDS_MAX} s:\n{text}") from late
+
+    async def _steady(self) -> str:
         async with asyncio.timeout(STEADY_SECONDS_MAX):
             while True:
                 formed = await wait_formed(self._client)
