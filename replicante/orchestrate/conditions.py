@@ -34,6 +34,7 @@ CONDITIONS = {
     "primary_suspect": "The primary of a shard was not seen, and that is not believed yet.",
     "primary_gone": "The primary of a shard is gone: proved or confirmed.",
     "primary_disputed": "More than one node, or not the appointed one, calls itself primary.",
+    "primary_unknown": "There are copies of a shard, and nobody is known to be its primary.",
     "primary_seen_by_copies_only": "We do not see the primary, its copies do.",
     "nobody_eligible": "A primary is needed and no copy may take over.",
     "offset_went_back": "A primary's offset shrank or its history changed: writes were lost.",
@@ -191,7 +192,9 @@ def _of_primaries(
                 if primary.is_seen_by_a_copy:
                     name = "primary_seen_by_copies_only"
                 yield name, subject, primary.reason, evidence
-            case PrimaryVerdict.PRESENT | PrimaryVerdict.NEVER:
+            case PrimaryVerdict.DISPUTED | PrimaryVerdict.NEVER:
+                yield "primary_unknown", subject, primary.reason, evidence
+            case PrimaryVerdict.PRESENT:
                 pass
         named = named_address(view)
         if primary.verdict is PrimaryVerdict.PRESENT and named is not None:

@@ -29,6 +29,7 @@ from mutant_list_rest import MORE_MUTANTS
 from mutant_list_settling import SETTLING_MUTANTS
 from mutant_list_snapshots import SNAPSHOT_MUTANTS
 from mutant_list_state import STATE_MUTANTS
+from mutant_list_successors import SUCCESSOR_MUTANTS
 from mutant_list_turns import TURN_MUTANTS
 from mutant_list_work import WORK_MUTANTS
 from mutant_list_workers import WORKER_MUTANTS
@@ -312,6 +313,7 @@ MUTANTS = (
     *WORK_MUTANTS,
     *KEEPING_MUTANTS,
     *FENCING_MUTANTS,
+    *SUCCESSOR_MUTANTS,
     *HELD_MUTANTS,
     *RESEND_MUTANTS,
     *TURN_MUTANTS,

@@ -287,8 +287,7 @@ BESIDE_MUTANTS = (
         (
             Edit(
                 _EVIDENCE,
-                "        if proposal.is_asked_for and primary and primary.proof is"
-                " Proof.DEMOTED:\n",
+                "        if proposal.is_asked_for and primary and primary.has_stepped_down:\n",
                 "        if proposal.is_asked_for and not primary:\n",
             ),
         ),

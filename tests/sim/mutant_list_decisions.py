@@ -47,7 +47,7 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _EVIDENCE,
-                "    if primary.is_seen_by_a_copy and not is_past_doubt:\n",
+                "    if primary.is_seen_by_a_copy:\n",
                 "    if not primary.shard_id:\n",
             ),
         ),
@@ -62,8 +62,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    if Sight.UP in witnesses.values():\n        seeing",
-                "    if not witnesses:\n        seeing",
+                "    if found.is_seen_by_a_copy:\n        seeing",
+                "    if not found.witnesses:\n        seeing",
             ),
         ),
         test=unit_test(

@@ -23,8 +23,8 @@ DEMOTED_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "{} if known in claimants else _demotion(look, shard_id, known)",
-                "{}",
+                "claimants=claimants,\n        suspicions=_standing_still(look, found),",
+                "claimants=claimants,\n        suspicions={},",
             ),
         ),
         test=_demoted("a_successor_that_was_seen_does_not_hide_that_the_primary_said_it_is_none"),
@@ -35,22 +35,22 @@ DEMOTED_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "            suspicions=_demotion(look, shard_id, known),\n",
-                "            suspicions={},\n",
+                "            suspicions=_standing_still(look, found),\n            reason=",
+                "            suspicions={},\n            reason=",
             ),
         ),
-        test=_demoted("a_copy_behind_it_does_not_hide_that_the_primary_said_it_is_none"),
+        test=_demoted("a_copy_that_hears_it_while_its_agent_is_silent_does_not_end_its_word"),
     ),
     Mutant(
         "death_proves_that_of_another_claimant",
         "the death of the known primary proves nothing of another one (ADR 0105)",
-        (Edit(_PRIMARIES, " and not _elsewhere(look, shard_id, known):", ":"),),
+        (Edit(_PRIMARIES, "not found.has_stepped_down and not found.unseen\n", "True\n"),),
         test=_demoted("the_death_of_one_of_two_claimants_does_not_prove_that_of_the_other"),
     ),
     Mutant(
         "replaced_one_slows_a_failover",
         "the last word of one that was replaced is no claim (ADR 0105)",
-        (Edit(_PRIMARIES, "any(it not in replaced for it in others)", "any(others)"),),
+        (Edit(_PRIMARIES, "            and it.node_id not in replaced\n", ""),),
         test=_demoted("the_last_word_of_one_that_was_replaced_slows_no_failover"),
     ),
     Mutant(
@@ -91,8 +91,8 @@ DEMOTED_MUTANTS = (
     ),
     Mutant(
         "promoted_past_whom_all_hear",
-        "a person is asked past a node that every copy hears in the primary's place (ADR 0105)",
-        (Edit(_EVIDENCE, "    if heard is not None:\n", "    if heard == primary.node_id:\n"),),
+        "a person is asked past a node that copies hear in the primary's place (ADR 0105)",
+        (Edit(_EVIDENCE, "    if primary.heard:\n", "    if not primary.node_id:\n"),),
         test=_demoted("a_person_is_asked_past_a_node_that_every_copy_hears"),
     ),
 )

@@ -95,11 +95,11 @@ FAILOVER_MUTANTS = (
         "witnesses_not_heard",
         "no copy is promoted while one still sees the primary (ADR 0031)",
         (
-            Edit(_PRIMARIES, "    if Sight.UP in witnesses.values():\n", "    if not known:\n"),
+            Edit(_PRIMARIES, "    if found.is_seen_by_a_copy:\n", "    if not known:\n"),
             Edit(
                 _EVIDENCE,
-                "    if primary.is_seen_by_a_copy and not is_past_doubt:\n",
-                "    if not primary.node_id and not is_past_doubt:\n",
+                "    if primary.is_seen_by_a_copy:\n",
+                "    if not primary.node_id:\n",
             ),
         ),
         test=unit_test(

@@ -34,8 +34,8 @@ NAMED_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "            witnesses=witnesses,\n            suspicions={} if",
-                "            witnesses={},\n            suspicions={} if",
+                "        claimants=claimants,\n        suspicions=",
+                "        claimants=claimants,\n        witnesses={},\n        suspicions=",
             ),
         ),
         test=_evidence("a_claim_of_another_node_does_not_hide_that_copies_hear_the_primary"),
@@ -58,8 +58,8 @@ NAMED_MUTANTS = (
         (
             Edit(
                 _EVIDENCE,
-                '        measures=("primary", "verdict", "since_ms", "claimants"),\n',
-                '        measures=("primary", "verdict", "since_ms"),\n',
+                '"since_ms", "claimants", "successors"),\n',
+                '"since_ms", "successors"),\n',
             ),
         ),
         test=_evidence("a_fence_approved_beside_one_claim_is_asked_about_again_beside_two"),

@@ -100,8 +100,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    if proof is Proof.DEMOTED or was_demoted:\n",
-                "    if proof is Proof.DEMOTED and was_demoted is None:\n",
+                "    elif found.has_stepped_down:\n",
+                "    elif not found.node_id:\n",
             ),
         ),
         test=_settling("looks_from_before_it_said_that_it_is_none_prove_nothing_of_its_successor"),
@@ -124,8 +124,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    if proof is Proof.REFUSED and not was_demoted and not",
-                "    if proof is Proof.REFUSED and not",
+                "Proof.REFUSED and not found.has_stepped_down and not",
+                "Proof.REFUSED and not",
             ),
         ),
         test=_settling("its_death_after_it_stepped_down_proves_nothing_of_its_successor"),

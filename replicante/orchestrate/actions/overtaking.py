@@ -32,7 +32,7 @@ from replicante.orchestrate.actions.acting import Acting
 from replicante.orchestrate.actions.role_changes import propose_asked_failover
 from replicante.orchestrate.memory.settling import settling_in
 from replicante.orchestrate.proposal import Proposal, Situation
-from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict, Proof
+from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict
 from replicante.orchestrate.safety.case import Case
 from replicante.orchestrate.safety.rules import judge, outcome_of
 
@@ -125,8 +125,8 @@ def _unended(situation: Situation, proposal: Proposal) -> Iterator[NAction]:
 def _is_unsettled(failover: OAction, primary: Primary) -> bool:
     """The primary says that it is none any more: the switchover may have come through, and its
     successor is not seen yet."""
-    is_demoted = primary.verdict is PrimaryVerdict.SUSPECT and primary.proof is Proof.DEMOTED
-    return is_demoted and isinstance(failover.payload, dict)
+    is_in_doubt = primary.verdict is PrimaryVerdict.SUSPECT and primary.has_stepped_down
+    return is_in_doubt and isinstance(failover.payload, dict)
 
 
 def _waits(situation: Situation, proposal: Proposal, primary: Primary) -> bool:

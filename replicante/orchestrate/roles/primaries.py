@@ -5,7 +5,8 @@ Called by the cycle after sync; failover, rejoin, switchover and the safety rule
 Silence towards us proves nothing: a partition between us and a healthy primary looks the same as
 its death. So other witnesses count, the copies that follow it:
 
-- one copy that still hears it ends every suspicion;
+- one copy that still hears it ends every suspicion, but not one that hears a node which says
+  itself that it is primary no more: that is a chain, and what counts is whom its end hears;
 - every copy refused by it, and its own agent or machine too, is proof: no process listens there,
   and no waiting would make that surer;
 - a link that is down without a refusal is believed after several observations and some time; so is
@@ -13,7 +14,9 @@ its death. So other witnesses count, the copies that follow it:
   another hand looks the same. Looks from before it said so prove nothing of its successor, nor does
   its own death afterwards. Its word is remembered until it is primary again or another one is
   appointed, also while a successor or a copy behind it is seen; the looks count from the last such;
-- nor does its death prove that of another node that is not seen and was primary by its last word;
+- nor does its death prove that of another node that is not seen and was primary by its last word,
+  or that a copy hears in its place;
+- one that left discovery is as silent as any other;
 - no copy to ask, or none that can tell: not believed by itself, a person decides.
 """
 
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from replicante.model.converge_state import ConvergeState, Suspicion
 from replicante.model.node import Node, NodeStatus, StoreContact
@@ -39,6 +42,8 @@ class PrimaryVerdict(enum.StrEnum):
     """None was seen, and that is not believed yet."""
     GONE = "gone"
     """None is there: proved or confirmed."""
+    DISPUTED = "disputed"
+    """None is seen, and more than one was primary by its last word: nobody is known."""
     NEVER = "never"
     """No primary was ever known."""
 
@@ -66,6 +71,14 @@ class Primary:
     witnesses: Mapping[str, Sight] = field(default_factory=dict)
     """Node of a copy seen in this cycle → what it sees of the primary; not of one that is there
     undisputed. That another node calls itself primary does not silence them."""
+    has_stepped_down: bool = False
+    """It said itself that it is primary no more, now or since it was primary last."""
+    unseen: tuple[str, ...] = ()
+    """Other nodes that are not seen, were primary by their last word, and were not replaced as far
+    as is known: each may be its successor."""
+    heard: tuple[str, ...] = ()
+    """Of one that has stepped down: whom copies hear, at the end of their chains, and nobody sees.
+    Nodes, or addresses that are none of a node's."""
     suspicion: Suspicion | None = None
     """What decides: since it said that it is none, where it did."""
     suspicions: Mapping[str, Suspicion] = field(default_factory=dict)
@@ -111,9 +124,15 @@ def demotion_key(shard_id: str) -> str:
     return f"primary-demoted:{shard_id}"
 
 
+def heard_key(shard_id: str) -> str:
+    """Since when copies hear another one in the place of one that has stepped down."""
+    return f"primary-elsewhere:{shard_id}"
+
+
 def _assess(look: _Look, shard_id: str) -> Primary:
     view = look.view
     claimants = tuple(copy.node_id for copy in view.primaries(shard_id))
+    last = _last_primaries(view, shard_id)
     known = _known_primary(view, look.state, shard_id)
     if len(claimants) == 1 and known == claimants[0]:
         return Primary(
@@ -123,102 +142,130 @@ def _assess(look: _Look, shard_id: str) -> Primary:
             claimants=claimants,
             reason=f"{claimants[0]} is primary",
         )
-    witnesses = {} if known is None else _witnesses(view, shard_id, primary=known)
+    if known is not None:
+        found = _of_known(look, shard_id, known)
+        return _several(look, found, claimants) if claimants else _absent(look, found)
     if claimants:
-        others = ", ".join(it for it in _last_primaries(view, shard_id) if it not in claimants)
-        last = f"{known} was the last known" if known else "none was appointed before"
-        if known is None and others:
-            last += f", and {others} did when seen last"
+        others = ", ".join(it for it in last if it not in claimants)
+        told = f", and {others} did when seen last" if others else ""
         return Primary(
             shard_id=shard_id,
             verdict=PrimaryVerdict.SEVERAL,
-            node_id=known,
             claimants=claimants,
-            witnesses=witnesses,
-            suspicions={} if known in claimants else _demotion(look, shard_id, known),
-            reason=f"{', '.join(claimants)} call themselves primary; {last}",
+            reason=f"{_call(claimants)}; none was appointed before{told}",
         )
-    if known is None:
-        return Primary(
-            shard_id=shard_id, verdict=PrimaryVerdict.NEVER, reason="no primary was ever seen"
-        )
-    return _absent(look, shard_id, witnesses, known=known)
-
-
-def _absent(look: _Look, shard_id: str, witnesses: Mapping[str, Sight], *, known: str) -> Primary:
-    view, now_ms = look.view, look.now_ms
-    proof = _proof(look, view.nodes.get(known), shard_id, witnesses)
-    if Sight.UP in witnesses.values():
-        seeing = ", ".join(it for it, sight in witnesses.items() if sight is Sight.UP)
+    if last:
         return Primary(
             shard_id=shard_id,
-            verdict=PrimaryVerdict.SUSPECT,
-            node_id=known,
-            witnesses=witnesses,
-            suspicions=_demotion(look, shard_id, known),
+            verdict=PrimaryVerdict.DISPUTED,
+            unseen=last,
+            reason=f"{', '.join(last)} were primary when seen last, and none of them is seen now;"
+            " a person who looked may have one copy promoted by name",
+        )
+    return Primary(
+        shard_id=shard_id, verdict=PrimaryVerdict.NEVER, reason="no primary was ever seen"
+    )
+
+
+def _call(claimants: tuple[str, ...]) -> str:
+    return f"{', '.join(claimants)} call themselves primary"
+
+
+def _of_known(look: _Look, shard_id: str, known: str) -> Primary:
+    """What is seen of the one that is known, before it is judged."""
+    node, own = look.view.nodes.get(known), look.view.shards.get(known, {}).get(shard_id)
+    witnesses = _witnesses(look.view, shard_id, primary=known)
+    proof = _proof(look, node, own, witnesses)
+    has_stepped_down = proof is Proof.DEMOTED or (
+        demotion_key(shard_id) in look.state.suspicions
+        and not (own is not None and own.is_fresh and own.role is ShardRole.PRIMARY)
+    )
+    replaced = look.state.replaced.get(shard_id, {})
+    return Primary(
+        shard_id=shard_id,
+        verdict=PrimaryVerdict.SUSPECT,
+        node_id=known,
+        proof=proof,
+        witnesses=witnesses,
+        has_stepped_down=has_stepped_down,
+        unseen=tuple(
+            it.node_id
+            for it in look.view.copies(shard_id)
+            if it.role is ShardRole.PRIMARY
+            and not it.is_fresh
+            and it.node_id != known
+            and it.node_id not in replaced
+        ),
+        heard=_heard(look.view, shard_id, known) if has_stepped_down else (),
+    )
+
+
+def _several(look: _Look, found: Primary, claimants: tuple[str, ...]) -> Primary:
+    return replace(
+        found,
+        verdict=PrimaryVerdict.SEVERAL,
+        claimants=claimants,
+        suspicions=_standing_still(look, found),
+        reason=f"{_call(claimants)}; {found.node_id} was the last known",
+    )
+
+
+def _absent(look: _Look, found: Primary) -> Primary:
+    now_ms, known = look.now_ms, found.node_id
+    if found.is_seen_by_a_copy:
+        seeing = ", ".join(it for it, sight in found.witnesses.items() if sight is Sight.UP)
+        return replace(
+            found,
+            suspicions=_standing_still(look, found),
             reason=f"{known} is not seen from here, but {seeing} still hears it",
         )
-    before, gone, demoted = look.state.suspicions, suspicion_key(shard_id), demotion_key(shard_id)
+    before = look.state.suspicions
+    gone, demoted = suspicion_key(found.shard_id), demotion_key(found.shard_id)
     suspicion = _next(before.get(gone), now_ms)
-    suspicions, was_demoted = {gone: suspicion}, demoted in before
-    if proof is Proof.DEMOTED or was_demoted:
+    suspicions = {gone: suspicion}
+    if found.heard:
+        # Enough of these and a person is asked; none of them counts against who is heard.
+        heard = heard_key(found.shard_id)
+        suspicion = suspicions[heard] = _next(before.get(heard), now_ms)
+        suspicions |= _standing_still(look, found)
+    elif found.has_stepped_down:
         suspicion = suspicions[demoted] = _next(before.get(demoted), now_ms)
-    policies = view.spec.declaration.policies
+    policies = look.view.spec.declaration.policies
     lasted_ms = now_ms - suspicion.since_ms
     is_confirmed = (
         suspicion.count >= policies.confirmations_min and lasted_ms >= policies.confirm_ms_min
     )
-    lack = "was not primary" if proof is Proof.DEMOTED else "was not seen"
-    if proof is Proof.REFUSED and not was_demoted and not _elsewhere(look, shard_id, known):
-        verdict = PrimaryVerdict.GONE
+    lack = "was not primary" if found.proof is Proof.DEMOTED else "was not seen"
+    is_proved = found.proof is Proof.REFUSED and not found.has_stepped_down and not found.unseen
+    verdict = PrimaryVerdict.GONE if is_proved or is_confirmed else PrimaryVerdict.SUSPECT
+    if is_proved:
         reason = f"{known}: connections are refused, its copies say so too"
     elif is_confirmed:
-        verdict = PrimaryVerdict.GONE
         reason = f"{known} {lack} in {suspicion.count} looks over {lasted_ms} ms"
     else:
-        verdict = PrimaryVerdict.SUSPECT
         reason = (
             f"{known} {lack} in {suspicion.count} of {policies.confirmations_min} looks,"
             f" for {lasted_ms} of {policies.confirm_ms_min} ms"
         )
-    return Primary(
-        shard_id=shard_id,
-        verdict=verdict,
-        node_id=known,
-        proof=proof,
-        witnesses=witnesses,
-        suspicion=suspicion,
-        suspicions=suspicions,
-        reason=reason,
+    return replace(
+        found, verdict=verdict, suspicion=suspicion, suspicions=suspicions, reason=reason
     )
 
 
-def _demotion(look: _Look, shard_id: str, known: str | None) -> dict[str, Suspicion]:
+def _standing_still(look: _Look, found: Primary) -> dict[str, Suspicion]:
     """What is kept of its word that it is primary no more in a look that shows a successor, or a
     copy that hears it. Such a look counts for nothing: those that count come after it."""
-    key, now_ms = demotion_key(shard_id), look.now_ms
-    has_told = (
-        known is not None
-        and _proof(look, look.view.nodes.get(known), shard_id, {}) is Proof.DEMOTED
-    )
-    if not has_told and key not in look.state.suspicions:
+    if not found.has_stepped_down:
         return {}
-    return {key: Suspicion(since_ms=now_ms, count=0, last_ms=now_ms)}
-
-
-def _elsewhere(look: _Look, shard_id: str, known: str) -> bool:
-    """Another node that is not seen was primary by its last word, and nobody is known to have
-    replaced it: that one's death is not that of the known primary."""
-    replaced = look.state.replaced.get(shard_id, {})
-    others = (it for it in _last_primaries(look.view, shard_id) if it != known)
-    return any(it not in replaced for it in others)
+    now_ms = look.now_ms
+    return {demotion_key(found.shard_id): Suspicion(since_ms=now_ms, count=0, last_ms=now_ms)}
 
 
 def _known_primary(view: ClusterView, state: ConvergeState, shard_id: str) -> str | None:
-    """The appointed node, or the only one that said last that it is primary, or the one that was
-    primary when one was seen last."""
+    """The appointed node, also when it left discovery; or the only one that said last that it is
+    primary, or the one that was primary when one was seen last."""
     appointed = state.appointed.get(shard_id)
-    if appointed is not None and appointed in view.node_ids:
+    if appointed is not None:
         return appointed
     last = _last_primaries(view, shard_id)
     if not last and shard_id in state.heard:
@@ -234,15 +281,19 @@ def _last_primaries(view: ClusterView, shard_id: str) -> tuple[str, ...]:
 
 def _witnesses(view: ClusterView, shard_id: str, *, primary: str) -> dict[str, Sight]:
     """Copies seen in this cycle that follow the primary; whom a copy follows must be known, else
-    its link may be one to somebody else."""
+    its link may be one to somebody else. While the primary itself says that it is none, no copy
+    hears one in it."""
     node = view.nodes.get(primary)
     address = None if node is None else node.member_address
+    is_none = _says_that_it_is_none(view, shard_id, primary)
     found: dict[str, Sight] = {}
     for copy in view.copies(shard_id):
         if copy.node_id == primary or not copy.is_fresh or copy.role is ShardRole.PRIMARY:
             continue
         upstream = copy.upstream
-        if upstream is None or upstream.address is None or address is None:
+        if is_none:
+            found[copy.node_id] = Sight.UNKNOWN
+        elif upstream is None or upstream.address is None or address is None:
             # A link whose other end is not known may still be the one: it can veto, never prove.
             is_up = upstream is not None and upstream.sight is Sight.UP
             found[copy.node_id] = Sight.UP if is_up else Sight.UNKNOWN
@@ -253,13 +304,44 @@ def _witnesses(view: ClusterView, shard_id: str, *, primary: str) -> dict[str, S
     return found
 
 
-def _proof(look: _Look, node: Node | None, shard_id: str, witnesses: Mapping[str, Sight]) -> Proof:
+def _says_that_it_is_none(view: ClusterView, shard_id: str, node_id: str) -> bool:
+    own = view.shards.get(node_id, {}).get(shard_id)
+    return own is not None and own.is_fresh and own.role is ShardRole.SECONDARY
+
+
+def _heard(view: ClusterView, shard_id: str, known: str) -> tuple[str, ...]:
+    """Whom copies that are seen hear at the end of their chains, and nobody sees; sorted."""
+    found = {_end_of_chain(view, it) for it in view.copies(shard_id) if it.is_fresh}
+    return tuple(sorted(it for it in found if it not in (None, known)))
+
+
+def _end_of_chain(view: ClusterView, copy: Shard) -> str | None:
+    """The node, or the address of none, that it hears, over others that are seen or directly, and
+    that is not seen itself. None: it hears nobody, or one that is seen."""
+    passed: set[str] = set()
+    current: Shard | None = copy
+    while current is not None and current.node_id not in passed:
+        passed.add(current.node_id)
+        upstream = current.upstream
+        is_link = upstream is not None and upstream.address is not None
+        if not is_link or upstream is None or upstream.sight is not Sight.UP:
+            return None
+        source = view.node_at(upstream.address)
+        above = None if source is None else view.shards.get(source, {}).get(copy.shard_id)
+        if above is None or not above.is_fresh:
+            return source or upstream.address
+        current = None if above.role is ShardRole.PRIMARY else above
+    return None
+
+
+def _proof(
+    look: _Look, node: Node | None, own: Shard | None, witnesses: Mapping[str, Sight]
+) -> Proof:
     observation = None if node is None else look.observations.get(node.node_id)
     if node is None or observation is None:
         return Proof.NONE
-    copy = look.view.shards.get(node.node_id, {}).get(shard_id)
-    if copy is not None and copy.is_fresh and node.node_status is NodeStatus.HEALTHY:
-        return Proof.DEMOTED if copy.role is ShardRole.SECONDARY else Proof.NONE
+    if own is not None and own.is_fresh:
+        return Proof.DEMOTED if own.role is ShardRole.SECONDARY else Proof.NONE
     is_refused = observation.answer is AgentAnswer.REFUSED or (
         node.node_status is NodeStatus.UNAVAILABLE and node.contact is StoreContact.REFUSED
     )

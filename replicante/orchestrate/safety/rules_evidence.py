@@ -103,10 +103,22 @@ def _failure_confirmed(case: Case) -> Finding:
             are = "are" if len(claims) > 1 else "is"
             told = f"{reason}, and {', '.join(claims)} {are} there: end the other claims first"
             return deny(told, claimants=list(claims))
+        successors = [] if primary is None else _successors(primary)
+        if proposal.is_by_name and successors:
+            reason = f"{reason}, and {_may_be_primary(successors)}"
         if proposal.is_by_name:
             return ask(f"{reason}; a person who looked may approve", **_disbelieved(primary))
-        if proposal.is_asked_for and primary and primary.proof is Proof.DEMOTED:
-            return deny(f"{reason}; who took over may not have been seen yet: it waits for that")
+        if proposal.is_asked_for and successors:
+            return deny(
+                f"{reason}, and {_may_be_primary(successors)}: look at that first, or ask again"
+                " when it was not seen for long enough",
+                successors=list(successors),
+            )
+        if proposal.is_asked_for and primary and primary.has_stepped_down:
+            return deny(
+                f"{reason}; it said that it is primary no more, and who took over may not have been"
+                " seen yet: ask again when it was looked at often enough"
+            )
         if proposal.is_asked_for:
             return allow("a person says that the primary is gone")
         return deny(f"{reason}; it waits for proof or for more observations")
@@ -126,6 +138,15 @@ def _claims_beside(case: Case, primary: Primary | None) -> tuple[str, ...]:
     return tuple(it for it in primary.claimants if it != chosen)
 
 
+def _successors(primary: Primary) -> list[str]:
+    """Who is not seen and may be primary in its place, sorted."""
+    return sorted({*primary.unseen, *primary.heard})
+
+
+def _may_be_primary(successors: list[str]) -> str:
+    return f"{', '.join(successors)}, not seen now, may be primary in its place"
+
+
 def _disbelieved(primary: Primary | None) -> dict[str, Value]:
     """Of which death a person is asked: the next one is another."""
     if primary is None:
@@ -136,6 +157,7 @@ def _disbelieved(primary: Primary | None) -> dict[str, Value]:
         "verdict": str(primary.verdict),
         "since_ms": since_ms,
         "claimants": list(primary.claimants),
+        "successors": _successors(primary),
     }
 
 
@@ -147,18 +169,16 @@ def _witnesses_agree(case: Case) -> Finding:
     if primary is None:
         return deny("nothing is known of the primary")
     sights = {node_id: str(sight) for node_id, sight in primary.witnesses.items()}
-    is_past_doubt = proposal.is_asked_for and primary.proof is Proof.DEMOTED
-    if primary.is_seen_by_a_copy and not is_past_doubt:
+    if primary.is_seen_by_a_copy:
         return deny(
             f"a copy still hears {primary.node_id}: the fault lies between us and it",
             witnesses=sights,
         )
-    heard = None if proposal.is_asked_for else _heard_instead(case, primary)
-    if heard is not None:
+    if primary.heard:
         return ask(
-            f"{primary.node_id} is primary no more, and it and every copy hear {heard}, which is"
-            " not seen; a person who looked may approve",
-            heard=heard,
+            f"{primary.node_id} is primary no more, and copies hear {', '.join(primary.heard)},"
+            " not seen from here; a person who looked may approve",
+            heard=list(primary.heard),
             witnesses=sights,
         )
     if proposal.is_asked_for or primary.proof is Proof.DEMOTED:
@@ -169,23 +189,6 @@ def _witnesses_agree(case: Case) -> Finding:
             witnesses=sights,
         )
     return allow("no copy hears the primary", witnesses=sights)
-
-
-def _heard_instead(case: Case, primary: Primary) -> str | None:
-    """The one node that is not seen and that each copy which is seen hears, the demoted primary
-    among them: who took over, as far as they can tell."""
-    view = case.situation.view
-    if primary.proof is not Proof.DEMOTED:
-        return None
-    fresh = {it.node_id: it for it in view.copies(primary.shard_id) if it.is_fresh}
-    heard = {
-        view.node_at(it.upstream.address)
-        if it.upstream and it.upstream.address and it.upstream.sight is Sight.UP
-        else None
-        for it in fresh.values()
-    }
-    node_id = heard.pop() if len(heard) == 1 else None
-    return None if node_id in fresh else node_id
 
 
 def _primary_present(case: Case) -> Finding:
@@ -341,12 +344,12 @@ EVIDENCE_RULES = (
         name="failure_confirmed",
         promise="No primary is replaced on one silent look.",
         judge=_failure_confirmed,
-        measures=("primary", "verdict", "since_ms", "claimants"),
+        measures=("primary", "verdict", "since_ms", "claimants", "successors"),
     ),
     Rule(
         name="witnesses_agree",
-        promise="No primary is replaced while a copy still hears it, nor past one that all copies"
-        " hear in its place.",
+        promise="No primary is replaced while a copy still hears it, nor past one that copies hear"
+        " in its place.",
         judge=_witnesses_agree,
         measures=("heard",),
     ),
