@@ -15,6 +15,7 @@ from mutant_list_demoted import DEMOTED_MUTANTS
 from mutant_list_disturbance import DISTURBANCE_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_fencing import FENCING_MUTANTS
+from mutant_list_forwarding import FORWARDING_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_growth import GROWTH_MUTANTS
 from mutant_list_held import HELD_MUTANTS
@@ -312,6 +313,7 @@ MUTANTS = (
     *WORK_MUTANTS,
     *KEEPING_MUTANTS,
     *FENCING_MUTANTS,
+    *FORWARDING_MUTANTS,
     *HELD_MUTANTS,
     *RESEND_MUTANTS,
     *TURN_MUTANTS,
