@@ -80,7 +80,9 @@ FORWARDED_BYTES_MAX = 128 * MIB
 """Memory for them; what was read already comes on top, INBOX_BYTES_MAX at most."""
 RESEND_MS = 3_000
 """A forwarded command that was not applied by then is sent again. Connections lose nothing while
-they stand, so this is rare, and a short time would double the load of a slow leader."""
+they stand, so only what found no room in an outbox needs it; of a slow leader all is late."""
+RESEND_DOUBLINGS_MAX = 3
+"""Each time it is sent again after twice as long, up to 24 s: copies take room in the outbox."""
 SESSION_OUTCOMES_MAX = 4_096
 """Outcomes remembered above the floor of one session (ADR 0014)."""
 SESSION_OUTCOME_BYTES_MAX = 1 * KIB

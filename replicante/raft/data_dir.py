@@ -3,12 +3,16 @@ called by peer."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 from replicante.clock import Clock
+from replicante.dir_lock import LOCK_NAME
 from replicante.entropy import Entropy
 from replicante.errors import WrongIdentity
 from replicante.ids import make_index
+from replicante.raft.lmdb_file import was_cut_off_at_birth
 from replicante.raft.log import HardState, LogBackend, WriteSet
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
@@ -17,14 +21,20 @@ from replicante.raft.records import CHAIN_ZERO, encode_record, make_record
 from replicante.raft.settings import PeerSettings
 from replicante.raft.state_machine import EntryKind
 
+_LOG = "log"
+_FIRST_NAMES = frozenset({LOCK_NAME, _LOG, "lost+found"})
+"""In a data directory when its log is made; the last one is of the file system."""
+_FIRST_LOG_NAMES = frozenset({"data.mdb", "lock.mdb"})
+
 
 def open_log(
     settings: PeerSettings, *, clock: Clock, entropy: Entropy
 ) -> tuple[LmdbLog, LogHeader]:
     """Mints the incarnation in a new directory. Raises WrongIdentity, CorruptData,
     UnsupportedFormat, DiskFull, StorageFull."""
+    _drop_unbegun(settings.data_dir)
     store = LmdbLog(
-        settings.data_dir / "log",
+        settings.data_dir / _LOG,
         map_bytes=settings.log_map_bytes,
         reserve_bytes=settings.log_reserve_bytes,
     )
@@ -45,6 +55,20 @@ def open_log(
         store.close()
         raise
     return store, header
+
+
+def _drop_unbegun(data_dir: Path) -> None:
+    """A first start that was cut off within LMDB's first write left a file that LMDB refuses; it is
+    made anew. Only where nothing else tells that this peer ever began: what is made of a log that
+    was cut short by damage would be a new peer that forgot its promises."""
+    file = data_dir / _LOG / "data.mdb"
+    if not was_cut_off_at_birth(file):
+        return
+    names = {it.name for it in data_dir.iterdir()}
+    log_names = {it.name for it in file.parent.iterdir()}
+    if names <= _FIRST_NAMES and log_names <= _FIRST_LOG_NAMES:
+        with contextlib.suppress(OSError):  # LMDB refuses it, and its caller says so
+            file.unlink()
 
 
 def _check_owner(header: LogHeader, settings: PeerSettings) -> None:

@@ -17,6 +17,7 @@ from replicante.raft.inputs import Effects, Identity, ProposeInput
 from replicante.raft.proposals import ProposalDone, Proposals
 from replicante.raft.records import CommandItem, Item, OpenItem
 from replicante.raft.served_time import Queue
+from replicante.raft.taken_commands import TakenCommands
 
 _CHANCE_BITS = 31
 
@@ -35,7 +36,8 @@ class Forwarding:
         self._forwarded: list[Item] = []
         self._forwarded_bytes = 0
         self._forwarded_count = 0
-        """Of those that ever came."""
+        """Of those that were ever taken."""
+        self._taken = TakenCommands()
         self._is_own_turn = False
         """Own commands go first: the last block had no room for them."""
         self._asked_ms: int | None = None
@@ -56,18 +58,20 @@ class Forwarding:
 
     def receive(self, key: str, message: m.Propose) -> None:
         """Proposals of a follower. A peer that does not lead drops them: their owner sends them
-        again. A leader drops nothing that arrived, for the clock waits for it (ADR 0013)."""
-        member = self._engine.configuration.find(key)
-        if not self._engine.is_leader or member is None:
+        again. A leader drops nothing that arrived, for the clock waits for it (ADR 0013), but for
+        copies of what it took already: the clock waits for the first one."""
+        engine, configuration = self._engine, self._engine.configuration
+        member = configuration.find(key)
+        if not engine.is_leader or member is None:
             return
-        self._forwarded_bytes += sum(len(command.data) for command in message.commands)
-        self._forwarded_count += len(message.commands) + (message.boot > 0)
         if message.boot:
+            self._forwarded_count += 1
             self._forwarded.append(OpenItem(member.peer_id, member.incarnation, message.boot))
-        for command in message.commands:
-            self._forwarded.append(
-                CommandItem(command.session, command.sequence, command.floor, command.data)
-            )
+        for it in message.commands:
+            if self._taken.take(key, it, term=engine.term, configuration=configuration):
+                self._forwarded_count += 1
+                self._forwarded_bytes += len(it.data)
+                self._forwarded.append(CommandItem(it.session, it.sequence, it.floor, it.data))
 
     @property
     def queue(self) -> Queue:
@@ -85,6 +89,7 @@ class Forwarding:
         """What followers sent is theirs to send again to the next leader."""
         self._forwarded.clear()
         self._forwarded_bytes = 0
+        self._taken.forget()
 
     def link_restored(self) -> None:
         """What was sent over the old connection to the leader may be lost."""
@@ -172,10 +177,15 @@ class Forwarding:
         return items
 
     def _add_forwarded(self, items: list[Item], size: int) -> int:
-        """size: bytes of `items`; the result: afterwards."""
-        taken = taken_bytes = 0
+        """size: bytes of `items`; the result: afterwards. What was given up while it waited goes
+        when it is the first: the clock counts those that are gone from the front (ADR 0013)."""
+        taken = taken_bytes = given_up_bytes = 0
         for item in self._forwarded:
             item_bytes = len(item.data) if isinstance(item, CommandItem) else 0
+            if isinstance(item, CommandItem) and self._taken.is_given_up(item):
+                given_up_bytes += item_bytes
+                taken += 1
+                continue
             is_full = size + taken_bytes + item_bytes > limits.COMMAND_BYTES_MAX
             if items and (is_full or len(items) >= limits.ENTRY_COMMANDS_MAX):
                 break
@@ -183,7 +193,7 @@ class Forwarding:
             taken_bytes += item_bytes
             taken += 1
         del self._forwarded[:taken]
-        self._forwarded_bytes -= taken_bytes
+        self._forwarded_bytes -= taken_bytes + given_up_bytes
         return size + taken_bytes
 
     def _add_own(self, items: list[Item], now_ms: int) -> int:

@@ -13,6 +13,7 @@ import lmdb.verify
 
 from replicante.errors import CorruptData, StartRefused, UnsupportedFormat
 from replicante.lmdb_commits import find_commit_damage
+from replicante.lmdb_pages import MAGIC, META_BYTES, META_PAGES, PAGE_BYTES, parse_meta_page
 
 _COPY_BYTES = 1 << 20
 
@@ -38,6 +39,21 @@ def find_damage(folder: Path) -> str | None:
     except (OSError, lmdb.verify.VerifyError):
         return None
     return str(problems[0]) if problems else None
+
+
+def was_cut_off_at_birth(file: Path) -> bool:
+    """Whether nothing was ever kept in this LMDB file: its process ended within LMDB's very first
+    write, of both meta pages at once, so it is shorter than these. Commit 2 writes page 0 again:
+    as long as that tells of commit 0, at most the names of tables were committed. False where that
+    cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            head, size_bytes = stream.read(META_BYTES), os.fstat(stream.fileno()).st_size
+    except OSError:
+        return False
+    meta = parse_meta_page(0, head)
+    is_first = meta.magic == MAGIC and meta.commit == 0 and meta.page_bytes in PAGE_BYTES
+    return is_first and META_BYTES <= size_bytes < META_PAGES * meta.page_bytes
 
 
 def not_opened(

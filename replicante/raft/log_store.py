@@ -33,6 +33,7 @@ from replicante.raft.lmdb_file import (
     find_damage,
     not_opened,
     sync_directories,
+    was_cut_off_at_birth,
 )
 from replicante.raft.log import Base, HardState, WriteSet
 from replicante.raft.log_loading import LoadedLog, load_records
@@ -47,6 +48,10 @@ _KEY = struct.Struct(">Q")
 _WAY_OUT = (
     "this copy is damaged: move the directory away and let the peer join again, empty",
     "if every peer is damaged, keep all directories and restore from a backup",
+)
+_CUT_OFF = (
+    "a first start that was cut off leaves such a file, but nothing else beside it: a peer that"
+    " never was a member begins in an empty directory"
 )
 
 
@@ -88,7 +93,9 @@ class LmdbLog:
         self._is_open = False
         damage = find_damage(path)
         if damage is not None:
-            raise CorruptData(f"{path} is damaged: {damage}", hints=_WAY_OUT)
+            is_cut_off = was_cut_off_at_birth(path / "data.mdb")
+            hints = (*_WAY_OUT, _CUT_OFF) if is_cut_off else _WAY_OUT
+            raise CorruptData(f"{path} is damaged: {damage}", hints=hints)
         self._open()
         sync_directories(path, path.parent)
         self._reserve = DiskReserve(path, size_bytes=reserve_bytes)

@@ -116,7 +116,8 @@ class MemberDoor:
             incarnation=incarnation,
             address=address,
         )
-        return await self._change(change, timeout_ms=timeout_ms)
+        left_ms = await self._barrier(timeout_ms=timeout_ms)
+        return await self._change(change, timeout_ms=left_ms)
 
     async def promote(self, peer_id: str, *, timeout_ms: int = limits.MEMBERSHIP_MS_DEFAULT) -> int:
         """A learner votes from now on; the index of the configuration.
@@ -160,15 +161,19 @@ class MemberDoor:
     # --- below ------------------------------------------------------------------------------
 
     async def _change_member(self, kind: ChangeKind, peer_id: str, *, timeout_ms: int) -> int:
-        """The configuration is read after a barrier: it may not be older than the call."""
-        until_ms = self._clock.monotonic_ms() + timeout_ms
-        await self.read_barrier(timeout_ms=timeout_ms)
+        left_ms = await self._barrier(timeout_ms=timeout_ms)
         member = self.configuration.find_peer(peer_id)
         if member is None:
             names = ", ".join(it.peer_id for it in self.configuration.members)
             raise NotFound(f"there is no member {peer_id}; there are {names}")
-        left_ms = max(until_ms - self._clock.monotonic_ms(), 0)
         return await self._change(_change_of(kind, member), timeout_ms=left_ms)
+
+    async def _barrier(self, *, timeout_ms: int) -> int:
+        """Afterwards the configuration is not older than the call, and what an earlier change made
+        and a later one undid before it is not taken for this one. The ms that are left."""
+        until_ms = self._clock.monotonic_ms() + timeout_ms
+        await self.read_barrier(timeout_ms=timeout_ms)
+        return max(until_ms - self._clock.monotonic_ms(), 0)
 
     async def _change(self, change: Change, *, timeout_ms: int) -> int:
         self._refuse_when_unable()

@@ -144,14 +144,16 @@ class Peer(MemberDoor):
 
     async def stop(self) -> None:
         """Hands leadership over if it can within an election timeout, answers everybody, makes
-        the state durable. Idempotent."""
+        the state durable. Idempotent; when it is cancelled the peer goes on ending by itself,
+        unless it was still handing over."""
         if self._task is None:
             return
         await self.hand_over()
         self._is_stopping = self._committing.is_stopping = True
         self._wake.set()
-        with contextlib.suppress(BaseException):  # its failure is told by wait_closed
-            await asyncio.shield(self._task)
+        await asyncio.wait((self._task,))  # raises nothing but the cancellation of who waits
+        if not self._task.cancelled():
+            self._task.exception()  # is seen, and told by wait_closed
 
     async def wait_closed(self) -> None:
         """Until this peer ended. Raises what ended it: FatalError, WrongIdentity, …; after `stop`

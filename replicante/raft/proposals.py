@@ -41,6 +41,8 @@ class _Pending:
     sent_term: int = 0
     """Term of the leader that it was sent to last."""
     sent_ms: int = 0
+    repeats_count: int = 0
+    """How often it was sent again in that term because time had passed."""
     was_sent: bool = False
     number: int = 0
     """In the order in which they came."""
@@ -118,13 +120,13 @@ class Proposals:
         self, *, term: int, now_ms: int, resend_after_ms: int | None, count_max: int, bytes_max: int
     ) -> list[WireCommand]:
         """What goes to the leader of `term` now: new ones, and those whose sending may have
-        been lost."""
+        been lost. resend_after_ms: without an answer; each time twice as long, for a leader that
+        is slow gets no faster by copies. None: never."""
         if self._session == 0 or not (self._sent or self._waiting):
             return []
         taken: list[_Pending] = []
         size = 0
-        resend_before_ms = None if resend_after_ms is None else now_ms - resend_after_ms
-        for pending in self._candidates(term, resend_before_ms):
+        for pending in self._candidates(term, now_ms, resend_after_ms):
             if len(taken) >= count_max or (taken and size + len(pending.data) > bytes_max):
                 break
             taken.append(pending)
@@ -136,13 +138,19 @@ class Proposals:
                 pending.sequence = self._next_sequence
                 self._next_sequence += 1
                 self._sent[pending.sequence] = pending
+            pending.repeats_count = pending.repeats_count + 1 if pending.sent_term == term else 0
             pending.was_sent, pending.sent_term, pending.sent_ms = True, term, now_ms
         floor = self.floor
         return [WireCommand(self._session, p.sequence, floor, p.data) for p in taken]
 
-    def _candidates(self, term: int, resend_before_ms: int | None) -> Iterator[_Pending]:
+    def _candidates(
+        self, term: int, now_ms: int, resend_after_ms: int | None
+    ) -> Iterator[_Pending]:
         for pending in self._sent.values():
-            is_overdue = resend_before_ms is not None and pending.sent_ms <= resend_before_ms
+            is_overdue = False
+            if resend_after_ms is not None:
+                doublings = min(pending.repeats_count, limits.RESEND_DOUBLINGS_MAX)
+                is_overdue = now_ms - pending.sent_ms >= resend_after_ms << doublings
             if pending.sent_term != term or is_overdue:
                 yield pending
         yield from islice(self._waiting, self._window_count)

@@ -13,8 +13,10 @@ from mutant_list_copies import COPY_MUTANTS
 from mutant_list_decisions import DECISION_MUTANTS
 from mutant_list_demoted import DEMOTED_MUTANTS
 from mutant_list_disturbance import DISTURBANCE_MUTANTS
+from mutant_list_ends import END_MUTANTS
 from mutant_list_failovers import FAILOVER_MUTANTS
 from mutant_list_fencing import FENCING_MUTANTS
+from mutant_list_forwarding import FORWARDING_MUTANTS
 from mutant_list_ground import GROUND_MUTANTS
 from mutant_list_growth import GROWTH_MUTANTS
 from mutant_list_held import HELD_MUTANTS
@@ -312,8 +314,10 @@ MUTANTS = (
     *STATE_MUTANTS,
     *WORK_MUTANTS,
     *KEEPING_MUTANTS,
+    *END_MUTANTS,
     *FENCING_MUTANTS,
     *SUCCESSOR_MUTANTS,
+    *FORWARDING_MUTANTS,
     *HELD_MUTANTS,
     *RESEND_MUTANTS,
     *TURN_MUTANTS,

@@ -214,8 +214,8 @@ MORE_MUTANTS = (
         (
             Edit(
                 FORWARDING,
-                "        if not self._engine.is_leader or member is None:\n",
-                "        if not self._engine.is_leader or member is None or self._is_flooded:\n",
+                "        if not engine.is_leader or member is None:\n",
+                "        if not engine.is_leader or member is None or self._is_flooded:\n",
             ),
         ),
         test="tests/unit/test_raft_served_time.py",

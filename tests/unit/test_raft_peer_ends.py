@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 from raft_harness import ListMachine
 from test_raft_peer_answers import BrokenDriver, NoNeighbours, running
 
 from replicante.dir_lock import DirLock
-from replicante.errors import AddressInUse
+from replicante.errors import AddressInUse, FatalError
 from replicante.raft.neighbours import Neighbours
 from replicante.raft.peer import Peer
 
@@ -69,3 +71,43 @@ async def test_a_start_that_is_refused_leaves_no_thread_behind(tmp_path, monkeyp
             await peer.start()
     left = [it.name for it in set(threading.enumerate()) - before]
     assert [name for name in left if name.startswith("raft-")] == []
+
+
+class Endless(NoNeighbours):
+    """Its end waits for a disk."""
+
+    def __init__(self):
+        self.is_asked, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def close(self):
+        self.is_asked.set()
+        await self.may_end.wait()
+
+
+async def test_who_waits_for_the_end_of_a_peer_can_be_cancelled():
+    """Or a time limit around `stop` would not be told that the peer has not ended."""
+    peer = running(BrokenDriver())
+    slow = peer._snapshots = Endless()
+    peer._driver = None
+    stopping = asyncio.create_task(peer.stop())
+    await slow.is_asked.wait()
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert not peer._task.done(), "it ends by itself"
+    slow.may_end.set()
+    await peer.stop()
+    assert peer._task.done()
+
+
+class BrokenFollower(BrokenDriver):
+    engine = SimpleNamespace(is_leader=False)
+
+
+async def test_what_ended_a_peer_is_not_told_by_its_stop():
+    peer = running(BrokenFollower())
+    peer._wake.set()
+    await asyncio.wait([peer._task])
+    await peer.stop()
+    with pytest.raises(FatalError):
+        await peer.wait_closed()

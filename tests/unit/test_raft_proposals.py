@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from replicante import limits
 from replicante.errors import NoLeader, OutcomeUnknown, PeerStopping, QueueFull
 from replicante.raft.proposals import Proposals
@@ -84,6 +86,18 @@ def test_an_unanswered_command_is_sent_again_after_a_while_under_its_number():
     (again,) = take(proposals, now_ms=200, resend_after_ms=100)
     assert again.sequence == 1
     assert take(proposals, now_ms=299, resend_after_ms=100) == []
+
+
+def test_each_time_it_is_sent_again_after_twice_as_long_up_to_a_bound():
+    """Copies take room that a slow leader's new commands need."""
+    proposals = opened()
+    add(proposals, 1, deadline_ms=10_000)
+    sent_ms = [t for t in range(0, 5_000, 10) if take(proposals, now_ms=t, resend_after_ms=100)]
+    longest_ms = 100 << limits.RESEND_DOUBLINGS_MAX
+    pauses = [after - before for before, after in itertools.pairwise(sent_ms)]
+    assert pauses[:4] == [100, 200, 400, 800] and set(pauses[3:]) == {longest_ms}
+    assert take(proposals, term=2, now_ms=5_000)
+    assert take(proposals, term=2, now_ms=5_100, resend_after_ms=100), "a new leader, a new count"
 
 
 def test_a_message_holds_one_command_however_large_and_ends_at_its_bounds():

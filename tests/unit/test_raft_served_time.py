@@ -34,8 +34,11 @@ class Leader:
     def owed_ms(self) -> int:
         return self.peer.driver._served.owed_ms
 
-    def step(self, *, after_ms: int, forwarded: int = 0, own: int = 0) -> d.Effects:
-        """One step of the driver. forwarded, own: how many commands arrive."""
+    def step(
+        self, *, after_ms: int, forwarded: int = 0, own: int = 0, copies: int = 0, floor: int = 0
+    ) -> d.Effects:
+        """One step of the driver. forwarded, own: how many commands arrive. copies: of the first
+        that were ever forwarded. floor: with which the new ones come."""
         self.peer.now_ms += after_ms
         engine = self.peer.engine
         ack = m.AppendAck(
@@ -45,9 +48,12 @@ class Leader:
             match_index=self.peer.log.last_index,
         )
         inputs: list[d.Input] = [d.Received(key(name), ack) for name in "bc"]
+        if copies:
+            again = [m.WireCommand(1, it, 0, b"b %d" % it) for it in range(1, copies + 1)]
+            inputs.append(d.Received(key("b"), m.Propose(commands=again, boot=0)))
         for first in range(0, forwarded, FULL):
             count = min(FULL, forwarded - first)
-            commands = [self._command() for _ in range(count)]
+            commands = [self._command(floor) for _ in range(count)]
             inputs.append(d.Received(key("b"), m.Propose(commands=commands, boot=0)))
         for _ in range(own):
             self._ticket += 1
@@ -55,9 +61,9 @@ class Leader:
             inputs.append(d.ProposeInput(self._ticket, b"own %d" % self._ticket, deadline_ms))
         return self.peer.step(*inputs)
 
-    def _command(self) -> m.WireCommand:
+    def _command(self, floor: int) -> m.WireCommand:
         self.sequence += 1
-        return m.WireCommand(1, self.sequence, 0, b"b %d" % self.sequence)
+        return m.WireCommand(1, self.sequence, floor, b"b %d" % self.sequence)
 
     def clocks(self) -> dict[bytes, int]:
         """command → clock of its entry."""
@@ -102,6 +108,34 @@ def test_no_command_that_arrived_is_dropped_however_many_wait(monkeypatch, limit
         steps_count += 1
     assert steps_count == 6 and not is_flooded
     assert set(leader.clocks().values()) == {arrived_ms}
+
+
+def test_copies_of_what_is_proposed_let_no_time_pass_for_what_waits():
+    """They are neither more that arrived nor more that is gone."""
+    leader = Leader()
+    arrived_ms = leader.clock_ms
+    leader.step(after_ms=10, forwarded=3 * FULL)
+    leader.step(after_ms=100, copies=FULL)
+    leader.step(after_ms=100, copies=FULL)
+    assert len(leader.clocks()) == 3 * FULL
+    assert set(leader.clocks().values()) == {arrived_ms}
+
+
+def test_what_is_given_up_behind_others_lets_no_time_pass_for_those():
+    """Of two followers: what waits before it is not gone with it."""
+    leader = Leader()
+    arrived_ms = leader.clock_ms
+    commands = [m.WireCommand(2, it, 0, b"c %d" % it) for it in range(1, 4 * FULL + 1)]
+    messages = [m.Propose(commands[at : at + FULL], 0) for at in range(0, 4 * FULL, FULL)]
+    leader.peer.now_ms += 10
+    leader.peer.step(*(d.Received(key("c"), it) for it in messages))
+    leader.step(after_ms=10, forwarded=FULL)
+    leader.step(after_ms=100, forwarded=1, floor=FULL)
+    leader.step(after_ms=10)
+    leader.step(after_ms=10)
+    clocks = leader.clocks()
+    assert {clocks.pop(it.data) for it in commands} == {arrived_ms}
+    assert set(clocks) == {b"b %d" % (FULL + 1)}, "and the others are left out"
 
 
 def test_who_leads_no_more_reads_again(monkeypatch):
