@@ -18,13 +18,14 @@ from replicante.model.action_kinds import (
     STORE_PROMOTE,
     TAKE_OVER_KINDS,
 )
-from replicante.model.actions import NAction, Requester
+from replicante.model.actions import NAction, NActionPhase, Requester
 from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Outcome
 from replicante.model.modes import Mode
 from replicante.orchestrate.actions.acting import Acting
 from replicante.orchestrate.actions.by_name import proposal_of, served_step
 from replicante.orchestrate.converge.failover import fence_subject
+from replicante.orchestrate.memory.outlived import shard_of
 from replicante.orchestrate.proposal import Proposal, Situation
 from replicante.orchestrate.roles.primaries import PrimaryVerdict
 from replicante.orchestrate.safety.approvals import asking, covers
@@ -95,3 +96,16 @@ def is_past_its_reason(situation: Situation, action: NAction) -> bool:
         return False
     is_missed = primary.verdict in (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
     return not is_missed or primary.node_id != args.get("replaces")
+
+
+def needless_at_agents(situation: Situation) -> list[NAction]:
+    """Promotions of convergence that their agents have and did not begin, past a primary that is
+    seen. What runs there cannot be stopped."""
+    found = []
+    for action in situation.view.nactions:
+        primary = situation.primaries.get(shard_of(action) or "")
+        is_seen = primary is not None and (primary.is_seen_by_a_copy or bool(primary.claimants))
+        is_waiting = action.phase is NActionPhase.NEW
+        if is_waiting and is_seen and is_past_its_reason(situation, action):
+            found.append(action)
+    return found
