@@ -209,6 +209,7 @@ def _look(inputs: CycleInputs) -> _Stages:
         observations,
         at_agents=actions.to_cancel,
         sent_ids=inputs.sent_ids,
+        unsure=unsure(state, observations),
     )
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
@@ -301,6 +302,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
         situation.observations,
         at_agents=situation.cancelled_at_agents,
         sent_ids=inputs.sent_ids,
+        unsure=unsure(state, situation.observations),
     )
     state = msgspec.structs.replace(
         state,

@@ -14,9 +14,7 @@ def _outlived(name: str) -> str:
     return unit_test("orchestrate_outlived", name)
 
 
-_NOBODY_FOLLOWS = _outlived(
-    "nobody_follows_a_promotion_past_a_primary_that_was_seen_after_it_left"
-)
+_NOBODY_FOLLOWS = _outlived("nobody_follows_a_promotion_past_a_primary_that_was_seen_after_it_left")
 
 OUTLIVED_MUTANTS = (
     Mutant(
@@ -36,7 +34,13 @@ OUTLIVED_MUTANTS = (
     Mutant(
         "late_end_past_a_primary_that_is_there",
         "a late promotion does not end the appointment of a primary that is there (ADR 0100)",
-        (Edit(_PROGRESS, "                if is_late and is_there(", "                if is_there("),),
+        (
+            Edit(
+                _PROGRESS,
+                "                if is_late and is_there(",
+                "                if is_there(",
+            ),
+        ),
         test=_outlived("a_primary_that_comes_back_beside_its_successor_rejoins_by_itself"),
     ),
     Mutant(
@@ -95,8 +99,8 @@ OUTLIVED_MUTANTS = (
         (
             Edit(
                 _RESENDS,
-                "        is_waiting = action.phase is NActionPhase.NEW\n",
-                "        is_waiting = action.may_be_at_agent\n",
+                "        is_waiting = is_told and action.phase is NActionPhase.NEW\n",
+                "        is_waiting = is_told\n",
             ),
         ),
         test=_outlived("what_runs_is_not_cancelled_at_its_agent"),

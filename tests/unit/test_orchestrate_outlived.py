@@ -201,6 +201,14 @@ def test_what_runs_is_not_cancelled_at_its_agent():
     assert world.cycle().cancels == ()
 
 
+def test_an_agent_that_is_silent_is_not_asked_to_cancel():
+    """Each look would wait for it."""
+    world, _ = new_at_its_agent()
+    world.nodes["n2"].answer = AgentAnswer.TIMEOUT
+    come_back(world)
+    assert world.cycle().cancels == ()
+
+
 def test_a_pause_cancels_nothing_at_an_agent():
     world, _ = new_at_its_agent()
     come_back(world)

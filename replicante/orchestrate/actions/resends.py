@@ -34,18 +34,22 @@ from replicante.orchestrate.safety.rules import judge, outcome_of
 
 
 def may_go_again(acting: Acting, action: NAction) -> bool:
-    """action: of convergence, and sent before. What disturbs counts from now on as done in this
-    cycle. Where automation only looks nothing goes again."""
-    is_free = action.kind not in DISRUPTIVE_KINDS or is_carried_out(acting.situation, action)
-    if is_free and acting.situation.mode is Mode.ACTIVE:
+    """action: sent before; of convergence, or of a person and one that disturbs nothing. What
+    disturbs counts from now on as done in this cycle. Where automation only looks nothing of its
+    own goes again."""
+    if action.requester is not Requester.CORE_DECLARATIVE:
+        # No mode of automation and no rule is about it.
         return True
-    proposal = _as_wished(acting.situation, action)
+    proposal, is_active = _as_wished(acting.situation, action), acting.situation.mode is Mode.ACTIVE
+    if is_active and action.kind not in DISRUPTIVE_KINDS:
+        return True
+    is_only_told = is_active and is_carried_out(acting.situation, action)
     doing = tuple(acting.doing)
     case = Case(proposal=proposal, situation=acting.situation, earlier=(), doing=doing)
     verdicts = judge(case)
     outcome, asking_now = outcome_of(verdicts), asking(verdicts)
     is_approved = outcome is Outcome.AWAITS_APPROVAL and covers(action.asked, asking_now)
-    if outcome is Outcome.DONE or is_approved:
+    if is_only_told or outcome is Outcome.DONE or is_approved:
         acting.doing.append(proposal)
         return True
     acting.record_held(proposal, action.action_id, has_left=True)
@@ -99,13 +103,15 @@ def is_past_its_reason(situation: Situation, action: NAction) -> bool:
 
 
 def needless_at_agents(situation: Situation) -> list[NAction]:
-    """Promotions of convergence that their agents have and did not begin, past a primary that is
-    seen. What runs there cannot be stopped."""
+    """Promotions of convergence that their agents told in this look that they have and did not
+    begin, past a primary that is seen. What runs there cannot be stopped."""
     found = []
     for action in situation.view.nactions:
         primary = situation.primaries.get(shard_of(action) or "")
         is_seen = primary is not None and (primary.is_seen_by_a_copy or bool(primary.claimants))
-        is_waiting = action.phase is NActionPhase.NEW
+        observation = situation.observations.get(action.node_id)
+        is_told = observation is not None and action.action_id in (observation.queue or ())
+        is_waiting = is_told and action.phase is NActionPhase.NEW
         if is_waiting and is_seen and is_past_its_reason(situation, action):
             found.append(action)
     return found

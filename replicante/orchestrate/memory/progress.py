@@ -137,10 +137,12 @@ def with_sent(
     *,
     at_agents: Iterable[NAction],
     sent_ids: frozenset[str],
+    unsure: frozenset[str],
 ) -> ConvergeState:
     """The memory of what may be at its agent and disturbs.  view: after all that the cycle has done
     with actions so far. ended: those that reached their end in this cycle. at_agents: cancelled
-    ones that their agents have still. sent_ids: actions that left under this epoch."""
+    ones that their agents have still. sent_ids: actions that left under this epoch. unsure: nodes
+    whose agents are not believed that they lack an action."""
     ended_ids = {it.action_id for it in ended}
     sent = {
         action_id: it
@@ -148,7 +150,8 @@ def with_sent(
         if action_id not in ended_ids
         and it.node_id in view.node_ids
         and (
-            not _is_denied(observations.get(it.node_id), action_id)
+            it.node_id in unsure
+            or not _is_denied(observations.get(it.node_id), action_id)
             or may_arrive(observations.get(it.node_id), action_id, sent_ids)
         )
     }
