@@ -209,12 +209,10 @@ def _look(inputs: CycleInputs) -> _Stages:
         observations,
         at_agents=actions.to_cancel,
         sent_ids=inputs.sent_ids,
-        unsure=unsure(state, observations),
     )
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
-    state = with_heard(state, actions.view, primaries)
-    state = with_outlived(state, primaries)
+    state = with_outlived(with_heard(state, actions.view, primaries), primaries)
     state = with_claims(_state(inputs), state, actions.view)
     mode, mode_reason = _mode(inputs)
     situation = Situation(
@@ -302,7 +300,6 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
         situation.observations,
         at_agents=situation.cancelled_at_agents,
         sent_ids=inputs.sent_ids,
-        unsure=unsure(state, situation.observations),
     )
     state = msgspec.structs.replace(
         state,

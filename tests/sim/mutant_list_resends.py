@@ -64,8 +64,8 @@ RESEND_MUTANTS = (
         (
             Edit(
                 _RESENDS,
-                "    if outcome is Outcome.DONE or is_approved:\n",
-                "    if outcome is Outcome.DONE:\n",
+                "    if is_only_told or outcome is Outcome.DONE or is_approved:\n",
+                "    if is_only_told or outcome is Outcome.DONE:\n",
             ),
         ),
         test=_resent("what_a_person_approved_is_sent_again_without_another_question"),
@@ -168,8 +168,8 @@ RESEND_MUTANTS = (
         (
             Edit(
                 _RESENDS,
-                "    if is_free and acting.situation.mode is Mode.ACTIVE:\n",
-                "    if is_free:\n",
+                "    is_only_told = is_active and is_carried_out(",
+                "    is_only_told = is_carried_out(",
             ),
         ),
         test=_beside("what_is_carried_out_is_not_sent_again_by_who_observes"),
@@ -278,7 +278,9 @@ RESEND_MUTANTS = (
         "an agent in doubt is not believed that it lacks an action (ADR 0084)",
         (
             Edit(
-                _PROGRESS, "            it.node_id in unsure\n            or not", "            not"
+                _PROGRESS,
+                "            it.node_id in doubted\n            or not",
+                "            not",
             ),
         ),
         test=unit_test(

@@ -32,6 +32,7 @@ from replicante.model.converge_state import (
 from replicante.model.node import NodeStatus
 from replicante.model.observation import Observation
 from replicante.model.shard import Shard, ShardRole
+from replicante.orchestrate.looking.doubts import unsure
 from replicante.orchestrate.memory.outlived import (
     has_yielded,
     hearing,
@@ -137,20 +138,19 @@ def with_sent(
     *,
     at_agents: Iterable[NAction],
     sent_ids: frozenset[str],
-    unsure: frozenset[str],
 ) -> ConvergeState:
     """The memory of what may be at its agent and disturbs.  view: after all that the cycle has done
     with actions so far. ended: those that reached their end in this cycle. at_agents: cancelled
-    ones that their agents have still. sent_ids: actions that left under this epoch. unsure: nodes
-    whose agents are not believed that they lack an action."""
+    ones that their agents have still. sent_ids: actions that left under this epoch."""
     ended_ids = {it.action_id for it in ended}
+    doubted = unsure(state, observations)
     sent = {
         action_id: it
         for action_id, it in state.sent.items()
         if action_id not in ended_ids
         and it.node_id in view.node_ids
         and (
-            it.node_id in unsure
+            it.node_id in doubted
             or not _is_denied(observations.get(it.node_id), action_id)
             or may_arrive(observations.get(it.node_id), action_id, sent_ids)
         )
