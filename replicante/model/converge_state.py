@@ -60,11 +60,15 @@ class Heard(Record, frozen=True, kw_only=True):
     """Nodes of copies, sorted."""
 
 
-class SentAction(Record, frozen=True, kw_only=True):
+class SentAction(Record, frozen=True, kw_only=True, omit_defaults=True):
     """An action that disturbs and that may be at its agent."""
 
     node_id: str
     kind: str
+    shard_id: str | None = None
+    """None: it names none, and it may be any."""
+    is_outlived: bool = False
+    """Of a promotion: a primary of its shard was seen without it after it left."""
 
 
 class ConvergeState(Record, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ from replicante.orchestrate.looking.sync import Synced, sync_nodes
 from replicante.orchestrate.looking.sync_actions import SyncedActions, sync_actions
 from replicante.orchestrate.looking.trust import trusted
 from replicante.orchestrate.memory.late_ends import late_ends, told_late
+from replicante.orchestrate.memory.outlived import with_outlived
 from replicante.orchestrate.memory.progress import (
     is_any_on_its_way,
     with_acts,
@@ -211,7 +212,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     )
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
-    state = with_heard(state, actions.view, primaries)
+    state = with_outlived(with_heard(state, actions.view, primaries), primaries)
     state = with_claims(_state(inputs), state, actions.view)
     mode, mode_reason = _mode(inputs)
     situation = Situation(
@@ -328,7 +329,7 @@ def _finish(inputs: CycleInputs, stages: _Stages) -> CycleResult:
     return CycleResult(
         changes=tuple(changes),
         submissions=tuple(sent.submissions),
-        cancels=(*stages.actions.to_cancel, *run.cancels),
+        cancels=(*stages.actions.to_cancel, *run.cancels, *sent.cancels),
         calls=tuple(run.calls),
         is_epoch_spent=sent.is_epoch_spent
         or stages.actions.is_epoch_spent

@@ -24,6 +24,7 @@ from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_named import NAMED_MUTANTS
+from mutant_list_outlived import OUTLIVED_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_resends import RESEND_MUTANTS
@@ -327,6 +328,7 @@ MUTANTS = (
     *DECISION_MUTANTS,
     *BY_NAME_MUTANTS,
     *NAMED_MUTANTS,
+    *OUTLIVED_MUTANTS,
     *BESIDE_MUTANTS,
     *DEMOTED_MUTANTS,
     *DISTURBANCE_MUTANTS,

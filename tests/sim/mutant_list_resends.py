@@ -9,6 +9,7 @@ _DISPATCH = "orchestrate/actions/dispatch.py"
 _DISTURBANCE = "orchestrate/safety/rules_disturbance.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _OVERTAKING = "orchestrate/actions/overtaking.py"
+_PROGRESS = "orchestrate/memory/progress.py"
 _RESENDS = "orchestrate/actions/resends.py"
 
 
@@ -63,8 +64,8 @@ RESEND_MUTANTS = (
         (
             Edit(
                 _RESENDS,
-                "    if outcome is Outcome.DONE or is_approved:\n",
-                "    if outcome is Outcome.DONE:\n",
+                "    if is_only_told or outcome is Outcome.DONE or is_approved:\n",
+                "    if is_only_told or outcome is Outcome.DONE:\n",
             ),
         ),
         test=_resent("what_a_person_approved_is_sent_again_without_another_question"),
@@ -167,8 +168,8 @@ RESEND_MUTANTS = (
         (
             Edit(
                 _RESENDS,
-                "    if is_free and acting.situation.mode is Mode.ACTIVE:\n",
-                "    if is_free:\n",
+                "    is_only_told = is_active and is_carried_out(",
+                "    is_only_told = is_carried_out(",
             ),
         ),
         test=_beside("what_is_carried_out_is_not_sent_again_by_who_observes"),
@@ -245,5 +246,46 @@ RESEND_MUTANTS = (
             ),
         ),
         test=_beside("what_was_sent_and_a_rule_asks_about_is_no_question"),
+    ),
+    Mutant(
+        "persons_backup_held_by_a_mode",
+        "what a person asked for and disturbs nothing waits for no mode of automation (ADR 0104)",
+        (
+            Edit(
+                _RESENDS,
+                "    if action.requester is not Requester.CORE_DECLARATIVE:\n",
+                "    if action.requester is Requester.AGENT_API:\n",
+            ),
+        ),
+        test=_beside("a_backup_that_did_not_arrive_is_sent_again_beside_a_call_of_a_platform"),
+    ),
+    Mutant(
+        "leaves_beside_a_promotion_carried_out",
+        "nothing that disturbs leaves beside a promotion that is sent again (ADR 0104)",
+        (
+            Edit(
+                _RESENDS,
+                "    is_only_told = is_active and is_carried_out(acting.situation, action)\n",
+                "    is_only_told = False\n"
+                "    if is_active and is_carried_out(acting.situation, action):\n"
+                "        return True\n",
+            ),
+        ),
+        test=_resent("nothing_leaves_beside_a_promotion_of_which_its_agent_is_asked_again"),
+    ),
+    Mutant(
+        "doubted_agent_ends_what_was_cancelled",
+        "an agent in doubt is not believed that it lacks an action (ADR 0084)",
+        (
+            Edit(
+                _PROGRESS,
+                "            it.node_id in doubted\n            or not",
+                "            not",
+            ),
+        ),
+        test=unit_test(
+            "orchestrate_cancelled",
+            "an_agent_in_doubt_is_not_believed_that_it_has_it_no_more",
+        ),
     ),
 )

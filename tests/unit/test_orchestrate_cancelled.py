@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from by_name_order_asks import order, the_order
 from orchestrate_builders import NS, World, against, kill_store, outcomes, replicated, sent_kinds
 
-from replicante.model.action_kinds import SERVICE_RESTART, STORE_PROMOTE
-from replicante.model.actions import NAction, NActionPhase
+from replicante.model.action_kinds import CORE_SWITCHOVER, SERVICE_RESTART, STORE_PROMOTE
+from replicante.model.actions import NAction, NActionPhase, OActionPhase
 from replicante.model.observation import AgentAnswer, SeenPhase
 
 
@@ -116,3 +117,25 @@ def test_what_disturbs_nothing_is_not_remembered():
     )
     assert [it.kind for it in world.cycle().submissions] == ["example.com/backup"]
     assert world.state.sent == {}
+
+
+def test_an_agent_in_doubt_is_not_believed_that_it_has_it_no_more():
+    """Two processes answer for n1, in turn, and one of them has it: a person is asked whether to go
+    past that node, which no look would come to while one shows it and the next one its end."""
+    world = replicated(4, incarnation="a", boot="1")
+    order(world, CORE_SWITCHOVER, to="n2")
+    world.cycle()
+    (left,) = world.nactions
+    world.put(msgspec.structs.replace(left, phase=NActionPhase.CANCELLED, finished_ms=1))
+    world.put(msgspec.structs.replace(the_order(world), phase=OActionPhase.CANCELLED))
+    kill_store(world)
+    node = world.nodes["n1"]
+    kept, asked = dict(node.actions), []
+    for look in range(12):
+        node.actions = {} if look % 2 else dict(kept)
+        node.boot, node.incarnation = ("2", "b") if look % 2 else ("1", "a")
+        result = world.cycle(after_ms=3_000)
+        assert result.submissions == ()
+        assert look < 2 or left.action_id in world.state.sent
+        asked += outcomes(result, "failover")
+    assert "awaits_approval" in asked

@@ -151,3 +151,13 @@ def test_what_a_person_asked_for_and_is_sent_again_lets_nothing_leave_beside_it(
     older = msgspec.structs.replace(the(world, "of-n2"), created_ms=1_000)
     world.put(older)
     assert sent_kinds(world.cycle(is_sent=False)) == [(SERVICE_RESTART, "n4")]
+
+
+def test_nothing_leaves_beside_a_promotion_of_which_its_agent_is_asked_again():
+    world, action_id = lost_promotion(5)
+    becomes_primary(world, "n2", of=("n1", "n3", "n4", "n5"))
+    world.nodes["n1"].role, world.nodes["n1"].contact = ShardRole.SECONDARY, StoreContact.ANSWERS
+    asked = {"one_disruption": {"action_ids": [action_id]}}
+    ask(world, "n4", SERVICE_RESTART, asked=asked, approved_ms=world.now_ms)
+    world.epoch += 1
+    assert sent_kinds(world.cycle(is_sent=False)) == [(STORE_PROMOTE, "n2")]

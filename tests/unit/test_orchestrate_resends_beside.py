@@ -21,10 +21,12 @@ from replicante.limits import ACTION_SEND_MS_MAX
 from replicante.model.action_kinds import (
     CORE_FAILOVER,
     PLATFORM_DEPROVISION,
+    SERVICE_START,
     STORE_FENCE,
     STORE_PROMOTE,
 )
 from replicante.model.actions import NActionPhase, OActionPhase, Requester
+from replicante.model.discovery import HeldDiscovery
 from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer
 from replicante.model.report import SchedulingChoice
@@ -255,3 +257,28 @@ def test_what_was_sent_and_a_rule_asks_about_is_no_question():
             assert the(world, it.action_id).phase is NActionPhase.PENDING_APPROVE
         told += [it.action_id for it in asked]
     assert the(world, promotion.action_id).phase is NActionPhase.CANCELLED and told
+
+
+@pytest.mark.parametrize("mode", ["active", "observe"])
+def test_a_backup_that_did_not_arrive_is_sent_again_beside_a_call_of_a_platform(mode):
+    """No rule and no mode is about what a person asked for and what disturbs nothing."""
+    world = with_a_call_under_way(mode="observe")
+    world.spec = make_spec(mode=mode)
+    action_id = ask(world, "n4", "example.com/backup", sent_epoch=1)
+    for _ in range(3):
+        world.epoch += 1
+        assert [it.action_id for it in world.cycle(is_sent=False).submissions] == [action_id]
+    assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE
+
+
+def test_a_start_that_did_not_arrive_is_sent_again_while_discovery_is_held():
+    world = replicated(4, spec=make_spec(mode="observe"))
+    kill_store(world, "n3")
+    world.cycle()
+    action_id = ask(world, "n3", SERVICE_START)
+    world.cycle(is_sent=False)
+    held = HeldDiscovery(nodes=(), reason="too many are missing", since_ms=1, seen_count=1)
+    world.discovery = msgspec.structs.replace(world.discovery, held=held)
+    world.epoch += 1
+    assert [it.action_id for it in world.cycle(is_sent=False).submissions] == [action_id]
+    assert the(world, action_id).phase is NActionPhase.PENDING_SCHEDULE

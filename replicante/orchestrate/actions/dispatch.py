@@ -35,7 +35,12 @@ from replicante.model.report import SchedulingChoice
 from replicante.orchestrate.actions.acting import Acting
 from replicante.orchestrate.actions.held_promotions import end_what_is_so, mark_held
 from replicante.orchestrate.actions.oactions import may_begin
-from replicante.orchestrate.actions.resends import is_in_its_grace, is_past_its_reason, may_go_again
+from replicante.orchestrate.actions.resends import (
+    is_in_its_grace,
+    is_past_its_reason,
+    may_go_again,
+    needless_at_agents,
+)
 from replicante.orchestrate.proposal import (
     Situation,
     is_person_waiting,
@@ -48,6 +53,8 @@ from replicante.orchestrate.recording import change
 class Dispatched:
     submissions: list[NAction] = field(default_factory=list)
     choices: list[SchedulingChoice] = field(default_factory=list)
+    cancels: list[NAction] = field(default_factory=list)
+    """To have cancelled by their agents, which did not begin them."""
     is_epoch_spent: bool = False
     """Something is to be given up that was sent under this epoch: the next cycle needs another."""
 
@@ -63,6 +70,7 @@ def dispatch(acting: Acting, *, was_exclusive: bool) -> Dispatched:
     end_what_is_so(acting)
     if may_begin(acting.situation):
         _take_turns(acting, found, was_exclusive)
+        found.cancels += needless_at_agents(acting.situation)
     else:
         found.choices.append(SchedulingChoice.MODE_FORBIDS)
     mark_held(acting)

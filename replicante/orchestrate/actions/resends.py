@@ -18,13 +18,14 @@ from replicante.model.action_kinds import (
     STORE_PROMOTE,
     TAKE_OVER_KINDS,
 )
-from replicante.model.actions import NAction, Requester
+from replicante.model.actions import NAction, NActionPhase, Requester
 from replicante.model.cluster_declaration import Step
 from replicante.model.decision import Outcome
 from replicante.model.modes import Mode
 from replicante.orchestrate.actions.acting import Acting
 from replicante.orchestrate.actions.by_name import proposal_of, served_step
 from replicante.orchestrate.converge.failover import fence_subject
+from replicante.orchestrate.memory.outlived import shard_of
 from replicante.orchestrate.proposal import Proposal, Situation
 from replicante.orchestrate.roles.primaries import PrimaryVerdict
 from replicante.orchestrate.safety.approvals import asking, covers
@@ -33,18 +34,22 @@ from replicante.orchestrate.safety.rules import judge, outcome_of
 
 
 def may_go_again(acting: Acting, action: NAction) -> bool:
-    """action: of convergence, and sent before. What disturbs counts from now on as done in this
-    cycle. Where automation only looks nothing goes again."""
-    is_free = action.kind not in DISRUPTIVE_KINDS or is_carried_out(acting.situation, action)
-    if is_free and acting.situation.mode is Mode.ACTIVE:
+    """action: sent before; of convergence, or of a person and one that disturbs nothing. What
+    disturbs counts from now on as done in this cycle. Where automation only looks nothing of its
+    own goes again."""
+    if action.requester is not Requester.CORE_DECLARATIVE:
+        # No mode of automation and no rule is about it.
         return True
-    proposal = _as_wished(acting.situation, action)
+    proposal, is_active = _as_wished(acting.situation, action), acting.situation.mode is Mode.ACTIVE
+    if is_active and action.kind not in DISRUPTIVE_KINDS:
+        return True
+    is_only_told = is_active and is_carried_out(acting.situation, action)
     doing = tuple(acting.doing)
     case = Case(proposal=proposal, situation=acting.situation, earlier=(), doing=doing)
     verdicts = judge(case)
     outcome, asking_now = outcome_of(verdicts), asking(verdicts)
     is_approved = outcome is Outcome.AWAITS_APPROVAL and covers(action.asked, asking_now)
-    if outcome is Outcome.DONE or is_approved:
+    if is_only_told or outcome is Outcome.DONE or is_approved:
         acting.doing.append(proposal)
         return True
     acting.record_held(proposal, action.action_id, has_left=True)
@@ -95,3 +100,18 @@ def is_past_its_reason(situation: Situation, action: NAction) -> bool:
         return False
     is_missed = primary.verdict in (PrimaryVerdict.SUSPECT, PrimaryVerdict.GONE)
     return not is_missed or primary.node_id != args.get("replaces")
+
+
+def needless_at_agents(situation: Situation) -> list[NAction]:
+    """Promotions of convergence that their agents told in this look that they have and did not
+    begin, past a primary that is seen. What runs there cannot be stopped."""
+    found = []
+    for action in situation.view.nactions:
+        primary = situation.primaries.get(shard_of(action) or "")
+        is_seen = primary is not None and (primary.is_seen_by_a_copy or bool(primary.claimants))
+        observation = situation.observations.get(action.node_id)
+        is_told = observation is not None and action.action_id in (observation.queue or ())
+        is_waiting = is_told and action.phase is NActionPhase.NEW
+        if is_waiting and is_seen and is_past_its_reason(situation, action):
+            found.append(action)
+    return found

@@ -23,7 +23,8 @@ from replicante.model.actions import NAction, NActionPhase
 from replicante.model.converge_state import ConvergeState
 from replicante.model.observation import Observation, SeenAction, SeenPhase
 from replicante.model.report import Note, NoteCategory
-from replicante.orchestrate.memory.progress import has_yielded, hearing, successor_of
+from replicante.orchestrate.memory.outlived import has_yielded, hearing
+from replicante.orchestrate.memory.progress import successor_of
 from replicante.orchestrate.view import ClusterView
 
 _KINDS = HANDOVER_KINDS | {STORE_PROMOTE}

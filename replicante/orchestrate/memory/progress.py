@@ -31,7 +31,15 @@ from replicante.model.converge_state import (
 )
 from replicante.model.node import NodeStatus
 from replicante.model.observation import Observation
-from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.model.shard import Shard, ShardRole
+from replicante.orchestrate.looking.doubts import unsure
+from replicante.orchestrate.memory.outlived import (
+    has_yielded,
+    hearing,
+    is_outlived,
+    is_there,
+    shard_of,
+)
 from replicante.orchestrate.proposal import does_disturb
 from replicante.orchestrate.roles.claims import former_primary, untold
 from replicante.orchestrate.roles.controllers import primary_by_controller
@@ -66,8 +74,11 @@ def with_ended(
         if changes_roles and is_done and isinstance(shard_id, str):
             successor = successor_of(view, action, args)
             if successor is not None:
-                former = former_primary(state, action, shard_id)
+                is_late = is_outlived(state, action)
+                former = None if is_late else former_primary(state, action, shard_id)
                 replaced = _with_replaced(replaced, shard_id, former, by=successor)
+                if is_late and is_there(view, shard_id, appointed.get(shard_id)):
+                    successor = appointed[shard_id]
                 if appointed.get(shard_id) != successor:
                     # They were of the former one; the new one may not have been looked at yet.
                     suspicions.pop(suspicion_key(shard_id), None)
@@ -132,21 +143,32 @@ def with_sent(
     with actions so far. ended: those that reached their end in this cycle. at_agents: cancelled
     ones that their agents have still. sent_ids: actions that left under this epoch."""
     ended_ids = {it.action_id for it in ended}
+    doubted = unsure(state, observations)
     sent = {
         action_id: it
         for action_id, it in state.sent.items()
         if action_id not in ended_ids
         and it.node_id in view.node_ids
         and (
-            not _is_denied(observations.get(it.node_id), action_id)
+            it.node_id in doubted
+            or not _is_denied(observations.get(it.node_id), action_id)
             or may_arrive(observations.get(it.node_id), action_id, sent_ids)
         )
     }
     left = (it for it in view.nactions if it.may_be_at_agent)
     for action in (*at_agents, *left):
         if does_disturb(action):
-            sent[action.action_id] = SentAction(node_id=action.node_id, kind=action.kind)
+            sent[action.action_id] = _as_sent(action, state.sent.get(action.action_id))
     return msgspec.structs.replace(state, sent=dict(sorted(sent.items())))
+
+
+def _as_sent(action: NAction, known: SentAction | None) -> SentAction:
+    return SentAction(
+        node_id=action.node_id,
+        kind=action.kind,
+        shard_id=shard_of(action),
+        is_outlived=known is not None and known.is_outlived,
+    )
 
 
 def is_any_on_its_way(
@@ -238,21 +260,6 @@ def with_heard(
     return msgspec.structs.replace(state, heard=heard)
 
 
-def hearing(view: ClusterView, shard_id: str, node_id: str) -> tuple[str, ...]:
-    """Copies seen in this cycle that hear this node."""
-    node = view.nodes.get(node_id)
-    address = None if node is None else node.member_address
-    return tuple(
-        copy.node_id
-        for copy in view.copies(shard_id)
-        if copy.is_fresh
-        and copy.upstream is not None
-        and copy.upstream.sight is Sight.UP
-        and copy.upstream.address == address
-        and address is not None
-    )
-
-
 def with_controllers(state: ConvergeState, view: ClusterView, *, now_ms: int) -> ConvergeState:
     """The memory after sync: which other controllers agents see, or saw lately."""
     seen = {
@@ -327,18 +334,6 @@ def successor_of(view: ClusterView, action: NAction, args: Mapping[str, Value]) 
     if action.kind == STORE_SWITCHOVER:
         return str(args.get("node_id") or action.node_id)
     return action.node_id
-
-
-def has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
-    """The one that was primary says itself that it is not, or is no part of the cluster any
-    more: a node that is merely silent may still take writes."""
-    if node_id is None:
-        # Nobody was appointed, and another one said lately that it is primary.
-        return False
-    if node_id not in view.node_ids:
-        return True
-    copy = view.shards.get(node_id, {}).get(shard_id)
-    return copy is not None and copy.is_fresh and copy.role is not ShardRole.PRIMARY
 
 
 def _counted(before: Suspicion | None, now_ms: int) -> Suspicion:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from replicante.model.action_kinds import MAKE_A_PRIMARY_KINDS
 from replicante.model.actions import NAction
 from replicante.model.converge_state import ConvergeState
+from replicante.orchestrate.memory.outlived import shard_of
 
 
 def just_over(
@@ -23,8 +24,8 @@ def just_over(
     """Node action → its shard; None: not known any more, so it may be any.
     before: as the last cycle left it. state: after sync. ended: those that reached their end in
     this cycle. cancelled: those that may still be at their agents."""
-    found = {it.action_id: _shard_of(it) for it in ended if it.kind in MAKE_A_PRIMARY_KINDS}
-    shards = {it.action_id: _shard_of(it) for it in cancelled}
+    found = {it.action_id: shard_of(it) for it in ended if it.kind in MAKE_A_PRIMARY_KINDS}
+    shards = {it.action_id: shard_of(it) for it in cancelled}
     for action_id, sent in before.sent.items():
         # One that was lost by its agent, or is refused by now, ends as one that was told of.
         is_over = action_id not in state.sent and sent.kind in MAKE_A_PRIMARY_KINDS
@@ -38,8 +39,3 @@ def settling_in(over: Mapping[str, str | None], shard_id: str | None) -> tuple[s
     return tuple(
         it for it, shard in over.items() if shard is None or shard_id is None or shard == shard_id
     )
-
-
-def _shard_of(action: NAction) -> str | None:
-    named = action.args.get("shard_id") if isinstance(action.args, dict) else None
-    return named if isinstance(named, str) else None
