@@ -90,6 +90,18 @@ SUCCESSOR_MUTANTS = (
         test=_successors("nor_one_of_two_claimants_of_before"),
     ),
     Mutant(
+        "lost_switchover_came_to_nothing",
+        "a switchover that its agent forgot may have come through (ADR 0105)",
+        (
+            Edit(
+                "orchestrate/memory/progress.py",
+                "action.kind in HANDOVER_KINDS and action.phase is NActionPhase.LOST and",
+                "False and",
+            ),
+        ),
+        test=_successors("a_switchover_that_was_lost_may_have_come_through"),
+    ),
+    Mutant(
         "question_without_the_successor",
         "a question names who may be primary (ADR 0105)",
         (

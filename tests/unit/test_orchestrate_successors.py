@@ -73,6 +73,23 @@ def test_nor_one_of_two_claimants_of_before():
     assert "n2" in str(the_order(world, "o2").error)
 
 
+def test_a_switchover_that_was_lost_may_have_come_through():
+    world = cluster()
+    order(world, CORE_SWITCHOVER, to="n2")
+    world.cycle()
+    world.cycle()
+    world.work()
+    world.nodes["n1"].actions.clear()
+    world.nodes["n2"].answer = AgentAnswer.TIMEOUT
+    kill_store(world)
+    world.epoch += 1
+    world.cycle()
+    assert world.nactions[0].phase is NActionPhase.LOST
+    fail_over(world)
+    assert world.cycle().submissions == ()
+    assert "primary no more" in str(the_order(world, "o2").error)
+
+
 def test_who_asks_by_name_is_told_who_may_be_primary():
     world = taken_over(cluster("observe"))
     world.nodes["n2"].answer = AgentAnswer.TIMEOUT

@@ -16,6 +16,7 @@ import msgspec
 from replicante.limits import CONTROLLER_KEPT_MS, CONTROLLER_NOTED_MS
 from replicante.model.action_kinds import (
     CLUSTER_REMOVE,
+    HANDOVER_KINDS,
     STORE_PROMOTE,
     STORE_SWITCHOVER,
     THROUGH_KINDS,
@@ -84,6 +85,10 @@ def with_ended(
                     suspicions.pop(suspicion_key(shard_id), None)
                     suspicions.pop(demotion_key(shard_id), None)
                 appointed[shard_id] = successor
+        if action.kind in HANDOVER_KINDS and action.phase is NActionPhase.LOST and shard_id:
+            # Its agent forgot what it did: it may have handed over, to one that is not seen yet.
+            doubt = Suspicion(since_ms=now_ms, count=0, last_ms=now_ms)
+            suspicions.setdefault(demotion_key(str(shard_id)), doubt)
         forgotten = args.get("node_id")
         if action.kind == CLUSTER_REMOVE and is_done and isinstance(forgotten, str):
             removed[forgotten] = now_ms
