@@ -42,6 +42,18 @@ SUCCESSOR_MUTANTS = (
         test=_demoted("who_is_behind_one_that_hears_another_one_hears_that_one"),
     ),
     Mutant(
+        "measured_by_what_it_was",
+        "a former primary that is a copy now is measured by what it holds (ADR 0105)",
+        (
+            Edit(
+                "orchestrate/roles/candidates.py",
+                "not is_primary and not is_copy:",
+                "not is_primary:",
+            ),
+        ),
+        test=_demoted("who_went_over_to_another_history_is_followed_by_who_did_so_too"),
+    ),
+    Mutant(
         "outsider_is_nobody",
         "an address that is none of a node's may be the primary's (ADR 0105)",
         (Edit(_PRIMARIES, "return source or upstream.address\n", "return source\n"),),

@@ -207,6 +207,16 @@ def test_who_is_behind_one_that_hears_nobody_hears_no_primary():
     assert looks_until_promoted(chained(sight=Sight.DOWN)) == 4
 
 
+def test_who_went_over_to_another_history_is_followed_by_who_did_so_too():
+    """As Redis has it after a handover: the successor gives its history a new name, which all that
+    follow take on; what the former one told as the primary compares with nobody any more."""
+    world = chained(sight=Sight.REFUSED)
+    for node_id in ("n1", "n4"):
+        world.nodes[node_id].history, world.nodes[node_id].offset = "of-n2", 150
+    sent = [it for _ in range(6) for it in sent_kinds(world.cycle())]
+    assert sent == [(STORE_PROMOTE, "n4")]
+
+
 def test_who_is_behind_one_that_hears_another_one_hears_that_one():
     world = chained(sight=Sight.UP)
     for _ in range(6):

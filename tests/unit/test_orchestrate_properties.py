@@ -83,7 +83,10 @@ class Reader:
     def look(self) -> None:
         self.protecting |= {it.node_id: it.is_protecting for it in self.seen()}
         for node in self.seen():
-            if node.role is not None:
+            if node.role is ShardRole.SECONDARY and node.follows not in self.world.nodes:
+                # It may have been started anew, empty: what it told before counts.
+                self.known.setdefault(node.node_id, (node.offset, node.history))
+            elif node.role is not None:
                 self.known[node.node_id] = (node.offset, node.history)
         self.claims -= {it.node_id for it in self.seen()}
         for primary in self.seen():
@@ -96,13 +99,18 @@ class Reader:
                     if it.follows == primary.node_id and it.sight is Sight.UP
                 }
         has_primary = any(node.role is ShardRole.PRIMARY for node in self.seen())
-        is_heard = any(it.sight is Sight.UP and it.follows for it in self.seen())
+        is_heard = any(it.sight is Sight.UP and self._may_lead(it.follows) for it in self.seen())
         if has_primary or is_heard:
             self.absent_looks = 0
         else:
             if not self.absent_looks:
                 self.absent_since = self.world.now_ms
             self.absent_looks += 1
+
+    def _may_lead(self, node_id: str | None) -> bool:
+        """Somebody who hears it may hear a primary: it does not say itself that it is a copy."""
+        copies = {it.node_id for it in self.seen() if it.role is ShardRole.SECONDARY}
+        return bool(node_id) and node_id not in copies
 
     def answering(self) -> list[FakeNode]:
         return [it for it in self.world.nodes.values() if it.answer is AgentAnswer.ANSWERED]
@@ -186,7 +194,8 @@ class Reader:
     def _death(self, old):
         """What speaks against going past a primary."""
         followers = [it for it in self.seen() if it.follows == old.node_id and it is not old]
-        if any(it.sight is Sight.UP and it.role is not ShardRole.PRIMARY for it in followers):
+        hears = (it.sight is Sight.UP and it.role is not ShardRole.PRIMARY for it in followers)
+        if self._may_lead(old.node_id) and any(hears):
             yield "a copy still hears the primary"
         if old in self.seen() and old.role is ShardRole.PRIMARY:
             yield "the primary is there"

@@ -106,7 +106,11 @@ def candidates(
     led = state.led.get(shard_id)
     old = next((copy for copy in copies if copy.node_id == replaces), None)
     is_primary = old is not None and old.role is ShardRole.PRIMARY
-    if led is not None and led.node_id == replaces and not is_primary:
+    # A copy of another node has gone over to what that one writes, or goes on with what it had; one
+    # that was started anew follows none of them, and counts in a history of its own.
+    upstream = None if old is None else old.upstream
+    is_copy = upstream is not None and view.node_at(upstream.address) is not None
+    if led is not None and led.node_id == replaces and not is_primary and not is_copy:
         copies, old = (*copies, led), led
     found = [
         Candidate(
