@@ -22,6 +22,7 @@ from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_named import NAMED_MUTANTS
+from mutant_list_outgoing import OUTGOING_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
 from mutant_list_resends import RESEND_MUTANTS
@@ -327,4 +328,5 @@ MUTANTS = (
     *SETTLING_MUTANTS,
     *GROWTH_MUTANTS,
     *RECOVERY_MUTANTS,
+    *OUTGOING_MUTANTS,
 )
