@@ -198,6 +198,8 @@ class SnapshotDesk:
             del self._transfers[key]
             # It may be restarting, and goes on where it was: the log keeps what it will need then.
             self._is_awaited |= key in engine.progress and key not in engine.connected
+        if self.is_making:
+            self._used_ms = now_ms  # who is away when it is made finds it for a while
         outgoing = self._outgoing
         if not wanting or self.is_making or self.wants_file:
             return

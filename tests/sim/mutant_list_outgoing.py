@@ -35,6 +35,20 @@ OUTGOING_MUTANTS = (
         test=unit_test(UNREADABLE, "a_file_is_not_taken_away_from_who_makes_it"),
     ),
     Mutant(
+        "copy_that_took_long_is_dropped_at_its_end",
+        "a snapshot waits for the next one who needs it (SNAPSHOT_IDLE_MS_MAX)",
+        (
+            Edit(
+                SNAPSHOTS,
+                "            self._used_ms = now_ms  # who is away",
+                "            pass  #",
+            ),
+        ),
+        test=unit_test(
+            UNREADABLE, "a_file_that_took_long_to_make_waits_for_who_is_away_at_its_end"
+        ),
+    ),
+    Mutant(
         "who_dropped_a_whole_copy_is_sent_nothing",
         "what could not be installed is asked for again (ADR 0019)",
         (Edit(SNAPSHOTS, "min(transfer.acked, outgoing.size_bytes - 1)\n", "transfer.acked\n"),),

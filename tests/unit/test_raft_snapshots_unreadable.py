@@ -7,7 +7,17 @@ import asyncio
 import errno
 
 import pytest
-from snapshot_sides import CHUNK_BYTES, PATIENCE_MS, STATE, made, serving, transfer, wait
+from snapshot_sides import (
+    CHUNK_BYTES,
+    PATIENCE_MS,
+    STATE,
+    leader,
+    made,
+    refuse,
+    serving,
+    transfer,
+    wait,
+)
 from snapshot_sides import follower as new_follower
 from test_raft_backup_and_jump import Machine, driver_of, quiet_desk, snapshots_of
 
@@ -78,6 +88,21 @@ def test_a_file_is_not_taken_away_from_who_makes_it():
     side.step()
     assert side.desk.held_index == 10, "who took the one before is expected back"
     assert OUTGOING in side.files.held
+
+
+def test_a_file_that_took_long_to_make_waits_for_who_is_away_at_its_end():
+    side = leader()
+    side.station.link("c")
+    refuse(side)
+    side.desk.wants_file, side.desk.is_making = False, True
+    wait(side, limits.SNAPSHOT_IDLE_MS_MAX + 1)
+    side.station.link("c", is_up=False)
+    side.step()
+    side.desk.made(made(side))
+    side.step()
+    assert OUTGOING in side.files.held
+    side.station.link("c")
+    assert [chunk.offset for _, chunk in refuse(side)] == [0, 300, 600]
 
 
 def test_who_had_to_drop_a_copy_that_was_whole_is_sent_it_again():
