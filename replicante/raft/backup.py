@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from replicante.errors import Conflict, CorruptData, InvalidConfig, UnsupportedFormat
-from replicante.raft.lmdb_file import sync_directories
+from replicante.raft.lmdb_file import sync_upwards
 from replicante.raft.log import Base
 from replicante.raft.log_store import LogHeader
 from replicante.raft.membership import cluster_id_of
@@ -102,7 +102,7 @@ def end_backup(folder: Path, manifest: Manifest) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(folder / MANIFEST)
-    sync_directories(folder, folder.parent)
+    sync_upwards(folder)
 
 
 def drop_backup(folder: Path) -> None:

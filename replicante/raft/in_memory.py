@@ -19,6 +19,7 @@ import msgpack
 
 from replicante import limits
 from replicante.errors import CorruptData, DiskFull, FatalError
+from replicante.raft.copying import is_for_want
 from replicante.raft.snapshot_digest import DIGEST_BYTES, new_digest
 from replicante.raft.state_machine import DurableStateMachine, Entry, EntryHeader, StateMachine
 
@@ -49,7 +50,8 @@ class Shelf(Protocol):
 
     def save(self, encode: Callable[[], bytes]) -> Saving:
         """Begins to replace the last one by what `encode` gives, or nothing of it. One at a time.
-        encode: called on any thread. Fails with DiskFull for want of room."""
+        encode: called on any thread. Fails with DiskFull for want of room. Raises RuntimeError for
+        want of a thread, MemoryError, having begun nothing."""
         ...
 
     def adopt(self, path: Path) -> None:
@@ -172,8 +174,15 @@ class InMemoryMachine:
         self._settle()
         if self._failed is not None or self._is_replaced:
             return
-        if self._shelf is not None and self._saving is None:
-            self._saving = (self.applied_index, self._shelf.save(self._taken()))
+        if self._shelf is None or self._saving is not None:
+            return
+        with contextlib.suppress(MemoryError):  # the next flush tries again
+            taken = self._taken()
+            try:
+                self._saving = (self.applied_index, self._shelf.save(taken))
+            except RuntimeError as error:
+                if not is_for_want(error):
+                    raise
 
     @contextlib.contextmanager
     def being_replaced(self) -> Iterator[None]:
@@ -241,7 +250,7 @@ class InMemoryMachine:
         self._lacks_room = isinstance(failure, DiskFull)
         if failure is None:
             self._durable_index = index
-        elif not self._lacks_room:
+        elif not (self._lacks_room or isinstance(failure, MemoryError)):
             self._failed = (index, failure)
 
     def _refuse_failed(self) -> None:

@@ -3,6 +3,7 @@ log_store and snapshot_files."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -97,6 +98,17 @@ def copy_durably(source: Path, target: Path) -> None:
         shutil.copyfileobj(reader, writer, _COPY_BYTES)
         writer.flush()
         os.fsync(writer.fileno())
+
+
+def sync_upwards(folder: Path) -> None:
+    """Its names, its own, and that of every folder above it on its disk: any of them may be new.
+    One that may not be read is older than this program. Raises OSError."""
+    device = folder.stat().st_dev
+    for path in (folder, *folder.resolve().parents):
+        if path.stat().st_dev != device:
+            return
+        with contextlib.suppress(PermissionError):
+            sync_directories(path)
 
 
 def sync_directories(*paths: Path) -> None:

@@ -16,6 +16,7 @@ from replicante.raft.driver import Driver
 from replicante.raft.host import MachineHost
 from replicante.raft.in_memory import InMemoryMachine
 from replicante.raft.inputs import Identity
+from replicante.raft.installations import finish_installation
 from replicante.raft.log import Log
 from replicante.raft.log_loading import LoadedLog
 from replicante.raft.log_store import LmdbLog, LogHeader
@@ -24,7 +25,6 @@ from replicante.raft.quarantine_file import read_quarantine
 from replicante.raft.restoring import finish_restoring
 from replicante.raft.settings import PeerSettings
 from replicante.raft.snapshot_files import FolderShelf
-from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine, StateMachine
 
 MachineFactory = Callable[[str], DurableStateMachine]

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from replicante import limits
 from replicante.clock import Clock
@@ -20,6 +19,7 @@ from replicante.errors import CorruptData, DiskFull, PeerStopping, ReadTimeout
 from replicante.raft import messages as m
 from replicante.raft.backup import Backup, begin_backup, describe, drop_backup, end_backup
 from replicante.raft.committing import Committing
+from replicante.raft.copying import CopyTurns, is_for_want, to_its_end
 from replicante.raft.driver import Driver
 from replicante.raft.in_memory import Arrived, InMemoryMachine
 from replicante.raft.inputs import Effects
@@ -38,7 +38,6 @@ from replicante.raft.snapshots import Snapshot, SnapshotDesk
 from replicante.raft.state_machine import DurableStateMachine
 
 Send = Callable[[list[tuple[str, m.Message]]], None]
-Result = TypeVar("Result")
 
 
 class PeerSnapshots:
@@ -80,14 +79,7 @@ class PeerSnapshots:
         self._held: list[tuple[int, Path]] = []
         """Entries that backups on their way need in the log, and the copies that are made."""
         self._held_bytes_max = settings.log_map_bytes // limits.LOG_HELD_MAP_SHARE
-        self._copying = asyncio.Lock()
-        """Held while a backup copies the state, and while the state is replaced."""
-        self._is_installing = False
-        """It is held for the latter."""
-        self._backups_count = 0
-        """Of those that copy the state, or wait for the end of another one that does: the lock goes
-        from one to the next, and is free in no turn between."""
-        self._is_closed = False
+        self._turns = CopyTurns()
 
     async def step(self, driver: Driver, effects: Effects) -> Effects | None:
         """Call after each step. What a jump of the state decided, when there was one. Raises
@@ -105,11 +97,14 @@ class PeerSnapshots:
                 now_ms=now_ms,
             )
         except OSError as error:  # no room, most likely: the leader sends it again
-            desk.refused()
             self._checking = None  # the next copy is checked anew
-            self._report(SnapshotFailed(detail=f"what arrives cannot be kept: {error}"))
+            self._refuse(f"what arrives cannot be kept: {error}")
+            self._hold_log(driver)
             return None
         self._send(out)
+        if desk.unreadable is not None:
+            met, desk.unreadable = desk.unreadable, None
+            self._report(SnapshotFailed(detail=f"it cannot be read, and is made anew: {met}"))
         if desk.resumed is not None:
             (index, offset), desk.resumed = desk.resumed, None
             self._report(SnapshotResumed(index=index, offset=offset))
@@ -120,23 +115,18 @@ class PeerSnapshots:
         self._hold_log(driver)
         if desk.arrived is None:
             self._checking = None
+            self._turns.let_in()
             return None
-        if self._is_copying or not self._is_checked(driver, *desk.arrived):
+        if not self._is_checked(driver, *desk.arrived):
             return None
-        async with self._copying:
-            with self._installing(driver.host.machine):
+        self._turns.hold_up()
+        machine = driver.host.machine
+        in_memory = machine if isinstance(machine, InMemoryMachine) else None
+        if self._is_copying or (in_memory is not None and in_memory.is_saving):
+            return None
+        async with self._turns.installing():
+            with contextlib.nullcontext() if in_memory is None else in_memory.being_replaced():
                 return await self._install(driver, *desk.arrived)
-
-    @contextlib.contextmanager
-    def _installing(self, machine: DurableStateMachine) -> Iterator[None]:
-        self._is_installing = True
-        try:
-            with contextlib.ExitStack() as held:
-                if isinstance(machine, InMemoryMachine):
-                    held.enter_context(machine.being_replaced())
-                yield
-        finally:
-            self._is_installing = False
 
     def _is_checked(self, driver: Driver, base: Base, path: Path) -> bool:
         """What arrived for a machine in memory is read and checked on a thread, and its peer takes
@@ -146,10 +136,10 @@ class PeerSnapshots:
         if not isinstance(machine, InMemoryMachine):
             return True
         if self._checking is None:
-            checking = asyncio.to_thread(machine.check, path, index=base.index)
+            checking = to_its_end(lambda: machine.check(path, index=base.index))
             self._checking = asyncio.create_task(checking, name="raft-snapshot-check")
             self._checking.add_done_callback(self._end_of_check)
-        return self._checking.done() and not machine.is_saving
+        return self._checking.done()
 
     def _end_of_check(self, checking: asyncio.Task[Arrived]) -> None:
         if not checking.cancelled():
@@ -161,13 +151,13 @@ class PeerSnapshots:
         """A copy is on its way: who would wait for its end neither votes nor acknowledges until
         then, so what arrived waits for a later step."""
         is_making = self._making is not None and not self._making.done()
-        return is_making or self._backups_count > 0 or self._copying.locked()
+        return is_making or self._turns.is_taken
 
     async def backup(self, driver: Driver, header: LogHeader, folder: Path) -> Backup:
         """Into a new folder, as of what is durable; writing goes on meanwhile. Leaves nothing
         behind when it fails; who cancels it waits for the thread that writes there. Raises
         Conflict, ReadTimeout, PeerStopping, DiskFull, CorruptData, OSError."""
-        self._refuse_when_closed()
+        self._turns.refuse_when_closed()
         folder = self._folder / folder
         state = begin_backup(folder)
         held_index = driver.host.machine.durable_index
@@ -177,10 +167,10 @@ class PeerSnapshots:
             index = await self._copy(driver.host.machine, state)
             base = await self._base_of(index)
             wall_ms = self._clock.wall_ms()
-            manifest = await _to_its_end(
+            manifest = await to_its_end(
                 lambda: describe(header, base, measure(state), wall_ms=wall_ms)
             )
-            await _to_its_end(lambda: end_backup(folder, manifest))
+            await to_its_end(lambda: end_backup(folder, manifest))
         except BaseException:
             with contextlib.suppress(OSError):
                 drop_backup(folder)
@@ -199,7 +189,7 @@ class PeerSnapshots:
     async def close(self) -> None:
         """Waits for the threads that write a file: the state is open until then. What arrived is
         found at the next start. No backup is begun any more, and none asks for its base."""
-        self._is_closed = True
+        self._turns.close()
         for _, asked in self._asked:
             if not asked.done():
                 asked.set_exception(PeerStopping())
@@ -207,9 +197,8 @@ class PeerSnapshots:
             await asyncio.wait((self._making,))
         if self._checking is not None:
             await asyncio.wait((self._checking,))
-        async with self._copying:
-            pass
-        await asyncio.to_thread(self._files.close)
+        await self._turns.until_idle()
+        await to_its_end(self._files.close)
 
     def _hold_log(self, driver: Driver) -> None:
         """For copies that are made or on their way: what happens after them is needed with them."""
@@ -224,41 +213,14 @@ class PeerSnapshots:
     def _wake_from_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)
 
-    def _refuse_when_closed(self) -> None:
-        if self._is_closed:
-            raise PeerStopping()
-
     async def _copy(self, machine: DurableStateMachine, state: Path) -> int:
         """The index as of which the state was copied."""
-        self._backups_count += 1
-        try:
-            await self._begin_copying()
-            try:
-                return await _to_its_end(lambda: machine.export(state))
-            finally:
-                self._copying.release()
-        finally:
-            self._backups_count -= 1
-
-    async def _begin_copying(self) -> None:
-        """Takes `_copying`. For the end of another backup it waits as long as that takes, for an
-        installation that stands still it does not. Raises ReadTimeout, PeerStopping."""
-        while True:
-            try:
-                async with asyncio.timeout(limits.BACKUP_STEP_MS_MAX / 1000):
-                    await self._copying.acquire()
-                break
-            except TimeoutError:
-                if self._is_installing:
-                    waits = "this peer waits for its disk to replace its state: nothing was copied"
-                    raise ReadTimeout(waits) from None
-        if self._is_closed:
-            self._copying.release()
-            raise PeerStopping()
+        async with self._turns.copying():
+            return await to_its_end(lambda: machine.export(state))
 
     async def _base_of(self, index: int) -> Base:
         """Raises ReadTimeout, PeerStopping."""
-        self._refuse_when_closed()
+        self._turns.refuse_when_closed()
         asked: asyncio.Future[Base] = self._loop.create_future()
         self._asked.append((index, asked))
         self._wake()
@@ -296,12 +258,13 @@ class PeerSnapshots:
         FatalError, and whatever is a bug of the machine: the next step passes it on."""
         try:
             self._files.discard()
-            index = await asyncio.to_thread(driver.host.machine.export, self._files.outgoing)
-            size_bytes, digest = await asyncio.to_thread(self._files.measure)
+            outgoing = self._files.outgoing
+            index = await to_its_end(lambda: driver.host.machine.export(outgoing))
+            size_bytes, digest = await to_its_end(self._files.measure)
         except (OSError, DiskFull, CorruptData) as error:
             self._not_made(str(error))
         except (RuntimeError, MemoryError) as error:  # no thread can be started, for one
-            if type(error) not in (RuntimeError, MemoryError):
+            if not is_for_want(error):
                 raise
             self._not_made(repr(error))
         else:
@@ -327,8 +290,12 @@ class PeerSnapshots:
         try:
             arrived = None if checking is None else checking.result()
         except (CorruptData, OSError) as error:
-            self._desk.refused()
-            self._report(SnapshotFailed(detail=f"what arrived is no state: {error}"))
+            self._refuse(f"what arrived is no state: {error}")
+            return None
+        except (RuntimeError, MemoryError) as error:
+            if not is_for_want(error):
+                raise
+            self._refuse(f"what arrived cannot be checked: {error!r}")
             return None
         assert arrived is None or arrived.index == base.index, "what was checked is another copy"
         await self._committing.run(lambda: self._store.write_marker(base))
@@ -345,8 +312,7 @@ class PeerSnapshots:
             await self._committing.until_room(replace)
         except CorruptData as error:
             await self._committing.run(self._store.drop_marker)
-            self._desk.refused()
-            self._report(SnapshotFailed(detail=f"what arrived is no state: {error}"))
+            self._refuse(f"what arrived is no state: {error}")
             return None
         keeps_tail = await self._committing.run(lambda: self._store.reset_to(base))
         effects = driver.installed(base, keeps_tail=keeps_tail)
@@ -354,21 +320,10 @@ class PeerSnapshots:
         self._report(SnapshotInstalled(index=base.index, before_index=before_index))
         return effects
 
-
-async def _to_its_end(work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises, on a thread. Who is cancelled leaves when the thread is done:
-    what it reads and writes must not be taken from it."""
-    # No task, which the end of a loop would cancel.
-    working = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        while not working.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait((working,))
-        if not working.cancelled():
-            working.exception()  # nobody waits for it any more
-        raise
+    def _refuse(self, why: str) -> None:
+        """It is asked for again."""
+        self._desk.refused()
+        self._report(SnapshotFailed(detail=why))
 
 
 def _size_so_far(path: Path) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from replicante import limits
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import DiskFull
-from replicante.raft.lmdb_file import sync_directories
+from replicante.raft.lmdb_file import sync_directories, sync_upwards
 from replicante.raft.snapshot_digest import new_digest
 from replicante.raft.snapshot_parts import IncomingCopy
 
@@ -35,14 +35,21 @@ def measure(path: Path) -> tuple[int, bytes]:
     return size, digest.digest()
 
 
+def _folder_in(data_dir: Path) -> Path:
+    """It may be that an earlier process made it, and had no time to make its name durable."""
+    folder = data_dir / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_upwards(data_dir)
+    return folder
+
+
 class FolderFiles:
     """Fits `snapshots.SnapshotFiles`."""
 
     def __init__(self, data_dir: Path, *, wake: Callable[[], None]) -> None:
         """An outgoing file of an earlier process is removed; of an incoming one it is looked for
         what can be used. wake: called on a thread when the incoming file got further."""
-        self._folder = data_dir / FOLDER
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = _folder_in(data_dir)
         self.outgoing = self._folder / "outgoing"
         self._reader: int | None = None
         self.discard()
@@ -60,13 +67,16 @@ class FolderFiles:
         # What is asked for next is on its way into memory when it is: the loop waits for no disk.
         ahead_bytes = limits.SNAPSHOT_WINDOW_BYTES
         os.posix_fadvise(self._reader, offset + count, ahead_bytes, os.POSIX_FADV_WILLNEED)
-        return os.pread(self._reader, count, offset)
+        data = os.pread(self._reader, count, offset)
+        if not data:
+            raise OSError(errno.EIO, "the file ends too early", str(self.outgoing))
+        return data
 
     def discard(self) -> None:
         """The outgoing file is not needed any more."""
-        if self._reader is not None:
-            os.close(self._reader)
-            self._reader = None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            os.close(reader)
         self.outgoing.unlink(missing_ok=True)
 
     @property
@@ -112,8 +122,7 @@ class FolderShelf:
     """Fits `in_memory.Shelf`."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir / FOLDER
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = _folder_in(data_dir)
         self._path = self._folder / "state"
 
     def load(self) -> bytes | None:

@@ -10,6 +10,7 @@ own state is answered as installed and ignored; nothing here moves a commit inde
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from replicante.raft.engine import Engine
 from replicante.raft.log import Base
 from replicante.raft.replication import needs_snapshot
 from replicante.raft.snapshot_pace import SnapshotPace
-from replicante.raft.state_machine import DurableStateMachine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class SnapshotFiles(Protocol):
     """One outgoing and one incoming file; every call is on the loop and takes a slice at most.
 
     What `append` takes becomes durable by itself, behind the loop's back. Those about the incoming
-    file raise OSError when it cannot be kept.
+    file raise OSError when it cannot be kept, `read` and `discard` when the outgoing one fails.
     """
 
     @property
@@ -68,7 +68,9 @@ class SnapshotFiles(Protocol):
         """Of the incoming file: taken, and not durable yet."""
         ...
 
-    def read(self, offset: int, count: int) -> bytes: ...
+    def read(self, offset: int, count: int) -> bytes:
+        """Of the outgoing file: something, at any offset below its size."""
+        ...
 
     def discard(self) -> None: ...
 
@@ -81,16 +83,6 @@ class SnapshotFiles(Protocol):
     def finish(self) -> Path: ...
 
     def drop(self) -> None: ...
-
-
-class InstallationLog(Protocol):
-    """A log backend that knows how far an installation has come; all of it is durable at once."""
-
-    def marker(self) -> Base | None: ...
-
-    def drop_marker(self) -> None: ...
-
-    def reset_to(self, base: Base) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +99,6 @@ class _Transfer:
     acked: int = 0
     sent: int = 0
     moved_ms: int = 0
-
-
-def finish_installation(log: InstallationLog, machine: DurableStateMachine) -> None:
-    """Ends what an earlier process began: forward when the state was replaced, else back."""
-    base = log.marker()
-    if base is None:
-        return
-    if machine.applied_index == base.index:
-        log.reset_to(base)
-    else:
-        log.drop_marker()
 
 
 class SnapshotDesk:
@@ -148,6 +129,8 @@ class SnapshotDesk:
         """A whole snapshot: the shell is to install it now, then call `installed`."""
         self.resumed: tuple[int, int] | None = None
         """(index, offset) of a snapshot that goes on where an earlier process was: told once."""
+        self.unreadable: OSError | None = None
+        """What the outgoing file met while it was sent; another one is made. Told once."""
 
     def step(
         self,
@@ -215,10 +198,16 @@ class SnapshotDesk:
             del self._transfers[key]
             # It may be restarting, and goes on where it was: the log keeps what it will need then.
             self._is_awaited |= key in engine.progress and key not in engine.connected
+        if self.is_making:
+            self._used_ms = now_ms  # who is away when it is made finds it for a while
         outgoing = self._outgoing
         if not wanting or self.is_making or self.wants_file:
             return
-        if outgoing is None or outgoing.base.index < engine.log.first_index:
+        if outgoing is not None and outgoing.base.index < engine.log.first_index:
+            # Now: once the next one is being made, the file is that one's.
+            self._drop_file()
+            outgoing = None
+        if outgoing is None:
             is_too_soon = (
                 self._failed_ms is not None and now_ms - self._failed_ms < limits.SNAPSHOT_RETRY_MS
             )
@@ -226,11 +215,18 @@ class SnapshotDesk:
             return
         self._used_ms = now_ms
         self._pace.fill(now_ms)
-        for key in wanting:
-            transfer = self._transfers.setdefault(key, _Transfer(moved_ms=now_ms))
-            if now_ms - transfer.moved_ms > self._patience_ms:
-                transfer.sent, transfer.moved_ms = transfer.acked, now_ms
-            self._send(key, transfer, outgoing, engine, out)
+        try:
+            for key in wanting:
+                transfer = self._transfers.setdefault(key, _Transfer(moved_ms=now_ms))
+                if now_ms - transfer.moved_ms > self._patience_ms:
+                    # Something in any case: who had all of it may have had to drop it.
+                    transfer.sent = min(transfer.acked, outgoing.size_bytes - 1)
+                    transfer.moved_ms = now_ms
+                self._send(key, transfer, outgoing, engine, out)
+        except OSError as error:
+            self.unreadable = error
+            self._drop_file()
+            self.failed(now_ms)
 
     def _send(
         self,
@@ -285,7 +281,12 @@ class SnapshotDesk:
         """A file that nobody takes makes room."""
         is_old = outgoing.base.index < engine.log.first_index
         if is_old or now_ms - self._used_ms > limits.SNAPSHOT_IDLE_MS_MAX:
-            self._outgoing, self._is_awaited = None, False
+            self._is_awaited = False
+            self._drop_file()
+
+    def _drop_file(self) -> None:
+        self._outgoing = None
+        with contextlib.suppress(OSError):  # who makes the next one meets it too, and says so
             self._files.discard()
 
     # --- receiving ---------------------------------------------------------------------------

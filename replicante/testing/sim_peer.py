@@ -15,9 +15,9 @@ from replicante.raft.changes import Change
 from replicante.raft.data_dir import count_boot
 from replicante.raft.generations import take_step
 from replicante.raft.host import MachineHost
+from replicante.raft.installations import finish_installation
 from replicante.raft.log import Log, WriteSet
 from replicante.raft.membership import Member
-from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
 from replicante.testing.clock import Action, SimClock
 from replicante.testing.entropy import Chance

@@ -18,10 +18,10 @@ from replicante.raft.backup import Manifest, describe
 from replicante.raft.generations import RESTORED, How, Recovery, begin_logs, end_of, replay
 from replicante.raft.host import MachineHost
 from replicante.raft.inspecting import FoundState, survivor_of
+from replicante.raft.installations import finish_installation
 from replicante.raft.log import Base
 from replicante.raft.membership import majority
 from replicante.raft.snapshot_digest import new_digest
-from replicante.raft.snapshots import finish_installation
 from replicante.raft.state_machine import DurableStateMachine
 from replicante.raft.survivors import Advice, Survivor, Way, advise, rank
 from replicante.testing.entropy import Chance

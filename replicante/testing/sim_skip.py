@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from replicante.ids import stamp_index
+from replicante.raft.installations import finish_installation
 from replicante.raft.skip_rules import Stopped, first_broken_of, look_at, skip_in
-from replicante.raft.snapshots import finish_installation
 from replicante.state.eventlog import EventCode
 from replicante.testing.entropy import Chance
 from replicante.testing.sim_checks import Violation

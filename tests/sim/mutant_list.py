@@ -24,6 +24,7 @@ from mutant_list_keeping import KEEPING_MUTANTS
 from mutant_list_members import MEMBER_MUTANTS
 from mutant_list_memories import MEMORY_MUTANTS
 from mutant_list_named import NAMED_MUTANTS
+from mutant_list_outgoing import OUTGOING_MUTANTS
 from mutant_list_outlived import OUTLIVED_MUTANTS
 from mutant_list_quarantine import QUARANTINE_MUTANTS
 from mutant_list_recovery import RECOVERY_MUTANTS
@@ -335,4 +336,5 @@ MUTANTS = (
     *SETTLING_MUTANTS,
     *GROWTH_MUTANTS,
     *RECOVERY_MUTANTS,
+    *OUTGOING_MUTANTS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 IN_MEMORY = "raft/in_memory.py"
+COPYING = "raft/copying.py"
 PEER = "raft/peer.py"
 PEER_SNAPSHOTS = "raft/peer_snapshots.py"
 GIVEN_UP = "raft_copies_given_up"
@@ -16,7 +17,8 @@ COPY_MUTANTS = (
         (
             Edit(
                 IN_MEMORY,
-                "        elif not self._lacks_room:\n            self._failed = (index, failure)\n",
+                "        elif not (self._lacks_room or isinstance(failure, MemoryError)):\n"
+                "            self._failed = (index, failure)\n",
                 "",
             ),
         ),
@@ -25,7 +27,7 @@ COPY_MUTANTS = (
     Mutant(
         "who_gives_up_a_backup_leaves_its_thread",
         "the state does not jump under the thread that copies it (ADR 0060)",
-        (Edit(PEER_SNAPSHOTS, "        while not working.done():\n", "        while False:\n"),),
+        (Edit(COPYING, "        while not working.done():\n", "        while False:\n"),),
         test=unit_test(
             GIVEN_UP,
             "a_backup_that_is_given_up_guards_the_state_until_its_thread_is_done",
@@ -49,8 +51,8 @@ COPY_MUTANTS = (
         (
             Edit(
                 PEER_SNAPSHOTS,
-                "        return self._checking.done() and not machine.is_saving\n",
-                "        return self._checking.done()\n",
+                "if self._is_copying or (in_memory is not None and in_memory.is_saving):\n",
+                "if self._is_copying:\n",
             ),
         ),
         test=unit_test(GIVEN_UP, "what_arrived_waits_for_a_save_that_began_while_it_was_checked"),
@@ -73,8 +75,8 @@ COPY_MUTANTS = (
         (
             Edit(
                 PEER_SNAPSHOTS,
-                "        except (RuntimeError, MemoryError) as error:",
-                "        except RecursionError as error:",
+                "        except (RuntimeError, MemoryError) as error:  # no thread",
+                "        except RecursionError as error:  # no thread",
             ),
         ),
         test=unit_test(GIVEN_UP, "a_leader_that_cannot_make_a_copy_for_want_of_anything_leads_on"),
@@ -97,7 +99,7 @@ COPY_MUTANTS = (
         (
             Edit(
                 PEER_SNAPSHOTS,
-                "        self._refuse_when_closed()\n        asked: ",
+                "        self._turns.refuse_when_closed()\n        asked: ",
                 "        asked: ",
             ),
         ),
@@ -111,8 +113,8 @@ COPY_MUTANTS = (
         "a question gets an answer while the disk is full (ADR 0020)",
         (
             Edit(
-                PEER_SNAPSHOTS,
-                "                if self._is_installing:\n",
+                COPYING,
+                "                if not self._copies_count:\n",
                 "                if False:\n",
             ),
         ),
@@ -174,7 +176,7 @@ COPY_MUTANTS = (
     Mutant(
         "step_waits_between_two_backups",
         "a peer takes steps while its state is copied (ADR 0060)",
-        (Edit(PEER_SNAPSHOTS, " or self._backups_count > 0 or ", " or "),),
+        (Edit(COPYING, "self._copies_count > 0 or self._lock", "self._lock"),),
         test=unit_test(
             "raft_two_backups",
             "a_step_between_two_backups_does_not_wait_for_the_second",

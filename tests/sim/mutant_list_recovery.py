@@ -135,9 +135,10 @@ RECOVERY_MUTANTS = (
         (
             Edit(
                 "raft/peer_snapshots.py",
-                "        async with self._copying:\n            with self._installing",
-                "        if True:\n            with self._installing",
+                "        async with self._turns.installing():\n",
+                "        if True:\n",
             ),
+            Edit("raft/peer_snapshots.py", "        self._turns.hold_up()\n", ""),
         ),
         test=_BACKUP,
     ),

@@ -62,7 +62,7 @@ SNAPSHOT_MUTANTS = (
         "an installation whose state was replaced is ended at the next start",
         (
             Edit(
-                SNAPSHOTS,
+                "raft/installations.py",
                 "    if machine.applied_index == base.index:\n",
                 "    if machine.applied_index < base.index:\n",
             ),
@@ -199,8 +199,8 @@ SNAPSHOT_MUTANTS = (
         (
             Edit(
                 "raft/peer_snapshots.py",
-                "if self._is_copying or not self._is_checked(driver, *desk.arrived):\n",
-                "if self._is_copying:\n",
+                "if not self._is_checked(driver, *desk.arrived):\n",
+                "if False:\n",
             ),
         ),
         test=unit_test(

@@ -228,7 +228,6 @@ async def test_a_backup_that_is_asked_for_during_an_installation_copies_the_new_
         await asyncio.to_thread(lambda: None)
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
-
     snapshots = snapshots_of(tmp_path, meanwhile=begin_backup, wake=asked.set)
     snapshots._desk = desk_with(tmp_path / "incoming")
     async with asyncio.timeout(PATIENCE_S):
@@ -324,6 +323,7 @@ def quiet_desk(told: list) -> SimpleNamespace:
         failed=lambda now_ms: told.append("failed"),
         held_index=None,
         resumed=None,
+        unreadable=None,
         wants_file=True,
         is_making=False,
         arrived=None,

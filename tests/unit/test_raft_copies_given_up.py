@@ -304,3 +304,58 @@ async def test_what_was_checked_counts_for_no_later_copy(tmp_path):
                 woken.clear()
     assert machine.applied_index == 12
     await snapshots.close()
+
+
+async def test_a_copy_for_a_follower_is_waited_for_though_all_tasks_are_cancelled(tmp_path):
+    """The end of a loop does that: the state would be closed during its own export."""
+    machine = Machine()
+    driver, snapshots = driver_of(machine, None), snapshots_of(tmp_path)
+    snapshots._desk = quiet_desk([])
+    await snapshots.step(driver, Effects())
+    await asyncio.to_thread(machine.is_copying.wait, PATIENCE_S)
+    snapshots._making.cancel()
+    closing = asyncio.create_task(snapshots.close())
+    await turns()
+    assert not snapshots._making.done()
+    assert not closing.done()
+    machine.may_end.set()
+    await closing
+    assert machine.told == ["copied"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+async def test_a_follower_that_cannot_check_a_copy_for_want_of_anything_goes_on(tmp_path, error):
+    machine, told = InMemoryMachine(Chunks(), FolderShelf(tmp_path)), []
+    driver, snapshots = jumping(machine), snapshots_of(tmp_path)
+    snapshots._report = told.append
+    desk = snapshots._desk = desk_with(arrived_in(tmp_path))
+
+    def refuse(path, *, index):
+        raise error
+
+    def refused() -> None:
+        desk.arrived = None
+
+    machine.check, desk.refused = refuse, refused
+    await snapshots.step(driver, Effects())
+    await asyncio.wait((snapshots._checking,))
+    assert await snapshots.step(driver, Effects()) is None
+    assert desk.arrived is None, "it is asked for again"
+    assert ["cannot be checked" in it.detail for it in told] == [True]
+    await snapshots.close()
+
+
+async def test_a_bug_in_the_check_of_a_copy_ends_the_peer(tmp_path):
+    machine = InMemoryMachine(Chunks(), FolderShelf(tmp_path))
+    driver, snapshots = jumping(machine), snapshots_of(tmp_path)
+    snapshots._desk = desk_with(arrived_in(tmp_path))
+
+    def refuse(path, *, index):
+        raise NotImplementedError
+
+    machine.check = refuse
+    await snapshots.step(driver, Effects())
+    await asyncio.wait((snapshots._checking,))
+    with pytest.raises(NotImplementedError):
+        await snapshots.step(driver, Effects())
+    await snapshots.close()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from replicante.errors import CorruptData, DiskFull, FatalError
+from replicante.raft import in_memory
 from replicante.raft.in_memory import InMemoryMachine, decode_snapshot
 from replicante.raft.snapshot_files import FolderShelf
 from replicante.raft.state_machine import EntryHeader, EntryKind
@@ -126,6 +128,42 @@ def test_a_disk_that_fails_ends_the_peer(tmp_path):
         with pytest.raises(FatalError, match=r"the snapshot of entry 9 failed: .*state.new"):
             flush()
     assert machine.durable_index == 5
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_a_save_that_could_not_begin_is_tried_again(tmp_path, monkeypatch, error):
+    machine, _ = saved(FolderShelf(tmp_path))
+    for index in range(6, 10):
+        apply(machine, index, b"1")
+
+    def refuse(thread):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        machine.request_flush()
+    assert (machine.is_full, machine.durable_index) == (False, 5)
+    machine.request_flush()
+    machine.flush()
+    assert machine.durable_index == 9
+
+
+def test_a_save_that_found_no_memory_is_tried_again(tmp_path, monkeypatch):
+    machine, _ = saved(FolderShelf(tmp_path))
+    for index in range(6, 10):
+        apply(machine, index, b"1")
+
+    def refuse(**given):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(in_memory, "encode_snapshot", refuse)
+        machine.request_flush()
+        machine.flush()
+    assert (machine.is_full, machine.durable_index) == (False, 5)
+    machine.request_flush()
+    machine.flush()
+    assert machine.durable_index == 9
 
 
 def test_a_snapshot_that_arrives_on_a_full_disk_can_be_installed_later(tmp_path, monkeypatch):

@@ -25,9 +25,9 @@ from snapshot_sides import (
 from replicante import limits
 from replicante.raft import driver as d
 from replicante.raft import messages as m
+from replicante.raft.installations import finish_installation
 from replicante.raft.log import Base, HardState
 from replicante.raft.snapshot_pace import SnapshotPace
-from replicante.raft.snapshots import finish_installation
 from replicante.testing.sim_files import OUTGOING
 
 
