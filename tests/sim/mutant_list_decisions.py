@@ -47,7 +47,7 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _EVIDENCE,
-                "    if primary.is_seen_by_a_copy:\n",
+                "    if primary.is_seen_by_a_copy and not primary.has_stepped_down:\n",
                 "    if not primary.shard_id:\n",
             ),
         ),
@@ -62,8 +62,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    if found.is_seen_by_a_copy:\n        seeing",
-                "    if not found.witnesses:\n        seeing",
+                "    if found.is_seen_by_a_copy and not found.has_stepped_down:\n",
+                "    if not found.witnesses:\n",
             ),
         ),
         test=unit_test(
@@ -97,9 +97,8 @@ DECISION_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "        suspicion.count >= policies.confirmations_min"
-                " and lasted_ms >= policies.confirm_ms_min\n",
-                "        suspicion.count >= policies.confirmations_min\n",
+                "    return is_enough and look.now_ms - suspicion.since_ms >=",
+                "    return is_enough and look.now_ms >=",
             ),
         ),
         test=unit_test("orchestrate_failover", "fast_looks_do_not_shorten_the_time"),

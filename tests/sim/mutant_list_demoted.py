@@ -35,8 +35,8 @@ DEMOTED_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "            suspicions=_standing_still(look, found),\n            reason=",
-                "            suspicions={},\n            reason=",
+                "        kept |= _standing_still(look, found)\n",
+                "        kept |= {}\n",
             ),
         ),
         test=_demoted("a_copy_that_hears_it_while_its_agent_is_silent_does_not_end_its_word"),
@@ -50,7 +50,13 @@ DEMOTED_MUTANTS = (
     Mutant(
         "replaced_one_slows_a_failover",
         "the last word of one that was replaced is no claim (ADR 0105)",
-        (Edit(_PRIMARIES, "            and it.node_id not in replaced\n", ""),),
+        (
+            Edit(
+                _PRIMARIES,
+                "        and it.node_id not in look.state.replaced.get(shard_id, {})\n",
+                "",
+            ),
+        ),
         test=_demoted("the_last_word_of_one_that_was_replaced_slows_no_failover"),
     ),
     Mutant(
@@ -59,7 +65,7 @@ DEMOTED_MUTANTS = (
         (
             Edit(
                 _PROGRESS,
-                "            suspicions.pop(demotion_key(shard_id), None)\n    return",
+                "            suspicions = without(suspicions, shard_id)\n    return",
                 "            suspicions.pop(claimant, None)\n    return",
             ),
         ),

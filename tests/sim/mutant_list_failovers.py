@@ -95,10 +95,14 @@ FAILOVER_MUTANTS = (
         "witnesses_not_heard",
         "no copy is promoted while one still sees the primary (ADR 0031)",
         (
-            Edit(_PRIMARIES, "    if found.is_seen_by_a_copy:\n", "    if not known:\n"),
+            Edit(
+                _PRIMARIES,
+                "    if found.is_seen_by_a_copy and not found.has_stepped_down:\n",
+                "    if not known:\n",
+            ),
             Edit(
                 _EVIDENCE,
-                "    if primary.is_seen_by_a_copy:\n",
+                "    if primary.is_seen_by_a_copy and not primary.has_stepped_down:\n",
                 "    if not primary.node_id:\n",
             ),
         ),

@@ -100,8 +100,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    elif found.has_stepped_down:\n",
-                "    elif not found.node_id:\n",
+                "    if not found.has_stepped_down:\n        return (), missed",
+                "    if not found.heard:\n        return (), missed",
             ),
         ),
         test=_settling("looks_from_before_it_said_that_it_is_none_prove_nothing_of_its_successor"),
@@ -112,8 +112,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "suspicion = suspicions[demoted] = _next(before.get(demoted), now_ms)\n",
-                "suspicion = suspicions[demoted] = _next(None, now_ms)\n",
+                "kept[demoted] = _next(before.get(demoted), now_ms)\n",
+                "kept[demoted] = _next(None, now_ms)\n",
             ),
         ),
         test=_settling("one_that_steps_down_again_and_again_is_failed_over_once_confirmed"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_parts import Edit, Mutant, unit_test
 
 _PRIMARIES = "orchestrate/roles/primaries.py"
+_WITNESSES = "orchestrate/roles/witnesses.py"
 _EVIDENCE = "orchestrate/safety/rules_evidence.py"
 _CONDITIONS = "orchestrate/conditions.py"
 
@@ -17,26 +18,117 @@ def _demoted(name: str) -> str:
     return unit_test("orchestrate_demoted", name)
 
 
+def _heard(name: str) -> str:
+    return unit_test("orchestrate_heard", name)
+
+
 SUCCESSOR_MUTANTS = (
+    Mutant(
+        "moved_copies_tell_nothing",
+        "nobody goes past whom copies were told to follow (ADR 0105)",
+        (
+            Edit(
+                _WITNESSES,
+                "has_stepped_down or end in unseen or is_moved:",
+                "has_stepped_down:",
+            ),
+        ),
+        test=_heard("nor_where_only_one_copy_was"),
+    ),
+    Mutant(
+        "any_chain_asks",
+        "a chain of before asks for no person (ADR 0105)",
+        (
+            Edit(
+                _WITNESSES,
+                "has_stepped_down or end in unseen or is_moved:",
+                "end:",
+            ),
+        ),
+        test=_heard("a_chain_that_was_there_before_slows_no_failover"),
+    ),
+    Mutant(
+        "full_copy_of_a_primary",
+        "who copies another one is primary no more (ADR 0105)",
+        (
+            Edit(
+                _WITNESSES,
+                "own.is_fresh and own.role is not ShardRole.PRIMARY\n",
+                "own.is_fresh and own.role is ShardRole.SECONDARY\n",
+            ),
+            Edit(
+                _PRIMARIES,
+                "return Proof.NONE if own.role is ShardRole.PRIMARY else Proof.DEMOTED\n",
+                "return Proof.DEMOTED if own.role is ShardRole.SECONDARY else Proof.NONE\n",
+            ),
+        ),
+        test=_heard("nor_does_anybody_hear_a_primary_in_it_when_its_source_has_died"),
+    ),
+    Mutant(
+        "one_silent_look_forgets_who_was_heard",
+        "a link that is down for a look ends no question (ADR 0105)",
+        (
+            Edit(
+                _PRIMARIES,
+                "    heard = {**lately, **now}\n",
+                "    heard = now\n",
+            ),
+        ),
+        test=_heard("a_link_that_flaps_ends_in_a_question"),
+    ),
+    Mutant(
+        "untold_is_nobody",
+        "a link whose end no agent tells may be one to the successor (ADR 0105)",
+        (Edit(_WITNESSES, "            return UNTOLD\n", "            return None\n"),),
+        test=_heard("where_no_agent_tells_whom_a_copy_follows_a_person_is_asked"),
+    ),
+    Mutant(
+        "any_link_vetoes_for_one_without_address",
+        "a copy of another node does not hear one that left discovery (ADR 0105)",
+        (
+            Edit(
+                _WITNESSES,
+                "is_any = end is None or (address is None and view.node_at(end) is None)",
+                "is_any = end is None or address is None",
+            ),
+        ),
+        test=_heard("a_primary_that_left_discovery_is_not_whom_copies_of_others_hear"),
+    ),
+    Mutant(
+        "stepped_down_and_vetoed_for_ever",
+        "copies of one that stepped down and is silent lead to a question (ADR 0105)",
+        (
+            Edit(
+                _PRIMARIES,
+                "    if found.is_seen_by_a_copy and not found.has_stepped_down:\n",
+                "    if found.is_seen_by_a_copy:\n",
+            ),
+        ),
+        test=_heard(
+            "one_that_stepped_down_and_is_heard_while_its_agent_is_silent_ends_in_a_question"
+        ),
+    ),
     Mutant(
         "chain_hides_a_demoted_primary",
         "whoever hears a node that is primary no more hears no primary (ADR 0105)",
-        (Edit(_PRIMARIES, "        if is_none:\n", "        if False:\n"),),
+        (
+            Edit(
+                _WITNESSES,
+                "        if is_none or not (is_direct or is_any):\n",
+                "        if not (is_direct or is_any):\n",
+            ),
+        ),
         test=_demoted("who_is_behind_one_that_hears_nobody_hears_no_primary"),
     ),
     Mutant(
         "chain_is_not_followed",
         "a copy behind another one hears whom that one hears (ADR 0105)",
         (
+            Edit(_WITNESSES, "        current = above\n", "        current = None\n"),
             Edit(
-                _PRIMARIES,
-                "        current = None if above.role is ShardRole.PRIMARY else above\n",
-                "        current = None\n",
-            ),
-            Edit(
-                _PRIMARIES,
-                "for it in view.copies(shard_id) if it.is_fresh}\n",
-                "for it in view.copies(shard_id) if it.is_fresh and it.node_id != known}\n",
+                _WITNESSES,
+                "_end_of_chain(view, copy) if copy.is_fresh else None",
+                "_end_of_chain(view, copy) if copy.is_fresh and copy.node_id != known else None",
             ),
         ),
         test=_demoted("who_is_behind_one_that_hears_another_one_hears_that_one"),
@@ -56,7 +148,7 @@ SUCCESSOR_MUTANTS = (
     Mutant(
         "outsider_is_nobody",
         "an address that is none of a node's may be the primary's (ADR 0105)",
-        (Edit(_PRIMARIES, "return source or upstream.address\n", "return source\n"),),
+        (Edit(_WITNESSES, "return source or address\n", "return source\n"),),
         test=_demoted("an_address_that_is_none_of_a_node_is_asked_about_too"),
     ),
     Mutant(
@@ -65,8 +157,8 @@ SUCCESSOR_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "        suspicions |= _standing_still(look, found)\n",
-                "        suspicions[demoted] = _next(before.get(demoted), now_ms)\n",
+                "        kept |= _standing_still(look, found)\n",
+                "        kept[demoted] = _next(before.get(demoted), now_ms)\n",
             ),
         ),
         test=_demoted("a_copy_behind_it_does_not_hide_that_the_primary_said_it_is_none"),

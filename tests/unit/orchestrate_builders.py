@@ -88,6 +88,7 @@ class FakeNode:
     attributes: dict = field(default_factory=dict)
     history: str | None = "h1"
     has_address: bool = True
+    is_upstream_told: bool = True
     is_protecting: bool | None = None
     """None: it does not tell."""
     beside: tuple[SeenShard, ...] = ()
@@ -147,7 +148,9 @@ class FakeNode:
         upstream = None
         if self.follows is not None:
             upstream = Upstream(
-                address=member(self.follows), sight=self.sight, silent_ms=self.silent_ms
+                address=member(self.follows) if self.is_upstream_told else None,
+                sight=self.sight,
+                silent_ms=self.silent_ms,
             )
         return SeenShard(
             shard_id=SHARD,

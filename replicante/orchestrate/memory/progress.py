@@ -49,7 +49,7 @@ from replicante.orchestrate.roles.primaries import (
     PrimaryVerdict,
     demotion_key,
     remembered,
-    suspicion_key,
+    without,
 )
 from replicante.orchestrate.view import ClusterView
 
@@ -82,8 +82,7 @@ def with_ended(
                     successor = appointed[shard_id]
                 if appointed.get(shard_id) != successor:
                     # They were of the former one; the new one may not have been looked at yet.
-                    suspicions.pop(suspicion_key(shard_id), None)
-                    suspicions.pop(demotion_key(shard_id), None)
+                    suspicions = without(suspicions, shard_id)
                 appointed[shard_id] = successor
         if action.kind in HANDOVER_KINDS and action.phase is NActionPhase.LOST and shard_id:
             # Its agent forgot what it did: it may have handed over, to one that is not seen yet.
@@ -243,7 +242,7 @@ def with_sights(
                 replaced = _with_replaced(replaced, shard_id, primary.node_id, by=by_word)
             appointed[shard_id] = claimant
             # It was the word of the one that this one follows.
-            suspicions.pop(demotion_key(shard_id), None)
+            suspicions = without(suspicions, shard_id)
     return msgspec.structs.replace(
         state, suspicions=suspicions, appointed=appointed, replaced=replaced
     )
@@ -258,7 +257,11 @@ def with_heard(
     for shard_id, primary in primaries.items():
         is_there = primary.verdict is PrimaryVerdict.PRESENT or primary.is_seen_by_a_copy
         if is_there and primary.node_id is not None:
+            known = state.heard.get(shard_id)
             by = hearing(view, shard_id, primary.node_id)
+            if primary.node_id not in view.nodes and known is not None:
+                # Of one that left discovery nobody knows the address by which copies name it.
+                by = known.by if known.primary == primary.node_id else by
             heard[shard_id] = Heard(primary=primary.node_id, by=by)
         elif shard_id in state.heard:
             heard[shard_id] = state.heard[shard_id]

@@ -7,6 +7,8 @@ its death. So other witnesses count, the copies that follow it:
 
 - one copy that still hears it ends every suspicion, but not one that hears a node which says
   itself that it is primary no more: that is a chain, and what counts is whom its end hears;
+- a copy that hears somebody else in its place, whom nobody sees, is no proof of anybody's death:
+  enough such looks and a person is asked, and those that confirm come after the last of them;
 - every copy refused by it, and its own agent or machine too, is proof: no process listens there,
   and no waiting would make that surer;
 - a link that is down without a refusal is believed after several observations and some time; so is
@@ -14,8 +16,7 @@ its death. So other witnesses count, the copies that follow it:
   another hand looks the same. Looks from before it said so prove nothing of its successor, nor does
   its own death afterwards. Its word is remembered until it is primary again or another one is
   appointed, also while a successor or a copy behind it is seen; the looks count from the last such;
-- nor does its death prove that of another node that is not seen and was primary by its last word,
-  or that a copy hears in its place;
+- nor does its death prove that of another node that is not seen and was primary by its last word;
 - one that left discovery is as silent as any other;
 - no copy to ask, or none that can tell: not believed by itself, a person decides.
 """
@@ -30,6 +31,7 @@ from replicante.model.converge_state import ConvergeState, Suspicion
 from replicante.model.node import Node, NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, Observation
 from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.orchestrate.roles.witnesses import heard_instead, witnesses_of
 from replicante.orchestrate.view import ClusterView
 
 
@@ -72,13 +74,15 @@ class Primary:
     """Node of a copy seen in this cycle → what it sees of the primary; not of one that is there
     undisputed. That another node calls itself primary does not silence them."""
     has_stepped_down: bool = False
-    """It said itself that it is primary no more, now or since it was primary last."""
+    """It said itself that it is primary no more, or somebody was heard in its place, now or since
+    it was primary last."""
     unseen: tuple[str, ...] = ()
     """Other nodes that are not seen, were primary by their last word, and were not replaced as far
     as is known: each may be its successor."""
     heard: tuple[str, ...] = ()
-    """Of one that has stepped down: whom copies hear, at the end of their chains, and nobody sees.
-    Nodes, or addresses that are none of a node's."""
+    """Whom copies hear in its place, at the end of their chains, and nobody sees: nodes, addresses
+    that are none of a node's, or UNTOLD. Also of looks before, until looks without have
+    confirmed."""
     suspicion: Suspicion | None = None
     """What decides: since it said that it is none, where it did."""
     suspicions: Mapping[str, Suspicion] = field(default_factory=dict)
@@ -124,9 +128,19 @@ def demotion_key(shard_id: str) -> str:
     return f"primary-demoted:{shard_id}"
 
 
-def heard_key(shard_id: str) -> str:
-    """Since when copies hear another one in the place of one that has stepped down."""
-    return f"primary-elsewhere:{shard_id}"
+def heard_key(shard_id: str, whom: str = "") -> str:
+    """Since when copies hear another one in its place; a prefix where nobody is named."""
+    return f"primary-elsewhere:{shard_id}:{whom}"
+
+
+def without(suspicions: Mapping[str, Suspicion], shard_id: str) -> dict[str, Suspicion]:
+    """Those that are left when another one is the primary of a shard: none of the former one."""
+    of_former = (suspicion_key(shard_id), demotion_key(shard_id))
+    return {
+        key: it
+        for key, it in suspicions.items()
+        if key not in of_former and not key.startswith(heard_key(shard_id))
+    }
 
 
 def _assess(look: _Look, shard_id: str) -> Primary:
@@ -173,30 +187,42 @@ def _call(claimants: tuple[str, ...]) -> str:
 
 def _of_known(look: _Look, shard_id: str, known: str) -> Primary:
     """What is seen of the one that is known, before it is judged."""
-    node, own = look.view.nodes.get(known), look.view.shards.get(known, {}).get(shard_id)
-    witnesses = _witnesses(look.view, shard_id, primary=known)
+    view, node = look.view, look.view.nodes.get(known)
+    own = view.shards.get(known, {}).get(shard_id)
+    witnesses = witnesses_of(view, shard_id, primary=known)
     proof = _proof(look, node, own, witnesses)
-    has_stepped_down = proof is Proof.DEMOTED or (
-        demotion_key(shard_id) in look.state.suspicions
-        and not (own is not None and own.is_fresh and own.role is ShardRole.PRIMARY)
+    is_primary = own is not None and own.is_fresh and own.role is ShardRole.PRIMARY
+    was_doubted = demotion_key(shard_id) in look.state.suspicions and not is_primary
+    unseen = tuple(
+        it.node_id
+        for it in view.copies(shard_id)
+        if it.role is ShardRole.PRIMARY
+        and not it.is_fresh
+        and it.node_id != known
+        and it.node_id not in look.state.replaced.get(shard_id, {})
     )
-    replaced = look.state.replaced.get(shard_id, {})
+    has_stepped_down = proof is Proof.DEMOTED or was_doubted
+    last = look.state.heard.get(shard_id)
+    heard = heard_instead(
+        view,
+        shard_id,
+        known,
+        unseen=unseen,
+        has_stepped_down=has_stepped_down,
+        did_hear=last.by if last is not None and last.primary == known else (),
+    )
+    if has_stepped_down and Sight.UP in witnesses.values():
+        # It said that it is none, and nobody sees whether it is one again.
+        heard |= {known}
     return Primary(
         shard_id=shard_id,
         verdict=PrimaryVerdict.SUSPECT,
         node_id=known,
         proof=proof,
         witnesses=witnesses,
-        has_stepped_down=has_stepped_down,
-        unseen=tuple(
-            it.node_id
-            for it in look.view.copies(shard_id)
-            if it.role is ShardRole.PRIMARY
-            and not it.is_fresh
-            and it.node_id != known
-            and it.node_id not in replaced
-        ),
-        heard=_heard(look.view, shard_id, known) if has_stepped_down else (),
+        has_stepped_down=has_stepped_down or bool(heard),
+        unseen=unseen,
+        heard=tuple(sorted(heard)),
     )
 
 
@@ -211,45 +237,71 @@ def _several(look: _Look, found: Primary, claimants: tuple[str, ...]) -> Primary
 
 
 def _absent(look: _Look, found: Primary) -> Primary:
-    now_ms, known = look.now_ms, found.node_id
-    if found.is_seen_by_a_copy:
+    known = found.node_id
+    if found.is_seen_by_a_copy and not found.has_stepped_down:
         seeing = ", ".join(it for it, sight in found.witnesses.items() if sight is Sight.UP)
-        return replace(
-            found,
-            suspicions=_standing_still(look, found),
-            reason=f"{known} is not seen from here, but {seeing} still hears it",
-        )
-    before = look.state.suspicions
-    gone, demoted = suspicion_key(found.shard_id), demotion_key(found.shard_id)
-    suspicion = _next(before.get(gone), now_ms)
-    suspicions = {gone: suspicion}
-    if found.heard:
-        # Enough of these and a person is asked; none of them counts against who is heard.
-        heard = heard_key(found.shard_id)
-        suspicion = suspicions[heard] = _next(before.get(heard), now_ms)
-        suspicions |= _standing_still(look, found)
-    elif found.has_stepped_down:
-        suspicion = suspicions[demoted] = _next(before.get(demoted), now_ms)
+        return replace(found, reason=f"{known} is not seen from here, but {seeing} still hears it")
+    heard, decisive, suspicions = _counted(look, found)
     policies = look.view.spec.declaration.policies
-    lasted_ms = now_ms - suspicion.since_ms
-    is_confirmed = (
-        suspicion.count >= policies.confirmations_min and lasted_ms >= policies.confirm_ms_min
-    )
+    lasted_ms = look.now_ms - decisive.since_ms
+    is_confirmed = _is_confirmed(look, decisive)
     lack = "was not primary" if found.proof is Proof.DEMOTED else "was not seen"
     is_proved = found.proof is Proof.REFUSED and not found.has_stepped_down and not found.unseen
     verdict = PrimaryVerdict.GONE if is_proved or is_confirmed else PrimaryVerdict.SUSPECT
     if is_proved:
         reason = f"{known}: connections are refused, its copies say so too"
     elif is_confirmed:
-        reason = f"{known} {lack} in {suspicion.count} looks over {lasted_ms} ms"
+        reason = f"{known} {lack} in {decisive.count} looks over {lasted_ms} ms"
     else:
         reason = (
-            f"{known} {lack} in {suspicion.count} of {policies.confirmations_min} looks,"
+            f"{known} {lack} in {decisive.count} of {policies.confirmations_min} looks,"
             f" for {lasted_ms} of {policies.confirm_ms_min} ms"
         )
     return replace(
-        found, verdict=verdict, suspicion=suspicion, suspicions=suspicions, reason=reason
+        found,
+        verdict=verdict,
+        heard=heard,
+        suspicion=decisive,
+        suspicions=suspicions,
+        reason=reason,
     )
+
+
+def _counted(
+    look: _Look, found: Primary
+) -> tuple[tuple[str, ...], Suspicion, dict[str, Suspicion]]:
+    """Who is heard in its place, now or lately; what decides; and all that is to be kept."""
+    before, shard_id, now_ms = look.state.suspicions, found.shard_id, look.now_ms
+    gone, demoted = suspicion_key(shard_id), demotion_key(shard_id)
+    missed = _next(before.get(gone), now_ms)
+    kept = {gone: missed}
+    if not found.has_stepped_down:
+        return (), missed, kept
+    if found.heard:
+        kept |= _standing_still(look, found)
+    else:
+        kept[demoted] = _next(before.get(demoted), now_ms)
+        if _is_confirmed(look, kept[demoted]):
+            return (), kept[demoted], kept
+    prefix = heard_key(shard_id)
+    # A link that is down for a look is no end of who was heard on it.
+    lately = {key: it for key, it in before.items() if key.startswith(prefix)}
+    now = {
+        heard_key(shard_id, it): _next(lately.get(heard_key(shard_id, it)), now_ms)
+        for it in found.heard
+    }
+    heard = {**lately, **now}
+    if not heard:
+        return (), kept[demoted], kept
+    names = tuple(sorted(key.removeprefix(prefix) for key in heard))
+    decisive = min(heard.values(), key=lambda it: (-it.count, it.since_ms))
+    return names, decisive, {**kept, **heard}
+
+
+def _is_confirmed(look: _Look, suspicion: Suspicion) -> bool:
+    policies = look.view.spec.declaration.policies
+    is_enough = suspicion.count >= policies.confirmations_min
+    return is_enough and look.now_ms - suspicion.since_ms >= policies.confirm_ms_min
 
 
 def _standing_still(look: _Look, found: Primary) -> dict[str, Suspicion]:
@@ -279,61 +331,6 @@ def _last_primaries(view: ClusterView, shard_id: str) -> tuple[str, ...]:
     return tuple(it.node_id for it in view.copies(shard_id) if it.role is ShardRole.PRIMARY)
 
 
-def _witnesses(view: ClusterView, shard_id: str, *, primary: str) -> dict[str, Sight]:
-    """Copies seen in this cycle that follow the primary; whom a copy follows must be known, else
-    its link may be one to somebody else. While the primary itself says that it is none, no copy
-    hears one in it."""
-    node = view.nodes.get(primary)
-    address = None if node is None else node.member_address
-    is_none = _says_that_it_is_none(view, shard_id, primary)
-    found: dict[str, Sight] = {}
-    for copy in view.copies(shard_id):
-        if copy.node_id == primary or not copy.is_fresh or copy.role is ShardRole.PRIMARY:
-            continue
-        upstream = copy.upstream
-        if is_none:
-            found[copy.node_id] = Sight.UNKNOWN
-        elif upstream is None or upstream.address is None or address is None:
-            # A link whose other end is not known may still be the one: it can veto, never prove.
-            is_up = upstream is not None and upstream.sight is Sight.UP
-            found[copy.node_id] = Sight.UP if is_up else Sight.UNKNOWN
-        elif upstream.address == address:
-            found[copy.node_id] = upstream.sight
-        else:
-            found[copy.node_id] = Sight.UNKNOWN
-    return found
-
-
-def _says_that_it_is_none(view: ClusterView, shard_id: str, node_id: str) -> bool:
-    own = view.shards.get(node_id, {}).get(shard_id)
-    return own is not None and own.is_fresh and own.role is ShardRole.SECONDARY
-
-
-def _heard(view: ClusterView, shard_id: str, known: str) -> tuple[str, ...]:
-    """Whom copies that are seen hear at the end of their chains, and nobody sees; sorted."""
-    found = {_end_of_chain(view, it) for it in view.copies(shard_id) if it.is_fresh}
-    return tuple(sorted(it for it in found if it not in (None, known)))
-
-
-def _end_of_chain(view: ClusterView, copy: Shard) -> str | None:
-    """The node, or the address of none, that it hears, over others that are seen or directly, and
-    that is not seen itself. None: it hears nobody, or one that is seen."""
-    passed: set[str] = set()
-    current: Shard | None = copy
-    while current is not None and current.node_id not in passed:
-        passed.add(current.node_id)
-        upstream = current.upstream
-        is_link = upstream is not None and upstream.address is not None
-        if not is_link or upstream is None or upstream.sight is not Sight.UP:
-            return None
-        source = view.node_at(upstream.address)
-        above = None if source is None else view.shards.get(source, {}).get(copy.shard_id)
-        if above is None or not above.is_fresh:
-            return source or upstream.address
-        current = None if above.role is ShardRole.PRIMARY else above
-    return None
-
-
 def _proof(
     look: _Look, node: Node | None, own: Shard | None, witnesses: Mapping[str, Sight]
 ) -> Proof:
@@ -341,7 +338,7 @@ def _proof(
     if node is None or observation is None:
         return Proof.NONE
     if own is not None and own.is_fresh:
-        return Proof.DEMOTED if own.role is ShardRole.SECONDARY else Proof.NONE
+        return Proof.NONE if own.role is ShardRole.PRIMARY else Proof.DEMOTED
     is_refused = observation.answer is AgentAnswer.REFUSED or (
         node.node_status is NodeStatus.UNAVAILABLE and node.contact is StoreContact.REFUSED
     )

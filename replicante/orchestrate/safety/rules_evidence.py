@@ -116,8 +116,8 @@ def _failure_confirmed(case: Case) -> Finding:
             )
         if proposal.is_asked_for and primary and primary.has_stepped_down:
             return deny(
-                f"{reason}; it said that it is primary no more, and who took over may not have been"
-                " seen yet: ask again when it was looked at often enough"
+                f"{reason}; it may be primary no more, and who took over may not have been seen"
+                " yet: ask again when it was looked at often enough"
             )
         if proposal.is_asked_for:
             return allow("a person says that the primary is gone")
@@ -169,15 +169,14 @@ def _witnesses_agree(case: Case) -> Finding:
     if primary is None:
         return deny("nothing is known of the primary")
     sights = {node_id: str(sight) for node_id, sight in primary.witnesses.items()}
-    if primary.is_seen_by_a_copy:
+    if primary.is_seen_by_a_copy and not primary.has_stepped_down:
         return deny(
             f"a copy still hears {primary.node_id}: the fault lies between us and it",
             witnesses=sights,
         )
     if primary.heard:
         return ask(
-            f"{primary.node_id} is primary no more, and copies hear {', '.join(primary.heard)},"
-            " not seen from here; a person who looked may approve",
+            f"{_heard_told(primary)}, not seen from here; a person who looked may approve",
             heard=list(primary.heard),
             witnesses=sights,
         )
@@ -189,6 +188,13 @@ def _witnesses_agree(case: Case) -> Finding:
             witnesses=sights,
         )
     return allow("no copy hears the primary", witnesses=sights)
+
+
+def _heard_told(primary: Primary) -> str:
+    others = [it for it in primary.heard if it != primary.node_id]
+    if not others:
+        return f"{primary.node_id} may be primary no more, and copies still hear it"
+    return f"copies hear {', '.join(others)} in the place of {primary.node_id}"
 
 
 def _primary_present(case: Case) -> Finding:
