@@ -106,7 +106,7 @@ FENCING_MUTANTS = (
                 "was_wished or has_failed",
             ),
         ),
-        test=_bounds("a_fence_that_nobody_carries_out_holds_automation_up_for_so_long"),
+        test=_bounds("a_suspicion_has_one_fence_however_long_it_takes_to_promote"),
     ),
     Mutant(
         "automation_waits_for_a_fence_for_ever",
@@ -142,7 +142,7 @@ FENCING_MUTANTS = (
                 "is_over = False and is_given_up",
             ),
         ),
-        test=_bounds("a_fence_that_nobody_carries_out_holds_automation_up_for_so_long"),
+        test=_bounds("a_fence_that_was_refused_ends_with_the_words_of_its_agent"),
     ),
     Mutant(
         "one_refusal_of_a_fence_is_enough",

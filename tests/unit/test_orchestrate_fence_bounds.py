@@ -24,7 +24,7 @@ from replicante.model.action_kinds import (
     STORE_REJOIN,
 )
 from replicante.model.actions import NAction, NActionPhase, OActionPhase
-from replicante.model.node import StoreContact
+from replicante.model.node import NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, SeenPhase, SeenShard
 from replicante.model.shard import Offset, ShardRole, Sight
 from replicante.orchestrate.actions.dispatch import submission_failed
@@ -95,6 +95,35 @@ def test_an_agent_that_refuses_the_fence_is_asked_twice(after_ms):
     assert found == [[FENCE], [FENCE], [PROMOTE]]
 
 
+def test_a_fence_that_was_refused_ends_with_the_words_of_its_agent():
+    world = replicated()
+    hang_store(world)
+    looks_until_promoted(world, after_ms=1_000, fate="refused")
+    for _ in range(2):
+        look(world, after_ms=1_000, fate="refused")
+    (fence,) = [it for it in world.nactions if it.kind == STORE_FENCE]
+    assert fence.phase is NActionPhase.FAILED
+    assert "no such kind" in str(fence.error)
+
+
+def test_a_suspicion_has_one_fence_however_long_it_takes_to_promote():
+    world = replicated()
+    hang_store(world)
+    sent: list = []
+    while not sent:
+        sent = look(world, after_ms=1_000, fate="lost")
+    copies = (world.nodes["n2"], world.nodes["n3"])
+    for copy in copies:
+        copy.status = NodeStatus.UNHEALTHY
+    for _ in range(10):
+        look(world, after_ms=5_000, fate="lost")
+    (fence,) = world.nactions
+    assert fence.phase is NActionPhase.CANCELLED
+    for copy in copies:
+        copy.status = NodeStatus.HEALTHY
+    assert look(world, after_ms=5_000, fate="lost") == [PROMOTE]
+
+
 def test_a_fence_that_is_lost_once_is_sent_again():
     world = replicated()
     hang_store(world)
@@ -136,7 +165,7 @@ def test_a_fence_that_nobody_carries_out_holds_a_person_up_for_so_long(mode, fat
 
 @pytest.mark.parametrize("mode", ["observe", "active"])
 def test_a_person_waits_for_an_agent_that_refuses_for_two_looks(mode):
-    found = looks_until_promoted(asked(mode), after_ms=10_000, fate="refused")
+    found = looks_until_promoted(asked(mode), after_ms=1_000, fate="refused")
     assert found == [[FENCE], [FENCE], [(STORE_PROMOTE, "n3")]]
 
 
