@@ -109,6 +109,30 @@ FENCING_MUTANTS = (
         test=_bounds("a_suspicion_has_one_fence_however_long_it_takes_to_promote"),
     ),
     Mutant(
+        "a_fence_waits_for_a_busy_agent_for_ever",
+        "a fence that cannot leave holds nobody up for long (ADR 0046)",
+        (
+            Edit(
+                _FAILOVER,
+                "if is_busy and not any(it.may_be_at_agent for it in fences):",
+                "if False:",
+            ),
+        ),
+        test=_bounds("an_agent_that_is_busy_with_something_else_is_waited_for_as_long"),
+    ),
+    Mutant(
+        "a_busy_agent_is_asked_for_no_fence",
+        "an agent that is busy for a moment is waited for (ADR 0046)",
+        (
+            Edit(
+                _FAILOVER,
+                " and situation.now_ms - began_ms >= FENCE_MS_MAX",
+                "",
+            ),
+        ),
+        test=_bounds("an_agent_that_was_busy_is_asked_as_soon_as_it_is_free"),
+    ),
+    Mutant(
         "automation_waits_for_a_fence_for_ever",
         "a fence that does not end holds nobody up for long (ADR 0046)",
         (

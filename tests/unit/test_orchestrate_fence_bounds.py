@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from by_name_asks import by_hand
+from by_name_asks import ask, by_hand, the
 from by_name_order_asks import order, the_order
 from orchestrate_builders import (
     World,
@@ -93,6 +93,26 @@ def test_an_agent_that_refuses_the_fence_is_asked_twice(after_ms):
     hang_store(world)
     found = looks_until_promoted(world, after_ms=after_ms, fate="refused")
     assert found == [[FENCE], [FENCE], [PROMOTE]]
+
+
+def test_an_agent_that_is_busy_with_something_else_is_waited_for_as_long():
+    world = replicated()
+    backup = ask(world, "n1", "test.example.com/backup", phase=NActionPhase.RUNNING, sent_epoch=1)
+    world.nodes["n1"].take(the(world, backup), SeenPhase.RUNNING)
+    hang_store(world)
+    sent = [look(world, after_ms=1_000, fate="lost") for _ in range(FENCE_MS_MAX // 1_000 + 1)]
+    assert (sent[:-1], sent[-1]) == ([[]] * (FENCE_MS_MAX // 1_000), [PROMOTE])
+
+
+def test_an_agent_that_was_busy_is_asked_as_soon_as_it_is_free():
+    world = replicated()
+    backup = ask(world, "n1", "test.example.com/backup", phase=NActionPhase.RUNNING, sent_epoch=1)
+    world.nodes["n1"].take(the(world, backup), SeenPhase.RUNNING)
+    hang_store(world)
+    for _ in range(10):
+        assert look(world, after_ms=1_000, fate="lost") == []
+    world.nodes["n1"].end(backup)
+    assert look(world, after_ms=1_000, fate="lost") == [FENCE]
 
 
 def test_a_fence_that_was_refused_ends_with_the_words_of_its_agent():

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from replicante.limits import FENCE_MS_MAX
 from replicante.model.action_kinds import (
     CONTROLLER_FAILOVER,
     CORE_FAILOVER,
@@ -209,6 +210,9 @@ def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> P
     if any(is_given_up(it, situation.state, now_ms=situation.now_ms) for it in fences):
         return None
     began_ms, state = primary.suspicion.since_ms, situation.state
+    is_busy = _is_busy(situation, node_id) and situation.now_ms - began_ms >= FENCE_MS_MAX
+    if is_busy and not any(it.may_be_at_agent for it in fences):
+        return None
     failed = state.attempts.get(str(Step.FAILOVER))
     has_failed = failed is not None and failed.last_ms >= began_ms
     was_wished = state.graces.get(proposal.grace_key or "", -1) >= began_ms
@@ -217,6 +221,12 @@ def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> P
         return None
     # Nothing is spared of who was not seen: `information_complete` has it wait for one look.
     return replace(proposal, spared=()) if is_unheard else proposal
+
+
+def _is_busy(situation: Situation, node_id: str) -> bool:
+    """Its agent, which does one action at a time, has another one, which may never end there."""
+    at_agent = (it for it in situation.view.nactions_of(node_id) if it.may_be_at_agent)
+    return any(it.kind != STORE_FENCE for it in at_agent)
 
 
 def may_be_ended(situation: Situation, node_id: str, *, shard_id: str) -> bool:
