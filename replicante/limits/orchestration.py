@@ -35,6 +35,16 @@ APPROVED_TURN_MS_MAX = 15_000
 between two cycles. One that a rule holds for longer may never go."""
 ACTION_SEND_MS_MAX = 60_000
 """A node action is sent until then, and begun by its agent until then: the world moves on."""
+FENCE_MS_MAX = 15_000
+"""So long, from when it left, the end of a process that hangs is waited for before another node is
+promoted: more than an agent needs for it, and clients wait all the while."""
+FENCE_LOOKS_MIN = 2
+"""Looks after it left before it is given up: between them it was sent again, if it was lost."""
+FENCE_REFUSALS_MAX = 2
+"""An agent that refuses it so often will not do it. One refusal may be that of a restart."""
+SUCCESSOR_MS_MAX = 15_000
+"""So long a failover that ended a process waits for a successor that cannot be promoted just now:
+one lost answer must not leave the shard without a primary."""
 DISCOVERY_CONFIRMATIONS_MIN = 3
 """Answers in a row that leave out a known node before it is believed to be gone."""
 DISCOVERED_CLUSTERS_MAX = 10_000

@@ -21,11 +21,7 @@ from replicante.model.change import Change, ChangeCode
 from replicante.model.cluster_declaration import Step
 from replicante.model.cluster_spec import ClusterSpec
 from replicante.model.converge_state import ConvergeState
-from replicante.model.decision import (
-    ConditionRecord,
-    Decision,
-    IdleStep,
-)
+from replicante.model.decision import ConditionRecord, Decision, IdleStep
 from replicante.model.discovery import ClusterDiscovery
 from replicante.model.modes import Mode, stricter
 from replicante.model.namespace import Namespace, NamespaceStatus
@@ -44,6 +40,7 @@ from replicante.orchestrate.looking.seen import seen_nodes
 from replicante.orchestrate.looking.sync import Synced, sync_nodes
 from replicante.orchestrate.looking.sync_actions import SyncedActions, sync_actions
 from replicante.orchestrate.looking.trust import trusted
+from replicante.orchestrate.memory.fences import with_fences
 from replicante.orchestrate.memory.late_ends import late_ends, told_late
 from replicante.orchestrate.memory.outlived import with_outlived
 from replicante.orchestrate.memory.progress import (
@@ -180,11 +177,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     now_ms, wall_ms = inputs.now_ms, inputs.wall_now_ms
     state = with_doubts(_state(inputs), before, before.nodes, observations, now_ms=now_ms)
     synced = sync_nodes(
-        before,
-        observations,
-        discovered_ms=inputs.discovered_ms,
-        now_ms=now_ms,
-        wall_ms=wall_ms,
+        before, observations, discovered_ms=inputs.discovered_ms, now_ms=now_ms, wall_ms=wall_ms
     )
     actions = sync_actions(
         synced.view,
@@ -212,6 +205,7 @@ def _look(inputs: CycleInputs) -> _Stages:
     )
     primaries = assess_primaries(actions.view, state, observations, now_ms=now_ms)
     state = with_sights(state, actions.view, primaries, now_ms=now_ms)
+    state = with_fences(_state(inputs), state, before, primaries, now_ms=now_ms)
     state = with_outlived(with_heard(state, actions.view, primaries), primaries)
     state = with_claims(_state(inputs), state, actions.view)
     mode, mode_reason = _mode(inputs)

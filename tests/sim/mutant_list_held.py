@@ -85,9 +85,9 @@ HELD_MUTANTS = (
         (
             Edit(
                 _ROLES,
-                "    if served.kind in TAKE_OVER_KINDS and primary.verdict is"
+                "    if served.kind in PAST_A_PRIMARY_KINDS and primary.verdict is"
                 " PrimaryVerdict.PRESENT:\n",
-                "    if served.kind in TAKE_OVER_KINDS and primary.verdict is"
+                "    if served.kind in PAST_A_PRIMARY_KINDS and primary.verdict is"
                 " PrimaryVerdict.NEVER:\n",
             ),
         ),

@@ -31,11 +31,8 @@ from replicante.model.change import ChangeCode, RecordKind
 from replicante.model.namespace import Namespace, NamespaceStatus
 from replicante.model.node import Node, NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, SeenAction, SeenPhase
-from replicante.orchestrate.actions.dispatch import (
-    refusals_of,
-    submission_accepted,
-    submission_failed,
-)
+from replicante.orchestrate.actions.dispatch import submission_accepted, submission_failed
+from replicante.orchestrate.memory.fences import refusals_of
 from replicante.orchestrate.view import build_view
 
 

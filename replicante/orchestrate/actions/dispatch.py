@@ -23,6 +23,7 @@ from replicante.model.action_kinds import ROLE_KINDS, STORE_REJOIN, THROUGH_KIND
 from replicante.model.actions import (
     NAction,
     NActionPhase,
+    OAction,
     Requester,
     move_naction,
 )
@@ -40,6 +41,12 @@ from replicante.orchestrate.actions.resends import (
     is_past_its_reason,
     may_go_again,
     needless_at_agents,
+)
+from replicante.orchestrate.memory.fences import (
+    is_given_up,
+    is_refused,
+    refusals_of,
+    serves_failover,
 )
 from replicante.orchestrate.proposal import (
     Situation,
@@ -105,12 +112,22 @@ def _withdraw_orphans(acting: Acting, found: Dispatched) -> None:
     later is refused."""
     situation = acting.situation
     owners = {it.action_id for it in situation.view.oactions}
+    serving = {_served_by(it) for it in situation.view.oactions}
     for action in situation.view.nactions:
+        is_unsent = action.phase.is_pending and action.sent_epoch is None
+        is_of_order = serves_failover(action) and action.cause in owners
+        if is_of_order and is_unsent and action.action_id not in serving:
+            acting.withdraw(action, "its failover has gone on without it")
+            continue
         # Convergence withdraws its own; the cause of those is a decision.
         is_served = action.requester is not Requester.CORE_DECLARATIVE and action.cause is not None
         if is_served and action.phase.is_pending and action.cause not in owners:
             found.is_epoch_spent |= situation.may_be_on_its_way(action)
             acting.withdraw(action, "the orchestrator action that it served has ended")
+
+
+def _served_by(owner: OAction) -> Value:
+    return owner.payload.get("naction_id") if isinstance(owner.payload, dict) else None
 
 
 def _turns(acting: Acting, node_id: str) -> tuple[NAction, ...]:
@@ -248,8 +265,14 @@ def _end(acting: Acting, action: NAction) -> NAction | None:
     if observation is None or action.action_id not in observation.unknown_actions:
         return None
     error: Value
-    if refusals_of(action) > situation.namespace.max_naction_schedule_attempts:
+    now_ms = situation.now_ms
+    is_over = serves_failover(action) and is_given_up(action, situation.state, now_ms=now_ms)
+    attempts_max = situation.namespace.max_naction_schedule_attempts
+    if refusals_of(action) > attempts_max or (is_over and is_refused(action)):
         phase, error = NActionPhase.FAILED, action.error
+    elif is_over:
+        phase = NActionPhase.CANCELLED
+        error = {"error_msg": "it did not reach its agent in time; the promotion goes without it"}
     elif action.deadline_ms is not None and situation.now_ms >= action.deadline_ms:
         phase = NActionPhase.CANCELLED
         error = {"error_msg": "it did not reach its agent in time"}
@@ -261,12 +284,6 @@ def _end(acting: Acting, action: NAction) -> NAction | None:
     ended = move_naction(action, phase, now_ms=situation.now_ms, wall_ms=situation.wall_now_ms)
     assert isinstance(ended, NAction), "what is pending may be given up"
     return msgspec.structs.replace(ended, error=error)
-
-
-def refusals_of(action: NAction) -> int:
-    """Attempts in a row that its agent answered with a no; silence is none."""
-    found = action.error.get("refusals", 0) if isinstance(action.error, dict) else 0
-    return found if type(found) is int else 0
 
 
 def submission_failed(action: NAction, *, message: str, is_refused: bool) -> Change:

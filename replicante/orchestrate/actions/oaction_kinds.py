@@ -23,8 +23,9 @@ from replicante.limits import (
 from replicante.model import action_kinds
 from replicante.model.actions import OAction, OActionPhase
 from replicante.model.codec import Value
-from replicante.orchestrate.actions.fencing import is_fence_over, with_fence
+from replicante.orchestrate.actions.fencing import is_fence_over, told_after, waiting, with_fence
 from replicante.orchestrate.actions.role_changes import (
+    asked_primary,
     past_its_reason,
     propose_asked_failover,
     propose_switchover,
@@ -174,7 +175,11 @@ def _change_roles(
         if "naction_id" not in payload or is_fence_over(payload, situation):
             found, kept = propose(action, situation), with_fence(payload)
             if isinstance(found, str):
-                return failed(found, payload=kept or None)
+                primary = asked_primary(action, situation)
+                held = waiting(kept, primary, situation.now_ms)
+                if held is not None:
+                    return Progress(phase=OActionPhase.RUNNING, payload=held)
+                return failed(told_after(found, kept), payload=kept or None)
             return Progress(phase=OActionPhase.RUNNING, payload=kept, proposal=found)
         ended = payload.get("naction_phase")
         if ended is None:

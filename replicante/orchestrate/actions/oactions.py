@@ -34,7 +34,7 @@ from replicante.model.modes import Mode
 from replicante.model.namespace import NamespaceStatus
 from replicante.model.report import Note, NoteCategory
 from replicante.orchestrate.actions.acting import Acting
-from replicante.orchestrate.actions.fencing import first_of, noted
+from replicante.orchestrate.actions.fencing import first_of, noted, told_after, waiting
 from replicante.orchestrate.actions.held_orders import is_asked_about, is_past_its_reason
 from replicante.orchestrate.actions.oaction_kinds import (
     OACTION_KINDS,
@@ -200,10 +200,15 @@ def _propose(acting: Acting, progress: Progress, proposal: Proposal) -> Progress
         # It waits with its node action: the question of an owner that has ended is nobody's.
         payload = noted(proposal, record.action_id, progress.payload)
         return Progress(phase=progress.phase, payload=payload)
+    primary = acting.situation.primaries.get(proposal.shard_id or "")
+    held = waiting(progress.payload, primary, acting.situation.now_ms)
+    if held is not None:
+        return Progress(phase=progress.phase, payload=held)
     blocked = [f"{it.rule}: {it.reason}" for it in record.verdicts if it.ruling is not Ruling.ALLOW]
+    forbidden = f"forbidden by {'; '.join(blocked)}"
     return Progress(
         phase=OActionPhase.FAILED,
-        error={"error_msg": f"forbidden by {'; '.join(blocked)}", "blocked_by": blocked},
+        error={"error_msg": told_after(forbidden, progress.payload), "blocked_by": blocked},
     )
 
 

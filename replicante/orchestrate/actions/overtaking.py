@@ -30,6 +30,7 @@ from replicante.model.modes import Mode
 from replicante.model.node import NodeStatus
 from replicante.orchestrate.actions.acting import Acting
 from replicante.orchestrate.actions.role_changes import propose_asked_failover
+from replicante.orchestrate.memory.fences import is_given_up
 from replicante.orchestrate.memory.settling import settling_in
 from replicante.orchestrate.proposal import Proposal, Situation
 from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict
@@ -144,6 +145,8 @@ def _is_soon_over(situation: Situation, action: NAction) -> bool:
     """Its agent has it, or it is sent again; where automation only looks, it ends once its agent
     is believed that it does not have it."""
     is_lacking = situation.is_denied(action) and action.node_id not in situation.state.doubts
+    if is_given_up(action, situation.state, now_ms=situation.now_ms):
+        return False
     is_sent_again = situation.mode is Mode.ACTIVE or is_lacking
     return is_sent_again or not action.phase.is_pending
 

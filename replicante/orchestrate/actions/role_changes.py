@@ -10,7 +10,7 @@ from __future__ import annotations
 from replicante.model.action_kinds import (
     CONTROLLER_SWITCHOVER,
     HANDOVER_KINDS,
-    TAKE_OVER_KINDS,
+    PAST_A_PRIMARY_KINDS,
 )
 from replicante.model.actions import OAction
 from replicante.model.cluster_declaration import Controller, Step
@@ -167,7 +167,7 @@ def past_its_reason(naction_id: str, situation: Situation) -> str | None:
         return f"{replaced} is the primary no more, {primary.node_id} is: ask anew"
     if served.kind in HANDOVER_KINDS and primary.verdict is PrimaryVerdict.GONE:
         return f"a switchover needs a healthy primary: {primary.reason}; ask for a failover"
-    if served.kind in TAKE_OVER_KINDS and primary.verdict is PrimaryVerdict.PRESENT:
+    if served.kind in PAST_A_PRIMARY_KINDS and primary.verdict is PrimaryVerdict.PRESENT:
         return f"{replaced} is there again: ask for a switchover, which loses nothing"
     return None
 

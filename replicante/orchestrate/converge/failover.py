@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from replicante.limits import FENCE_MS_MAX
 from replicante.model.action_kinds import (
     CONTROLLER_FAILOVER,
     CORE_FAILOVER,
@@ -27,12 +28,14 @@ from replicante.model.codec import Value
 from replicante.model.decision import ForcedOption, Loss
 from replicante.model.node import NodeStatus, StoreContact
 from replicante.orchestrate.conditions import condition_key
+from replicante.orchestrate.memory.fences import is_given_up, was_fenced
 from replicante.orchestrate.proposal import (
     Proposal,
     Purpose,
     Situation,
     StepResult,
     idle,
+    is_wish,
     protection,
 )
 from replicante.orchestrate.roles.candidates import Candidate, best, candidates, severity
@@ -193,22 +196,50 @@ def failover_through(
 
 
 def _fence_first(situation: Situation, primary: Primary, chosen: Candidate) -> Proposal | None:
-    """Once a suspicion: an agent that cannot do it must not stand in the way of a failover."""
+    """Once a suspicion, and for so long: an agent that cannot do it must not stand in the way of a
+    failover."""
     node_id = primary.node_id or ""
     is_unheard = primary.proof is not Proof.REFUSED and hung_a_look_ago(situation, node_id)
     if primary.suspicion is None or not (is_unheard or hangs(situation, node_id)):
         return None
+    if not may_be_ended(situation, node_id, shard_id=primary.shard_id):
+        return None
     proposal = fence_before(primary.shard_id, node_id, chosen.node_id, loss=chosen.loss)
-    is_wanted = any(it.kind == STORE_FENCE for it in situation.view.nactions_of(node_id))
+    fences = [it for it in situation.view.nactions_of(node_id) if it.kind == STORE_FENCE]
+    is_wanted = any(is_wish(it) or it.may_be_at_agent for it in fences)
+    if any(is_given_up(it, situation.state, now_ms=situation.now_ms) for it in fences):
+        return None
     began_ms, state = primary.suspicion.since_ms, situation.state
+    is_busy = _is_busy(situation, node_id) and situation.now_ms - began_ms >= FENCE_MS_MAX
+    if is_busy and not any(it.may_be_at_agent for it in fences):
+        return None
     failed = state.attempts.get(str(Step.FAILOVER))
-    was_tried = state.graces.get(proposal.grace_key or "", -1) >= began_ms or (
-        failed is not None and failed.last_ms >= began_ms
-    )
+    has_failed = failed is not None and failed.last_ms >= began_ms
+    was_wished = state.graces.get(proposal.grace_key or "", -1) >= began_ms
+    was_tried = was_wished or has_failed or was_fenced(state, node_id)
     if was_tried and not is_wanted:
         return None
     # Nothing is spared of who was not seen: `information_complete` has it wait for one look.
     return replace(proposal, spared=()) if is_unheard else proposal
+
+
+def _is_busy(situation: Situation, node_id: str) -> bool:
+    """Its agent, which does one action at a time, has another one, which may never end there."""
+    at_agent = (it for it in situation.view.nactions_of(node_id) if it.may_be_at_agent)
+    return any(it.kind != STORE_FENCE for it in at_agent)
+
+
+def may_be_ended(situation: Situation, node_id: str, *, shard_id: str) -> bool:
+    """Of each other shard whose primary it is somebody may take over, too: a process that goes on
+    costs less than one that takes the only copy with it."""
+    for other in situation.primaries.values():
+        if other.node_id != node_id or other.shard_id == shard_id:
+            continue
+        chosen = best(candidates_of(situation, other))
+        is_replaced = chosen is not None and not _is_beyond_bound(situation, chosen)
+        if other.verdict not in _WANTING or not is_replaced:
+            return False
+    return True
 
 
 def fence_before(shard_id: str, node_id: str, successor: str, *, loss: Loss) -> Proposal:

@@ -27,6 +27,7 @@ from replicante.model.cluster_declaration import Step
 from replicante.model.codec import Value
 from replicante.model.converge_state import SentAction
 from replicante.model.node import NodeStatus
+from replicante.orchestrate.memory.fences import is_given_up
 from replicante.orchestrate.memory.progress import may_arrive
 from replicante.orchestrate.memory.settling import settling_in
 from replicante.orchestrate.proposal import (
@@ -123,6 +124,7 @@ def _one_disruption(case: Case) -> Finding:
         f" {it.node_id}, which is asked to end it"
         for it in case.situation.cancelled_at_agents
         if _disturbs(case, it)
+        if not _is_given_up(case, it)
     }
     is_rivalled = any(_is_rival(case, it) for it in case.situation.cancelled_at_agents)
     maybe: dict[str, SentAction] = {}
@@ -133,6 +135,8 @@ def _one_disruption(case: Case) -> Finding:
             # Nobody began it, and it is judged in this cycle like this one.
             continue
         if _is_fenced_before(case, action):
+            continue
+        if _is_given_up(case, action):
             continue
         node = view.nodes.get(action.node_id)
         is_answering = node is not None and node.node_status is not NodeStatus.UNREACHABLE
@@ -292,6 +296,12 @@ def _is_fenced_before(case: Case, action: NAction) -> bool:
     is_ours = action.requester is Requester.CORE_DECLARATIVE and not proposal.is_asked_for
     is_lacking = situation.is_denied(action) and action.node_id not in situation.state.doubts
     return is_one_recovery and is_ours and is_lacking and action.phase.is_pending
+
+
+def _is_given_up(case: Case, action: NAction) -> bool:
+    """As a fence at a silent agent: it ends a process that answers nobody, however late."""
+    situation = case.situation
+    return is_given_up(action, situation.state, now_ms=situation.now_ms)
 
 
 def _is_rival(case: Case, action: NAction) -> bool:
