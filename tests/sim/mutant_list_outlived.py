@@ -73,8 +73,8 @@ OUTLIVED_MUTANTS = (
         (
             Edit(
                 _OUTLIVED,
-                "    return primary.verdict is PrimaryVerdict.PRESENT or is_heard\n",
-                "    return primary.verdict is PrimaryVerdict.PRESENT and not is_heard\n",
+                "(is_heard and not primary.has_stepped_down)\n",
+                "(is_heard and not primary)\n",
             ),
         ),
         test=_NOBODY_FOLLOWS,

@@ -100,8 +100,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    if not found.has_stepped_down:\n        return (), missed",
-                "    if not found.heard:\n        return (), missed",
+                "    if found.has_stepped_down:\n        decisive",
+                "    if not found.node_id:\n        decisive",
             ),
         ),
         test=_settling("looks_from_before_it_said_that_it_is_none_prove_nothing_of_its_successor"),
@@ -124,8 +124,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "Proof.REFUSED and not found.has_stepped_down and not",
-                "Proof.REFUSED and not",
+                "    has_rival = found.has_stepped_down or bool",
+                "    has_rival = bool",
             ),
         ),
         test=_settling("its_death_after_it_stepped_down_proves_nothing_of_its_successor"),

@@ -22,15 +22,112 @@ def _heard(name: str) -> str:
     return unit_test("orchestrate_heard", name)
 
 
+def _beside(name: str) -> str:
+    return unit_test("orchestrate_heard_beside", name)
+
+
 SUCCESSOR_MUTANTS = (
+    Mutant(
+        "any_role_but_primary_is_none",
+        "a role that says nothing of a copy ends no veto (ADR 0105)",
+        (
+            Edit(
+                _WITNESSES,
+                "    return own.role is ShardRole.SECONDARY or is_copying\n",
+                "    return own.role is not ShardRole.PRIMARY\n",
+            ),
+        ),
+        test=_beside("a_role_that_says_nothing_of_a_copy_ends_no_veto"),
+    ),
+    Mutant(
+        "hearsay_beside_who_is_heard",
+        "hearsay makes no question of a primary that copies hear (ADR 0105)",
+        (
+            Edit(
+                _PRIMARIES,
+                "        heard = heard | {known} if said_so else set()\n",
+                "        heard = heard | {known} if said_so else heard\n",
+            ),
+            Edit(
+                _PRIMARIES,
+                "    if found.is_seen_by_a_copy and not found.has_stepped_down:\n",
+                "    if found.is_seen_by_a_copy and not found.heard:\n",
+            ),
+            Edit(
+                _EVIDENCE,
+                "    if primary.is_seen_by_a_copy and not primary.has_stepped_down:\n",
+                "    if primary.is_seen_by_a_copy and not primary.heard:\n",
+            ),
+        ),
+        test=_beside("nor_does_a_claim_that_another_copy_hears"),
+    ),
+    Mutant(
+        "pointing_is_going_over",
+        "who was started anew is measured by what it told as the primary (ADR 0105)",
+        (
+            Edit(
+                "orchestrate/roles/candidates.py",
+                "        and old.history_id != led.history_id\n",
+                "",
+            ),
+        ),
+        test=_beside(
+            "who_was_started_anew_behind_another_one_is_measured_by_what_it_told_as_the_primary"
+        ),
+    ),
+    Mutant(
+        "outlived_by_who_stepped_down",
+        "one that stepped down itself outlives no promotion (ADR 0100)",
+        (
+            Edit(
+                "orchestrate/memory/outlived.py",
+                "(is_heard and not primary.has_stepped_down)\n",
+                "is_heard\n",
+            ),
+        ),
+        test=_beside("one_that_stepped_down_itself_outlives_no_promotion"),
+    ),
+    Mutant(
+        "lost_switchover_of_anybody",
+        "a lost switchover says something of its own primary alone (ADR 0105)",
+        (
+            Edit(
+                "orchestrate/memory/progress.py",
+                "        if is_lost and shard_id and may_lead:\n",
+                "        if is_lost and shard_id:\n",
+            ),
+        ),
+        test=_beside("the_lost_switchover_of_a_former_primary_says_nothing_of_the_new_one"),
+    ),
+    Mutant(
+        "untold_end_vetoes_for_ever",
+        "a link whose end nobody tells is a question past a primary that refuses (ADR 0105)",
+        (
+            Edit(
+                _WITNESSES,
+                "is_veto = sight is Sight.UP and not is_refused\n",
+                "is_veto = sight is Sight.UP\n",
+            ),
+        ),
+        test=_beside("a_link_whose_end_nobody_tells_does_not_veto_past_a_primary_that_refuses"),
+    ),
+    Mutant(
+        "names_without_end",
+        "what is remembered of whom copies hear is bounded (ADR 0105)",
+        (
+            Edit(_PRIMARIES, "in latest[:HEARD_NAMES_MAX]}", "in latest}"),
+            Edit(_PRIMARIES, "if not _is_confirmed(look, it)}", "if name}"),
+        ),
+        test=_beside("many_names_that_are_heard_in_turn_are_one_question_and_no_growth"),
+    ),
     Mutant(
         "moved_copies_tell_nothing",
         "nobody goes past whom copies were told to follow (ADR 0105)",
         (
             Edit(
                 _WITNESSES,
-                "has_stepped_down or end in unseen or is_moved:",
-                "has_stepped_down:",
+                "has_stepped_down or end in unseen or is_moved or",
+                "has_stepped_down or",
             ),
         ),
         test=_heard("nor_where_only_one_copy_was"),
@@ -41,8 +138,8 @@ SUCCESSOR_MUTANTS = (
         (
             Edit(
                 _WITNESSES,
-                "has_stepped_down or end in unseen or is_moved:",
-                "end:",
+                "has_stepped_down or end in unseen or is_moved or",
+                "end or",
             ),
         ),
         test=_heard("a_chain_that_was_there_before_slows_no_failover"),
@@ -53,13 +150,8 @@ SUCCESSOR_MUTANTS = (
         (
             Edit(
                 _WITNESSES,
-                "own.is_fresh and own.role is not ShardRole.PRIMARY\n",
-                "own.is_fresh and own.role is ShardRole.SECONDARY\n",
-            ),
-            Edit(
-                _PRIMARIES,
-                "return Proof.NONE if own.role is ShardRole.PRIMARY else Proof.DEMOTED\n",
-                "return Proof.DEMOTED if own.role is ShardRole.SECONDARY else Proof.NONE\n",
+                "    return own.role is ShardRole.SECONDARY or is_copying\n",
+                "    return own.role is ShardRole.SECONDARY\n",
             ),
         ),
         test=_heard("nor_does_anybody_hear_a_primary_in_it_when_its_source_has_died"),
@@ -70,8 +162,8 @@ SUCCESSOR_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "    heard = {**lately, **now}\n",
-                "    heard = now\n",
+                "    names |= dict.fromkeys(found.heard, now)\n",
+                "    names = dict.fromkeys(found.heard, now)\n",
             ),
         ),
         test=_heard("a_link_that_flaps_ends_in_a_question"),
@@ -139,7 +231,7 @@ SUCCESSOR_MUTANTS = (
         (
             Edit(
                 "orchestrate/roles/candidates.py",
-                "not is_primary and not is_copy:",
+                "not is_primary and not has_gone_over:",
                 "not is_primary:",
             ),
         ),
@@ -150,18 +242,6 @@ SUCCESSOR_MUTANTS = (
         "an address that is none of a node's may be the primary's (ADR 0105)",
         (Edit(_WITNESSES, "return source or address\n", "return source\n"),),
         test=_demoted("an_address_that_is_none_of_a_node_is_asked_about_too"),
-    ),
-    Mutant(
-        "looks_at_a_living_successor_count",
-        "looks in which a copy hears the successor prove nothing of its death (ADR 0105)",
-        (
-            Edit(
-                _PRIMARIES,
-                "        kept |= _standing_still(look, found)\n",
-                "        kept[demoted] = _next(before.get(demoted), now_ms)\n",
-            ),
-        ),
-        test=_demoted("a_copy_behind_it_does_not_hide_that_the_primary_said_it_is_none"),
     ),
     Mutant(
         "successor_passed_by_on_a_word",
@@ -199,8 +279,8 @@ SUCCESSOR_MUTANTS = (
         (
             Edit(
                 "orchestrate/memory/progress.py",
-                "action.kind in HANDOVER_KINDS and action.phase is NActionPhase.LOST and",
-                "False and",
+                "is_lost = action.kind in HANDOVER_KINDS and action.phase is NActionPhase.LOST\n",
+                "is_lost = False\n",
             ),
         ),
         test=_successors("a_switchover_that_was_lost_may_have_come_through"),

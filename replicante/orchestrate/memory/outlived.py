@@ -91,4 +91,4 @@ def _is_outlived_now(sent: SentAction, primaries: Mapping[str, Primary]) -> bool
 
 def _leads_alone(primary: Primary) -> bool:
     is_heard = primary.is_seen_by_a_copy and not primary.claimants
-    return primary.verdict is PrimaryVerdict.PRESENT or is_heard
+    return primary.verdict is PrimaryVerdict.PRESENT or (is_heard and not primary.has_stepped_down)

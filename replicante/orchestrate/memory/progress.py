@@ -84,7 +84,9 @@ def with_ended(
                     # They were of the former one; the new one may not have been looked at yet.
                     suspicions = without(suspicions, shard_id)
                 appointed[shard_id] = successor
-        if action.kind in HANDOVER_KINDS and action.phase is NActionPhase.LOST and shard_id:
+        may_lead = appointed.get(str(shard_id)) in (None, action.node_id)
+        is_lost = action.kind in HANDOVER_KINDS and action.phase is NActionPhase.LOST
+        if is_lost and shard_id and may_lead:
             # Its agent forgot what it did: it may have handed over, to one that is not seen yet.
             doubt = Suspicion(since_ms=now_ms, count=0, last_ms=now_ms)
             suspicions.setdefault(demotion_key(str(shard_id)), doubt)

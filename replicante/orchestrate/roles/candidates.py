@@ -106,11 +106,16 @@ def candidates(
     led = state.led.get(shard_id)
     old = next((copy for copy in copies if copy.node_id == replaces), None)
     is_primary = old is not None and old.role is ShardRole.PRIMARY
-    # A copy of another node has gone over to what that one writes, or goes on with what it had; one
-    # that was started anew follows none of them, and counts in a history of its own.
-    upstream = None if old is None else old.upstream
-    is_copy = upstream is not None and view.node_at(upstream.address) is not None
-    if led is not None and led.node_id == replaces and not is_primary and not is_copy:
+    # One that took over the history that others have went over to what a successor writes; one that
+    # was started anew has less than it told, or counts in a history of its own.
+    others = {it.history_id for it in copies if it.node_id != replaces}
+    has_gone_over = (
+        old is not None
+        and led is not None
+        and old.history_id != led.history_id
+        and old.history_id in others
+    )
+    if led is not None and led.node_id == replaces and not is_primary and not has_gone_over:
         copies, old = (*copies, led), led
     found = [
         Candidate(

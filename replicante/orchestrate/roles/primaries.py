@@ -27,11 +27,16 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from replicante.limits import HEARD_NAMES_MAX
 from replicante.model.converge_state import ConvergeState, Suspicion
 from replicante.model.node import Node, NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, Observation
 from replicante.model.shard import Shard, ShardRole, Sight
-from replicante.orchestrate.roles.witnesses import heard_instead, witnesses_of
+from replicante.orchestrate.roles.witnesses import (
+    heard_instead,
+    says_that_it_is_none,
+    witnesses_of,
+)
 from replicante.orchestrate.view import ClusterView
 
 
@@ -74,8 +79,8 @@ class Primary:
     """Node of a copy seen in this cycle → what it sees of the primary; not of one that is there
     undisputed. That another node calls itself primary does not silence them."""
     has_stepped_down: bool = False
-    """It said itself that it is primary no more, or somebody was heard in its place, now or since
-    it was primary last."""
+    """It said itself that it is primary no more, or may have handed over, now or since it was
+    primary last."""
     unseen: tuple[str, ...] = ()
     """Other nodes that are not seen, were primary by their last word, and were not replaced as far
     as is known: each may be its successor."""
@@ -128,9 +133,11 @@ def demotion_key(shard_id: str) -> str:
     return f"primary-demoted:{shard_id}"
 
 
-def heard_key(shard_id: str, whom: str = "") -> str:
-    """Since when copies hear another one in its place; a prefix where nobody is named."""
-    return f"primary-elsewhere:{shard_id}:{whom}"
+def heard_key(shard_id: str, whom: str | None = None) -> str:
+    """In how many looks copies heard another one in its place; of one: in how many they did not
+    since they did. The name of a shard may hold any character."""
+    key = f"primary-elsewhere:{len(shard_id)}:{shard_id}"
+    return key if whom is None else f"{key}:{whom}"
 
 
 def without(suspicions: Mapping[str, Suspicion], shard_id: str) -> dict[str, Suspicion]:
@@ -187,10 +194,11 @@ def _call(claimants: tuple[str, ...]) -> str:
 
 def _of_known(look: _Look, shard_id: str, known: str) -> Primary:
     """What is seen of the one that is known, before it is judged."""
-    view, node = look.view, look.view.nodes.get(known)
+    view = look.view
     own = view.shards.get(known, {}).get(shard_id)
-    witnesses = witnesses_of(view, shard_id, primary=known)
-    proof = _proof(look, node, own, witnesses)
+    is_refused = known not in view.node_ids or _is_refused(look, view.nodes.get(known))
+    witnesses = witnesses_of(view, shard_id, primary=known, is_refused=is_refused)
+    proof = _proof(own, witnesses, is_refused=is_refused and known in view.node_ids)
     is_primary = own is not None and own.is_fresh and own.role is ShardRole.PRIMARY
     was_doubted = demotion_key(shard_id) in look.state.suspicions and not is_primary
     unseen = tuple(
@@ -201,26 +209,27 @@ def _of_known(look: _Look, shard_id: str, known: str) -> Primary:
         and it.node_id != known
         and it.node_id not in look.state.replaced.get(shard_id, {})
     )
-    has_stepped_down = proof is Proof.DEMOTED or was_doubted
+    said_so = proof is Proof.DEMOTED or was_doubted
     last = look.state.heard.get(shard_id)
     heard = heard_instead(
         view,
         shard_id,
         known,
         unseen=unseen,
-        has_stepped_down=has_stepped_down,
+        has_stepped_down=said_so,
+        is_refused=is_refused,
         did_hear=last.by if last is not None and last.primary == known else (),
     )
-    if has_stepped_down and Sight.UP in witnesses.values():
-        # It said that it is none, and nobody sees whether it is one again.
-        heard |= {known}
+    if Sight.UP in witnesses.values():
+        # Who hears it vetoes, unless it said itself that it is none: then a person is asked.
+        heard = heard | {known} if said_so else set()
     return Primary(
         shard_id=shard_id,
         verdict=PrimaryVerdict.SUSPECT,
         node_id=known,
         proof=proof,
         witnesses=witnesses,
-        has_stepped_down=has_stepped_down or bool(heard),
+        has_stepped_down=said_so,
         unseen=unseen,
         heard=tuple(sorted(heard)),
     )
@@ -242,11 +251,12 @@ def _absent(look: _Look, found: Primary) -> Primary:
         seeing = ", ".join(it for it, sight in found.witnesses.items() if sight is Sight.UP)
         return replace(found, reason=f"{known} is not seen from here, but {seeing} still hears it")
     heard, decisive, suspicions = _counted(look, found)
+    has_rival = found.has_stepped_down or bool(found.unseen or heard)
     policies = look.view.spec.declaration.policies
     lasted_ms = look.now_ms - decisive.since_ms
     is_confirmed = _is_confirmed(look, decisive)
     lack = "was not primary" if found.proof is Proof.DEMOTED else "was not seen"
-    is_proved = found.proof is Proof.REFUSED and not found.has_stepped_down and not found.unseen
+    is_proved = found.proof is Proof.REFUSED and not has_rival
     verdict = PrimaryVerdict.GONE if is_proved or is_confirmed else PrimaryVerdict.SUSPECT
     if is_proved:
         reason = f"{known}: connections are refused, its copies say so too"
@@ -272,30 +282,37 @@ def _counted(
 ) -> tuple[tuple[str, ...], Suspicion, dict[str, Suspicion]]:
     """Who is heard in its place, now or lately; what decides; and all that is to be kept."""
     before, shard_id, now_ms = look.state.suspicions, found.shard_id, look.now_ms
-    gone, demoted = suspicion_key(shard_id), demotion_key(shard_id)
-    missed = _next(before.get(gone), now_ms)
-    kept = {gone: missed}
-    if not found.has_stepped_down:
-        return (), missed, kept
-    if found.heard:
-        kept |= _standing_still(look, found)
-    else:
-        kept[demoted] = _next(before.get(demoted), now_ms)
-        if _is_confirmed(look, kept[demoted]):
-            return (), kept[demoted], kept
-    prefix = heard_key(shard_id)
-    # A link that is down for a look is no end of who was heard on it.
-    lately = {key: it for key, it in before.items() if key.startswith(prefix)}
-    now = {
-        heard_key(shard_id, it): _next(lately.get(heard_key(shard_id, it)), now_ms)
-        for it in found.heard
+    gone, demoted, elsewhere = (
+        suspicion_key(shard_id),
+        demotion_key(shard_id),
+        heard_key(shard_id),
+    )
+    decisive = _next(before.get(gone), now_ms)
+    kept = {gone: decisive}
+    if found.has_stepped_down:
+        decisive = kept[demoted] = _next(before.get(demoted), now_ms)
+    lately = _heard_lately(look, found)
+    if not lately:
+        return (), decisive, kept
+    decisive = kept[elsewhere] = _next(before.get(elsewhere), now_ms)
+    kept |= {heard_key(shard_id, name): it for name, it in lately.items()}
+    return tuple(sorted(lately)), decisive, kept
+
+
+def _heard_lately(look: _Look, found: Primary) -> dict[str, Suspicion]:
+    """Whom copies hear in its place, and since when they do not. A link that is down for a look is
+    no end of that: as many looks as confirm a death are."""
+    prefix = heard_key(found.shard_id, "")
+    names = {
+        key.removeprefix(prefix): _next(it, look.now_ms)
+        for key, it in look.state.suspicions.items()
+        if key.startswith(prefix)
     }
-    heard = {**lately, **now}
-    if not heard:
-        return (), kept[demoted], kept
-    names = tuple(sorted(key.removeprefix(prefix) for key in heard))
-    decisive = min(heard.values(), key=lambda it: (-it.count, it.since_ms))
-    return names, decisive, {**kept, **heard}
+    names = {name: it for name, it in names.items() if not _is_confirmed(look, it)}
+    now = Suspicion(since_ms=look.now_ms, count=0, last_ms=look.now_ms)
+    names |= dict.fromkeys(found.heard, now)
+    latest = sorted(names, key=lambda it: (-names[it].since_ms, it))
+    return {name: names[name] for name in latest[:HEARD_NAMES_MAX]}
 
 
 def _is_confirmed(look: _Look, suspicion: Suspicion) -> bool:
@@ -331,17 +348,19 @@ def _last_primaries(view: ClusterView, shard_id: str) -> tuple[str, ...]:
     return tuple(it.node_id for it in view.copies(shard_id) if it.role is ShardRole.PRIMARY)
 
 
-def _proof(
-    look: _Look, node: Node | None, own: Shard | None, witnesses: Mapping[str, Sight]
-) -> Proof:
+def _is_refused(look: _Look, node: Node | None) -> bool:
+    """Connections are, towards its agent or us."""
     observation = None if node is None else look.observations.get(node.node_id)
     if node is None or observation is None:
-        return Proof.NONE
-    if own is not None and own.is_fresh:
-        return Proof.NONE if own.role is ShardRole.PRIMARY else Proof.DEMOTED
-    is_refused = observation.answer is AgentAnswer.REFUSED or (
+        return False
+    return observation.answer is AgentAnswer.REFUSED or (
         node.node_status is NodeStatus.UNAVAILABLE and node.contact is StoreContact.REFUSED
     )
+
+
+def _proof(own: Shard | None, witnesses: Mapping[str, Sight], *, is_refused: bool) -> Proof:
+    if own is not None and own.is_fresh:
+        return Proof.DEMOTED if says_that_it_is_none(own) else Proof.NONE
     are_refused = bool(witnesses) and set(witnesses.values()) == {Sight.REFUSED}
     return Proof.REFUSED if is_refused and are_refused else Proof.NONE
 

@@ -14,13 +14,17 @@ from replicante.orchestrate.view import ClusterView
 UNTOLD = "a node whose address no agent tells"
 
 
-def witnesses_of(view: ClusterView, shard_id: str, *, primary: str) -> dict[str, Sight]:
+def witnesses_of(
+    view: ClusterView, shard_id: str, *, primary: str, is_refused: bool
+) -> dict[str, Sight]:
     """Copies seen in this cycle that follow the primary; whom a copy follows must be known, else
     its link may be one to somebody else. While the primary itself says that it is none, no copy
-    hears one in it."""
+    hears one in it.
+    is_refused: its own side refuses, or it left: a link whose end is not told is no veto then, but
+    may be one to a successor (`heard_instead`)."""
     node = view.nodes.get(primary)
     address = None if node is None else node.member_address
-    is_none = _says_that_it_is_none(view, shard_id, primary)
+    is_none = says_that_it_is_none(view.shards.get(primary, {}).get(shard_id))
     found: dict[str, Sight] = {}
     for copy in view.copies(shard_id):
         if copy.node_id == primary or not copy.is_fresh or copy.role is ShardRole.PRIMARY:
@@ -34,7 +38,8 @@ def witnesses_of(view: ClusterView, shard_id: str, *, primary: str) -> dict[str,
         elif is_direct:
             found[copy.node_id] = sight
         else:
-            found[copy.node_id] = Sight.UP if sight is Sight.UP else Sight.UNKNOWN
+            is_veto = sight is Sight.UP and not is_refused
+            found[copy.node_id] = Sight.UP if is_veto else Sight.UNKNOWN
     return found
 
 
@@ -44,9 +49,13 @@ def _link_of(copy: Shard) -> tuple[Sight, str | None]:
     return (Sight.UNKNOWN, None) if upstream is None else (upstream.sight, upstream.address)
 
 
-def _says_that_it_is_none(view: ClusterView, shard_id: str, node_id: str) -> bool:
-    own = view.shards.get(node_id, {}).get(shard_id)
-    return own is not None and own.is_fresh and own.role is not ShardRole.PRIMARY
+def says_that_it_is_none(own: Shard | None) -> bool:
+    """It is a copy now, or becomes one of another node. A role that is the store's own says nothing
+    of that, nor does one that repairs itself."""
+    if own is None or not own.is_fresh:
+        return False
+    is_copying = own.role is ShardRole.RECOVERING and _link_of(own)[1] is not None
+    return own.role is ShardRole.SECONDARY or is_copying
 
 
 def heard_instead(
@@ -56,6 +65,7 @@ def heard_instead(
     *,
     unseen: Collection[str],
     has_stepped_down: bool,
+    is_refused: bool,
     did_hear: Collection[str],
 ) -> set[str]:
     """Whom copies that are seen hear in the place of the known primary, and nobody sees. A chain
@@ -71,7 +81,7 @@ def heard_instead(
             continue
         may_be_known = end == UNTOLD or (address is None and view.node_at(end) is None)
         is_moved = copy.node_id in did_hear and not may_be_known
-        if has_stepped_down or end in unseen or is_moved:
+        if has_stepped_down or end in unseen or is_moved or (is_refused and may_be_known):
             found.add(end)
     return found
 

@@ -191,10 +191,12 @@ def _witnesses_agree(case: Case) -> Finding:
 
 
 def _heard_told(primary: Primary) -> str:
-    others = [it for it in primary.heard if it != primary.node_id]
-    if not others:
-        return f"{primary.node_id} may be primary no more, and copies still hear it"
-    return f"copies hear {', '.join(others)} in the place of {primary.node_id}"
+    others = ", ".join(it for it in primary.heard if it != primary.node_id)
+    told = f"copies hear {others} in the place of {primary.node_id}" if others else ""
+    if primary.node_id in primary.heard:
+        own = f"{primary.node_id} may be primary no more, and copies still hear it"
+        return f"{own}; {told}" if told else own
+    return told
 
 
 def _primary_present(case: Case) -> Finding:
