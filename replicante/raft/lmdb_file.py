@@ -7,12 +7,14 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
 import lmdb.verify
 
-from replicante.errors import CorruptData, StartRefused, UnsupportedFormat
+from replicante.disk_room import NO_ROOM
+from replicante.errors import CorruptData, DiskFull, FatalError, StartRefused, UnsupportedFormat
 from replicante.lmdb_commits import find_commit_damage
 from replicante.lmdb_pages import MAGIC, META_BYTES, META_PAGES, PAGE_BYTES, parse_meta_page
 
@@ -100,6 +102,20 @@ def copy_durably(source: Path, target: Path) -> None:
         os.fsync(writer.fileno())
 
 
+@contextlib.contextmanager
+def disk_failures_told(folder: Path) -> Iterator[None]:
+    """At a start: a disk that fails is told as such. Raises DiskFull, FatalError for OSError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(f"There is no room to start in {folder}: {error.strerror}.") from error
+        raise FatalError(
+            f"the disk of {folder} failed: {error.strerror}",
+            hints=("look at this disk; when it is well again, start this peer again",),
+        ) from error
+
+
 def sync_upwards(folder: Path) -> None:
     """Its names, its own, and that of every folder above it on its disk: any of them may be new.
     One that may not be read is older than this program. Raises OSError."""
@@ -109,6 +125,12 @@ def sync_upwards(folder: Path) -> None:
             return
         with contextlib.suppress(PermissionError):
             sync_directories(path)
+
+
+def keep_names(*paths: Path) -> None:
+    """As `sync_directories`, at a start: raises as `disk_failures_told`."""
+    with disk_failures_told(paths[0]):
+        sync_directories(*paths)
 
 
 def sync_directories(*paths: Path) -> None:

@@ -31,8 +31,8 @@ from replicante.raft import log_tables
 from replicante.raft.lmdb_file import (
     delete_below,
     find_damage,
+    keep_names,
     not_opened,
-    sync_directories,
     was_cut_off_at_birth,
 )
 from replicante.raft.log import Base, HardState, WriteSet
@@ -97,7 +97,7 @@ class LmdbLog:
             hints = (*_WAY_OUT, _CUT_OFF) if is_cut_off else _WAY_OUT
             raise CorruptData(f"{path} is damaged: {damage}", hints=hints)
         self._open()
-        sync_directories(path, path.parent)
+        keep_names(path, path.parent)
         self._reserve = DiskReserve(path, size_bytes=reserve_bytes)
         self._reserve.make()
 

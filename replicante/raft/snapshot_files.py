@@ -17,7 +17,7 @@ from pathlib import Path
 from replicante import limits
 from replicante.disk_room import is_for_want_of_room
 from replicante.errors import DiskFull
-from replicante.raft.lmdb_file import sync_directories, sync_upwards
+from replicante.raft.lmdb_file import disk_failures_told, sync_directories, sync_upwards
 from replicante.raft.snapshot_digest import new_digest
 from replicante.raft.snapshot_parts import IncomingCopy
 
@@ -38,8 +38,9 @@ def measure(path: Path) -> tuple[int, bytes]:
 def _folder_in(data_dir: Path) -> Path:
     """It may be that an earlier process made it, and had no time to make its name durable."""
     folder = data_dir / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    sync_upwards(data_dir)
+    with disk_failures_told(data_dir):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_upwards(data_dir)
     return folder
 
 

@@ -156,4 +156,16 @@ OUTGOING_MUTANTS = (
             "a_backup_is_found_again_after_a_power_cut_however_deep_its_folder",
         ),
     ),
+    Mutant(
+        "failing_disk_at_a_start_is_a_defect",
+        "a disk that fails at a start is told as such",
+        (
+            Edit(
+                "raft/lmdb_file.py",
+                "    except OSError as error:\n        if error.errno",
+                "    except ValueError as error:\n        if error.errno",
+            ),
+        ),
+        test=unit_test("raft_start_on_a_failing_disk", "a_folder_whose_name_cannot_be_kept"),
+    ),
 )
