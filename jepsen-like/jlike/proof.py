@@ -8,7 +8,7 @@ that nobody ended. Rule: what was not seen is unknown, never valid.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from jlike.verdict import Finding, invalid, unknown, valid
 
@@ -16,6 +16,10 @@ FAULTS, PROCESSES, LOAD = "faults", "processes", "load"
 PLACE_IS_TAKEN = ("is taken by another process", "another process listens on")
 """Ports of peers on loopback may be given to a client of anybody while their peer is away: such an
 end is nobody's fault here."""
+
+NO_ROOM, DISK_FULL = "There is no room to start", "diskfull"
+"""A peer that a workload starts while a fault has filled its disk refuses so, as it should; it is
+started again when there is room. One that runs stands still and does not end."""
 
 
 def changes_of_leader(leaders: Mapping[int, str], *, since: int) -> int:
@@ -47,13 +51,14 @@ def of_faults(
     return valid(FAULTS, said, **figures, terms=terms)
 
 
-def of_processes(unasked_ends: Sequence[str]) -> Finding:
-    """unasked_ends: of peers, in words, that nobody of the suite caused."""
-    defects = [it for it in unasked_ends if not any(sign in it for sign in PLACE_IS_TAKEN)]
+def of_processes(unasked_ends: Sequence[str], *, kinds: Collection[str] = ()) -> Finding:
+    """unasked_ends: of peers, in words, that nobody of the suite caused. kinds: of faults."""
+    unexplained = [it for it in unasked_ends if NO_ROOM not in it or DISK_FULL not in kinds]
+    defects = [it for it in unexplained if not any(sign in it for sign in PLACE_IS_TAKEN)]
     if defects:
         return invalid(PROCESSES, f"nobody had ended it: {'; '.join(defects)}")
-    if unasked_ends:
-        return unknown(PROCESSES, "; ".join(unasked_ends))
+    if unexplained:
+        return unknown(PROCESSES, "; ".join(unexplained))
     return valid(PROCESSES, "no peer ended but by what was done to it")
 
 

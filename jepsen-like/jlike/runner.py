@@ -292,7 +292,7 @@ async def _with_peers(cast: Cast) -> list[tuple[str, Finding]]:
     )
     found = [settled, proof.of_load(missing), took_effect]
     if not cast.options.urls:
-        found.append(proof.of_processes(peers.unasked_ends()))
+        found.append(proof.of_processes(peers.unasked_ends(), kinds=cast.options.nemeses))
     return [(HARNESS, it) for it in found]
 
 

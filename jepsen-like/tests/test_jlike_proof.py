@@ -92,3 +92,11 @@ def test_a_leader_that_follows_itself_is_no_change(
 def test_no_finding_at_all_is_not_green():
     nothing: Sequence[tuple[str, Finding]] = ()
     assert verdict_of(nothing) is Verdict.UNKNOWN
+
+
+def test_a_start_on_a_disk_that_a_fault_has_filled_is_refused_rightly():
+    ends = ["p1 ended with 1, error: There is no room to start in data: No space left on device"]
+    assert proof.of_processes(ends, kinds=("kill", "diskfull")).verdict is Verdict.VALID
+    assert proof.of_processes(ends, kinds=("kill",)).verdict is Verdict.INVALID
+    ends.append("p2 ended with 1, error: No space left on device")
+    assert proof.of_processes(ends, kinds=("diskfull",)).verdict is Verdict.INVALID
