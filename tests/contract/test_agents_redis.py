@@ -16,6 +16,7 @@ from agent_processes import CLUSTER_ID, INIT, AgentProcess, free_port, kill_redi
 from redis import asyncio as redis_asyncio
 from redis import exceptions
 
+from replicante.agents.stores.redis.facts import NOWHERE, text
 from replicante.model import action_kinds as kinds
 from replicante.model.node import WRITES_PROTECTED
 
@@ -172,6 +173,16 @@ async def test_a_switchover_loses_no_acknowledged_write(tmp_path):
         await n3.succeeds(kinds.STORE_REJOIN, node=n2.member)
         assert (await n3.shard())["history_id"] == (await n2.shard())["history_id"]
         await n1.succeeds(kinds.STORE_SWITCHOVER, node=n2.member)
+
+
+async def test_a_successor_that_was_killed_comes_back_as_nobodys_copy(tmp_path):
+    async with cluster(tmp_path) as (n1, n2, _):
+        await n1.succeeds(kinds.STORE_SWITCHOVER, node=n2.member)
+        assert [(await n2.says())["node_status"] for _ in range(2)] == ["HEALTHY"] * 2
+        n2.signal(signal.SIGKILL)
+        await until(lambda: _is_told(n2, "refused"))
+        await n2.succeeds(kinds.SERVICE_START)
+        assert (await n2.shard())["upstream"]["address"] == text(NOWHERE)
 
 
 async def test_a_primary_that_was_killed_comes_back_as_a_replica_and_takes_no_write(tmp_path):
@@ -382,3 +393,7 @@ async def _may_not_stop(node: Node) -> bool:
 
 async def _answers(node: Node) -> bool:
     return (await node.says())["contact"] == "answers"
+
+
+async def _is_told(node, contact: str) -> bool:
+    return (await node.says())["contact"] == contact

@@ -212,4 +212,17 @@ FAILOVER_MUTANTS = (
             "one_that_we_replaced_rejoins_by_itself_however_late_it_comes_back[primary-None]",
         ),
     ),
+    Mutant(
+        "successor_follows_its_former_primary",
+        "a primary that crashed begins as nobody's copy, also the successor of a switchover",
+        (
+            Edit(
+                "agents/stores/redis/store.py",
+                "        if is_stale and follows == self._leads_beside:\n",
+                "        if False:\n",
+            ),
+        ),
+        test="tests/contract/test_agents_redis.py::"
+        "test_a_successor_that_was_killed_comes_back_as_nobodys_copy",
+    ),
 )

@@ -13,7 +13,7 @@ from replicante.agents import sdk
 from replicante.agents.sdk import NodeStatus, Sight, StoreContact
 from replicante.agents.stores.redis import facts as redis_facts
 from replicante.agents.stores.redis.after_hang import AfterHang
-from replicante.agents.stores.redis.facts import NOWHERE, Facts
+from replicante.agents.stores.redis.facts import NOWHERE, Address, Facts
 from replicante.agents.stores.redis.last_facts import LastFacts
 from replicante.agents.stores.redis.membership import Membership
 from replicante.agents.stores.redis.sentinels import Sentinels, told
@@ -53,12 +53,15 @@ class RedisStore(sdk.Store):
         self._cluster_id = cluster_id
         self._last = last
         self._kept = kept
+        self._leads_beside: Address | None = None
+        """Whom the server of a primary is to follow after a start, as the last look found it."""
 
     async def node(self) -> sdk.NodeSays:
         try:
             facts = await self._facts()
             controllers = await self._server.controllers()
             await self._take_in(facts)
+            self._take_over(facts)
         except NoContact as exc:
             self._last.gone()
             return self._says(NodeStatus.UNAVAILABLE, str(exc), exc.contact, ())
@@ -136,6 +139,16 @@ class RedisStore(sdk.Store):
             with contextlib.suppress(Refused):  # one that keeps its settings to itself
                 await self._server.keep_as_set(PROTECTION)
             self._membership.save(follows=follows)
+
+    def _take_over(self, facts: Facts) -> None:
+        """A switchover is asked of the former primary, whose agent writes it down; this one sees
+        the role. Its server would else begin, after a crash, as a copy of one that has less. In two
+        looks: one that is told to follow somebody has that on the disk before its server knows."""
+        follows, is_primary = self._membership.follows, facts.is_primary
+        is_stale = self._membership.is_member and is_primary and follows != NOWHERE
+        if is_stale and follows == self._leads_beside:
+            self._membership.save(follows=NOWHERE)
+        self._leads_beside = follows if is_stale else None
 
     async def _facts(self) -> Facts:
         facts = await self._server.facts()
