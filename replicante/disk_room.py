@@ -1,6 +1,6 @@
 """Whether a write failed for want of room, which may be waited out, or for another reason.
 
-A leaf with IO; called by raft.log_store and storage.lmdb_environment.
+A leaf with IO; called by raft.log_store and storage.lmdb_environment, and by who starts a peer.
 """
 
 from __future__ import annotations
@@ -9,10 +9,18 @@ import errno
 import os
 from pathlib import Path
 
+from replicante.errors import DiskFull
 from replicante.limits import DISK_ROOM_BYTES_MIN
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PROBE_BYTES = 1024 * 1024
+
+
+def no_room_to_start(folder: Path, error: OSError) -> DiskFull:
+    return DiskFull(
+        f"There is no room to start in {folder}: {error.strerror}.",
+        hints=("Make room on this disk, then start this peer again.",),
+    )
 
 
 def is_for_want_of_room(path: Path, code: int) -> bool:

@@ -23,11 +23,10 @@ from replicante.api.http_server import HttpServer
 from replicante.client_tls import ClientIdentity
 from replicante.clock import SystemClock
 from replicante.config import Address, PeerConfig, WorkersMode
-from replicante.disk_room import NO_ROOM
+from replicante.disk_room import NO_ROOM, no_room_to_start
 from replicante.entropy import SystemEntropy
 from replicante.errors import (
     AddressInUse,
-    DiskFull,
     FatalError,
     ReplicanteError,
     StartRefused,
@@ -237,10 +236,7 @@ class PeerServer:
             write_peer_file(config.data_dir, note)
         except OSError as exc:
             if exc.errno in NO_ROOM:
-                raise DiskFull(
-                    f"There is no room to start in {config.data_dir}: {exc.strerror}.",
-                    hints=("Make room on this disk, then start this peer again.",),
-                ) from exc
+                raise no_room_to_start(config.data_dir, exc) from exc
             raise StartRefused(
                 f"The data directory {config.data_dir} cannot be used: {exc.strerror}.",
                 hints=("Give a directory that this user may write.",),

@@ -40,14 +40,14 @@ FENCE_MS_MAX = 15_000
 promoted: more than an agent needs for it, and clients wait all the while."""
 FENCE_LOOKS_MIN = 2
 """Looks after it left before it is given up: between them it was sent again, if it was lost."""
-HEARD_NAMES_MAX = 8
-"""Nodes and addresses that copies hear in the place of one primary and that are remembered at once:
-more than a cluster of any sense has."""
 FENCE_REFUSALS_MAX = 2
 """An agent that refuses it so often will not do it. One refusal may be that of a restart."""
 SUCCESSOR_MS_MAX = 15_000
 """So long a failover that ended a process waits for a successor that cannot be promoted just now:
 one lost answer must not leave the shard without a primary."""
+HEARD_NAMES_MAX = 8
+"""Nodes and addresses that copies hear in the place of one primary and that are remembered at once:
+more than a cluster of any sense has."""
 DISCOVERY_CONFIRMATIONS_MIN = 3
 """Answers in a row that leave out a known node before it is believed to be gone."""
 DISCOVERED_CLUSTERS_MAX = 10_000

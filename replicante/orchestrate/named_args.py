@@ -84,8 +84,7 @@ def contradiction(proposal: Proposal, view: ClusterView) -> str | None:
     address = text_of(proposal.args, "node")
     if named is None or address is None:
         return None
-    found, node = view.node_at(address), view.nodes.get(named)
-    own = None if node is None else node.member_address
+    found, own = view.node_at(address), view.address_of(named)
     if found == named or (found is None and own in (None, address)):
         return None
     known = f"is that of {found}" if found is not None else f"is not {own}"
@@ -117,6 +116,5 @@ def text_of(args: dict[str, Value], name: str) -> str | None:
 
 def _address_of(view: ClusterView, node_id: str | None) -> str | None:
     """None: it is not known, or another node is known by it."""
-    node = view.nodes.get(node_id or "")
-    address = None if node is None else node.member_address
+    address = view.address_of(node_id)
     return address if view.node_at(address) in (node_id, None) else None

@@ -100,6 +100,11 @@ class ClusterView:
                 return node_id
         return None
 
+    def address_of(self, node_id: str | None) -> str | None:
+        """By which members know it. None: it is no node that is known, or it told none."""
+        node = self.nodes.get(node_id or "")
+        return None if node is None else node.member_address
+
     def taken_away(self) -> dict[str, str]:
         """Node → the order by which a platform may be taking it away: once called, it may have been
         heard, whatever was answered."""

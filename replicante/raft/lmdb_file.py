@@ -13,8 +13,8 @@ from pathlib import Path
 import lmdb
 import lmdb.verify
 
-from replicante.disk_room import NO_ROOM
-from replicante.errors import CorruptData, DiskFull, FatalError, StartRefused, UnsupportedFormat
+from replicante.disk_room import NO_ROOM, no_room_to_start
+from replicante.errors import CorruptData, FatalError, StartRefused, UnsupportedFormat
 from replicante.lmdb_commits import find_commit_damage
 from replicante.lmdb_pages import MAGIC, META_BYTES, META_PAGES, PAGE_BYTES, parse_meta_page
 
@@ -109,7 +109,7 @@ def disk_failures_told(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise DiskFull(f"There is no room to start in {folder}: {error.strerror}.") from error
+            raise no_room_to_start(folder, error) from error
         raise FatalError(
             f"the disk of {folder} failed: {error.strerror}",
             hints=("look at this disk; when it is well again, start this peer again",),

@@ -26,7 +26,7 @@ _REMEMBERED_MAX = 2 * limits.SESSION_OUTCOMES_MAX
 @dataclass(slots=True)
 class _Taken:
     key: str
-    """Of the member that sends in this session."""
+    """Of the member whose commands these are."""
     floor: int = 0
     """The newest that arrived: its owner has, or gave up, everything up to here."""
     sequences: dict[int, None] = field(default_factory=dict)

@@ -62,13 +62,13 @@ DEMOTED_MUTANTS = (
     Mutant(
         "late_handover_past_its_copies",
         "a late handover appoints nobody beside copies that hear the former one (ADR 0105)",
-        (Edit(_LATE, " and not may_lead\n", "\n"),),
+        (Edit(_LATE, " and not is_heard_as_primary(view, shard_id, former)\n", "\n"),),
         test=_demoted("a_late_handover_is_not_believed_beside_copies_that_hear_the_former_primary"),
     ),
     Mutant(
         "late_handover_past_its_own_word",
         "a former primary that says that it is none needs no copy that agrees (ADR 0105)",
-        (Edit(_LATE, " and not has_yielded(view, shard_id, former)\n", "\n"),),
+        (Edit(_LATE, " and not is_heard_as_primary(view, shard_id, former)\n", "\n"),),
         test=_demoted("a_late_handover_is_believed_beside_copies_behind_one_that_says_it_is_none"),
     ),
     Mutant(

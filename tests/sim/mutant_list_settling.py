@@ -112,8 +112,8 @@ SETTLING_MUTANTS = (
         (
             Edit(
                 _PRIMARIES,
-                "kept[demoted] = _next(before.get(demoted), now_ms)\n",
-                "kept[demoted] = _next(None, now_ms)\n",
+                "kept[demoted] = next_look(before.get(demoted), now_ms)\n",
+                "kept[demoted] = next_look(None, now_ms)\n",
             ),
         ),
         test=_settling("one_that_steps_down_again_and_again_is_failed_over_once_confirmed"),

@@ -105,7 +105,7 @@ SUCCESSOR_MUTANTS = (
         (
             Edit(
                 _WITNESSES,
-                "is_veto = sight is Sight.UP and not is_refused\n",
+                "is_veto = sight is Sight.UP and not is_gone\n",
                 "is_veto = sight is Sight.UP\n",
             ),
         ),
@@ -184,7 +184,7 @@ SUCCESSOR_MUTANTS = (
                 "is_any = end is None or address is None",
             ),
         ),
-        test=_heard("a_primary_that_left_discovery_is_not_whom_copies_of_others_hear"),
+        test=_heard("one_whose_address_is_not_known_is_not_whom_copies_of_others_hear"),
     ),
     Mutant(
         "stepped_down_and_vetoed_for_ever",

@@ -14,11 +14,10 @@ from orchestrate_builders import (
     World,
     against,
     kill_store,
-    make_spec,
     outcomes,
-    replicated,
     sent_kinds,
 )
+from successor_stories import cluster
 
 from replicante.model.action_kinds import CORE_SWITCHOVER, STORE_PROMOTE
 from replicante.model.actions import NActionPhase, OActionPhase
@@ -26,15 +25,7 @@ from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer, SeenPhase
 from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.cycle import run_cycle
-from replicante.orchestrate.roles.primaries import demotion_key
-
-LOOKS = {"confirmations": 3, "confirm_for": "3s", "data_loss_offset": 1000}
-
-
-def observed() -> World:
-    world = replicated(4, spec=make_spec(mode="active", policies=LOOKS))
-    world.cycle()
-    return world
+from replicante.orchestrate.roles.suspicions import demotion_key
 
 
 def take_over(world: World, node_id: str = "n2", former: str = "n1") -> None:
@@ -53,7 +44,7 @@ def looks_until_promoted(world: World) -> int:
 
 @pytest.mark.parametrize("looks", [1, 2])
 def test_a_successor_that_was_seen_does_not_hide_that_the_primary_said_it_is_none(looks):
-    world = observed()
+    world = cluster()
     take_over(world)
     for node_id in ("n3", "n4"):
         world.nodes[node_id].sight = Sight.DOWN
@@ -66,7 +57,7 @@ def test_a_successor_that_was_seen_does_not_hide_that_the_primary_said_it_is_non
 
 
 def test_a_copy_behind_it_does_not_hide_that_the_primary_said_it_is_none():
-    world = observed()
+    world = cluster()
     take_over(world)
     world.nodes["n2"].answer = AgentAnswer.TIMEOUT
     for _ in range(5):
@@ -76,7 +67,7 @@ def test_a_copy_behind_it_does_not_hide_that_the_primary_said_it_is_none():
 
 
 def test_nor_after_our_own_switchover_that_its_agent_calls_failed():
-    world = observed()
+    world = cluster()
     order(world, CORE_SWITCHOVER, to="n2")
     world.cycle()
     action_id = world.nactions[0].action_id
@@ -91,7 +82,7 @@ def test_nor_after_our_own_switchover_that_its_agent_calls_failed():
 
 
 def test_its_word_is_forgotten_when_it_is_primary_again():
-    world = observed()
+    world = cluster()
     world.nodes["n1"].role = ShardRole.SECONDARY
     world.cycle()
     assert demotion_key(SHARD) in world.state.suspicions
@@ -103,7 +94,7 @@ def test_its_word_is_forgotten_when_it_is_primary_again():
 
 
 def test_its_word_is_forgotten_when_its_successor_is_appointed():
-    world = observed()
+    world = cluster()
     take_over(world)
     for node_id in ("n3", "n4"):
         world.nodes[node_id].follows = "n2"
@@ -116,7 +107,7 @@ def test_its_word_is_forgotten_when_its_successor_is_appointed():
 
 
 def test_the_death_of_one_of_two_claimants_does_not_prove_that_of_the_other():
-    world = observed()
+    world = cluster()
     world.nodes["n2"].role, world.nodes["n2"].follows = ShardRole.PRIMARY, None
     world.cycle()
     assert demotion_key(SHARD) not in world.state.suspicions
@@ -126,7 +117,7 @@ def test_the_death_of_one_of_two_claimants_does_not_prove_that_of_the_other():
 
 
 def test_the_last_word_of_one_that_was_replaced_slows_no_failover():
-    world = observed()
+    world = cluster()
     kill_store(world)
     assert looks_until_promoted(world) == 1
     world.work()
@@ -140,7 +131,7 @@ def test_the_last_word_of_one_that_was_replaced_slows_no_failover():
 
 def gone_to_n3() -> World:
     """n1 yielded to n3, which every copy hears and whose agent is silent."""
-    world = observed()
+    world = cluster()
     take_over(world, "n3")
     world.nodes["n3"].answer = AgentAnswer.TIMEOUT
     for node_id in ("n2", "n4"):
@@ -179,7 +170,7 @@ def test_nobody_is_asked_where_no_copy_hears_it_any_more():
 
 def test_an_address_that_is_none_of_a_node_is_asked_about_too():
     """A migration: the primary was made a copy of one that no discovery names."""
-    world = observed()
+    world = cluster()
     for node_id in world.nodes:
         world.nodes[node_id].role, world.nodes[node_id].follows = ShardRole.SECONDARY, "elsewhere"
         world.nodes[node_id].sight = Sight.UP
@@ -191,7 +182,7 @@ def test_an_address_that_is_none_of_a_node_is_asked_about_too():
 
 def chained(*, sight: Sight) -> World:
     """n1 was made a copy of n2, whose agent is silent; n3 and n4 are behind n1, as before."""
-    world = observed()
+    world = cluster()
     world.nodes["n2"].answer = AgentAnswer.TIMEOUT
     world.nodes["n1"].role, world.nodes["n1"].follows = ShardRole.SECONDARY, "n2"
     world.nodes["n1"].sight = sight
@@ -243,7 +234,7 @@ def test_when_its_successor_has_died_automation_goes_on():
 
 def handed_over_unseen() -> World:
     """n1 handed over to n2; what was sent is cancelled, and neither agent answers yet."""
-    world = observed()
+    world = cluster()
     order(world, CORE_SWITCHOVER, to="n2")
     world.cycle()
     world.work()

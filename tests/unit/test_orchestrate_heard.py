@@ -11,35 +11,14 @@ from orchestrate_builders import (
     kill_store,
     make_spec,
     outcomes,
-    replicated,
     sent_kinds,
 )
+from successor_stories import LOOKS, cluster, hears, promoted, untold
 
 from replicante.model.action_kinds import CORE_FAILOVER, STORE_PROMOTE
 from replicante.model.actions import OActionPhase
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
-
-LOOKS = {"confirmations": 3, "confirm_for": "3s", "data_loss_offset": 1000}
-
-
-def cluster(mode: str = "active") -> World:
-    world = replicated(4, spec=make_spec(mode=mode, policies=LOOKS))
-    world.cycle()
-    return world
-
-
-def hears(world: World, node_id: str, whom: str, sight: Sight = Sight.UP) -> None:
-    node = world.nodes[node_id]
-    node.role, node.follows, node.sight = ShardRole.SECONDARY, whom, sight
-
-
-def promoted(world: World, looks: int = 12) -> int:
-    """The look in which somebody is; 0: nobody."""
-    for look in range(1, looks + 1):
-        if STORE_PROMOTE in dict(sent_kinds(world.cycle())):
-            return look
-    return 0
 
 
 def is_asked(world: World) -> bool:
@@ -119,12 +98,6 @@ def test_a_link_that_flaps_ends_in_a_question():
     assert outcomes(result, "failover") == ["awaits_approval"]
 
 
-def untold(world: World) -> None:
-    """Agents that tell what they see of their primary, and not which one it is."""
-    for node in world.nodes.values():
-        node.is_upstream_told = False
-
-
 def test_where_no_agent_tells_whom_a_copy_follows_a_person_is_asked():
     world = cluster()
     untold(world)
@@ -144,6 +117,20 @@ def test_a_primary_that_left_discovery_is_not_whom_copies_of_others_hear():
     assert is_asked(world)
     order(world, CORE_FAILOVER, to="n2", accepted_loss=0)
     assert sent_kinds(world.cycle()) == [(STORE_PROMOTE, "n2")]
+
+
+def test_one_whose_address_is_not_known_is_not_whom_copies_of_others_hear():
+    """It came back to discovery, and its agent has not answered since."""
+    world = cluster()
+    kill_store(world)
+    world.nodes["n1"].answer = AgentAnswer.TIMEOUT
+    gone = world.nodes.pop("n1")
+    world.rediscover()
+    world.cycle(discovered_ms=world.now_ms)
+    world.nodes["n1"] = gone
+    world.rediscover()
+    hears(world, "n4", "n2")
+    assert is_asked(world)
 
 
 def test_nor_is_it_unheard_of_when_it_comes_back_and_dies():

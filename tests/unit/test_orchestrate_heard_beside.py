@@ -7,7 +7,7 @@ import pytest
 from by_name_asks import ask, the
 from by_name_order_asks import order, the_order
 from orchestrate_builders import SHARD, against, kill_store, outcomes, sent_kinds
-from test_orchestrate_heard import cluster, hears, promoted, untold
+from successor_stories import cluster, hears, promoted, untold
 
 from replicante.limits import HEARD_NAMES_MAX
 from replicante.model.action_kinds import CORE_FAILOVER, STORE_PROMOTE, STORE_SWITCHOVER
@@ -15,7 +15,7 @@ from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.converge_state import Suspicion
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
-from replicante.orchestrate.roles.primaries import heard_key, without
+from replicante.orchestrate.roles.suspicions import heard_key, without
 
 
 @pytest.mark.parametrize("role", [ShardRole.OTHER, ShardRole.RECOVERING])

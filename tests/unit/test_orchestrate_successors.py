@@ -14,23 +14,15 @@ from orchestrate_builders import (
     kill_store,
     make_spec,
     outcomes,
-    replicated,
     sent_kinds,
 )
+from successor_stories import LOOKS, cluster
 
 from replicante.model.action_kinds import CORE_FAILOVER, CORE_SWITCHOVER, STORE_PROMOTE
 from replicante.model.actions import NActionPhase, OActionPhase
 from replicante.model.node import StoreContact
 from replicante.model.observation import AgentAnswer
 from replicante.model.shard import ShardRole, Sight
-
-LOOKS = {"confirmations": 3, "confirm_for": "3s", "data_loss_offset": 1000}
-
-
-def cluster(mode: str = "active") -> World:
-    world = replicated(4, spec=make_spec(mode=mode, policies=LOOKS))
-    world.cycle()
-    return world
 
 
 def taken_over(world: World) -> World:

@@ -171,7 +171,6 @@ def failover_through(
     fit = [it for it in found if it.is_eligible]
     watched = in_charge(situation).seen
     asked = next((it for it in fit if it.node_id in watched), fit[0])
-    old = situation.view.nodes.get(primary.node_id or "")
     return Proposal(
         step=Step.FAILOVER,
         action_kind=CONTROLLER_FAILOVER,
@@ -179,7 +178,7 @@ def failover_through(
         args={
             "shard_id": primary.shard_id,
             "replaces": primary.node_id,
-            "node": None if old is None else old.member_address,
+            "node": situation.view.address_of(primary.node_id),
             "controller": str(controller),
         },
         spared=() if primary.node_id is None else (primary.node_id,),

@@ -107,7 +107,6 @@ def leave(situation: Situation, node_id: str, step: Step, *, why: str) -> Propos
 def _removal(
     situation: Situation, node_id: str, step: Step, *, spared: tuple[str, ...], why: str
 ) -> Proposal | None:
-    node = situation.view.nodes.get(node_id)
     member = next(
         (
             primary.node_id
@@ -122,7 +121,7 @@ def _removal(
         step=step,
         action_kind=CLUSTER_REMOVE,
         node_id=member,
-        args={"node": None if node is None else node.member_address, "node_id": node_id},
+        args={"node": situation.view.address_of(node_id), "node_id": node_id},
         touches=(node_id,),
         spared=spared,
         effect=f"have {member} forget {node_id}, because {why}",

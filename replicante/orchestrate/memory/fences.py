@@ -24,6 +24,7 @@ from replicante.model.cluster_declaration import Step
 from replicante.model.converge_state import ConvergeState, Suspicion
 from replicante.orchestrate.memory.progress import STEP_METADATA
 from replicante.orchestrate.roles.primaries import Primary
+from replicante.orchestrate.roles.suspicions import next_look
 from replicante.orchestrate.view import ClusterView
 
 
@@ -44,12 +45,10 @@ def with_fences(
             continue
         key = fence_key(node_id)
         known = before.suspicions.get(key)
-        left = [_left_ms(it) for it in view.nactions_of(node_id) if serves_failover(it)]
         if known is not None and known.since_ms >= suspicion.since_ms:
-            is_again = known.last_ms == now_ms
-            count = known.count if is_again else known.count + 1
-            fenced[key] = msgspec.structs.replace(known, count=count, last_ms=now_ms)
+            fenced[key] = next_look(known, now_ms)
             continue
+        left = [_left_ms(it) for it in view.nactions_of(node_id) if serves_failover(it)]
         since = [it for it in left if it is not None and it >= suspicion.since_ms]
         if since:
             fenced[key] = Suspicion(since_ms=min(since), count=1, last_ms=now_ms)

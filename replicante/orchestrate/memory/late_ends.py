@@ -23,8 +23,8 @@ from replicante.model.actions import NAction, NActionPhase
 from replicante.model.converge_state import ConvergeState
 from replicante.model.observation import Observation, SeenAction, SeenPhase
 from replicante.model.report import Note, NoteCategory
-from replicante.orchestrate.memory.outlived import has_yielded, hearing
 from replicante.orchestrate.memory.progress import successor_of
+from replicante.orchestrate.roles.witnesses import is_heard_as_primary
 from replicante.orchestrate.view import ClusterView
 
 _KINDS = HANDOVER_KINDS | {STORE_PROMOTE}
@@ -81,6 +81,5 @@ def _is_in_force(state: ConvergeState, view: ClusterView, action: NAction) -> bo
     is_so = successor in claimants
     if action.kind in HANDOVER_KINDS:
         former = action.node_id
-        may_lead = hearing(view, shard_id, former) and not has_yielded(view, shard_id, former)
-        is_so = claimants <= {successor} and not may_lead
+        is_so = claimants <= {successor} and not is_heard_as_primary(view, shard_id, former)
     return is_so and state.appointed.get(shard_id) in (former, successor)

@@ -17,9 +17,7 @@ import msgspec
 from replicante.model.action_kinds import STORE_PROMOTE
 from replicante.model.actions import NAction, Requester
 from replicante.model.converge_state import ConvergeState, SentAction
-from replicante.model.shard import ShardRole, Sight
 from replicante.orchestrate.roles.primaries import Primary, PrimaryVerdict
-from replicante.orchestrate.view import ClusterView
 
 
 def with_outlived(state: ConvergeState, primaries: Mapping[str, Primary]) -> ConvergeState:
@@ -39,42 +37,6 @@ def is_outlived(state: ConvergeState, action: NAction) -> bool:
     sent = state.sent.get(action.action_id)
     is_judged = action.requester is not Requester.AGENT_API
     return is_judged and sent is not None and sent.is_outlived
-
-
-def is_there(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
-    """It calls itself primary, or copies hear it, and it does not say that it is none."""
-    if node_id is None:
-        return False
-    if any(it.node_id == node_id for it in view.primaries(shard_id)):
-        return True
-    return bool(hearing(view, shard_id, node_id)) and not has_yielded(view, shard_id, node_id)
-
-
-def hearing(view: ClusterView, shard_id: str, node_id: str) -> tuple[str, ...]:
-    """Copies seen in this cycle that hear this node."""
-    node = view.nodes.get(node_id)
-    address = None if node is None else node.member_address
-    return tuple(
-        copy.node_id
-        for copy in view.copies(shard_id)
-        if copy.is_fresh
-        and copy.upstream is not None
-        and copy.upstream.sight is Sight.UP
-        and copy.upstream.address == address
-        and address is not None
-    )
-
-
-def has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
-    """The one that was primary says itself that it is not, or is no part of the cluster any
-    more: a node that is merely silent may still take writes."""
-    if node_id is None:
-        # Nobody was appointed, and another one said lately that it is primary.
-        return False
-    if node_id not in view.node_ids:
-        return True
-    copy = view.shards.get(node_id, {}).get(shard_id)
-    return copy is not None and copy.is_fresh and copy.role is not ShardRole.PRIMARY
 
 
 def shard_of(action: NAction) -> str | None:

@@ -34,23 +34,17 @@ from replicante.model.node import NodeStatus
 from replicante.model.observation import Observation
 from replicante.model.shard import Shard, ShardRole
 from replicante.orchestrate.looking.doubts import unsure
-from replicante.orchestrate.memory.outlived import (
-    has_yielded,
-    hearing,
-    is_outlived,
-    is_there,
-    shard_of,
-)
+from replicante.orchestrate.memory.outlived import is_outlived, shard_of
 from replicante.orchestrate.proposal import does_disturb
 from replicante.orchestrate.roles.claims import former_primary, untold
 from replicante.orchestrate.roles.controllers import primary_by_controller
 from replicante.orchestrate.roles.primaries import (
     Primary,
     PrimaryVerdict,
-    demotion_key,
     remembered,
-    without,
 )
+from replicante.orchestrate.roles.suspicions import demotion_key, next_look, without
+from replicante.orchestrate.roles.witnesses import has_yielded, hearing, is_there
 from replicante.orchestrate.view import ClusterView
 
 STEP_METADATA = "replicante.io/step"
@@ -235,7 +229,7 @@ def with_sights(
                 if not is_alone or not has_yielded(view, shard_id, primary.node_id):
                     continue
             key = f"new-primary:{shard_id}:{claimant}"
-            suspicion = _counted(state.suspicions.get(key), now_ms)
+            suspicion = next_look(state.suspicions.get(key), now_ms)
             policies = view.spec.declaration.policies
             if suspicion.count < policies.confirmations_min:
                 suspicions[key] = suspicion
@@ -257,8 +251,8 @@ def with_heard(
     that of a copy, who hears it."""
     heard: dict[str, Heard] = {}
     for shard_id, primary in primaries.items():
-        is_there = primary.verdict is PrimaryVerdict.PRESENT or primary.is_seen_by_a_copy
-        if is_there and primary.node_id is not None:
+        is_seen = primary.verdict is PrimaryVerdict.PRESENT or primary.is_seen_by_a_copy
+        if is_seen and primary.node_id is not None:
             known = state.heard.get(shard_id)
             by = hearing(view, shard_id, primary.node_id)
             if primary.node_id not in view.nodes and known is not None:
@@ -344,11 +338,3 @@ def successor_of(view: ClusterView, action: NAction, args: Mapping[str, Value]) 
     if action.kind == STORE_SWITCHOVER:
         return str(args.get("node_id") or action.node_id)
     return action.node_id
-
-
-def _counted(before: Suspicion | None, now_ms: int) -> Suspicion:
-    if before is None:
-        return Suspicion(since_ms=now_ms, count=1, last_ms=now_ms)
-    if before.last_ms == now_ms:
-        return before
-    return Suspicion(since_ms=before.since_ms, count=before.count + 1, last_ms=now_ms)

@@ -23,7 +23,7 @@ from replicante.model.converge_state import ConvergeState
 from replicante.model.decision import CandidateRecord, Loss, Unheard
 from replicante.model.node import NodeStatus
 from replicante.model.shard import Offset, Shard, ShardRole
-from replicante.orchestrate.roles.primaries import suspicion_key
+from replicante.orchestrate.roles.suspicions import suspicion_key
 from replicante.orchestrate.view import ClusterView
 
 NO_PROMOTE_ATTRIBUTE = "replicante.io/no-promote"
@@ -198,8 +198,7 @@ def _unheard(
 def _link_ms(view: ClusterView, copy: Shard, replaces: str) -> int | None:
     """Until when it had its link to the primary, or heard something on it; None: it does not
     say."""
-    node, upstream = view.nodes.get(replaces), copy.upstream
-    address = None if node is None else node.member_address
+    address, upstream = view.address_of(replaces), copy.upstream
     if upstream is None or upstream.silent_ms is None or copy.offset_ms is None:
         return None
     is_its_own = upstream.address is not None and upstream.address == address

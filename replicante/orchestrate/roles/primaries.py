@@ -32,6 +32,12 @@ from replicante.model.converge_state import ConvergeState, Suspicion
 from replicante.model.node import Node, NodeStatus, StoreContact
 from replicante.model.observation import AgentAnswer, Observation
 from replicante.model.shard import Shard, ShardRole, Sight
+from replicante.orchestrate.roles.suspicions import (
+    demotion_key,
+    heard_key,
+    next_look,
+    suspicion_key,
+)
 from replicante.orchestrate.roles.witnesses import (
     heard_instead,
     says_that_it_is_none,
@@ -123,33 +129,6 @@ class _Look:
     now_ms: int
 
 
-def suspicion_key(shard_id: str) -> str:
-    """Since when no primary was seen."""
-    return f"primary-gone:{shard_id}"
-
-
-def demotion_key(shard_id: str) -> str:
-    """Since when none was seen and the last one says, or said, that it is none."""
-    return f"primary-demoted:{shard_id}"
-
-
-def heard_key(shard_id: str, whom: str | None = None) -> str:
-    """In how many looks copies heard another one in its place; of one: in how many they did not
-    since they did. The name of a shard may hold any character."""
-    key = f"primary-elsewhere:{len(shard_id)}:{shard_id}"
-    return key if whom is None else f"{key}:{whom}"
-
-
-def without(suspicions: Mapping[str, Suspicion], shard_id: str) -> dict[str, Suspicion]:
-    """Those that are left when another one is the primary of a shard: none of the former one."""
-    of_former = (suspicion_key(shard_id), demotion_key(shard_id))
-    return {
-        key: it
-        for key, it in suspicions.items()
-        if key not in of_former and not key.startswith(heard_key(shard_id))
-    }
-
-
 def _assess(look: _Look, shard_id: str) -> Primary:
     view = look.view
     claimants = tuple(copy.node_id for copy in view.primaries(shard_id))
@@ -196,9 +175,10 @@ def _of_known(look: _Look, shard_id: str, known: str) -> Primary:
     """What is seen of the one that is known, before it is judged."""
     view = look.view
     own = view.shards.get(known, {}).get(shard_id)
-    is_refused = known not in view.node_ids or _is_refused(look, view.nodes.get(known))
-    witnesses = witnesses_of(view, shard_id, primary=known, is_refused=is_refused)
-    proof = _proof(own, witnesses, is_refused=is_refused and known in view.node_ids)
+    is_refused = _is_refused(look, view.nodes.get(known))
+    is_gone = is_refused or known not in view.node_ids
+    witnesses = witnesses_of(view, shard_id, primary=known, is_gone=is_gone)
+    proof = _proof(own, witnesses, is_refused=is_refused)
     is_primary = own is not None and own.is_fresh and own.role is ShardRole.PRIMARY
     was_doubted = demotion_key(shard_id) in look.state.suspicions and not is_primary
     unseen = tuple(
@@ -217,7 +197,7 @@ def _of_known(look: _Look, shard_id: str, known: str) -> Primary:
         known,
         unseen=unseen,
         has_stepped_down=said_so,
-        is_refused=is_refused,
+        is_gone=is_gone,
         did_hear=last.by if last is not None and last.primary == known else (),
     )
     if Sight.UP in witnesses.values():
@@ -287,14 +267,14 @@ def _counted(
         demotion_key(shard_id),
         heard_key(shard_id),
     )
-    decisive = _next(before.get(gone), now_ms)
+    decisive = next_look(before.get(gone), now_ms)
     kept = {gone: decisive}
     if found.has_stepped_down:
-        decisive = kept[demoted] = _next(before.get(demoted), now_ms)
+        decisive = kept[demoted] = next_look(before.get(demoted), now_ms)
     lately = _heard_lately(look, found)
     if not lately:
         return (), decisive, kept
-    decisive = kept[elsewhere] = _next(before.get(elsewhere), now_ms)
+    decisive = kept[elsewhere] = next_look(before.get(elsewhere), now_ms)
     kept |= {heard_key(shard_id, name): it for name, it in lately.items()}
     return tuple(sorted(lately)), decisive, kept
 
@@ -304,7 +284,7 @@ def _heard_lately(look: _Look, found: Primary) -> dict[str, Suspicion]:
     no end of that: as many looks as confirm a death are."""
     prefix = heard_key(found.shard_id, "")
     names = {
-        key.removeprefix(prefix): _next(it, look.now_ms)
+        key.removeprefix(prefix): next_look(it, look.now_ms)
         for key, it in look.state.suspicions.items()
         if key.startswith(prefix)
     }
@@ -363,15 +343,6 @@ def _proof(own: Shard | None, witnesses: Mapping[str, Sight], *, is_refused: boo
         return Proof.DEMOTED if says_that_it_is_none(own) else Proof.NONE
     are_refused = bool(witnesses) and set(witnesses.values()) == {Sight.REFUSED}
     return Proof.REFUSED if is_refused and are_refused else Proof.NONE
-
-
-def _next(before: Suspicion | None, now_ms: int) -> Suspicion:
-    if before is None:
-        return Suspicion(since_ms=now_ms, count=1, last_ms=now_ms)
-    if before.last_ms == now_ms:
-        # The same cycle again, after a crash: one look counts once.
-        return before
-    return Suspicion(since_ms=before.since_ms, count=before.count + 1, last_ms=now_ms)
 
 
 def remembered(primaries: Mapping[str, Primary]) -> dict[str, Suspicion]:

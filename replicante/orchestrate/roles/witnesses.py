@@ -1,7 +1,8 @@
 """Reads off what copies see of a primary, and whom they hear in its place. Pure.
 
-Called by `primaries`. A copy tells whom it follows and what it sees of that one; an agent may leave
-out the address. A copy behind another copy hears whom that one hears.
+Called by `primaries`, and by the files of `memory`. A copy tells whom it follows and what it sees
+of that one; an agent may leave out the address. A copy behind another copy hears whom that one
+hears.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ UNTOLD = "a node whose address no agent tells"
 
 
 def witnesses_of(
-    view: ClusterView, shard_id: str, *, primary: str, is_refused: bool
+    view: ClusterView, shard_id: str, *, primary: str, is_gone: bool
 ) -> dict[str, Sight]:
     """Copies seen in this cycle that follow the primary; whom a copy follows must be known, else
     its link may be one to somebody else. While the primary itself says that it is none, no copy
     hears one in it.
-    is_refused: its own side refuses, or it left: a link whose end is not told is no veto then, but
+    is_gone: its own side refuses, or it left: a link whose end is not told is no veto then, but
     may be one to a successor (`heard_instead`)."""
-    node = view.nodes.get(primary)
-    address = None if node is None else node.member_address
+    address = view.address_of(primary)
     is_none = says_that_it_is_none(view.shards.get(primary, {}).get(shard_id))
     found: dict[str, Sight] = {}
     for copy in view.copies(shard_id):
@@ -38,9 +38,44 @@ def witnesses_of(
         elif is_direct:
             found[copy.node_id] = sight
         else:
-            is_veto = sight is Sight.UP and not is_refused
+            is_veto = sight is Sight.UP and not is_gone
             found[copy.node_id] = Sight.UP if is_veto else Sight.UNKNOWN
     return found
+
+
+def is_there(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
+    """It calls itself primary, or copies hear it, and it does not say that it is none."""
+    if node_id is None:
+        return False
+    is_claimant = any(it.node_id == node_id for it in view.primaries(shard_id))
+    return is_claimant or is_heard_as_primary(view, shard_id, node_id)
+
+
+def is_heard_as_primary(view: ClusterView, shard_id: str, node_id: str) -> bool:
+    """Copies hear it, and it does not say that it is none."""
+    return bool(hearing(view, shard_id, node_id)) and not has_yielded(view, shard_id, node_id)
+
+
+def hearing(view: ClusterView, shard_id: str, node_id: str) -> tuple[str, ...]:
+    """Copies seen in this cycle that hear this node."""
+    address = view.address_of(node_id)
+    return tuple(
+        copy.node_id
+        for copy in view.copies(shard_id)
+        if copy.is_fresh and address is not None and _link_of(copy) == (Sight.UP, address)
+    )
+
+
+def has_yielded(view: ClusterView, shard_id: str, node_id: str | None) -> bool:
+    """The one that was primary says itself that it is not, or is no part of the cluster any
+    more: a node that is merely silent may still take writes."""
+    if node_id is None:
+        # Nobody was appointed, and another one said lately that it is primary.
+        return False
+    if node_id not in view.node_ids:
+        return True
+    copy = view.shards.get(node_id, {}).get(shard_id)
+    return copy is not None and copy.is_fresh and copy.role is not ShardRole.PRIMARY
 
 
 def _link_of(copy: Shard) -> tuple[Sight, str | None]:
@@ -65,7 +100,7 @@ def heard_instead(
     *,
     unseen: Collection[str],
     has_stepped_down: bool,
-    is_refused: bool,
+    is_gone: bool,
     did_hear: Collection[str],
 ) -> set[str]:
     """Whom copies that are seen hear in the place of the known primary, and nobody sees. A chain
@@ -73,7 +108,7 @@ def heard_instead(
     heard it and hears another one now was told to.
     unseen: who was primary by its last word. did_hear: who heard the known one when it was seen
     last."""
-    address = None if known not in view.nodes else view.nodes[known].member_address
+    address = view.address_of(known)
     found: set[str] = set()
     for copy in view.copies(shard_id):
         end = _end_of_chain(view, copy) if copy.is_fresh else None
@@ -81,7 +116,7 @@ def heard_instead(
             continue
         may_be_known = end == UNTOLD or (address is None and view.node_at(end) is None)
         is_moved = copy.node_id in did_hear and not may_be_known
-        if has_stepped_down or end in unseen or is_moved or (is_refused and may_be_known):
+        if has_stepped_down or end in unseen or is_moved or (is_gone and may_be_known):
             found.add(end)
     return found
 
