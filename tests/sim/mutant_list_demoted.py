@@ -68,7 +68,13 @@ DEMOTED_MUTANTS = (
     Mutant(
         "late_handover_past_its_own_word",
         "a former primary that says that it is none needs no copy that agrees (ADR 0105)",
-        (Edit(_LATE, " and not is_heard_as_primary(view, shard_id, former)\n", "\n"),),
+        (
+            Edit(
+                "orchestrate/roles/witnesses.py",
+                "hearing(view, shard_id, node_id)) and not has_yielded(view, shard_id, node_id)\n",
+                "hearing(view, shard_id, node_id))\n",
+            ),
+        ),
         test=_demoted("a_late_handover_is_believed_beside_copies_behind_one_that_says_it_is_none"),
     ),
     Mutant(
